@@ -1,0 +1,167 @@
+"""The requests of the PHOTA models.
+
+Field lists and defaults: the vendor's model pages, sections 3 and 9 of the API reference. The value
+lists of ``resolution`` and ``aspect_ratio`` stand in the text of those pages and may have grown;
+`GenerationRequest` sends whatever it is given.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, ClassVar, Final, Self
+
+import attrs
+
+from foxapi_async import checks
+from foxapi_async.requests import PATHS, Request
+
+__all__ = ["PhotaCreateProfile", "PhotaImage", "PhotaImageEdit", "PhotaImageEnhance"]
+
+RESOLUTIONS: Final = ("1K", "4K")
+ASPECT_RATIOS: Final = ("1:1", "2:3", "3:2", "3:4", "4:3", "9:16", "16:9")
+
+_PROFILE_REFERENCE: Final = re.compile(r"\[\[\s*([^\[\]\s][^\[\]]*?)\s*\]\]")
+
+
+@attrs.frozen
+class _PhotaRequest(Request):
+    """A request whose payload is its model and its attrs fields."""
+
+    MODEL: ClassVar[str]
+
+    @property
+    def model(self) -> str:
+        """The model id that is sent."""
+        return self.MODEL
+
+    @property
+    def kind(self) -> str:
+        """What comes out: "image"."""
+        return "image"
+
+    @property
+    def path(self) -> str:
+        """The path of the billed POST."""
+        return PATHS["image"]
+
+    def payload(self) -> dict[str, Any]:
+        """Return the exact JSON object for the POST: what is None is not sent, nothing is added."""
+        payload: dict[str, Any] = {"model": self.MODEL}
+        for name in attrs.fields_dict(type(self)):
+            value = getattr(self, name)
+            if value is not None:
+                payload[name] = list(value) if isinstance(value, tuple) else value
+        return payload
+
+    def _with_outputs(self, num_outputs: int) -> Self:
+        changes: dict[str, Any] = {"num_outputs": num_outputs}
+        return attrs.evolve(self, **changes)
+
+
+@attrs.frozen
+class PhotaImage(_PhotaRequest):
+    """Images from a text; ``[[profile_id]]`` in the prompt refers to a stored profile.
+
+    Args:
+        prompt: What to show; not empty. The service states no limit of its length.
+        num_outputs: Images to make, at least 1; each is billed.
+        resolution: "1K" or "4K"; "4K" costs twice as much.
+        aspect_ratio: Width to height: 1:1, 2:3, 3:2, 3:4, 4:3, 9:16 or 16:9.
+
+    Raises:
+        InvalidRequestError: A value that the service is known to refuse.
+    """
+
+    MODEL: ClassVar[str] = "phota-image"
+
+    prompt: str = attrs.field(validator=checks.text)
+    num_outputs: int = attrs.field(default=1, validator=checks.count, kw_only=True)
+    resolution: str = attrs.field(default="1K", validator=checks.one_of(RESOLUTIONS), kw_only=True)
+    aspect_ratio: str = attrs.field(
+        default="1:1", validator=checks.one_of(ASPECT_RATIOS), kw_only=True
+    )
+
+    @property
+    def profile_ids(self) -> tuple[str, ...]:
+        """The profiles that the prompt refers to, each once, in order of appearance."""
+        return tuple(dict.fromkeys(_PROFILE_REFERENCE.findall(self.prompt)))
+
+
+@attrs.frozen
+class PhotaImageEdit(_PhotaRequest):
+    """Images from a text and given images.
+
+    Args:
+        prompt: What to change; not empty.
+        image_urls: Public URLs of the images to work on, at least one.
+        num_outputs: Images to make, at least 1; each is billed.
+        resolution: "1K" or "4K"; "4K" costs twice as much.
+        profile_ids: Stored profiles that appear in the image, or None.
+
+    Raises:
+        InvalidRequestError: A value that the service is known to refuse.
+    """
+
+    MODEL: ClassVar[str] = "phota-image-edit"
+
+    prompt: str = attrs.field(validator=checks.text)
+    image_urls: tuple[str, ...] = attrs.field(
+        converter=checks.as_tuple, validator=checks.urls, kw_only=True
+    )
+    num_outputs: int = attrs.field(default=1, validator=checks.count, kw_only=True)
+    resolution: str = attrs.field(default="1K", validator=checks.one_of(RESOLUTIONS), kw_only=True)
+    profile_ids: tuple[str, ...] | None = attrs.field(
+        default=None, converter=checks.as_tuple, validator=checks.profile_ids, kw_only=True
+    )
+
+
+@attrs.frozen
+class PhotaImageEnhance(_PhotaRequest):
+    """A given image, made better.
+
+    Args:
+        image_url: Public URL of the image.
+        resolution: "4K" or "1K".
+        creativity: 0 to 1, or None for the service's choice.
+        resemblance: 0 to 1, or None for the service's choice.
+        profile_ids: Stored profiles that appear in the image, or None.
+
+    Raises:
+        InvalidRequestError: A value that the service is known to refuse.
+    """
+
+    MODEL: ClassVar[str] = "phota-image-enhance"
+
+    image_url: str = attrs.field(validator=checks.url)
+    resolution: str = attrs.field(default="4K", validator=checks.one_of(RESOLUTIONS), kw_only=True)
+    creativity: float | None = attrs.field(default=None, validator=checks.fraction, kw_only=True)
+    resemblance: float | None = attrs.field(default=None, validator=checks.fraction, kw_only=True)
+    profile_ids: tuple[str, ...] | None = attrs.field(
+        default=None, converter=checks.as_tuple, validator=checks.profile_ids, kw_only=True
+    )
+
+    @property
+    def num_outputs(self) -> int:
+        """How many outputs are asked for: always 1."""
+        return 1
+
+
+@attrs.frozen
+class PhotaCreateProfile(_PhotaRequest):
+    """A profile from an archive of photos; the id is in ``output.data["profile_id"]``.
+
+    Args:
+        image_archive_url: Public URL of a ZIP of photos.
+
+    Raises:
+        InvalidRequestError: It is not a URL.
+    """
+
+    MODEL: ClassVar[str] = "phota-create-profile"
+
+    image_archive_url: str = attrs.field(validator=checks.url)
+
+    @property
+    def num_outputs(self) -> int:
+        """How many outputs are asked for: always 1."""
+        return 1

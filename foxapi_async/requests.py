@@ -1,0 +1,160 @@
+"""What to generate: frozen values that check themselves before any money is spent."""
+
+from __future__ import annotations
+
+import abc
+import copy
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final, Self
+
+import attrs
+
+from foxapi_async.checks import check_count, refuse
+from foxapi_async.errors import InvalidRequestError
+
+__all__ = [
+    "PATHS",
+    "GenerationRequest",
+    "Request",
+]
+
+PATHS: Final[Mapping[str, str]] = {
+    "image": "/v1/images/generations",
+    "video": "/v1/videos/generations",
+    "audio": "/v1/audios/generations",
+    "document": "/v1/run/generations",
+    "llm": "/v1/llm/generations",
+}
+"""The billed POST of each kind."""
+
+_PATHS_OF_MODELS: Final = {"suno-v4": "/v1/audio/generations"}
+
+_PATH: Final = re.compile(r"(/[A-Za-z0-9][A-Za-z0-9._~-]*)+")
+
+
+class Request(abc.ABC):
+    """What every request can say of itself."""
+
+    __slots__ = ()
+
+    @property
+    @abc.abstractmethod
+    def model(self) -> str:
+        """The model id that is sent."""
+
+    @property
+    @abc.abstractmethod
+    def kind(self) -> str:
+        """What comes out: "image", "video", "audio", "document" or "llm"."""
+
+    @property
+    @abc.abstractmethod
+    def path(self) -> str:
+        """The path of the billed POST."""
+
+    @property
+    @abc.abstractmethod
+    def num_outputs(self) -> int:
+        """How many outputs are asked for; each of them is billed."""
+
+    @abc.abstractmethod
+    def payload(self) -> dict[str, Any]:
+        """Return the exact JSON object for the POST: what is None is not sent, nothing is added."""
+
+    @abc.abstractmethod
+    def _with_outputs(self, num_outputs: int) -> Self:
+        """Return the same request for another number of outputs."""
+
+    def split(self, outputs_per_task: int = 1) -> list[Self]:
+        """Return equivalent requests of at most so many outputs each.
+
+        Args:
+            outputs_per_task: At least 1; the last request holds what is left over.
+
+        Raises:
+            InvalidRequestError: ``outputs_per_task`` is not a whole number of at least 1.
+        """
+        check_count("outputs_per_task", outputs_per_task)
+        whole, rest = divmod(self.num_outputs, outputs_per_task)
+        if whole + (rest > 0) == 1:
+            return [self]
+        sizes = [outputs_per_task] * whole + [rest] * (rest > 0)
+        return [self._with_outputs(size) for size in sizes]
+
+
+def _model_id(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, str) or not value.strip():
+        raise refuse(attribute.name, value, "the id of a model, such as 'phota-image'")
+
+
+def _params(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    def wrong(why: str) -> InvalidRequestError:
+        return InvalidRequestError(f"params {why}", field=attribute.name, value=value)
+
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        raise wrong(f"is {value!r}; it must be a mapping of field names to values")
+    if "model" in value:
+        raise wrong(f"holds 'model': {value['model']!r}; give it as GenerationRequest(model, …)")
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise wrong(f"cannot be sent as JSON: {error}") from error
+    if "num_outputs" in value:
+        check_count("params['num_outputs']", value["num_outputs"])
+
+
+def _as_dict(value: Any) -> Any:
+    # A copy: what is billed must not change when the caller's mapping does.
+    return copy.deepcopy(dict(value)) if isinstance(value, Mapping) else value
+
+
+@attrs.frozen
+class GenerationRequest(Request):
+    """Any model, with any parameters, sent as they are.
+
+    Args:
+        model: The model id; ``session`` sends it without looking it up.
+        params: The other fields of the JSON object; a copy is kept.
+        kind: What comes out: "image", "video", "audio", "document" or "llm".
+        path: The path of the POST; derived from the kind (and the model) if it is not given.
+
+    Raises:
+        InvalidRequestError: An unknown kind without a path, parameters that are not JSON, or a
+            ``num_outputs`` that is not a whole number of at least 1.
+    """
+
+    model: str = attrs.field(validator=_model_id)
+    params: Mapping[str, Any] = attrs.field(
+        factory=dict[str, Any], converter=_as_dict, validator=_params, hash=False
+    )
+    kind: str = attrs.field(default="image")
+    path: str = attrs.field()
+
+    @path.default
+    def _path_of_the_kind(self) -> str:
+        return _PATHS_OF_MODELS.get(self.model) or PATHS.get(self.kind, "")
+
+    @kind.validator
+    def _kind_is_known(self, _: object, value: object) -> None:
+        if not isinstance(value, str) or not value or (value not in PATHS and not self.path):
+            known = ", ".join(map(repr, PATHS))
+            raise refuse("kind", value, f"one of {known}, or the path must be given too")
+
+    @path.validator
+    def _path_is_plain(self, _: object, value: object) -> None:
+        if not isinstance(value, str) or not _PATH.fullmatch(value):
+            raise refuse("path", value, "a plain path such as '/v1/images/generations'")
+
+    @property
+    def num_outputs(self) -> int:
+        """How many outputs are asked for: ``params["num_outputs"]``, or 1."""
+        return int(self.params.get("num_outputs", 1))
+
+    def payload(self) -> dict[str, Any]:
+        """Return the exact JSON object for the POST: the model and a copy of the parameters."""
+        return {"model": self.model, **copy.deepcopy(dict(self.params))}
+
+    def _with_outputs(self, num_outputs: int) -> Self:
+        return attrs.evolve(self, params={**self.params, "num_outputs": num_outputs})
