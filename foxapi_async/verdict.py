@@ -1,0 +1,119 @@
+"""When a request may be sent again: the rules as data.
+
+A GET is free, so whatever may pass is asked again. A POST that bills is sent again only if it is
+certain that no task was created: the connection was never made, or the server declined in its own
+words. Whatever else is no clear refusal leaves the outcome unknown, because the service has neither
+an idempotency key nor a list of tasks. Sources: sections 6.2, 6.4 and 6.5 of the API reference.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+
+from foxapi_async.ids import is_task_id
+
+__all__ = ["LOOK_VERDICTS", "SUBMIT_VERDICTS", "Finding", "Verdict", "find", "has_envelope"]
+
+
+class Finding(enum.Enum):
+    """What came of a request."""
+
+    NOT_SENT = "the connection was never made"
+    CUT_OFF = "sent, then reset, timed out or cut short"
+    OK = "a 2xx with a usable answer"
+    UNUSABLE = "a 2xx that is not JSON, or without a usable id"
+    RATE_LIMITED = "a 429 in the service's own words"
+    NO_CHANNEL = "a 422 or 503 whose code says that no channel can take it now"
+    REFUSED = "a clear refusal"
+    UNCLEAR = "any other status"
+
+
+class Verdict(enum.Enum):
+    """What to do about it."""
+
+    ACCEPT = "take the answer"
+    REPEAT = "send it again after a pause"
+    RAISE = "raise: nothing was billed, and asking again would not help"
+    UNKNOWN = "raise SubmissionUnknownError: a task may have been created"
+
+
+SUBMIT_VERDICTS: Final[Mapping[Finding, Verdict]] = {
+    Finding.NOT_SENT: Verdict.REPEAT,
+    Finding.CUT_OFF: Verdict.UNKNOWN,
+    Finding.OK: Verdict.ACCEPT,
+    Finding.UNUSABLE: Verdict.UNKNOWN,
+    Finding.RATE_LIMITED: Verdict.REPEAT,
+    Finding.NO_CHANNEL: Verdict.REPEAT,
+    Finding.REFUSED: Verdict.RAISE,
+    Finding.UNCLEAR: Verdict.UNKNOWN,
+}
+"""For the POST that bills."""
+
+LOOK_VERDICTS: Final[Mapping[Finding, Verdict]] = {
+    Finding.NOT_SENT: Verdict.REPEAT,
+    Finding.CUT_OFF: Verdict.REPEAT,
+    Finding.OK: Verdict.ACCEPT,
+    Finding.UNUSABLE: Verdict.REPEAT,
+    Finding.RATE_LIMITED: Verdict.REPEAT,
+    Finding.NO_CHANNEL: Verdict.REPEAT,
+    Finding.REFUSED: Verdict.RAISE,
+    Finding.UNCLEAR: Verdict.REPEAT,
+}
+"""For what is free: GETs and uploads."""
+
+NO_CHANNEL_CODES: Final = frozenset({"no_compatible_channel", "no_available_model"})
+
+
+@attrs.frozen
+class _Rule:
+    statuses: frozenset[int]
+    finding: Finding
+    envelope: bool = False
+    codes: frozenset[str] | None = None
+
+    def fits(self, status: int, payload: object) -> bool:
+        if status not in self.statuses or (self.envelope and not has_envelope(payload)):
+            return False
+        return self.codes is None or error_code(payload) in self.codes
+
+
+_RULES: Final = (
+    _Rule(frozenset({429}), Finding.RATE_LIMITED, envelope=True),
+    _Rule(frozenset({422, 503}), Finding.NO_CHANNEL, codes=NO_CHANNEL_CODES),
+    _Rule(frozenset({400, 401, 402, 403, 404, 413, 422}), Finding.REFUSED),
+)
+
+
+def find(status: int, payload: object) -> Finding:
+    """Return what an answer means.
+
+    Args:
+        status: The HTTP status.
+        payload: The decoded body, None if it is not JSON.
+    """
+    if 200 <= status <= 299:  # noqa: PLR2004
+        usable = isinstance(payload, dict) and is_task_id(payload.get("id"))
+        return Finding.OK if usable else Finding.UNUSABLE
+    if _names_a_task(payload):
+        return Finding.UNCLEAR
+    return next((rule.finding for rule in _RULES if rule.fits(status, payload)), Finding.UNCLEAR)
+
+
+def has_envelope(payload: object) -> bool:
+    """Return whether a decoded body is an error in the service's own form."""
+    return isinstance(payload, dict) and isinstance(payload.get("error"), dict)
+
+
+def error_code(payload: object) -> str | None:
+    """Return ``error.code`` of a decoded body."""
+    code: Any = payload["error"].get("code") if has_envelope(payload) else None  # type: ignore[index]
+    return code if isinstance(code, str) else None
+
+
+def _names_a_task(payload: object) -> bool:
+    # An error that carries a task id is no refusal: a task may well exist.
+    return isinstance(payload, dict) and any(payload.get(name) for name in ("id", "task_id"))

@@ -1,0 +1,292 @@
+"""The service's JSON, and our values: the one place that knows how it spells things.
+
+Reading is tolerant: a task is only its ``id``, unknown fields stay in ``raw``, and a wrong type in
+an unimportant field becomes None. What leaves no usable answer raises `InvalidResponseError`.
+Shapes: sections 3, 4, 6 and 7 of the API reference.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import cattrs
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+
+from foxapi_async.errors import InvalidResponseError
+from foxapi_async.ids import is_task_id
+from foxapi_async.models import Output, Task, TaskError, TaskInfo, TaskStatus, UploadedFile
+
+__all__ = ["decode", "excerpt", "read_task", "read_upload", "task_to_json"]
+
+_log = logging.getLogger("foxapi_async")
+
+_EXCERPT: Final = 200
+_STATUS_WORDS: Final = {
+    **{status.value: status for status in TaskStatus if status is not TaskStatus.OTHER},
+    "canceled": TaskStatus.CANCELLED,
+}
+_URL_FIELDS: Final = ("url", "image_url", "video_url", "audio_url")
+_LABELS: Final = frozenset(
+    {"content_type", "width", "height", "duration", "resolution", "seed", "index"}
+)
+"""What describes an output but is none by itself."""
+
+_unknown_words: set[str] = set()
+
+
+def decode(body: bytes) -> object:
+    """Return what a body says.
+
+    Raises:
+        ValueError: It is not JSON.
+    """
+    try:
+        return json.loads(body)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def excerpt(body: bytes) -> str:
+    """Return the first characters of a body, on one line and fit for a log."""
+    text = body[: 4 * _EXCERPT].decode("utf-8", "replace")
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= _EXCERPT else line[:_EXCERPT] + "…"
+
+
+def read_task(payload: object, *, asked: str | None = None) -> Task:
+    """Return the task that a decoded answer describes.
+
+    Args:
+        payload: What `decode` returned.
+        asked: The id that was asked for, None after a submission.
+
+    Raises:
+        InvalidResponseError: Not an object, no usable id, or another task's id.
+    """
+    if not isinstance(payload, dict):
+        raise InvalidResponseError(
+            f"the answer is a JSON {type(payload).__name__}, not a task", task_id=asked
+        )
+    task_id = payload.get("id")
+    if not is_task_id(task_id):
+        raise InvalidResponseError(
+            f"the answer has no usable task id: {_short(task_id)}", task_id=asked
+        )
+    if asked is not None and task_id != asked:
+        raise InvalidResponseError(
+            f"asked for task {asked}, the answer is about {task_id}", task_id=asked
+        )
+    outputs = tuple(_outputs(payload))
+    return _converter.structure({**payload, "outputs": outputs, "raw": payload}, Task)
+
+
+def read_upload(payload: object) -> UploadedFile:
+    """Return the stored file that a decoded answer describes.
+
+    Raises:
+        InvalidResponseError: Not an object, or no URL.
+    """
+    if not isinstance(payload, dict):
+        raise InvalidResponseError("the answer to the upload is not a JSON object")
+    if _text(payload.get("url")) is None:
+        raise InvalidResponseError("the answer to the upload has no url")
+    return _converter.structure({**payload, "raw": payload}, UploadedFile)
+
+
+def task_to_json(task: Task) -> dict[str, Any]:
+    """Return a task as a JSON object, in the shape in which the service describes one."""
+    written: dict[str, Any] = _converter.unstructure(task)
+    return written
+
+
+def is_usable(output: Output) -> bool:
+    """Return whether an output is something, rather than labels of nothing."""
+    return output.url is not None or any(
+        value is not None and name not in _LABELS and name not in _URL_FIELDS
+        for name, value in output.data.items()
+    )
+
+
+def _outputs(payload: Mapping[str, Any]) -> Iterator[Output]:
+    kind = _text(payload.get("type"))
+    seen: set[str] = set()
+    index = 0
+    for data in _items(payload):
+        url = next((text for name in _URL_FIELDS if (text := _text(data.get(name)))), None)
+        output = Output(index, url, data, payload["id"], kind)
+        if (url is not None and url in seen) or not is_usable(output):
+            continue
+        if url is not None:
+            seen.add(url)
+        index += 1
+        yield output
+
+
+def _items(payload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    results, output = payload.get("results"), payload.get("output")
+    if isinstance(results, list) and results:
+        for item in results:
+            if isinstance(item, dict):
+                yield item
+            elif isinstance(item, str):
+                yield {"url": item}
+    elif isinstance(output, dict):
+        urls = output.get("urls")
+        shared = {name: value for name, value in output.items() if name not in {"url", "urls"}}
+        listed = urls if isinstance(urls, list) and urls else [output.get("url")]
+        for url in listed:
+            yield {"url": url, **shared}
+
+
+def _status(value: object, _: type) -> TaskStatus:
+    if value is None:
+        return TaskStatus.PENDING
+    word = value.strip().lower() if isinstance(value, str) else repr(value)
+    known = _STATUS_WORDS.get(word)
+    if known is not None:
+        return known
+    # Bounded, so that a server that makes up words cannot fill the log or the memory.
+    if word not in _unknown_words and len(_unknown_words) < 100:  # noqa: PLR2004
+        _unknown_words.add(word)
+        _log.warning("unknown task status %s: taken as not finished", _short(word))
+    return TaskStatus.OTHER
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _seconds(value: object, _: object) -> float | None:
+    number = _number(value)
+    return number if number is not None and number >= 0 else None
+
+
+def _percent(value: object, _: object) -> int | None:
+    number = _number(value)
+    return None if number is None else int(min(100, max(0, number)))
+
+
+def _size(value: object, _: object) -> int | None:
+    number = _number(value)
+    return None if number is None or number < 0 else int(number)
+
+
+def _moment(value: object, _: object) -> datetime | None:
+    number = _number(value)
+    try:
+        return None if number is None else datetime.fromtimestamp(number, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _text(value: object, _: object = None) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _flag(value: object, _: object) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _object(value: object, _: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _as_it_is(value: Any, _: object) -> Any:
+    return value
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:80] + "…"  # noqa: PLR2004
+
+
+def _error(value: object, _: object) -> TaskError | None:
+    if isinstance(value, str) and value:
+        return TaskError(message=value)
+    return _converter.structure(value, TaskError) if isinstance(value, dict) else None
+
+
+def _info(value: object, _: object) -> TaskInfo:
+    return _converter.structure(value, TaskInfo) if isinstance(value, dict) else TaskInfo()
+
+
+def _code(value: object, _: object) -> str | None:
+    number = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if number else _text(value)
+
+
+def _timestamp(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.timestamp()
+
+
+def _make_converter() -> cattrs.Converter:
+    def field(read: Any) -> Any:
+        return override(struct_hook=read)
+
+    converter = cattrs.Converter(detailed_validation=False)
+    text, moment = field(_text), field(_moment)
+    converter.register_structure_hook(
+        TaskInfo,
+        make_dict_structure_fn(
+            TaskInfo, converter, can_cancel=field(_flag), estimated_time=field(_seconds)
+        ),
+    )
+    converter.register_structure_hook(
+        TaskError,
+        make_dict_structure_fn(TaskError, converter, code=field(_code), message=text, type=text),
+    )
+    converter.register_structure_hook(
+        Task,
+        make_dict_structure_fn(
+            Task,
+            converter,
+            id=field(_as_it_is),
+            status=field(_status),
+            model=text,
+            progress=field(_percent),
+            created=moment,
+            type=text,
+            object=text,
+            task_info=field(_info),
+            outputs=field(_as_it_is),
+            error=field(_error),
+            usage=field(_object),
+            raw=field(_as_it_is),
+        ),
+    )
+    converter.register_structure_hook(
+        UploadedFile,
+        make_dict_structure_fn(
+            UploadedFile,
+            converter,
+            id=text,
+            url=text,
+            filename=text,
+            size=field(_size),
+            created=moment,
+            raw=field(_as_it_is),
+        ),
+    )
+    converter.register_unstructure_hook(Output, lambda output: dict(output.data))
+    converter.register_unstructure_hook(datetime, _timestamp)
+    converter.register_unstructure_hook(
+        Task,
+        make_dict_unstructure_fn(
+            Task, converter, outputs=override(rename="results"), raw=override(omit=True)
+        ),
+    )
+    return converter
+
+
+_converter = _make_converter()
