@@ -241,7 +241,14 @@ _BY_STATUS: dict[int, type[APIStatusError]] = {
 
 
 class APIConnectionError(FoxAPIError):
-    """The server could not be reached, or the connection broke."""
+    """The server could not be reached, or the connection broke.
+
+    ``sent`` tells whether the request may have reached the server.
+    """
+
+    def __init__(self, message: str, *, sent: bool = True, task_id: str | None = None) -> None:
+        super().__init__(message, task_id=task_id)
+        self.sent = sent
 
 
 class APITimeoutError(APIConnectionError):

@@ -14,8 +14,6 @@ from typing import Any, Final
 
 import attrs
 
-from foxapi_async.ids import is_task_id
-
 __all__ = ["LOOK_VERDICTS", "SUBMIT_VERDICTS", "Finding", "Verdict", "find", "has_envelope"]
 
 
@@ -24,7 +22,7 @@ class Finding(enum.Enum):
 
     NOT_SENT = "the connection was never made"
     CUT_OFF = "sent, then reset, timed out or cut short"
-    OK = "a 2xx with a usable answer"
+    OK = "a 2xx with what was asked for"
     UNUSABLE = "a 2xx that is not JSON, or without a usable id"
     RATE_LIMITED = "a 429 in the service's own words"
     NO_CHANNEL = "a 422 or 503 whose code says that no channel can take it now"
@@ -89,15 +87,12 @@ _RULES: Final = (
 
 
 def find(status: int, payload: object) -> Finding:
-    """Return what an answer means.
+    """Return what an answer that is not a 2xx means.
 
     Args:
         status: The HTTP status.
         payload: The decoded body, None if it is not JSON.
     """
-    if 200 <= status <= 299:  # noqa: PLR2004
-        usable = isinstance(payload, dict) and is_task_id(payload.get("id"))
-        return Finding.OK if usable else Finding.UNUSABLE
     if _names_a_task(payload):
         return Finding.UNCLEAR
     return next((rule.finding for rule in _RULES if rule.fits(status, payload)), Finding.UNCLEAR)

@@ -1,0 +1,243 @@
+"""HTTP through aiohttp: the only module that says ``except aiohttp``.
+
+Whether a request left is decided by fact, not by the class of an exception: aiohttp asks the body
+to write itself once the connection stands, and `_Body` notes that moment. A server cannot act on a
+POST of which it has no byte of the body, so before that moment nothing was sent.
+"""
+
+from __future__ import annotations
+
+import logging
+import platform
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any, Final
+
+import aiohttp
+import anyio
+from aiohttp.abc import AbstractStreamWriter
+from multidict import CIMultiDict
+from yarl import URL
+
+from foxapi_async.answers import Reply
+from foxapi_async.errors import (
+    APIConnectionError,
+    APITimeoutError,
+    ConfigurationError,
+    InvalidResponseError,
+)
+from foxapi_async.options import Timeout
+
+__all__ = ["Transport"]
+
+MAX_BODY: Final = 8 * 1024 * 1024
+"""Bytes of an answer that are read at most, as a careful client of this API does."""
+
+USER_AGENT: Final = (
+    f"foxapi-async/{version('foxapi-async')} "
+    f"Python/{platform.python_version()} aiohttp/{aiohttp.__version__}"
+)
+
+_KEEPALIVE: Final = 15.0
+_log = logging.getLogger("foxapi_async.http")
+
+
+class Transport:
+    """One aiohttp session, the key, and the seam where foreign exceptions become ours."""
+
+    def __init__(
+        self,
+        base_url: URL,
+        api_key: str,
+        *,
+        timeout: Timeout,
+        headers: Mapping[str, str],
+        http: aiohttp.ClientSession | None,
+    ) -> None:
+        self.base_url = base_url
+        self.timeout = timeout
+        self._root = str(base_url).rstrip("/")
+        self._key = api_key.encode()
+        self._given = http
+        self._http = http
+        self._headers = CIMultiDict(
+            {
+                "User-Agent": USER_AGENT,
+                "Accept": "application/json",
+                **headers,
+                "Authorization": f"Bearer {api_key}",
+            }
+        )
+        self._phases = aiohttp.ClientTimeout(total=None, sock_connect=timeout.connect)
+
+    async def open(self) -> None:
+        """Make the connection pool, unless one was given."""
+        if self._http is None:
+            # The session has limits of its own, so a queue inside the pool would only make a wait
+            # for a free connection look like a slow connect.
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE)
+            self._http = aiohttp.ClientSession(
+                connector=connector, cookie_jar=aiohttp.DummyCookieJar()
+            )
+
+    async def aclose(self) -> None:
+        """Close the connection pool, unless it was given."""
+        if self._http is not None and self._given is None:
+            await self._http.close()
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: bytes | None = None,
+        form: aiohttp.FormData | None = None,
+        on_sending: Callable[[], None] | None = None,
+    ) -> Reply:
+        """Send one request to the API and read its answer to the end.
+
+        Args:
+            method: The HTTP method.
+            path: Absolute path, with its query, percent-encoded.
+            json: The body of a POST.
+            form: The body of an upload.
+            on_sending: Called right before the first byte of the JSON body leaves.
+
+        Raises:
+            APITimeoutError: Not done within ``Timeout.request``, or not connected within
+                ``Timeout.connect``.
+            APIConnectionError: Not connected, or the connection broke; ``sent`` tells which.
+            InvalidResponseError: The answer is larger than `MAX_BODY`.
+        """
+        what = f"{method} {path.partition('?')[0]}"
+        body = None if json is None else _Body(json, on_sending)
+        began = anyio.current_time()
+        reply: Reply | None = None
+        with anyio.move_on_after(self.timeout.request):
+            async with self._seam(what, body):
+                reply = await self._exchange(method, path, body if form is None else form)
+        if reply is None:
+            raise APITimeoutError(
+                f"{what}: no answer within {self.timeout.request:g} s",
+                sent=body is None or body.sending,
+            )
+        _log.debug("%s: HTTP %s, %.3f s", what, reply.status, anyio.current_time() - began)
+        return reply
+
+    @asynccontextmanager
+    async def stream(
+        self, url: URL, headers: Mapping[str, str]
+    ) -> AsyncGenerator[aiohttp.ClientResponse, None]:
+        """Open a result file, without the key; the caller reads it within the block.
+
+        Raises:
+            APITimeoutError: No byte for ``Timeout.stall``.
+            APIConnectionError: Not connected, or the connection broke.
+        """
+        timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=self.timeout.connect, sock_read=self.timeout.stall
+        )
+        what = f"GET {url.with_query(None)}"
+        async with (
+            self._seam(what, None),
+            self._session.get(
+                url,
+                # A length can be compared with the bytes on disk only if nothing is compressed.
+                headers={
+                    "User-Agent": USER_AGENT,
+                    "Accept-Encoding": "identity",
+                    **headers,
+                },
+                allow_redirects=False,
+                raise_for_status=False,
+                timeout=timeout,
+            ) as response,
+        ):
+            _log.debug("%s: HTTP %s", what, response.status)
+            yield response
+
+    @property
+    def _session(self) -> aiohttp.ClientSession:
+        if self._http is None or self._http.closed:
+            raise ConfigurationError("the aiohttp.ClientSession of this session is closed")
+        return self._http
+
+    async def _exchange(self, method: str, path: str, data: Any) -> Reply:
+        async with self._session.request(
+            method,
+            URL(self._root + path, encoded=True),
+            data=data,
+            headers=self._headers,
+            # aiohttp would answer a 307 by posting again, and take the key along.
+            allow_redirects=False,
+            raise_for_status=False,
+            timeout=self._phases,
+        ) as response:
+            headers = response.headers
+            return Reply(
+                response.status,
+                await self._read(response, f"{method} {path}"),
+                retry_after=headers.get("Retry-After"),
+                date=headers.get("Date"),
+                request_id=headers.get("X-Request-Id"),
+            )
+
+    async def _read(self, response: aiohttp.ClientResponse, what: str) -> bytes:
+        chunks = bytearray()
+        async for chunk in response.content.iter_any():
+            chunks += chunk
+            if len(chunks) > MAX_BODY:
+                response.close()
+                raise InvalidResponseError(
+                    f"{what}: the answer is larger than {MAX_BODY} bytes", status=response.status
+                )
+        # A server may quote the key ("incorrect key sk-…"), and what it says ends up in errors,
+        # logs and events.
+        return bytes(chunks).replace(self._key, b"[API key]")
+
+    @asynccontextmanager
+    async def _seam(self, what: str, body: _Body | None) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        except (aiohttp.ClientError, OSError) as error:
+            sent = _may_have_left(error) if body is None else body.sending
+            raise self._ours(error, what, sent=sent) from error
+
+    def _ours(self, error: Exception, what: str, *, sent: bool) -> APIConnectionError:
+        words = str(error).replace(self._key.decode(), "[API key]") or type(error).__name__
+        if isinstance(error, TimeoutError):
+            return APITimeoutError(f"{what}: {words}", sent=sent)
+        happened = "the connection broke" if sent else "no connection was made"
+        return APIConnectionError(f"{what}: {happened}: {words}", sent=sent)
+
+
+class _Body(aiohttp.BytesPayload):
+    """A JSON body that notes when it starts to leave."""
+
+    def __init__(self, value: bytes, on_sending: Callable[[], None] | None) -> None:
+        super().__init__(value, content_type="application/json")
+        self.sending = False
+        self._on_sending = on_sending
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        self._start()
+        await super().write(writer)
+
+    async def write_with_length(
+        self, writer: AbstractStreamWriter, content_length: int | None
+    ) -> None:
+        self._start()
+        await super().write_with_length(writer, content_length)
+
+    def _start(self) -> None:
+        if not self.sending:
+            self.sending = True
+            if self._on_sending is not None:
+                self._on_sending()
+
+
+def _may_have_left(error: Exception) -> bool:
+    return not isinstance(
+        error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.InvalidURL
+    )
