@@ -91,7 +91,8 @@ class Polling:
         min_interval: Shortest time between two looks at one task.
         max_interval: Longest time between two looks at one task.
         give_up_after: Seconds after the submission when a wait ends with TaskTimeoutError; None for
-            10 minutes (image), 30 (video), 15 (audio), 20 (document) or 10 (anything else).
+            10 minutes (image), 30 (video), 15 (audio), 20 (document), 10 (any other kind) or 30 (a
+            task that was attached, whose kind is not known).
         sync_upstream: Let the server ask its provider first at each look; its cost is not
             documented.
 
@@ -113,8 +114,10 @@ class Polling:
             )
 
     def deadline_for(self, kind: str | None) -> float:
-        """Return how many seconds after its submission a task of a kind is given up."""
-        return self.give_up_after or _GIVE_UP_AFTER.get(kind or "image", _GIVE_UP_AFTER["image"])
+        """Return how many seconds after its submission a task is given up."""
+        if self.give_up_after is not None:
+            return self.give_up_after
+        return max(_GIVE_UP_AFTER.values()) if kind is None else _GIVE_UP_AFTER.get(kind, 600.0)
 
 
 _GIVE_UP_AFTER = {"image": 600.0, "video": 1800.0, "audio": 900.0, "document": 1200.0}

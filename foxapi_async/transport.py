@@ -8,10 +8,10 @@ POST of which it has no byte of the body, so before that moment nothing was sent
 from __future__ import annotations
 
 import logging
+import math
 import platform
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 from typing import Any, Final
 
 import aiohttp
@@ -28,6 +28,7 @@ from foxapi_async.errors import (
     InvalidResponseError,
 )
 from foxapi_async.options import Timeout
+from foxapi_async.version import __version__
 
 __all__ = ["Transport"]
 
@@ -35,8 +36,7 @@ MAX_BODY: Final = 8 * 1024 * 1024
 """Bytes of an answer that are read at most, as a careful client of this API does."""
 
 USER_AGENT: Final = (
-    f"foxapi-async/{version('foxapi-async')} "
-    f"Python/{platform.python_version()} aiohttp/{aiohttp.__version__}"
+    f"foxapi-async/{__version__} Python/{platform.python_version()} aiohttp/{aiohttp.__version__}"
 )
 
 _KEEPALIVE: Final = 15.0
@@ -94,6 +94,7 @@ class Transport:
         json: bytes | None = None,
         form: aiohttp.FormData | None = None,
         on_sending: Callable[[], None] | None = None,
+        time_limit: float = math.inf,
     ) -> Reply:
         """Send one request to the API and read its answer to the end.
 
@@ -103,9 +104,10 @@ class Transport:
             json: The body of a POST.
             form: The body of an upload.
             on_sending: Called right before the first byte of the JSON body leaves.
+            time_limit: Seconds for this request, if that is less than ``Timeout.request``.
 
         Raises:
-            APITimeoutError: Not done within ``Timeout.request``, or not connected within
+            APITimeoutError: Not done within the time, or not connected within
                 ``Timeout.connect``.
             APIConnectionError: Not connected, or the connection broke; ``sent`` tells which.
             InvalidResponseError: The answer is larger than `MAX_BODY`.
@@ -114,12 +116,13 @@ class Transport:
         body = None if json is None else _Body(json, on_sending)
         began = anyio.current_time()
         reply: Reply | None = None
-        with anyio.move_on_after(self.timeout.request):
+        seconds = min(self.timeout.request, time_limit)
+        with anyio.move_on_after(seconds):
             async with self._seam(what, body):
                 reply = await self._exchange(method, path, body if form is None else form)
         if reply is None:
             raise APITimeoutError(
-                f"{what}: no answer within {self.timeout.request:g} s",
+                f"{what}: no answer within {seconds:g} s",
                 sent=body is None or body.sending,
             )
         _log.debug("%s: HTTP %s, %.3f s", what, reply.status, anyio.current_time() - began)

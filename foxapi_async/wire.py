@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
@@ -82,7 +83,10 @@ def read_task(payload: object, *, asked: str | None = None) -> Task:
             f"asked for task {asked}, the answer is about {task_id}", task_id=asked
         )
     outputs = tuple(_outputs(payload))
-    return _converter.structure({**payload, "outputs": outputs, "raw": payload}, Task)
+    task = _converter.structure({**payload, "outputs": outputs, "raw": payload}, Task)
+    if task.status is TaskStatus.FAILED and task.error is None:
+        return attrs.evolve(task, error=TaskError(code="unknown_error"))
+    return task
 
 
 def read_upload(payload: object) -> UploadedFile:

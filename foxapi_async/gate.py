@@ -1,0 +1,106 @@
+"""Where every request waits for its turn: the pacer's decisions, carried out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+
+from foxapi_async.answers import Answer
+from foxapi_async.events import Announcer, RateLimited
+from foxapi_async.pacing import Lane, Pacer
+from foxapi_async.tally import Tally
+
+__all__ = ["Gate"]
+
+_UNAVAILABLE = 503
+
+
+class Gate:
+    """Lets requests out one by one in each lane, as fast as the pacer allows.
+
+    It also knows how many images are out: sent by a POST under way (`enter`), accepted by the server
+    (`accepted`), and no longer in flight (`landed`).
+    """
+
+    def __init__(self, pacer: Pacer, announce: Announcer, tally: Tally) -> None:
+        self._pacer = pacer
+        self._announce = announce
+        self._tally = tally
+        self._queues = {lane: anyio.Lock(fast_acquire=True) for lane in Lane}
+        self._waiting = dict.fromkeys(Lane, 0)
+        self._room = anyio.Event()
+        self._out = 0
+        self._known = 0
+
+    async def enter(self, lane: Lane, *, images: int = 0) -> float:
+        """Wait for the turn of a request and return the moment in which it may leave.
+
+        Args:
+            lane: What the request is for.
+            images: How many images it asks for; they count as out until `landed`.
+        """
+        self._waiting[lane] += 1
+        try:
+            async with self._queues[lane]:
+                while (delay := self._delay(lane, images)) > 0:
+                    await self._sleep(delay)
+                now = anyio.current_time()
+                self._pacer.sent(lane, now)
+                self._out += images
+                return now
+        finally:
+            self._waiting[lane] -= 1
+            self._pacer.waiting(lane, self._waiting[lane])
+
+    def poll_delay(self, waiting: int) -> float:
+        """Return the seconds until a look may leave; ``waiting`` looks are due."""
+        self._pacer.waiting(Lane.POLL, waiting)
+        return self._pacer.delay(Lane.POLL, anyio.current_time())
+
+    def poll_sent(self) -> float:
+        """Record that a look leaves, and return the moment."""
+        now = anyio.current_time()
+        self._pacer.sent(Lane.POLL, now)
+        return now
+
+    def rate(self) -> float | None:
+        """Return the requests per second that the server was found to bear, None if unbounded."""
+        return self._pacer.snapshot(anyio.current_time()).rate
+
+    def report(self, lane: Lane, answer: Answer[Any], sent_at: float) -> None:
+        """Let the pacer learn from an answer."""
+        now = anyio.current_time()
+        in_flight = self._known if lane is Lane.SUBMIT else None
+        if answer.rate_limited:
+            self._tally.rate_limited += 1
+            if self._announce:
+                self._announce(RateLimited(answer.retry_after))
+            self._pacer.refused(lane, now, answer.retry_after, sent_at=sent_at, in_flight=in_flight)
+        elif answer.status is not None:
+            if answer.status == _UNAVAILABLE and answer.retry_after is not None:
+                self._pacer.pause(now, answer.retry_after)
+            self._pacer.answered(lane, now, in_flight=in_flight)
+
+    def accepted(self, images: int) -> None:
+        """Record that a task of so many images exists."""
+        self._known += images
+
+    def landed(self, images: int, *, known: bool) -> None:
+        """Record that so many images are out no longer; ``known`` if their task was accepted."""
+        self._out -= images
+        if known:
+            self._known -= images
+        self._room.set()
+
+    def _delay(self, lane: Lane, images: int) -> float:
+        now = anyio.current_time()
+        room = self._pacer.room_delay(images, self._out, now) if images else 0.0
+        # Who waits for room could not use a turn, so it must not hold one up.
+        self._pacer.waiting(lane, 0 if room > 0 else self._waiting[lane])
+        return max(room, self._pacer.delay(lane, now))
+
+    async def _sleep(self, seconds: float) -> None:
+        self._room = anyio.Event()
+        with anyio.move_on_after(seconds):
+            await self._room.wait()

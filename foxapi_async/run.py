@@ -1,0 +1,235 @@
+"""Many requests, lazily and within the limits, as one stream of outcomes."""
+
+from __future__ import annotations
+
+import weakref
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from typing import Final
+
+import anyio
+import anyio.abc
+import anyio.lowlevel
+
+from foxapi_async.errors import (
+    AuthenticationError,
+    FoxAPIError,
+    InsufficientQuotaError,
+    InvalidRequestError,
+    PermissionDeniedError,
+    SessionClosedError,
+)
+from foxapi_async.outcome import Outcome
+from foxapi_async.requests import Request
+from foxapi_async.submit import Flight, Submitter
+from foxapi_async.watch import Watch
+
+__all__ = ["Item", "Outcomes", "Run"]
+
+Item = Request | tuple[str | None, Request]
+
+_SLACK: Final = 64
+_FATAL: Final = (AuthenticationError, InsufficientQuotaError, PermissionDeniedError)
+
+
+class Outcomes(AsyncIterator[Outcome]):
+    """The outcomes of ``session.map``, each as soon as it is known.
+
+    Nothing is read from the input, and nothing sent, before the first outcome is asked for. When
+    the iteration is left (or `aclose` is called) no more is submitted; what is in flight stays in
+    ``session.in_flight``.
+    """
+
+    def __init__(self, run: Run, start: Callable[[Run], None]) -> None:
+        self._run = run
+        self._start = start
+        self._started = False
+        # A `break` in `async for` drops the iterator without a word.
+        weakref.finalize(self, run.stop)
+
+    def __aiter__(self) -> Outcomes:
+        return self
+
+    async def __anext__(self) -> Outcome:
+        if not self._started:
+            self._started = True
+            self._start(self._run)
+        return await self._run.next_outcome()
+
+    async def aclose(self) -> None:
+        """Submit no more, and yield no more."""
+        self._run.stop()
+
+
+class Run:
+    """One call of ``session.map``: reads, submits, and collects what becomes of it."""
+
+    def __init__(
+        self,
+        items: Iterable[Item] | AsyncIterable[Item],
+        *,
+        submitter: Submitter,
+        outputs: int,
+        ordered: bool,
+    ) -> None:
+        self._items = items
+        self._submitter = submitter
+        self._ordered = ordered
+        # Read but not yet yielded: as many as can be in flight, and as many again that wait for the
+        # reader, so that a slow reader halts the run rather than fill the memory.
+        self._window = 2 * outputs + _SLACK
+        self._open = 0
+        self._next = 0
+        self._outcomes: deque[Outcome] = deque()
+        self._early: dict[int, Outcome] = {}
+        self._reading = True
+        self._stopped = False
+        self._read_items = 0
+        self._fatal: FoxAPIError | None = None
+        self._input_error: Exception | None = None
+        self._scope = anyio.CancelScope()
+        self._news = anyio.Event()
+        self._space = anyio.Event()
+
+    def stop(self) -> None:
+        """Submit no more, because nobody wants to know."""
+        self._stopped = True
+        self._outcomes.clear()
+        self._early.clear()
+        self._end_reading()
+
+    def close(self) -> None:
+        """Submit no more, because the session ends; what is known is still told."""
+        if self._reading:
+            self._input_error = SessionClosedError(
+                f"the session ended after {self._read_items} requests of the input were read"
+            )
+        self._end_reading()
+
+    async def next_outcome(self) -> Outcome:
+        """Wait for the next outcome.
+
+        Raises:
+            StopAsyncIteration: There is none left.
+        """
+        while not self._outcomes:
+            if self._stopped or not (self._reading or self._open):
+                error, self._input_error = self._input_error, None
+                if error is not None and not self._stopped:
+                    raise error
+                raise StopAsyncIteration
+            self._news = anyio.Event()
+            await self._news.wait()
+        self._open -= 1
+        self._space.set()
+        return self._outcomes.popleft()
+
+    def _end_reading(self) -> None:
+        self._reading = False
+        self._scope.cancel()
+        self._news.set()
+
+    async def read(self) -> None:
+        """Read the input to its end and submit what it holds."""
+        try:
+            with self._scope:
+                await self._read()
+        except Exception as error:  # noqa: BLE001 - the input may raise whatever it likes
+            self._input_error = error
+        finally:
+            self._reading = False
+            self._news.set()
+
+    async def _read(self) -> None:
+        async for item in _each(self._items):
+            while self._open >= self._window:
+                self._space = anyio.Event()
+                await self._space.wait()
+            index = self._read_items
+            key, request = _parts(item, index)
+            self._read_items += 1
+            self._open += 1
+            await self._submit(index, key, request)
+
+    async def _submit(self, index: int, key: str | None, request: Request) -> None:
+        flight = Flight(
+            request,
+            key,
+            stop=lambda: self._fatal,
+            on_done=lambda flight: self._landed(index, flight),
+        )
+        if self._fatal is not None:
+            self._not_submitted(index, flight, self._fatal)
+            return
+        try:
+            await self._submitter.launch(flight)
+        except FoxAPIError as error:
+            self._not_submitted(index, flight, error)
+
+    def _landed(self, index: int, flight: Flight) -> None:
+        watch = flight.watch
+        if watch is None:
+            error = flight.error or SessionClosedError("given up before it was sent")
+            if error is self._fatal:
+                self._not_submitted(index, flight, error)
+                return
+            self._note_fatal(error)
+            self._put(Outcome.of_error(flight.request, flight.key, index, error, None))
+        elif watch.ended:
+            self._ended(index, flight, watch)
+        else:
+            watch.on_end.append(lambda: self._ended(index, flight, watch))
+
+    def _ended(self, index: int, flight: Flight, watch: Watch) -> None:
+        if watch.error is None:
+            outcome = Outcome(flight.request, flight.key, index, "completed", watch.latest)
+        else:
+            self._note_fatal(watch.error)
+            outcome = Outcome.of_error(
+                flight.request, flight.key, index, watch.error.again(), watch.latest
+            )
+        self._put(outcome)
+
+    def _note_fatal(self, error: FoxAPIError) -> None:
+        if self._fatal is None and isinstance(error, _FATAL):
+            self._fatal = error
+
+    def _not_submitted(self, index: int, flight: Flight, error: FoxAPIError) -> None:
+        self._put(Outcome(flight.request, flight.key, index, "not_submitted", None, error.again()))
+
+    def _put(self, outcome: Outcome) -> None:
+        if self._stopped:
+            return
+        if not self._ordered:
+            self._outcomes.append(outcome)
+        else:
+            self._early[outcome.index] = outcome
+            while (ready := self._early.pop(self._next, None)) is not None:
+                self._outcomes.append(ready)
+                self._next += 1
+        self._news.set()
+
+
+async def _each(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncIterator[Item]:
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
+        return
+    for item in items:
+        yield item
+        # A long input whose items are decided at once must not hold up the event loop.
+        await anyio.lowlevel.checkpoint()
+
+
+def _parts(item: object, index: int) -> tuple[str | None, Request]:
+    key: object = None
+    request = item
+    if isinstance(item, tuple) and len(item) == 2:  # noqa: PLR2004
+        key, request = item
+    if not isinstance(request, Request) or not (key is None or isinstance(key, str)):
+        raise InvalidRequestError(
+            f"item {index} of the input is {item!r}; it must be a request or a (key, request) pair",
+            field=f"requests[{index}]",
+            value=item,
+        )
+    return key, request

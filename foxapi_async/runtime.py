@@ -1,0 +1,265 @@
+"""What runs while a session is open: its parts, put together, and the one task that owns them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterable, Iterable
+from typing import Final
+from urllib.parse import quote
+
+import anyio
+import anyio.abc
+import attrs
+
+from foxapi_async.answers import Answer
+from foxapi_async.budget import OutputBudget
+from foxapi_async.calls import Calls, ask
+from foxapi_async.errors import ConfigurationError, SessionClosedError
+from foxapi_async.events import Announcer, TaskSubmitted
+from foxapi_async.gate import Gate
+from foxapi_async.models import Task
+from foxapi_async.options import Limits, Polling, Retry
+from foxapi_async.pacing import Pacer
+from foxapi_async.poller import Poller
+from foxapi_async.run import Item, Run
+from foxapi_async.schedule import Schedule
+from foxapi_async.submit import Flight, Submitter
+from foxapi_async.tally import Statistics, Tally
+from foxapi_async.transport import Transport
+from foxapi_async.unbroken import see_through
+from foxapi_async.watch import Watch, group_of
+from foxapi_async.wire import read_task
+
+__all__ = ["Options", "Runtime"]
+
+_log = logging.getLogger("foxapi_async")
+
+_LOOK_TIMEOUT: Final = 15.0
+"""Seconds for one look, as real clients of this API allow; a hung one would hide the answer."""
+
+_IDS_PER_LINE: Final = 50
+
+
+@attrs.frozen
+class Options:
+    """How a session behaves."""
+
+    limits: Limits
+    polling: Polling
+    retry: Retry
+
+
+class Runtime:
+    """The parts of an open session; made, used and closed in one event loop."""
+
+    def __init__(self, transport: Transport, options: Options, announce: Announcer) -> None:
+        limits, polling = options.limits, options.polling
+        self._transport = transport
+        self._options = options
+        self._announce = announce
+        self._loop = asyncio.get_running_loop()
+        self._tally = Tally()
+        self._budget = OutputBudget(limits.outputs, limits.total_outputs)
+        self._gate = Gate(
+            Pacer(
+                submissions_per_second=limits.submissions_per_second,
+                polls_per_second=limits.polls_per_second,
+            ),
+            announce,
+            self._tally,
+        )
+        self._poller = Poller(
+            self.look,
+            gate=self._gate,
+            schedule=Schedule(
+                poll_cost=polling.poll_cost,
+                min_interval=polling.min_interval,
+                max_interval=polling.max_interval,
+            ),
+            polling=polling,
+            announce=announce,
+            tally=self._tally,
+            on_end=self._make_room,
+        )
+        self.calls = Calls(self._gate, options.retry, self._tally)
+        self._runs: set[Run] = set()
+        self._closing = anyio.Event()
+        self._ready = anyio.Event()
+        self._closed = False
+        self._owner: asyncio.Task[None] | None = None
+
+    @property
+    def watches(self) -> tuple[Watch, ...]:
+        """The tasks that have not ended."""
+        return tuple(self._poller.watches.values())
+
+    def statistics(self) -> Statistics:
+        """Return what was counted so far."""
+        return self._tally.snapshot(
+            in_flight=len(self._poller.watches),
+            images_in_flight=self._budget.in_flight,
+            requests_per_second=self._gate.rate(),
+        )
+
+    def check(self) -> None:
+        """Refuse a call after the end, or from another event loop.
+
+        Raises:
+            SessionClosedError: The session has ended.
+            ConfigurationError: Another event loop runs here, or none.
+        """
+        if self._closed:
+            raise SessionClosedError("the session has ended; open a new one")
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = None
+        if loop is not self._loop:
+            raise ConfigurationError(
+                "the session was opened in another event loop; open one in the loop that uses it"
+            )
+
+    async def open(self) -> None:
+        """Start the parts.
+
+        They live in one task, not in a task group around the caller's block: that would wrap the
+        block's own exception, and tie leaving the block to the task that entered it.
+        """
+        await self._transport.open()
+        self._owner = asyncio.create_task(self._live(), name="foxapi-async session")
+        await self._ready.wait()
+
+    async def aclose(self) -> None:
+        """Finish the POSTs under way, end every wait, and leave nothing running."""
+        self._closed = True
+        self._closing.set()
+        assert self._owner is not None
+        owner = self._owner
+        await see_through(lambda: asyncio.wait([owner]))
+        await see_through(self._transport.aclose)
+        if not owner.cancelled() and (fault := owner.exception()) is not None:
+            _log.error("the session's own work went wrong", exc_info=fault)
+
+    async def submit(self, flight: Flight) -> Watch:
+        """Carry out a submission and wait for the task id."""
+        return await self._submitter.submit(flight)
+
+    def adopt(self, task_id: str, *, estimated_time: float | None) -> Watch:
+        """Watch a task that exists already."""
+        watch = self._poller.watches.get(task_id)
+        if watch is None:
+            now = anyio.current_time()
+            watch = Watch(
+                Task(task_id),
+                born=now,
+                deadline=now + self._options.polling.deadline_for(None),
+                estimate=estimated_time,
+                adopted=True,
+            )
+            self._poller.track(watch, first_look=now)
+        return watch
+
+    async def look(self, task_id: str, sync_upstream: bool) -> Answer[Task]:  # noqa: FBT001
+        """Ask once for a task."""
+        path = f"/v1/tasks/{quote(task_id, safe='')}"
+        query = "?sync_upstream=true" if sync_upstream else ""
+        return await ask(
+            lambda: self._transport.call("GET", path + query, time_limit=_LOOK_TIMEOUT),
+            lambda payload: read_task(payload, asked=task_id),
+            f"GET {path}",
+            task_id=task_id,
+        )
+
+    async def retrieve(self, task_id: str) -> Task:
+        """Ask for a task until there is an answer."""
+        return await self.calls.free(lambda: self.look(task_id, sync_upstream=False))
+
+    def start(self, run: Run) -> None:
+        """Begin to read the input of a run."""
+        self.check()
+        self._runs.add(run)
+        self._nursery.start_soon(self._read, run)
+
+    def new_run(self, items: Iterable[Item] | AsyncIterable[Item], *, ordered: bool) -> Run:
+        """Return a run that has not begun to read its input."""
+        return Run(
+            items,
+            submitter=self._submitter,
+            outputs=self._options.limits.outputs,
+            ordered=ordered,
+        )
+
+    async def _live(self) -> None:
+        try:
+            async with anyio.create_task_group() as self._nursery:
+                self._submitter = self._make_submitter(self._nursery)
+                self._nursery.start_soon(self._poller.run)
+                self._ready.set()
+                await self._closing.wait()
+                for run in tuple(self._runs):
+                    run.close()
+                await self._submitter.aclose()
+                self._nursery.cancel_scope.cancel()
+        finally:
+            self._closed = True
+            self._ready.set()
+            self._name_what_is_in_flight()
+            self._poller.close()
+
+    def _make_submitter(self, nursery: anyio.abc.TaskGroup) -> Submitter:
+        return Submitter(
+            self._transport,
+            budget=self._budget,
+            gate=self._gate,
+            retry=self._options.retry,
+            announce=self._announce,
+            tally=self._tally,
+            nursery=nursery,
+            welcome=self._welcome,
+            is_watched=self._poller.watches.__contains__,
+            awaited=self._poller.watches.__len__,
+        )
+
+    async def _read(self, run: Run) -> None:
+        try:
+            await run.read()
+        finally:
+            self._runs.discard(run)
+
+    def _welcome(self, task: Task, flight: Flight) -> Watch:
+        request, now = flight.request, anyio.current_time()
+        images = request.num_outputs
+        watch = Watch(
+            task,
+            born=now,
+            deadline=now + self._options.polling.deadline_for(request.kind),
+            request=request,
+            key=flight.key,
+            group=group_of(request, task.model),
+            estimate=task.task_info.estimated_time,
+            images=images,
+        )
+        self._tally.submitted += 1
+        self._tally.headway += 1
+        self._tally.images_billed += images
+        _log.info("task %s was created (%s, %d outputs)", task.id, request.model, images)
+        if self._announce:
+            self._announce(TaskSubmitted(task, request, flight.key))
+        self._poller.track(watch)
+        watch.saw(task, now)
+        return watch
+
+    def _make_room(self, watch: Watch) -> None:
+        if watch.images:
+            self._budget.free(watch.images)
+            self._gate.landed(watch.images, known=True)
+
+    def _name_what_is_in_flight(self) -> None:
+        ids = list(self._poller.watches)
+        for start in range(0, len(ids), _IDS_PER_LINE):
+            _log.warning(
+                "the session ends with tasks in flight; they go on at the server and are billed, "
+                "session.attach(id) waits for them again: %s",
+                ", ".join(ids[start : start + _IDS_PER_LINE]),
+            )

@@ -1,0 +1,248 @@
+"""The session: where the parts are put together, and what they all live in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+import anyio
+
+from foxapi_async.config import check_headers, find_api_key, find_base_url
+from foxapi_async.errors import (
+    APITimeoutError,
+    ConfigurationError,
+    InvalidRequestError,
+    SessionClosedError,
+    TaskTimeoutError,
+)
+from foxapi_async.events import Announcer, Event
+from foxapi_async.handle import TaskHandle
+from foxapi_async.ids import check_task_id
+from foxapi_async.models import Task
+from foxapi_async.options import Limits, Polling, Retry, Timeout
+from foxapi_async.outcome import Outcome
+from foxapi_async.requests import Request
+from foxapi_async.run import Item, Outcomes
+from foxapi_async.runtime import Options, Runtime
+from foxapi_async.submit import Flight
+from foxapi_async.tally import Statistics
+from foxapi_async.transport import Transport
+
+__all__ = ["Session"]
+
+
+class Session:
+    """Everything that happens with one API key: use it as ``async with Session() as session``.
+
+    It owns one connection pool, the limits, and one poller for all its tasks. When the block ends,
+    POSTs under way are finished (at most ``Timeout.request``), and nothing is left running; tasks
+    that are still in flight go on at the server, and their ids are logged.
+
+    Args:
+        api_key: The key; by default that of the environment variable FOXAPI_API_KEY.
+        base_url: Where the API is; by default FOXAPI_BASE_URL, else https://api.foxapi.cc. HTTPS,
+            unless the host is loopback.
+        limits: What may happen at once, and in all.
+        polling: The trade between knowing soon and asking seldom.
+        retry: Tries and the pauses between them.
+        timeout: How long the server may take.
+        headers: Extra request headers; they go to the API only, never to a result's host.
+        http: An aiohttp.ClientSession of yours; it is used and not closed.
+        on_event: Called with an `Event` for everything that happens.
+
+    Raises:
+        ConfigurationError: No key, or an option that cannot work.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        *,
+        base_url: str | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        polling: Polling = Polling(),  # noqa: B008 - frozen
+        retry: Retry = Retry(),  # noqa: B008 - frozen
+        timeout: Timeout = Timeout(),  # noqa: B008 - frozen
+        headers: Mapping[str, str] | None = None,
+        http: aiohttp.ClientSession | None = None,
+        on_event: Callable[[Event], object] | None = None,
+    ) -> None:
+        self._transport = Transport(
+            find_base_url(base_url),
+            find_api_key(api_key),
+            timeout=timeout,
+            headers=check_headers(headers),
+            http=http,
+        )
+        self._options = Options(limits, polling, retry)
+        self._announce = Announcer(on_event)
+        self._runtime: Runtime | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._runtime is not None:
+            raise ConfigurationError("a session is entered once; make a new Session")
+        self._runtime = Runtime(self._transport, self._options, self._announce)
+        await self._runtime.open()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._runtime is not None
+        await self._runtime.aclose()
+
+    async def submit(self, request: Request, *, key: str | None = None) -> TaskHandle:
+        """Wait for room, POST once, and return as soon as the task id is known.
+
+        Cancelling it before the POST has begun leaves nothing behind. Afterwards the POST is
+        finished first, and the handle is in `in_flight`.
+
+        Args:
+            request: What to generate.
+            key: A name of yours for this submission, reported in events and outcomes.
+
+        Raises:
+            InvalidRequestError: Not a request, or heavier than ``Limits.outputs``; nothing was sent.
+            BudgetExceededError: More images than ``Limits.total_outputs``; nothing was sent.
+            APIConnectionError: The server is out of reach; nothing was sent.
+            APIStatusError: The server refused it; nothing was billed.
+            SubmissionUnknownError: A task may have been created, and its id is not known.
+            SessionClosedError: The session has ended; nothing was sent.
+        """
+        runtime = self._open()
+        watch = await runtime.submit(Flight(_checked(request), key))
+        return TaskHandle(watch, runtime.check)
+
+    async def generate(
+        self, request: Request, *, key: str | None = None, timeout: float | None = None
+    ) -> Task:
+        """Submit a request and return its task once it is completed.
+
+        Args:
+            request: What to generate.
+            key: As for `submit`.
+            timeout: Seconds for all of it; None for as long as ``Polling.give_up_after`` allows.
+
+        Raises:
+            TaskOutcomeError: As for `TaskHandle.wait`; a task that exists is named.
+            APITimeoutError: ``timeout`` was over before there was room; nothing was sent.
+            FoxAPIError: As for `submit`.
+        """
+        runtime = self._open()
+        flight = Flight(_checked(request), key)
+        deadline = anyio.current_time() + (math.inf if timeout is None else timeout)
+        with anyio.CancelScope(deadline=deadline):
+            watch = await runtime.submit(flight)
+            return await TaskHandle(watch, runtime.check).wait()
+        if flight.watch is None:
+            if flight.error is not None and not isinstance(flight.error, SessionClosedError):
+                raise flight.error
+            raise APITimeoutError(
+                f"no room for the submission within {timeout:g} s; nothing was sent", sent=False
+            )
+        task = flight.watch.latest
+        raise TaskTimeoutError(
+            f"task {task.id} is still {task.status.value} after {timeout:g} s; it goes on at the "
+            f"server and is billed: session.attach({task.id!r}) waits for it again",
+            task_id=task.id,
+            task=task,
+        )
+
+    def attach(self, task_id: str, *, estimated_time: float | None = None) -> TaskHandle:
+        """Pick up a task that exists already, from this process or another.
+
+        Args:
+            task_id: Its id.
+            estimated_time: Seconds that it is expected to take from now on, if you know.
+
+        Raises:
+            InvalidRequestError: It cannot be a task id.
+        """
+        runtime = self._open()
+        watch = runtime.adopt(check_task_id(task_id), estimated_time=estimated_time)
+        return TaskHandle(watch, runtime.check)
+
+    async def retrieve(self, task_id: str) -> Task:
+        """Ask for a task once (again only if that fails) and return what the server says.
+
+        Args:
+            task_id: Its id.
+
+        Raises:
+            InvalidRequestError: It cannot be a task id.
+            NotFoundError: The server does not know it.
+            APIStatusError: Another refusal.
+            APIConnectionError: No answer.
+            InvalidResponseError: No usable answer.
+        """
+        return await self._open().retrieve(check_task_id(task_id))
+
+    def map(
+        self, requests: Iterable[Item] | AsyncIterable[Item], *, ordered: bool = False
+    ) -> AsyncIterator[Outcome]:
+        """Submit all of an input, lazily and within the limits, and yield what becomes of each.
+
+        No outcome raises: `Outcome.status` tells. After 401, 402 or 403 nothing more is sent, the
+        rest is "not_submitted", and what is in flight comes home. If the input itself raises, what
+        is in flight comes home first. Leaving the iteration stops submitting.
+
+        Args:
+            requests: Requests, or (key, request) pairs; any iterable or async iterable. Only so much
+                of it is read as fits the limits.
+            ordered: Yield in the order of the input instead of the order of completion.
+        """
+        runtime = self._open()
+        return Outcomes(runtime.new_run(requests, ordered=ordered), runtime.start)
+
+    def fan_out(self, request: Request, *, outputs_per_task: int = 1) -> AsyncIterator[Outcome]:
+        """Split a request into tasks of few outputs: they arrive one by one, and fail one by one.
+
+        Args:
+            request: What to generate.
+            outputs_per_task: Outputs of each task, at least 1.
+        """
+        return self.map(_checked(request).split(outputs_per_task))
+
+    @property
+    def in_flight(self) -> tuple[TaskHandle, ...]:
+        """The tasks that have not ended, in the order in which they came."""
+        if self._runtime is None:
+            return ()
+        return tuple(TaskHandle(watch, self._runtime.check) for watch in self._runtime.watches)
+
+    def statistics(self) -> Statistics:
+        """Return what the session has done so far, counted; also after it has ended."""
+        if self._runtime is None:
+            raise ConfigurationError(_NOT_ENTERED)
+        return self._runtime.statistics()
+
+    def __repr__(self) -> str:
+        state = (
+            "not entered" if self._runtime is None else f"{len(self._runtime.watches)} in flight"
+        )
+        return f"<Session {self._transport.base_url} {state}>"
+
+    def _open(self) -> Runtime:
+        if self._runtime is None:
+            raise ConfigurationError(_NOT_ENTERED)
+        self._runtime.check()
+        return self._runtime
+
+
+_NOT_ENTERED = "the session is not open: use it as `async with Session() as session`"
+
+
+def _checked(request: object) -> Request:
+    if not isinstance(request, Request):
+        raise InvalidRequestError(
+            f"request is {request!r}; it must be a request such as PhotaImage('a fox')",
+            field="request",
+            value=request,
+        )
+    return request

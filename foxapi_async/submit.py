@@ -1,0 +1,268 @@
+"""The one POST that bills, from the wait for room to the task id.
+
+A POST is made by a task of the session, not of the caller: a caller who is cancelled leaves, but
+what has begun to leave is finished, so that no billed task is without a known id.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+from collections.abc import Callable
+from typing import Final
+
+import anyio
+import anyio.abc
+import attrs
+
+from foxapi_async.answers import Answer, of_failure, understand
+from foxapi_async.budget import OutputBudget
+from foxapi_async.errors import (
+    APIConnectionError,
+    FoxAPIError,
+    InvalidResponseError,
+    SessionClosedError,
+    SubmissionUnknownError,
+)
+from foxapi_async.events import Announcer, SubmissionFailed, SubmissionStarted
+from foxapi_async.gate import Gate
+from foxapi_async.models import Task
+from foxapi_async.options import Retry
+from foxapi_async.outcome import status_of
+from foxapi_async.pacing import Lane
+from foxapi_async.requests import Request
+from foxapi_async.tally import Tally
+from foxapi_async.transport import Transport
+from foxapi_async.tries import Tries
+from foxapi_async.unbroken import see_through
+from foxapi_async.verdict import SUBMIT_VERDICTS, Verdict
+from foxapi_async.watch import Watch
+from foxapi_async.wire import read_task
+
+__all__ = ["Flight", "Submitter"]
+
+_log = logging.getLogger("foxapi_async")
+
+_POSTS_AT_ONCE: Final = 64
+
+
+@attrs.define(eq=False)
+class Flight:
+    """One submission under way.
+
+    ``sending`` is true from the first byte of a POST to its answer: in that time it must not be cut
+    off. ``stop`` is asked before each POST and returns the error with which not to send it.
+    """
+
+    request: Request
+    key: str | None
+    stop: Callable[[], FoxAPIError | None] = lambda: None
+    on_done: Callable[[Flight], None] = lambda _: None
+    sending: bool = False
+    abandoned: bool = False
+    watch: Watch | None = None
+    error: FoxAPIError | None = None
+    scope: anyio.CancelScope = attrs.field(factory=anyio.CancelScope)
+    done: anyio.Event = attrs.field(factory=anyio.Event)
+
+    def abandon(self) -> None:
+        """Stop as soon as that is safe: at once, or after the POST under way."""
+        self.abandoned = True
+        if not self.sending:
+            self.scope.cancel()
+
+    def landed(self) -> Watch:
+        """Return the watch of the task, or raise what ended the submission."""
+        if self.watch is not None:
+            return self.watch
+        assert self.error is not None
+        raise self.error
+
+
+class Submitter:
+    """Submits requests within the limits, each at most once unless it certainly created nothing."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        budget: OutputBudget,
+        gate: Gate,
+        retry: Retry,
+        announce: Announcer,
+        tally: Tally,
+        nursery: anyio.abc.TaskGroup,
+        welcome: Callable[[Task, Flight], Watch],
+        is_watched: Callable[[str], bool],
+        awaited: Callable[[], int],
+    ) -> None:
+        self._transport = transport
+        self._budget = budget
+        self._gate = gate
+        self._retry = retry
+        self._announce = announce
+        self._tally = tally
+        self._nursery = nursery
+        self._welcome = welcome
+        self._is_watched = is_watched
+        self._awaited = awaited
+        self._posts = anyio.Semaphore(_POSTS_AT_ONCE, fast_acquire=True)
+        self._flights: set[Flight] = set()
+        self._closed = False
+
+    async def launch(self, flight: Flight) -> None:
+        """Wait for room, then let the session carry out the submission.
+
+        Raises:
+            InvalidRequestError: Heavier than the limit.
+            BudgetExceededError: More images than may be billed.
+        """
+        outputs = flight.request.num_outputs
+        await self._budget.take(outputs)
+        try:
+            await self._posts.acquire()
+        except BaseException:
+            self._budget.refund(outputs)
+            raise
+        if self._closed:
+            self._posts.release()
+            self._budget.refund(outputs)
+            raise SessionClosedError("the session has ended; nothing was sent")
+        self._flights.add(flight)
+        self._nursery.start_soon(self._fly, flight)
+
+    async def submit(self, flight: Flight) -> Watch:
+        """Launch a submission and wait until its task id is known."""
+        await self.launch(flight)
+        try:
+            await flight.done.wait()
+        except BaseException:
+            flight.abandon()
+            await see_through(flight.done.wait)
+            raise
+        return flight.landed()
+
+    async def aclose(self) -> None:
+        """Take no more submissions, and wait for the POSTs that are under way."""
+        self._closed = True
+        for flight in tuple(self._flights):
+            flight.abandon()
+        for flight in tuple(self._flights):
+            await flight.done.wait()
+
+    async def _fly(self, flight: Flight) -> None:
+        try:
+            with flight.scope:
+                await self._attempts(flight)
+        except FoxAPIError as error:
+            flight.error = error
+        except Exception as fault:  # noqa: BLE001 - whatever it was, somebody waits for this
+            _log.exception("a submission went wrong")
+            flight.error = _unknown(flight, fault)
+        finally:
+            if flight.watch is None:
+                self._failed(flight)
+            self._flights.discard(flight)
+            self._posts.release()
+            flight.done.set()
+            flight.on_done(flight)
+
+    async def _attempts(self, flight: Flight) -> Watch:
+        body = json.dumps(flight.request.payload(), separators=(",", ":")).encode()
+        tries = Tries(self._retry, began=anyio.current_time(), headway=self._tally.headway)
+        while True:
+            if (stopped := flight.stop()) is not None:
+                raise stopped
+            answer = await self._try(flight, body)
+            if flight.watch is not None:
+                return flight.watch
+            error = answer.error
+            assert error is not None
+            verdict = SUBMIT_VERDICTS[answer.finding]
+            if verdict is Verdict.UNKNOWN:
+                raise _unknown(flight, error)
+            may_go_on = tries.may_go_on(
+                rate_limited=answer.rate_limited,
+                now=anyio.current_time(),
+                headway=self._tally.headway,
+                awaited=self._awaited(),
+            )
+            repeated = verdict is Verdict.REPEAT and self._retry.submissions
+            if not (repeated and may_go_on) or flight.abandoned:
+                raise error
+            self._tally.repeated_submissions += 1
+            _log.info("%s: it created nothing and is sent again", error)
+            if not answer.rate_limited:  # after a 429 the gate makes everybody wait
+                await anyio.sleep(tries.pause(random.random()))  # noqa: S311
+
+    async def _try(self, flight: Flight, body: bytes) -> Answer[Task]:
+        outputs = flight.request.num_outputs
+        sent_at = await self._gate.enter(Lane.SUBMIT, images=outputs)
+        try:
+            answer = await self._post(flight, body)
+            if answer.value is not None:
+                flight.watch = self._welcome(answer.value, flight)
+                self._gate.accepted(outputs)
+            self._gate.report(Lane.SUBMIT, answer, sent_at)
+            return answer
+        finally:
+            flight.sending = False
+            if flight.watch is None:
+                self._gate.landed(outputs, known=False)
+
+    async def _post(self, flight: Flight, body: bytes) -> Answer[Task]:
+        def on_sending() -> None:
+            flight.sending = True
+
+        request = flight.request
+        if self._announce:
+            self._announce(SubmissionStarted(request, flight.key))
+        try:
+            reply = await self._transport.call(
+                "POST", request.path, json=body, on_sending=on_sending
+            )
+        except (APIConnectionError, InvalidResponseError) as error:
+            return of_failure(error)
+        return understand(reply, self._read, f"POST {request.path} ({request.model})")
+
+    def _read(self, payload: object) -> Task:
+        task = read_task(payload)
+        if self._is_watched(task.id):
+            # Two submissions cannot have made one task, and it is paid for already.
+            raise InvalidResponseError(f"the answer names task {task.id}, which is another's")
+        return task
+
+    def _failed(self, flight: Flight) -> None:
+        outputs = flight.request.num_outputs
+        error = flight.error
+        if error is None:
+            flight.error = error = SessionClosedError("given up before it was sent")
+        status = status_of(error)
+        if status == "unknown":
+            self._budget.free(outputs)
+            self._tally.unknown += 1
+            self._tally.images_unknown += outputs
+            _log.warning("%s", error)
+        else:
+            self._budget.refund(outputs)
+            if status == "rejected":
+                self._tally.rejected += 1
+            else:
+                self._tally.not_submitted += 1
+            _log.info("%s", error)
+        if self._announce:
+            self._announce(SubmissionFailed(flight.request, flight.key, error))
+
+
+def _unknown(flight: Flight, cause: BaseException) -> SubmissionUnknownError:
+    request = flight.request
+    error = SubmissionUnknownError(
+        f"the submission to {request.model} ({request.num_outputs} outputs) may have created and "
+        f"billed a task whose id is not known: {cause}. It is not sent again by itself; to do so is "
+        "the caller's decision",
+        request=request,
+        key=flight.key,
+    )
+    error.__cause__ = cause
+    return error

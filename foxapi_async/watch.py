@@ -1,0 +1,234 @@
+"""What is known of one task, and what each look means for it. No I/O, and no clock of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Final
+
+import attrs
+
+from foxapi_async.backoff import backoff
+from foxapi_async.errors import (
+    APIStatusError,
+    AuthenticationError,
+    FoxAPIError,
+    InvalidResponseError,
+    TaskCancelledError,
+    TaskFailedError,
+    TaskTimeoutError,
+)
+from foxapi_async.models import Task, TaskStatus
+from foxapi_async.options import Polling
+from foxapi_async.requests import Request
+from foxapi_async.schedule import Schedule
+from foxapi_async.verdict import Finding
+
+__all__ = ["Watch", "group_of", "rebase"]
+
+EMPTY_PATIENCE: Final = 90.0
+"""Seconds for which "completed" without outputs is asked again (reference 4.2 suggests 60 to 120)."""
+
+REFUSAL_PATIENCE: Final = 10.0
+"""Seconds for which a task may be unknown (404) or refused before that is believed."""
+
+_SLOWEST_AGAIN: Final = 10.0
+"""Longest pause in seconds before a look that failed, or that found nothing yet, is repeated."""
+
+
+@attrs.define(eq=False, weakref_slot=False)
+class Watch:
+    """One task that is waited for.
+
+    All times are in seconds: ``born`` and ``deadline`` are moments on the session's clock,
+    ``ran_until`` and ``first_seen_ended`` ages of the task. ``born`` is the submission, or the
+    attaching of a task that was submitted elsewhere (then ``adopted`` is true).
+    """
+
+    latest: Task
+    born: float
+    deadline: float
+    request: Request | None = None
+    key: str | None = None
+    group: Hashable = None
+    estimate: float | None = None
+    adopted: bool = False
+    images: int = 0
+    ran_until: float = 0.0
+    first_seen_ended: float | None = None
+    ended: bool = False
+    error: FoxAPIError | None = None
+    on_end: list[Callable[[], None]] = attrs.field(factory=list[Callable[[], None]])
+    on_change: list[Callable[[Task], None]] = attrs.field(factory=list[Callable[[Task], None]])
+    _failures: int = 0
+    _last_failure: FoxAPIError | None = None
+    _refused_since: float | None = None
+
+    @property
+    def id(self) -> str:
+        """The id of the task."""
+        return self.latest.id
+
+    @property
+    def awaits_outputs(self) -> bool:
+        """Whether the task is completed, but its outputs are still to come."""
+        return self.first_seen_ended is not None and not self.ended
+
+    def saw(self, task: Task, now: float) -> None:
+        """Take in what a look found, and tell those who follow the task or wait for it."""
+        if self.ended:
+            return
+        before, self.latest = self.latest, task
+        self._failures = 0
+        self._last_failure = self._refused_since = None
+        if task.status is TaskStatus.COMPLETED and not task.outputs:
+            # Not told as a change: who follows the task would take "completed" for its end.
+            self._saw_nothing(now)
+            return
+        if (task.status, task.progress) != (before.status, before.progress) or self.awaits_outputs:
+            for tell in tuple(self.on_change):
+                tell(task)
+        age = now - self.born
+        if task.status.is_terminal:
+            if self.first_seen_ended is None:
+                self.first_seen_ended = age
+            self.finish(_error_of(task))
+        else:
+            announced = task.task_info.estimated_time
+            self.estimate = rebase(self.estimate, self.ran_until, announced, age)
+            self.ran_until = age
+            self.first_seen_ended = None
+
+    def missed(self, error: FoxAPIError, finding: Finding, now: float) -> None:
+        """Take in that a look failed, which by itself never ends a wait."""
+        if self.ended:
+            return
+        self._failures += 1
+        self._last_failure = error
+        if isinstance(error, AuthenticationError):
+            self.finish(error)
+        elif finding is Finding.REFUSED and isinstance(error, APIStatusError):
+            # Right after its submission a task may not be known everywhere yet.
+            if self._refused_since is None:
+                self._refused_since = now
+            elif now - self._refused_since >= REFUSAL_PATIENCE:
+                self.finish(error)
+        else:
+            self._refused_since = None
+
+    def expire(self) -> None:
+        """End the wait because its time is up."""
+        waited = self.deadline - self.born
+        error = TaskTimeoutError(
+            f"task {self.id} was still {self.latest.status.value} after {waited:g} s; it goes on "
+            f"at the server and is billed: session.attach({self.id!r}) waits for it again",
+            task_id=self.id,
+            task=self.latest,
+        )
+        error.__cause__ = self._last_failure
+        self.finish(error)
+
+    def finish(self, error: FoxAPIError | None) -> None:
+        """End the wait and tell all who wait."""
+        if self.ended:
+            return
+        self.ended = True
+        self.error = error
+        told, self.on_end, self.on_change = self.on_end, [], []
+        for tell in told:
+            tell()
+
+    def result(self) -> Task:
+        """Return the completed task, or raise what ended the wait."""
+        if self.error is not None:
+            raise self.error.again()
+        return self.latest
+
+    def next_look(
+        self, schedule: Schedule, polling: Polling, now: float, jitter: float
+    ) -> float | None:
+        """Return the moment of the next look; None if the deadline comes first."""
+        last_chance = self.deadline - min(2.0, (self.deadline - self.born) / 10)
+        if now >= last_chance:
+            return None
+        return min(self._wanted_look(schedule, polling, now, jitter), last_chance)
+
+    def _wanted_look(
+        self, schedule: Schedule, polling: Polling, now: float, jitter: float
+    ) -> float:
+        slowest = max(polling.min_interval, min(polling.max_interval, _SLOWEST_AGAIN))
+        if self._failures:
+            pause = backoff(
+                self._failures, first=2 * polling.min_interval, longest=slowest, jitter=jitter
+            )
+            return now + max(pause, polling.min_interval)
+        age = now - self.born
+        if self.first_seen_ended is not None:
+            waited = age - self.first_seen_ended
+            return now + min(max(polling.min_interval, waited / 2), slowest)
+        return self.born + schedule.next_look(self.group, self.estimate, age, jitter=jitter)
+
+    def _saw_nothing(self, now: float) -> None:
+        age = now - self.born
+        if self.first_seen_ended is None:
+            self.first_seen_ended = age
+        elif age - self.first_seen_ended >= EMPTY_PATIENCE:
+            self.finish(
+                InvalidResponseError(
+                    f"task {self.id} is completed, but for {EMPTY_PATIENCE:g} s the server has "
+                    "listed no outputs; it is billed, and they may still appear: "
+                    f"session.attach({self.id!r}) looks again",
+                    status=200,
+                    task_id=self.id,
+                )
+            )
+
+
+def rebase(
+    estimate: float | None, then: float, announced: float | None, now: float
+) -> float | None:
+    """Return the estimated duration of a task after the server has announced a figure again.
+
+    A server may repeat the whole duration or count down the rest. It counts down if age plus figure
+    stayed the same more nearly than the figure itself.
+
+    Args:
+        estimate: The duration as estimated so far, in seconds; None if it is not.
+        then: The age of the task at the last look, in seconds.
+        announced: The figure now, in seconds; None or 0 is no information.
+        now: The age of the task now, in seconds.
+    """
+    if not announced:
+        return estimate
+    if estimate is None or then == 0.0 == now:
+        return announced
+    total = now + announced
+    return total if abs(total - estimate) < abs(announced - estimate) else announced
+
+
+def group_of(request: Request | None, model: str | None) -> Hashable:
+    """Return which tasks take about as long: same model, resolution and size class of outputs."""
+    if request is None:
+        return (model, None, 1)
+    payload = request.payload()
+    resolution = payload.get("resolution") or payload.get("quality") or payload.get("size")
+    # Outputs 1, 2, 3-4, 5-8, …: a class for each would learn too slowly.
+    return (request.model, str(resolution), (request.num_outputs - 1).bit_length())
+
+
+def _error_of(task: Task) -> FoxAPIError | None:
+    if task.status is TaskStatus.COMPLETED:
+        return None
+    why = task.error
+    words = ": ".join(part for part in (why.code, why.message) if part) if why is not None else ""
+    if task.status is TaskStatus.CANCELLED:
+        return TaskCancelledError(
+            f"task {task.id} was cancelled at the server" + (f" ({words})" if words else ""),
+            task_id=task.id,
+            task=task,
+        )
+    return TaskFailedError(
+        f"task {task.id} failed ({words or 'unknown_error'}); it is not run again by itself, "
+        "because a new submission is a new charge",
+        task_id=task.id,
+        task=task,
+    )
