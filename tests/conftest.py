@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
+from foxapi_async import Session
+from foxapi_async.emulator import Emulator
 from tests.virtual_time import VirtualTimeLoop
+
+OpenSession = Callable[..., Session]
 
 
 @pytest.fixture
@@ -15,3 +20,20 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     if request.node.get_closest_marker("ordinary_loop"):
         return ("asyncio", {"debug": True})
     return ("asyncio", {"debug": True, "loop_factory": VirtualTimeLoop})
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    """A local FoxAPI whose tasks take 5 to 20 seconds and whose pictures are tiny."""
+    async with Emulator(duration=(5, 20), picture_scale=1 / 16, seed=1) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def open_session(emulator: Emulator) -> OpenSession:
+    """Make sessions on the emulator."""
+
+    def make(**options: Any) -> Session:
+        return Session("sk-emulator", base_url=emulator.url, **options)
+
+    return make
