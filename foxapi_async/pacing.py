@@ -118,16 +118,24 @@ class Pacer:
         self._virtual = max(self._virtual, self._finish[lane])
         self._finish[lane] = self._virtual + 1.0
 
-    def answered(self, lane: Lane, now: float, *, in_flight: int | None = None) -> None:
+    def answered(
+        self,
+        lane: Lane,
+        now: float,
+        *,
+        sent_at: float | None = None,
+        in_flight: int | None = None,
+    ) -> None:
         """Record an answer other than 429.
 
         Args:
             lane: The lane of the request.
             now: The present.
+            sent_at: When the request left.
             in_flight: For an accepted submission: images of tasks whose ids are known and that are
                 not known to have ended, the new one included.
         """
-        self._rate.answered()
+        self._rate.answered(now, now if sent_at is None else sent_at)
         self._window.answered(now)
         if lane is not Lane.SUBMIT:
             self._window.poll_answered()

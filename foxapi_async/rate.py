@@ -32,6 +32,8 @@ from attrs import define, field, frozen
 _HOLD = 42.0
 """Seconds below the estimate before the climb; at 2 requests per second a refusal ends a tooth
 of some 90 requests, and a limit that doubles is found within a minute all the same."""
+_LEAST_HOLD = 4.0
+_LEAST_HOLD_REQUESTS = 40.0
 _HOLD_FROM, _HOLD_TO = 0.975, 0.995
 """Parts of the estimate at which the hold begins and ends."""
 _CLIMB = 1.0 / 12.0**3
@@ -47,6 +49,7 @@ _FIRST_PAUSE, _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.25, 0.05, 30.0
 _PROVING_GAP = 0.25
 """Seconds between requests while a pause that was too short has not yet been followed by an
 answer: the 64 requests of a burst would all be refused."""
+_CHALLENGE = 4
 _HANDFUL = 20
 """Requests served between two refusals from which their rate can be trusted."""
 _REMEMBERED = 2048
@@ -74,6 +77,9 @@ class RateSearch:
     _surplus: float = 0.0
     _burst: float = 0.0
     _trial: _Trial | None = None
+    _hold: float = _HOLD
+    _familiar: int = 0
+    _drought: float = 0.0
     _in_vain: int = 0
     _departures: deque[float] = field(factory=lambda: deque[float](maxlen=_REMEMBERED))
 
@@ -100,9 +106,11 @@ class RateSearch:
         self._served_since += 1
         self._departures.append(now)
 
-    def answered(self) -> None:
+    def answered(self, now: float, sent_at: float) -> None:
         """Record that a request was served."""
-        self._in_vain = 0
+        if self._in_vain and sent_at >= self._resumed_at:
+            self._drought = now - self._refused_at
+            self._in_vain = 0
 
     def refused(self, now: float, sent_at: float) -> float:
         """Record the first refusal of a burst, and return the seconds of a pause of our own."""
@@ -111,20 +119,31 @@ class RateSearch:
         if self._estimate is None:
             self._estimate = max(self._recently(sent_at, 1.0), 1.0)
             self._searching = True
+            self._hold = _LEAST_HOLD
+            self._refused_at = sent_at
             pause = _FIRST_PAUSE
         elif served == 0:
             # Nothing was learned but that the pause was too short.
             self._in_vain += 1
-            pause = max(_FIRST_PAUSE, self._short_pause()) * 2.0 ** min(self._in_vain, 20)
+            pause = max(_FIRST_PAUSE, now - self._refused_at)
         else:
-            self._estimate = self._judge(self._estimate, served, sent_at)
-            self._searching = False
-            pause = self._short_pause()
-        if not self._in_vain:
-            self._refused_at = sent_at
+            pause = self._learn(self._estimate, served, sent_at)
         self._age, self._surplus, self._served_since = 0.0, 0.0, 0
         self.resume(now)
         return min(pause, _LONGEST_PAUSE)
+
+    def _learn(self, old: float, served: int, sent_at: float) -> float:
+        tooth = sent_at - self._refused_at
+        estimate = self._judge(old, served, sent_at)
+        self._estimate = estimate
+        self._searching = False
+        # What was learned in a short time is not relied upon for long.
+        least = max(_LEAST_HOLD, _LEAST_HOLD_REQUESTS / estimate)
+        self._hold = least if estimate > 1.2 * old else min(max(2.0 * tooth, least), _HOLD)
+        self._refused_at = sent_at
+        self._in_vain = 0
+        self._drought *= 0.7
+        return max(min(max(1.0 / estimate, _SHORTEST_PAUSE), 1.0), 0.5 * self._drought)
 
     def resume(self, at: float) -> None:
         """Say when the pause ends; the present counts from there."""
@@ -134,31 +153,41 @@ class RateSearch:
         """Take back refusals that turned out to have another cause."""
         self._estimate = estimate
         self._searching, self._in_vain, self._trial = False, 0, None
-        self._age = _HOLD
+        self._age = self._hold
 
     def _judge(self, old: float, served: int, sent_at: float) -> float:
-        low = served / (sent_at - self._refused_at)
+        tooth = sent_at - self._refused_at
+        low = served / tooth
         high = (served + 1) / max(sent_at - self._resumed_at, 1e-3)
         reached = self._reached(sent_at)
         if self._searching:
             return max(low, 0.75 * reached)
         if reached <= old:
-            # A handful of requests says little about the rate, only that it was too high.
-            least = 0.75 if served < _HANDFUL else 0.98
-            lower = min(max(math.sqrt(low * high), 0.1 * old), least * old)
-            if self._trial is not None:
-                if lower < 1.1 * self._trial.estimate:
-                    self._burst, lower = self._trial.surplus, max(lower, self._trial.estimate)
-                    self._trial = None
-                elif served > _HANDFUL:
-                    self._trial = None
-            return max(lower, min(low, old))
+            return max(self._lower(old, served, tooth, math.sqrt(low * high)), min(low, old))
+        surplus = self._surplus - 1.0
         self._trial = None
-        if self._surplus <= 1.25 * self._burst + 1.0:
-            self._burst = max(self._surplus, 0.8 * self._burst)
+        self._familiar += 1
+        if surplus <= 1.25 * self._burst and self._familiar < _CHALLENGE:
+            self._burst = max(surplus, 0.8 * self._burst)
             return max(low, min(reached, 1.02 * old))
-        self._trial = _Trial(max(old, low), self._surplus)
-        return max(low, 0.97 * reached)
+        self._familiar = 0
+        self._trial = _Trial(max(old, low), surplus)
+        return max(low, reached * (1.0 - 0.24 * min(reached / old - 1.0, 0.5)))
+
+    def _lower(self, old: float, served: int, tooth: float, middle: float) -> float:
+        # A handful of requests says little about the rate, only that it was too high.
+        least = 0.75 if served < _HANDFUL else 0.98
+        trial = self._trial
+        if trial is None:
+            return min(max(middle, 0.1 * old), least * old)
+        if served + 1.5 < 0.8 * trial.estimate * tooth:
+            # Even the old rate would have earned more than was served: there is no great burst.
+            return 0.93 * old
+        lower = min(max(middle, 0.1 * old), least * old)
+        if lower < 1.1 * trial.estimate:
+            self._burst, lower = trial.surplus, trial.estimate
+            self._trial = None
+        return lower
 
     def _reached(self, sent_at: float) -> float:
         """Return the rate at which the refused request was sent: allowed, and really used."""
@@ -166,6 +195,7 @@ class RateSearch:
         return min(allowed, 1.2 * self._recently(sent_at, max(1.0, 8.0 / allowed)))
 
     def _recently(self, until: float, span: float) -> float:
+        span = min(span, max(until - self._resumed_at, 0.01))
         return sum(1 for moment in self._departures if until - span < moment <= until) / span
 
     def _curve(self, age: float) -> float:
@@ -173,8 +203,8 @@ class RateSearch:
             return math.inf
         if self._searching:
             return self._estimate * math.exp2(min(age / _DOUBLING, 60.0))
-        climb = _CLIMB * max(age - _HOLD, 0.0) ** 3
-        hold = _HOLD_FROM + (_HOLD_TO - _HOLD_FROM) * min(age / _HOLD, 1.0)
+        climb = _CLIMB * max(age - self._hold, 0.0) ** 3
+        hold = _HOLD_FROM + (_HOLD_TO - _HOLD_FROM) * min(age / self._hold, 1.0)
         return self._estimate * (hold + climb)
 
     def _age_at(self, now: float) -> float:

@@ -54,17 +54,26 @@ class TokenBucket:
 
 
 class FixedWindow:
-    """Serves ``rate * length`` requests in each window of ``length`` seconds."""
+    """Serves a whole number of requests, near ``rate * length``, in each window of that length."""
 
     def __init__(self, rate: float, length: float) -> None:
-        self.rate, self._length = rate, length
+        self._length = length
         self._window, self._used = -1, 0
+        self.rate = rate
+
+    @property
+    def rate(self) -> float:
+        return self._quota / self._length
+
+    @rate.setter
+    def rate(self, rate: float) -> None:
+        self._quota = max(round(rate * self._length), 1)
 
     def allows(self, now: float) -> bool:
         window = math.floor(now / self._length)
         if window != self._window:
             self._window, self._used = window, 0
-        if self._used >= max(round(self.rate * self._length), 1):
+        if self._used >= self._quota:
             return False
         self._used += 1
         return True

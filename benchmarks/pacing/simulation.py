@@ -146,15 +146,15 @@ class RateRun:
         served = self.server.allows(now)
         self.records.append(Record(now, lane, served))
         if served:
-            self.clock.at(now + self._network.answer(), lambda: self._answer(lane))
+            self.clock.at(now + self._network.answer(), lambda: self._answer(lane, sent_at))
         else:
             wait = float(math.ceil(self.server.free_in(now))) if self.header else None
             back = now + self._network.refusal()
             self.clock.at(back, lambda: self._refuse(lane, sent_at, wait))
 
-    def _answer(self, lane: Lane) -> None:
+    def _answer(self, lane: Lane, sent_at: float) -> None:
         self._under_way -= 1
-        self.pacer.answered(lane, self.clock.now)
+        self.pacer.answered(lane, self.clock.now, sent_at=sent_at)
         self._dispatch()
 
     def _refuse(self, lane: Lane, sent_at: float, wait: float | None) -> None:
