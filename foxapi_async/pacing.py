@@ -112,6 +112,7 @@ class Pacer:
                 self._ceiling_free[lane], now, self._ceilings[lane]
             )
         self._rate.sent(now)
+        self._window.sent(submission=lane is Lane.SUBMIT)
         rate = self._rate.rate(now)
         if rate is not None:
             self._free = _following(self._free, now, rate)
@@ -137,9 +138,7 @@ class Pacer:
         """
         self._rate.answered(now, now if sent_at is None else sent_at)
         self._window.answered(now)
-        if lane is not Lane.SUBMIT:
-            self._window.poll_answered()
-        elif in_flight is not None:
+        if lane is Lane.SUBMIT and in_flight is not None:
             self._window.accepted(in_flight)
 
     def refused(

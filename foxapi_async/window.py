@@ -1,10 +1,10 @@
 """The images in flight that a server bears, found from the submissions that it refuses.
 
 A server that caps images in flight answers 429 to submissions although the rate is low, and goes on
-answering polls. That is how the two are told apart: under a limit on the rate, a run of refused
-submissions while every poll between them is answered is improbable. If submissions and polls are
-refused alike, the chance that exactly the ``s`` submissions out of ``s + p`` requests are the
-refused ones is 1 in ``binomial(s + p, s)``.
+answering polls. That is how the two are told apart: a limit on the rate does not care what it
+refuses, so if a share ``p`` of the requests are submissions, the chance that a refusal hits one is
+``p``, and that ``n`` refusals in a row do is the product of ``n`` such shares. When that has become
+improbable it is a cap; a single poll refused starts the count anew.
 
 A refusal at ``n`` images in flight says that the server bears ``n`` and not more, so ``n`` is the
 new window: there is nothing to halve. Going beyond it is a gamble that costs one refusal, so it
@@ -17,8 +17,8 @@ import math
 
 from attrs import define
 
-_CERTAINTY = 100
-"""How improbable a coincidence has to be, as one in so many, before it is a cap."""
+_COINCIDENCE = 0.01
+"""The chance below which refusals of nothing but submissions are no coincidence."""
 _NEAR = 0.8
 """Part of the window from which a refused submission is put down to the cap."""
 _PER_ANSWER, _PER_SECOND = 0.01, 1 / 120
@@ -38,8 +38,9 @@ class WindowSearch:
 
     limit: int | None = None
     """Images in flight that the server bears; None while no cap is known."""
-    _run: int = 0
-    _polls_in_run: int = 0
+    _chance: float = 1.0
+    _submissions: int = 0
+    _others: int = 0
     _strikes: int = 0
     _step: int = 0
     _credit: float = 0.0
@@ -51,28 +52,32 @@ class WindowSearch:
         self._credit = min(self._earned(now) + _PER_ANSWER, 1.0)
         self._earned_at = now
 
-    def poll_answered(self) -> None:
-        """Record that a request other than a submission was answered."""
-        self._polls_in_run += self._run > 0
+    def sent(self, *, submission: bool) -> None:
+        """Record that a request leaves."""
+        if submission:
+            self._submissions += 1
+        else:
+            self._others += 1
 
     def poll_refused(self) -> None:
         """Record that a request other than a submission was refused: it is the rate."""
-        self._run = self._polls_in_run = 0
+        self._chance = 1.0
+        self._submissions = self._others = 0
 
     def accepted(self, in_flight: int) -> None:
         """Record that a submission was accepted, the images in flight including its own."""
-        self._run = self._polls_in_run = self._strikes = 0
+        self._strikes = 0
         if self.limit is not None and in_flight > self.limit:
             self.limit = in_flight
             self._step = max(2 * self._step, 1)
 
     def is_cause(self, in_flight: int) -> bool:
         """Record that a submission was refused, and return whether a cap is the likely cause."""
-        self._run += 1
+        self._chance *= self._submissions / max(self._submissions + self._others, 1)
+        self._submissions = self._others = 0
         if self.limit is not None and in_flight + 1 > _NEAR * self.limit:
             return True
-        coincidence = math.comb(self._run + self._polls_in_run, self._run)
-        return self._run > 1 and coincidence >= _CERTAINTY
+        return self._chance <= _COINCIDENCE
 
     def refused(self, now: float, in_flight: int, pause: float) -> None:
         """Close the window after a refusal by the cap, for which the session pauses so long."""
