@@ -34,7 +34,7 @@ _HOLD = 42.0
 of some 90 requests, and a limit that doubles is found within a minute all the same."""
 _LEAST_HOLD = 4.0
 _LEAST_HOLD_REQUESTS = 40.0
-_HOLD_FROM, _HOLD_TO = 0.975, 0.995
+_HOLD_FROM, _HOLD_TO = 0.985, 0.995
 """Parts of the estimate at which the hold begins and ends."""
 _CLIMB = 1.0 / 12.0**3
 """Growth in parts of the estimate per cubed second: doubled 12 s after the hold."""
@@ -50,7 +50,7 @@ _PROVING_GAP = 0.25
 """Seconds between requests while a pause that was too short has not yet been followed by an
 answer: the 64 requests of a burst would all be refused."""
 _CHALLENGE = 4
-_HANDFUL = 20
+_HANDFUL = 8
 """Requests served between two refusals from which their rate can be trusted."""
 _REMEMBERED = 2048
 """Departures remembered; more than can be under way or matter to the rate of the last second."""
@@ -79,6 +79,7 @@ class RateSearch:
     _trial: _Trial | None = None
     _hold: float = _HOLD
     _familiar: int = 0
+    _tooth: float = 0.0
     _drought: float = 0.0
     _in_vain: int = 0
     _departures: deque[float] = field(factory=lambda: deque[float](maxlen=_REMEMBERED))
@@ -134,12 +135,15 @@ class RateSearch:
 
     def _learn(self, old: float, served: int, sent_at: float) -> float:
         tooth = sent_at - self._refused_at
+        tried = self._trial is not None
         estimate = self._judge(old, served, sent_at)
         self._estimate = estimate
         self._searching = False
         # What was learned in a short time is not relied upon for long.
         least = max(_LEAST_HOLD, _LEAST_HOLD_REQUESTS / estimate)
-        self._hold = least if estimate > 1.2 * old else min(max(2.0 * tooth, least), _HOLD)
+        known = tooth + (self._tooth if tried else 0.0)
+        self._hold = least if estimate > 1.2 * old else min(max(2.0 * known, least), _HOLD)
+        self._tooth = tooth
         self._refused_at = sent_at
         self._in_vain = 0
         self._drought *= 0.7
@@ -172,7 +176,7 @@ class RateSearch:
             return max(low, min(reached, 1.02 * old))
         self._familiar = 0
         self._trial = _Trial(max(old, low), surplus)
-        return max(low, reached * (1.0 - 0.24 * min(reached / old - 1.0, 0.5)))
+        return max(low, reached * (1.0 - min(0.5 * (reached / old - 1.0), 0.12)))
 
     def _lower(self, old: float, served: int, tooth: float, middle: float) -> float:
         # A handful of requests says little about the rate, only that it was too high.

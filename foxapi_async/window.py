@@ -21,7 +21,7 @@ _COINCIDENCE = 0.01
 """The chance below which refusals of nothing but submissions are no coincidence."""
 _NEAR = 0.8
 """Part of the window from which a refused submission is put down to the cap."""
-_PER_ANSWER, _PER_SECOND = 0.01, 1 / 120
+_PER_ANSWER, _PER_SECOND = 0.007, 1 / 180
 """Parts of one gamble that an answer and a second earn: refusals by the cap stay near 1 %."""
 _PER_SECOND_OF_PAUSE = 0.5
 """Parts of a gamble that a second of Retry-After costs, because the session stood still."""
@@ -83,7 +83,7 @@ class WindowSearch:
         """Close the window after a refusal by the cap, for which the session pauses so long."""
         self._strikes += 1
         # Refused again and again without one accepted in between: the cap has fallen.
-        surrender = 2 ** min(self._strikes - 1, 20) - 1
+        surrender = 2 ** min(max(self._strikes - 2, 0), 20) - 1
         self.limit = max(in_flight - surrender, in_flight // 2, 1)
         self._step = 0
         self._credit = max(self._earned(now) - 1.0 - _PER_SECOND_OF_PAUSE * pause, _DEEPEST_DEBT)
