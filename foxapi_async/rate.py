@@ -29,15 +29,15 @@ from collections import deque
 
 from attrs import define, field, frozen
 
-_HOLD = 42.0
+_HOLD = 45.0
 """Seconds below the estimate before the climb; at 2 requests per second a refusal ends a tooth
 of some 90 requests, and a limit that doubles is found within a minute all the same."""
 _LEAST_HOLD = 4.0
 _LEAST_HOLD_REQUESTS = 40.0
-_HOLD_FROM, _HOLD_TO = 0.985, 0.995
+_HOLD_FROM, _HOLD_TO = 0.988, 0.998
 """Parts of the estimate at which the hold begins and ends."""
-_CLIMB = 1.0 / 12.0**3
-"""Growth in parts of the estimate per cubed second: doubled 12 s after the hold."""
+_CLIMB = 1.0 / 10.0**3
+"""Growth in parts of the estimate per cubed second: doubled 10 s after the hold."""
 _DOUBLING = 1.5
 """Seconds in which the first search for a limit doubles the rate."""
 _LIFTED = 64.0

@@ -73,7 +73,8 @@ class WindowSearch:
 
     def is_cause(self, in_flight: int) -> bool:
         """Record that a submission was refused, and return whether a cap is the likely cause."""
-        self._chance *= self._submissions / max(self._submissions + self._others, 1)
+        submissions = max(self._submissions, 1)
+        self._chance *= submissions / (submissions + self._others)
         self._submissions = self._others = 0
         if self.limit is not None and in_flight + 1 > _NEAR * self.limit:
             return True
