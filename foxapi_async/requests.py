@@ -107,7 +107,20 @@ def _params(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
 
 def _as_dict(value: Any) -> Any:
     # A copy: what is billed must not change when the caller's mapping does.
-    return copy.deepcopy(dict(value)) if isinstance(value, Mapping) else value
+    if not isinstance(value, Mapping):
+        return value
+    try:
+        return copy.deepcopy(dict(value))
+    except Exception as error:
+        raise InvalidRequestError(
+            f"params cannot be sent as JSON: {error}", field="params", value=value
+        ) from error
+
+
+def _path_of(model: object, kind: object) -> str:
+    if not isinstance(model, str) or not isinstance(kind, str):
+        return ""  # the validators of model and kind say what is wrong
+    return _PATHS_OF_MODELS.get(model) or PATHS.get(kind, "")
 
 
 @attrs.frozen
@@ -134,7 +147,7 @@ class GenerationRequest(Request):
 
     @path.default
     def _path_of_the_kind(self) -> str:
-        return _PATHS_OF_MODELS.get(self.model) or PATHS.get(self.kind, "")
+        return _path_of(self.model, self.kind)
 
     @kind.validator
     def _kind_is_known(self, _: object, value: object) -> None:

@@ -22,6 +22,7 @@ from foxapi_async.options import Polling
 from foxapi_async.requests import Request
 from foxapi_async.schedule import Schedule
 from foxapi_async.verdict import Finding
+from foxapi_async.wire import one_line
 
 __all__ = ["Watch", "group_of", "rebase"]
 
@@ -220,6 +221,7 @@ def _error_of(task: Task) -> FoxAPIError | None:
         return None
     why = task.error
     words = ": ".join(part for part in (why.code, why.message) if part) if why is not None else ""
+    words = one_line(words)
     if task.status is TaskStatus.CANCELLED:
         return TaskCancelledError(
             f"task {task.id} was cancelled at the server" + (f" ({words})" if words else ""),
