@@ -1,0 +1,86 @@
+"""A local FoxAPI: real HTTP on loopback, with pictures that it draws itself and faults on demand.
+
+    async with Emulator(speed=20) as emulator:
+        async with Session("sk-emulator", base_url=emulator.url) as session:
+            ...
+    assert emulator.counters.images_billed == 4
+
+It shares no code with the client, so that one misspelt field cannot be wrong on both sides and pass.
+It counts what it bills, in `Emulator.counters`. What goes wrong is scripted with `Fault`:
+
+    emulator.script(
+        Fault("submit", Drop(carried_out=True)),            # billed, and no answer
+        Fault("poll", error(503), nth=3, times=2),
+        Fault("download", cut(0.5), when=lambda call: call.prompt == "a fox"),
+        Fault("submit", Fate(ends_as="cancelled")),
+    )
+
+Resets "before the request was read" mean: before it has taken effect. The JSON body of a submission
+has been read by then, so that a script can look at it; the body of an upload has not.
+
+What it does not imitate: the LLM routes and their streams, callbacks, billing and price lists, the
+vendor-compatible synchronous routes, refunds and final settlement, TLS, any real generation, and
+playable video. Models other than `phota-*` are taken with any fields. An upload by address fetches
+nothing from elsewhere; a picture stands in. Nothing here has been compared with the live service.
+"""
+
+from foxapi_async.emulator.canvas import PillowMissingError
+from foxapi_async.emulator.faults import (
+    Answer,
+    Call,
+    Delay,
+    Deliver,
+    Drop,
+    Effect,
+    Fault,
+    Hang,
+    Redirect,
+    Rewrite,
+    Route,
+    Script,
+    cut,
+    error,
+    html,
+    not_json,
+    rate_limit,
+    text,
+    without,
+)
+from foxapi_async.emulator.ledger import Counters, TaskView
+from foxapi_async.emulator.life import Duration, Estimate, Fate, LogNormal, Times
+from foxapi_async.emulator.limits import RetryAfter
+from foxapi_async.emulator.pictures import size_of
+from foxapi_async.emulator.server import Emulator
+
+__all__ = [
+    "Answer",
+    "Call",
+    "Counters",
+    "Delay",
+    "Deliver",
+    "Drop",
+    "Duration",
+    "Effect",
+    "Emulator",
+    "Estimate",
+    "Fate",
+    "Fault",
+    "Hang",
+    "LogNormal",
+    "PillowMissingError",
+    "Redirect",
+    "RetryAfter",
+    "Rewrite",
+    "Route",
+    "Script",
+    "TaskView",
+    "Times",
+    "cut",
+    "error",
+    "html",
+    "not_json",
+    "rate_limit",
+    "size_of",
+    "text",
+    "without",
+]

@@ -1,0 +1,70 @@
+"""`python -m foxapi_async.emulator`: serve until SIGINT or SIGTERM.
+
+The first line on stdout is the base URL, the last one the counters as a JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+
+import attrs
+
+from foxapi_async.emulator import Emulator, PillowMissingError
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m foxapi_async.emulator", description="A local FoxAPI on loopback."
+    )
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one (default)")
+    parser.add_argument("--speed", type=float, default=1.0, help="how many times faster tasks live")
+    parser.add_argument("--seed", type=int, default=0, help="decides durations, ids and pictures")
+    parser.add_argument("--api-key", default="sk-emulator", help="the key that is let in")
+    parser.add_argument(
+        "--duration", type=float, help="seconds that every task takes; else log-normal around 20"
+    )
+    parser.add_argument("--fail-rate", type=float, default=0.0, help="share of tasks that fail")
+    parser.add_argument("--max-images-in-flight", type=int, help="more are answered 429")
+    parser.add_argument("--requests-per-second", type=float, help="more are answered 429")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds for each request")
+    parser.add_argument("--picture-scale", type=float, default=1.0, help="factor for picture sizes")
+    return parser.parse_args()
+
+
+def _emulator(arguments: argparse.Namespace) -> Emulator:
+    options = vars(arguments)
+    if options["duration"] is None:
+        del options["duration"]
+    return Emulator(**options)
+
+
+async def _serve(emulator: Emulator) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with emulator:
+        print(emulator.url, flush=True)  # noqa: T201
+        await stop.wait()
+    counted = attrs.asdict(
+        emulator.counters, filter=lambda field, _: field.name != "polls_per_task"
+    )
+    print(json.dumps(counted), flush=True)  # noqa: T201
+
+
+def main() -> int:
+    """Serve until a signal comes; return the exit code."""
+    try:
+        asyncio.run(_serve(_emulator(_arguments())))
+    except (OSError, ValueError, PillowMissingError) as trouble:
+        print(f"error: {trouble}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

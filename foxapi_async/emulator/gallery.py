@@ -1,0 +1,58 @@
+"""Draws result files in worker threads when they are first asked for, and keeps the latest."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import anyio
+import anyio.to_thread
+from attrs import define, field
+
+from foxapi_async.emulator import media
+from foxapi_async.emulator.pictures import CONTENT_TYPES, Picture, draw
+
+_KEPT_BYTES = 64 * 2**20
+_AT_ONCE = 2
+"""Drawing is work for the processor: more threads would only slow the server down."""
+
+
+@define(eq=False)
+class Gallery:
+    """Gives the bytes of pictures; drawing the same one again gives the same bytes."""
+
+    _kept: OrderedDict[Picture, bytes] = field(factory=OrderedDict[Picture, bytes])
+    _size: int = 0
+    _turns: anyio.Semaphore = field(factory=lambda: anyio.Semaphore(_AT_ONCE))
+
+    async def picture(self, picture: Picture) -> bytes:
+        """Return a picture, drawn now or kept from before."""
+        async with self._turns:
+            content = self._kept.get(picture)
+            if content is None:
+                content = await anyio.to_thread.run_sync(draw, picture)
+        if picture not in self._kept:
+            self._kept[picture] = content
+            self._size += len(content)
+        self._kept.move_to_end(picture)
+        while self._size > _KEPT_BYTES and len(self._kept) > 1:
+            self._size -= len(self._kept.popitem(last=False)[1])
+        return content
+
+
+def other_file(kind: str, words: str) -> tuple[bytes, str]:
+    """Return content and content type of a result that is not a picture."""
+    if kind == "video":
+        return media.film(), "video/mp4"
+    if kind == "audio":
+        return media.tone(), "audio/wav"
+    return media.archive(words), "application/zip"
+
+
+def extension(kind: str, picture_format: str) -> str:
+    """Return the extension of a result file."""
+    return {"video": "mp4", "audio": "wav", "document": "zip"}.get(kind, picture_format)
+
+
+def content_type(suffix: str) -> str:
+    """Return the content type of a picture by its extension."""
+    return CONTENT_TYPES[suffix]

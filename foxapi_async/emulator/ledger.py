@@ -1,0 +1,243 @@
+"""The books: every task, what was billed for it, and what the server counted."""
+
+from __future__ import annotations
+
+import heapq
+import random
+import string
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+
+from attrs import define, field, frozen
+
+from foxapi_async.emulator.answers import JSON
+from foxapi_async.emulator.life import Fate, Payload, Sentinel, Standing, standing
+
+Clock = Callable[[], float]
+_ALPHABET = string.ascii_lowercase + string.digits
+
+
+@define(eq=False)
+class Record:
+    """All that the service knows of one task. Times are on the clock of the event loop."""
+
+    id: str
+    kind: str
+    payload: Payload
+    outputs: int
+    credits: int
+    created: float
+    created_unix: int
+    duration: float
+    ends_as: str
+    estimate: JSON | Sentinel
+    fate: Fate
+    looks: int = 0
+    synced_looks: int = 0
+    empty_looks: int = 0
+
+    @property
+    def model(self) -> str:
+        """Return the model as it was asked for."""
+        return str(self.payload.get("model"))
+
+    @property
+    def finish(self) -> float:
+        """Return the moment at which the task ends."""
+        return self.created + self.duration
+
+    def standing(self, now: float) -> Standing:
+        """Tell how far the task is."""
+        return standing(now - self.created, self.duration, self.ends_as)
+
+
+@frozen(eq=False)
+class TaskView:
+    """One task as the server knows it. Times are seconds on the clock of the event loop."""
+
+    _record: Record
+    _clock: Clock
+
+    @property
+    def id(self) -> str:
+        """Return the task's id."""
+        return self._record.id
+
+    @property
+    def kind(self) -> str:
+        """Return "image", "video", "audio" or "document"."""
+        return self._record.kind
+
+    @property
+    def model(self) -> str:
+        """Return the model as it was asked for."""
+        return self._record.model
+
+    @property
+    def prompt(self) -> str:
+        """Return the prompt, or an empty string."""
+        return str(self._record.payload.get("prompt", ""))
+
+    @property
+    def payload(self) -> Payload:
+        """Return the JSON object of the submission."""
+        return MappingProxyType(dict(self._record.payload))
+
+    @property
+    def num_outputs(self) -> int:
+        """Return how many outputs were asked for, and billed."""
+        return self._record.outputs
+
+    @property
+    def credits_reserved(self) -> int:
+        """Return what was billed."""
+        return self._record.credits
+
+    @property
+    def created_at(self) -> float:
+        """Return when the task was created."""
+        return self._record.created
+
+    @property
+    def finishes_at(self) -> float:
+        """Return when the task ends or ended; `math.inf` for one that never does."""
+        return self._record.finish
+
+    @property
+    def status(self) -> str:
+        """Return the true status at this moment, whatever a script makes the looks see."""
+        return self._record.standing(self._clock()).status
+
+    @property
+    def polls(self) -> int:
+        """Return how often the task was looked at."""
+        return self._record.looks
+
+    @property
+    def synced_polls(self) -> int:
+        """Return how many of the looks asked for `sync_upstream`."""
+        return self._record.synced_looks
+
+
+@frozen
+class Counters:
+    """What the server has counted so far.
+
+    `posts` are submissions that arrived, refused ones included; `tasks`, `images_billed` and
+    `credits_reserved` are what came of them. `wrong_keys` are requests with a wrong key or none,
+    `keys_leaked` downloads that came with a key. `answered` maps an HTTP status to how often it
+    was answered; answers that never left (a reset, a hang) are in `unanswered`.
+    """
+
+    posts: int
+    tasks: int
+    images_billed: int
+    credits_reserved: int
+    polls: int
+    polls_per_task: Mapping[str, int]
+    images_in_flight: int
+    max_images_in_flight: int
+    wrong_keys: int
+    keys_leaked: int
+    uploads: int
+    downloads: int
+    requests: int
+    answered: Mapping[int, int]
+    unanswered: int
+
+    @property
+    def answered_429(self) -> int:
+        """Return how many requests were told to come back later."""
+        return self.answered.get(429, 0)
+
+
+@define(eq=False)
+class Tally:
+    """The counters that grow request by request."""
+
+    posts: int = 0
+    polls: int = 0
+    wrong_keys: int = 0
+    keys_leaked: int = 0
+    uploads: int = 0
+    downloads: int = 0
+    requests: int = 0
+    unanswered: int = 0
+    answered: Counter[int] = field(factory=Counter[int])
+
+
+@define(eq=False)
+class Ledger:
+    """Creates tasks, bills them, and knows at any moment how many images are in flight."""
+
+    _rng: random.Random
+    tasks: dict[str, Record] = field(factory=dict[str, Record])
+    tally: Tally = field(factory=Tally)
+    images_billed: int = 0
+    credits_reserved: int = 0
+    max_in_flight: int = 0
+    _in_flight: int = 0
+    _ends: list[tuple[float, int]] = field(factory=list[tuple[float, int]])
+
+    def in_flight(self, now: float) -> int:
+        """Return how many images have been submitted and not ended by `now`."""
+        while self._ends and self._ends[0][0] <= now:
+            self._in_flight -= heapq.heappop(self._ends)[1]
+        return self._in_flight
+
+    def new_id(self, unix: int) -> str:
+        """Draw a task id of the service's form that is not in use."""
+        while True:
+            task_id = f"task-unified-{unix}-{''.join(self._rng.choices(_ALPHABET, k=8))}"
+            if task_id not in self.tasks:
+                return task_id
+
+    def enter(self, record: Record) -> None:
+        """Create and bill a task."""
+        self.tasks[record.id] = record
+        self.images_billed += record.outputs
+        self.credits_reserved += record.credits
+        in_flight = self.in_flight(record.created)
+        if record.duration > 0:
+            heapq.heappush(self._ends, (record.finish, record.outputs))
+            self._in_flight = in_flight + record.outputs
+            self.max_in_flight = max(self.max_in_flight, self._in_flight)
+
+    def counters(self, now: float) -> Counters:
+        """Take a snapshot of all counters."""
+        tally = self.tally
+        return Counters(
+            posts=tally.posts,
+            tasks=len(self.tasks),
+            images_billed=self.images_billed,
+            credits_reserved=self.credits_reserved,
+            polls=tally.polls,
+            polls_per_task={record.id: record.looks for record in self.tasks.values()},
+            images_in_flight=self.in_flight(now),
+            max_images_in_flight=self.max_in_flight,
+            wrong_keys=tally.wrong_keys,
+            keys_leaked=tally.keys_leaked,
+            uploads=tally.uploads,
+            downloads=tally.downloads,
+            requests=tally.requests,
+            answered=dict(tally.answered),
+            unanswered=tally.unanswered,
+        )
+
+
+@frozen(eq=False)
+class TaskViews(Mapping[str, TaskView]):
+    """All tasks by id, in the order of their creation."""
+
+    _records: Mapping[str, Record]
+    _clock: Clock
+
+    def __getitem__(self, task_id: str) -> TaskView:
+        return TaskView(self._records[task_id], self._clock)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._records)
+
+    def __len__(self) -> int:
+        return len(self._records)

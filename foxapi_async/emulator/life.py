@@ -1,0 +1,151 @@
+"""How long a task lives, what is announced of it, and how far it is: pure functions of the clock."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from typing import Final, Literal, TypeAlias
+
+from attrs import field, frozen
+
+from foxapi_async.emulator.answers import JSON
+
+Payload: TypeAlias = Mapping[str, JSON]
+
+
+class Sentinel(Enum):
+    """Stands where None would mean something else."""
+
+    ORDINARY = "ordinary"
+
+
+ORDINARY: Final = Sentinel.ORDINARY
+"""As it would have been without a script."""
+
+PENDING_SHARE = 0.1
+"""The share of its life that a task is `pending`, before it is `processing`."""
+
+
+@frozen
+class LogNormal:
+    """Durations whose logarithm is normal: `median` seconds, `sigma` the spread of the logarithm."""
+
+    median: float = 20.0
+    sigma: float = 0.3
+
+    def draw(self, rng: random.Random) -> float:
+        """Draw a duration in seconds."""
+        return self.median * math.exp(rng.gauss(0.0, self.sigma))
+
+
+@frozen
+class Times:
+    """An estimate that is wrong by a factor: `Times(0.3)` announces 3 s for what takes 10 s."""
+
+    factor: float
+
+
+Duration: TypeAlias = (
+    float | tuple[float, float] | LogNormal | Callable[[Payload, random.Random], float]
+)
+"""Seconds: fixed, evenly drawn from (low, high), log-normal, or your own function."""
+
+Estimate: TypeAlias = float | str | Times | Callable[[Payload, float], JSON] | None
+"""What is announced: "exact" is the truth, "missing" nothing at all; else seconds, the truth times a
+factor, your own function of payload and true duration, or what is sent as it is (`"45"`, None)."""
+
+
+@frozen
+class Fate:
+    """How one task's life departs from the ordinary. What is not given stays as it was.
+
+    Args:
+        duration: Seconds until it ends; `math.inf` never ends.
+        estimate: What is announced, as the emulator's own `estimate`.
+        ends_as: The last status: "completed", "failed", "cancelled" or any other word.
+        error: The `error` of a task that failed; any JSON, or None.
+        outputs: How many results come, whatever was asked for.
+        items: The list of results itself, instead of links to pictures.
+        shape: "results" (current), "output" (older) or "strings" (bare links in `results`).
+        looks: What the first looks are told, one each: a status word, or fields that are laid over
+            the true answer. Later looks are told the truth.
+        empty_looks: How many looks at the completed task see `results: null`.
+        empty_for: Seconds after the end in which `results` is null.
+        empty_when_synced: A look with `sync_upstream=true` never sees results.
+        hidden_for: Seconds after the submission in which the task is not found (404).
+        spelling: Applied to every status word, such as `str.upper`.
+    """
+
+    duration: float | Sentinel = ORDINARY
+    estimate: Estimate | Sentinel = ORDINARY
+    ends_as: str | None = None
+    error: JSON | Sentinel = ORDINARY
+    outputs: int | None = None
+    items: Sequence[JSON] | None = None
+    shape: Literal["results", "output", "strings"] | None = None
+    looks: Sequence[str | Mapping[str, JSON]] = ()
+    empty_looks: int = 0
+    empty_for: float = 0.0
+    empty_when_synced: bool = False
+    hidden_for: float = 0.0
+    spelling: Callable[[str], str] | None = None
+
+
+ORDINARY_FATE: Final = Fate()
+
+
+@frozen
+class Standing:
+    """How far a task is at one moment."""
+
+    status: str
+    progress: int = field(default=0)
+
+
+def draw_duration(duration: Duration, payload: Payload, rng: random.Random) -> float:
+    """Decide how many seconds a new task will take; never less than 0."""
+    if isinstance(duration, LogNormal):
+        seconds = duration.draw(rng)
+    elif callable(duration):
+        seconds = duration(payload, rng)
+    elif isinstance(duration, (int, float)):
+        seconds = duration
+    else:
+        seconds = rng.uniform(*duration)
+    return max(0.0, float(seconds))
+
+
+def announce(
+    estimate: Estimate, payload: Payload, duration: float, speed: float
+) -> JSON | Sentinel:
+    """Decide what `estimated_time` says of a task that takes `duration` seconds at normal speed.
+
+    Numbers are announced in the seconds of the client, that is divided by `speed`; `ORDINARY` means
+    that nothing is announced.
+    """
+    said: JSON
+    if estimate == "missing":
+        return ORDINARY
+    if estimate == "exact":
+        said = duration if math.isfinite(duration) else None
+    elif isinstance(estimate, Times):
+        said = duration * estimate.factor if math.isfinite(duration) else None
+    elif callable(estimate):
+        said = estimate(payload, duration)
+    else:
+        said = estimate
+    if isinstance(said, (int, float)) and not isinstance(said, bool):
+        return round(said / speed, 3)
+    return said
+
+
+def standing(elapsed: float, duration: float, ends_as: str) -> Standing:
+    """Tell status and progress `elapsed` seconds after the submission."""
+    if elapsed >= duration:
+        return Standing(ends_as, 100 if ends_as == "completed" else 0)
+    share = elapsed / duration
+    if share < PENDING_SHARE:
+        return Standing("pending", 0)
+    return Standing("processing", max(1, min(99, int(100 * share))))
