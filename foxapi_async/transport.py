@@ -200,12 +200,20 @@ class Transport:
     async def _seam(self, what: str, body: _Body | None) -> AsyncGenerator[None, None]:
         try:
             yield
+        except (aiohttp.ClientResponseError, aiohttp.InvalidURL) as error:
+            # Both quote the whole URL, and the query of a link is not for logs: nor is this cause.
+            sent = _may_have_left(error) if body is None else body.sending
+            raise self._ours(error, what, sent=sent) from error.__cause__
         except (aiohttp.ClientError, OSError) as error:
             sent = _may_have_left(error) if body is None else body.sending
             raise self._ours(error, what, sent=sent) from error
 
     def _ours(self, error: Exception, what: str, *, sent: bool) -> APIConnectionError:
-        words = str(error).replace(self._key.decode(), "[API key]") or type(error).__name__
+        if isinstance(error, aiohttp.ClientResponseError | aiohttp.InvalidURL):
+            said = error.message if isinstance(error, aiohttp.ClientResponseError) else "not a URL"
+        else:
+            said = str(error)
+        words = said.replace(self._key.decode(), "[API key]") or type(error).__name__
         if isinstance(error, TimeoutError):
             return APITimeoutError(f"{what}: {words}", sent=sent)
         happened = "the connection broke" if sent else "no connection was made"

@@ -1,0 +1,112 @@
+"""Where the bytes of a download go: to disk or into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self, TypeVar, TypeVarTuple
+
+from foxapi_async.errors import DownloadError
+from foxapi_async.files.publish import PartFile
+from foxapi_async.files.threads import Job, in_thread
+
+__all__ = ["DiskSink", "MemorySink", "Sink"]
+
+T = TypeVar("T")
+P = TypeVarTuple("P")
+
+
+class Sink(Protocol):
+    """Takes the bytes of a download in order."""
+
+    async def write(self, block: bytearray) -> None:
+        """Append a block, which is the sink's own from now on."""
+        ...
+
+    async def restart(self) -> None:
+        """Throw away what came so far."""
+        ...
+
+
+class MemorySink:
+    """Keeps everything in memory."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+
+    async def write(self, block: bytearray) -> None:
+        """Append a block."""
+        self._bytes += block
+
+    async def restart(self) -> None:
+        """Throw away what came so far."""
+        self._bytes.clear()
+
+    def content(self) -> bytes:
+        """Return everything."""
+        return bytes(self._bytes)
+
+
+class DiskSink:
+    """Writes to disk: one block is on its way to the disk while the next one is being received.
+
+    Used as ``async with``; what has not been published by its end is removed.
+
+    Raises:
+        DownloadError: From every method, if the disk is full or the folder cannot be written to.
+    """
+
+    def __init__(self, folder: Path, hint: str) -> None:
+        self._folder = folder
+        self._part = PartFile(folder, hint)
+        self._under_way: Job | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            await self._caught_up()
+        except DownloadError:
+            if error is None:
+                raise
+        finally:
+            await self._on_disk(self._part.discard)
+
+    async def write(self, block: bytearray) -> None:
+        """Start to append a block once the one before has been written."""
+        await self._caught_up()
+        self._under_way = Job(self._part.write, block)
+
+    async def restart(self) -> None:
+        """Throw away what came so far."""
+        await self._caught_up()
+        await self._on_disk(self._part.restart)
+
+    async def publish(self, name: str) -> Path:
+        """Give the file its name, or one like it that is free, and return its path."""
+        await self._caught_up()
+        return await self._on_disk(self._part.publish, name)
+
+    async def _caught_up(self) -> None:
+        job, self._under_way = self._under_way, None
+        if job is not None:
+            try:
+                await job.ended()
+            except OSError as error:
+                raise self._trouble(error) from error
+
+    async def _on_disk(self, function: Callable[[*P], T], *args: *P) -> T:
+        try:
+            return await in_thread(function, *args)
+        except OSError as error:
+            raise self._trouble(error) from error
+
+    def _trouble(self, error: OSError) -> DownloadError:
+        return DownloadError(f"cannot write to {self._folder}: {error.strerror or error}")
