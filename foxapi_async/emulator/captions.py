@@ -25,9 +25,9 @@ def caption(image: Image.Image, title: str, *details: str) -> None:
     unit = min(width, height) / 1000
     margin = round(52 * unit)
     large = ImageFont.load_default(round(42 * unit))
-    small = ImageFont.load_default(round(21 * unit))
+    small = ImageFont.load_default(round(24 * unit))
     lines = wrap(title, large, width - 2 * margin)
-    block = len(lines) * round(52 * unit) + len(details) * round(30 * unit) + round(14 * unit)
+    block = len(lines) * round(52 * unit) + len(details) * round(34 * unit) + round(14 * unit)
     top = height - margin - block
     _shade(image, top - margin)
     pen = ImageDraw.Draw(image, "RGBA")
@@ -37,7 +37,7 @@ def caption(image: Image.Image, title: str, *details: str) -> None:
     top += round(14 * unit)
     for line in details:
         pen.text((margin, top), line, font=small, fill=(*_WHITE, 190))
-        top += round(30 * unit)
+        top += round(34 * unit)
 
 
 def wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
