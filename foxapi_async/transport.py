@@ -94,6 +94,7 @@ class Transport:
         json: bytes | None = None,
         form: aiohttp.FormData | None = None,
         on_sending: Callable[[], None] | None = None,
+        patience: anyio.CancelScope | None = None,
     ) -> Reply:
         """Send one request to the API and read its answer to the end.
 
@@ -103,6 +104,7 @@ class Transport:
             json: The body of a POST.
             form: The body of an upload.
             on_sending: Called right before the first byte of the JSON body leaves.
+            patience: Whose deadline counts in place of ``Timeout.request``; it may move meanwhile.
 
         Raises:
             APITimeoutError: Not done within ``Timeout.request``, or not connected within
@@ -114,12 +116,13 @@ class Transport:
         body = None if json is None else _Body(json, on_sending)
         began = anyio.current_time()
         reply: Reply | None = None
-        with anyio.move_on_after(self.timeout.request):
+        with patience or anyio.move_on_after(self.timeout.request):
             async with self._seam(what, body):
                 reply = await self._exchange(method, path, body if form is None else form)
         if reply is None:
+            seconds = anyio.current_time() - began
             raise APITimeoutError(
-                f"{what}: no answer within {self.timeout.request:g} s",
+                f"{what}: no answer within {seconds:.3g} s",
                 sent=body is None or body.sending,
             )
         _log.debug("%s: HTTP %s, %.3f s", what, reply.status, anyio.current_time() - began)
