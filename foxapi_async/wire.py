@@ -95,7 +95,7 @@ def read_upload(payload: object) -> UploadedFile:
         raise InvalidResponseError("the answer to the upload is not a JSON object")
     if _text(payload.get("url")) is None:
         raise InvalidResponseError("the answer to the upload has no url")
-    return _converter.structure({**payload, "raw": payload}, UploadedFile)
+    return _converter.structure({"id": None, **payload, "raw": payload}, UploadedFile)
 
 
 def task_to_json(task: Task) -> dict[str, Any]:

@@ -84,7 +84,8 @@ class Uploads:
         patience = anyio.CancelScope(deadline=anyio.current_time() + timeout.stall)
 
         def moved(at_end: bool) -> None:  # noqa: FBT001
-            more = timeout.request if at_end else timeout.stall
+            # What the kernel still holds at the end moves as well, but unseen.
+            more = timeout.stall + (timeout.request if at_end else 0.0)
             patience.deadline = anyio.current_time() + more
 
         form = aiohttp.FormData()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 
+import aiohttp
 import pytest
 from attrs import define, field
 from yarl import URL
@@ -61,12 +62,15 @@ class Shop:
             return await response.read()
 
 
+async def opened(base_url: URL, http: aiohttp.ClientSession | None = None) -> Transport:
+    transport = Transport(base_url, KEY, timeout=Timeout(), headers={"X-Mine": "yes"}, http=http)
+    await transport.open()
+    return transport
+
+
 @pytest.fixture
 async def shop() -> AsyncIterator[Shop]:
     async with Emulator(duration=0, files_port=0) as emulator:
-        transport = Transport(
-            URL(emulator.url), KEY, timeout=Timeout(), headers={"X-Mine": "yes"}, http=None
-        )
-        await transport.open()
+        transport = await opened(URL(emulator.url))
         yield Shop(emulator, transport)
         await transport.aclose()
