@@ -183,8 +183,7 @@ class Fetch:
 
     async def _receive(self, response: ClientResponse, found: Opening) -> _Trouble | None:
         self._check_size(found.total or 0)
-        # The first bytes go ahead, so that a page in place of a picture is not read to its end.
-        wanted = HEAD if self.received == 0 else BLOCK
+        judged = self.received > 0
         announced = self.received
         async for chunk in response.content.iter_any():
             self._block += chunk
@@ -192,10 +191,13 @@ class Fetch:
             self._check_size(there)
             if found.end is not None and there > found.end:
                 return await self._useless("the server sent more than it announced")
-            if len(self._block) >= wanted:
-                if wrong := await self._keep():
+            if not judged and there >= HEAD:
+                # At once, so that a page in place of a film is not read to its end.
+                judged = True
+                if wrong := objection(self.kind, bytes(self._block[:HEAD])):
                     return await self._useless(wrong)
-                wanted = BLOCK
+            if len(self._block) >= BLOCK:
+                await self._keep()
             if there - announced >= STEP:
                 announced = there
                 self.on_progress(there, self._total)
@@ -219,17 +221,14 @@ class Fetch:
         self.on_progress(self.received, self.received)
         return None
 
-    async def _keep(self) -> str | None:
+    async def _keep(self) -> None:
         block, self._block = self._block, bytearray()
-        if not block:
-            return None
-        unjudged = len(self._head) < HEAD
-        self._head += bytes(block[: HEAD - len(self._head)])
-        self._tail = (self._tail + bytes(block[-TAIL:]))[-TAIL:]
-        self.received += len(block)
-        self._furthest = max(self._furthest, self.received)
-        await self.sink.write(block)
-        return objection(self.kind, self._head) if unjudged and len(self._head) == HEAD else None
+        if block:
+            self._head += bytes(block[: HEAD - len(self._head)])
+            self._tail = (self._tail + bytes(block[-TAIL:]))[-TAIL:]
+            self.received += len(block)
+            self._furthest = max(self._furthest, self.received)
+            await self.sink.write(block)
 
     async def _useless(self, words: str) -> _Trouble:
         await self._start_over()

@@ -51,6 +51,7 @@ class MemorySink:
 class DiskSink:
     """Writes to disk: one block is on its way to the disk while the next one is being received.
 
+    The last block waits for `publish`, so that a picture costs one hop to a worker thread in all.
     Used as ``async with``; what has not been published by its end is removed.
 
     Raises:
@@ -60,7 +61,9 @@ class DiskSink:
     def __init__(self, folder: Path, hint: str) -> None:
         self._folder = folder
         self._part = PartFile(folder, hint)
+        self._last = bytearray()
         self._under_way: Job | None = None
+        self._published = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -71,36 +74,45 @@ class DiskSink:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self._published:
+            return
         try:
             await self._caught_up()
-        except DownloadError:
-            if error is None:
-                raise
         finally:
             await self._on_disk(self._part.discard)
 
     async def write(self, block: bytearray) -> None:
-        """Start to append a block once the one before has been written."""
+        """Take a block; start to write the one before it once those before that are on disk."""
         await self._caught_up()
-        self._under_way = Job(self._part.write, block)
+        if self._last:
+            self._under_way = Job(self._part.write, self._last)
+        self._last = block
 
     async def restart(self) -> None:
         """Throw away what came so far."""
+        self._last = bytearray()
         await self._caught_up()
         await self._on_disk(self._part.restart)
 
     async def publish(self, name: str) -> Path:
         """Give the file its name, or one like it that is free, and return its path."""
         await self._caught_up()
-        return await self._on_disk(self._part.publish, name)
+        path = await self._on_disk(self._finish, name)
+        self._published = True
+        return path
+
+    def _finish(self, name: str) -> Path:
+        self._part.write(self._last)
+        return self._part.publish(name)
 
     async def _caught_up(self) -> None:
         job, self._under_way = self._under_way, None
-        if job is not None:
-            try:
-                await job.ended()
-            except OSError as error:
-                raise self._trouble(error) from error
+        if job is None:
+            return
+        try:
+            await job.ended()
+        except OSError as error:
+            raise self._trouble(error) from error
 
     async def _on_disk(self, function: Callable[[*P], T], *args: *P) -> T:
         try:
