@@ -213,7 +213,7 @@ class Transport:
 
     def _ours(self, error: Exception, what: str, *, sent: bool) -> APIConnectionError:
         if isinstance(error, aiohttp.ClientResponseError | aiohttp.InvalidURL):
-            said = error.message if isinstance(error, aiohttp.ClientResponseError) else "not a URL"
+            said = getattr(error, "message", "it is not a URL").partition("\n")[0].rstrip(":")
         else:
             said = str(error)
         words = said.replace(self._key.decode(), "[API key]") or type(error).__name__

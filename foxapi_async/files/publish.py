@@ -10,6 +10,7 @@ import errno
 import os
 import secrets
 import stat
+import threading
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -24,29 +25,39 @@ _HINT: Final = 60
 
 
 class PartFile:
-    """A file under its temporary name; it exists from the first byte on."""
+    """A file under its temporary name; it exists from the first byte on.
+
+    An event loop that is torn down lets go of threads that still work for it. So each step is taken
+    under a lock, and a step that comes after `discard` does nothing.
+    """
 
     def __init__(self, folder: Path, hint: str) -> None:
         self._folder = folder
         self._path = folder / f".{clean(hint)[:_HINT]}.{secrets.token_hex(6)}.part"
         self._file: int | None = None
         self._size = 0
+        self._lock = threading.Lock()
+        self._is_over = False
 
     def write(self, data: bytes | bytearray) -> None:
         """Append; make the file and its folder if they are not there."""
-        file = self._opened()
-        rest = memoryview(data)
-        while rest:
-            written = os.write(file, rest)
-            self._size += written
-            rest = rest[written:]
+        with self._lock:
+            if self._is_over:
+                return
+            file = self._opened()
+            rest = memoryview(data)
+            while rest:
+                written = os.write(file, rest)
+                self._size += written
+                rest = rest[written:]
 
     def restart(self) -> None:
         """Throw away what has been written."""
-        if self._file is not None:
-            os.ftruncate(self._file, 0)
-            os.lseek(self._file, 0, os.SEEK_SET)
-            self._size = 0
+        with self._lock:
+            if self._file is not None:
+                os.ftruncate(self._file, 0)
+                os.lseek(self._file, 0, os.SEEK_SET)
+                self._size = 0
 
     def publish(self, name: str) -> Path:
         """Give the file its name, on disk to the last byte, and return its path.
@@ -54,24 +65,28 @@ class PartFile:
         Nothing is overwritten: a name that is taken by the same bytes is returned as it is, and
         beside other bytes the file becomes ``name~2.png`` and so on.
         """
-        file = self._opened()
-        os.fsync(file)
-        self._file = None
-        os.close(file)
-        targets = (self._folder / numbered(name, number) for number in count(1))
-        target = next(each for each in targets if self._take(each) or self._equals(each))
-        self._path.unlink(missing_ok=True)
-        _sync_folder(self._folder)
-        return target
+        with self._lock:
+            file = self._opened()
+            os.fsync(file)
+            self._file = None
+            os.close(file)
+            targets = (self._folder / numbered(name, number) for number in count(1))
+            target = next(each for each in targets if self._take(each) or self._equals(each))
+            self._path.unlink(missing_ok=True)
+            _sync_folder(self._folder)
+            self._is_over = True
+            return target
 
     def discard(self) -> None:
         """Remove the file, unless it has been published; as far as that can be done."""
-        file, self._file = self._file, None
-        with suppress(OSError):
-            if file is not None:
-                os.close(file)
-        with suppress(OSError):
-            self._path.unlink(missing_ok=True)
+        with self._lock:
+            self._is_over = True
+            file, self._file = self._file, None
+            with suppress(OSError):
+                if file is not None:
+                    os.close(file)
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
 
     def _opened(self) -> int:
         if self._file is None:
