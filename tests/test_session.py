@@ -344,9 +344,7 @@ async def test_a_listener_that_raises_does_not_break_the_run(
 async def test_a_fault_of_ours_in_one_look_reaches_no_other_task(
     emulator: Emulator, open_session: OpenSession
 ):
-    emulator.script(
-        Fault("poll", Answer(200, b"[" * 100_000)), Fault("poll", not_json(), times=3)
-    )
+    emulator.script(Fault("poll", Answer(200, b"[" * 100_000)), Fault("poll", not_json(), times=3))
     async with open_session() as session:
         handles = [await session.submit(FOX) for _ in range(5)]
         for handle in handles:

@@ -244,7 +244,10 @@ async def test_a_server_that_comes_up_in_time_gets_the_submission(
     emulator: Emulator, open_session: OpenSession
 ):
     await emulator.stop()
-    async with open_session(retry=Retry(attempts=10)) as session, anyio.create_task_group() as tasks:
+    async with (
+        open_session(retry=Retry(attempts=10)) as session,
+        anyio.create_task_group() as tasks,
+    ):
 
         async def come_up() -> None:
             await anyio.sleep(3)
@@ -371,7 +374,9 @@ async def test_the_key_is_nowhere_in_what_goes_wrong(
     emulator: Emulator, open_session: OpenSession, caplog: pytest.LogCaptureFixture
 ):
     caplog.set_level(logging.DEBUG)
-    echoed = {"error": {"message": "Incorrect API key provided: sk-emulator.", "code": "sk-emulator"}}
+    echoed = {
+        "error": {"message": "Incorrect API key provided: sk-emulator.", "code": "sk-emulator"}
+    }
     emulator.script(
         Fault("submit", Answer(401, echoed)),
         Fault("submit", Answer(500, json.dumps(echoed).encode())),
