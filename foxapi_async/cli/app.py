@@ -11,6 +11,7 @@ import typer
 from foxapi_async.cli import interrupt
 from foxapi_async.cli.carry_out import carry_out
 from foxapi_async.cli.command import Setup, prepare
+from foxapi_async.cli.doctor import run_doctor
 from foxapi_async.cli.errands import show_status, upload_file
 from foxapi_async.cli.exits import MEANINGS, Exit, exit_for
 from foxapi_async.cli.keys import ADVICE, key_as_argument
@@ -227,3 +228,97 @@ def upload(
     """Store an input file and print its link, for image_urls and the like. It is kept for 72 hours."""
     setup = Setup(Screen(as_json=as_json, quiet=quiet, verbose=verbose), key_file, base_url)
     _end(setup.screen, lambda: upload_file(setup, file, filename))
+
+
+@app.command()
+def doctor(
+    *,
+    key_file: KeyFile = None,
+    base_url: BaseUrl = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Check key, network, models and clock. Only free calls are made: nothing is billed."""
+    screen = Screen(as_json=as_json, quiet=quiet, verbose=verbose)
+    _end(screen, lambda: run_doctor(screen, key_file, base_url))
+
+
+@app.command()
+def demo(
+    *,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Where the pictures go.")
+    ] = Path("foxapi-demo"),
+    speed: Annotated[
+        float, typer.Option(metavar="FACTOR", help="How many times faster than real tasks live.")
+    ] = 3.0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Show the main job on a FoxAPI of its own: no key, no network, nothing is paid."""
+    from foxapi_async.cli.demo import run_demo  # noqa: PLC0415 - needs Pillow
+
+    screen = Screen(as_json=as_json, quiet=quiet, verbose=verbose)
+    _end(screen, lambda: run_demo(screen, output, speed=speed))
+
+
+@app.command()
+def emulator(
+    *,
+    port: Annotated[int, typer.Option(help="The port on 127.0.0.1; 0 takes a free one.")] = 0,
+    speed: Annotated[
+        float, typer.Option(metavar="FACTOR", help="How many times faster than real tasks live.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(help="Decides durations, failures and pictures.")] = 0,
+    duration: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="What every task takes; else about 20, varying."),
+    ] = None,
+    fail_rate: Annotated[
+        float, typer.Option(metavar="SHARE", help="The share of tasks that fail, 0 to 1.")
+    ] = 0.0,
+    max_images_in_flight: Annotated[
+        int | None, typer.Option(metavar="N", help="More are answered 429.")
+    ] = None,
+    requests_per_second: Annotated[
+        float | None, typer.Option(metavar="RATE", help="More are answered 429.")
+    ] = None,
+    credits_: Annotated[
+        int | None,
+        typer.Option("--credits", metavar="N", help="The balance; an image costs 30,000."),
+    ] = None,
+    latency: Annotated[
+        float, typer.Option(metavar="SECONDS", help="How long every answer takes.")
+    ] = 0.0,
+    picture_scale: Annotated[
+        float, typer.Option(metavar="FACTOR", help="Smaller pictures: 0.25 for a quarter.")
+    ] = 1.0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Run a local FoxAPI in the foreground: real HTTP, pictures of its own, nothing is paid.
+
+    Ctrl-C stops it and prints what it counted.
+    """
+    from foxapi_async.cli.serve import run_emulator  # noqa: PLC0415 - the emulator is not small
+
+    screen = Screen(as_json=as_json, quiet=quiet, verbose=verbose)
+    _end(
+        screen,
+        lambda: run_emulator(
+            screen,
+            port=port,
+            speed=speed,
+            seed=seed,
+            duration=duration,
+            fail_rate=fail_rate,
+            max_images_in_flight=max_images_in_flight,
+            requests_per_second=requests_per_second,
+            credits=credits_,
+            latency=latency,
+            picture_scale=picture_scale,
+        ),
+    )
