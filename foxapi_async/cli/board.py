@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, Self
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -21,7 +22,8 @@ from foxapi_async.cli.words import count, seconds, standing
 
 __all__ = ["Board", "stage"]
 
-_BAR: Final = 24
+_BAR: Final = 20
+_STAGE: Final = 12
 _FRAMES: Final = 10
 """Drawings in a second."""
 
@@ -66,17 +68,23 @@ class Board:
         tracks = list(self._tracks.by_id.values())
         shown = _shown(tracks, self._console.height - _MARGIN)
         now = time.monotonic()
-        table = Table.grid(padding=(0, 1))
-        table.add_column(width=1)
-        table.add_column(overflow="ellipsis", no_wrap=True)
-        table.add_column(width=_BAR)
-        for _ in range(2):
-            table.add_column(justify="right", no_wrap=True)
-        table.add_column(overflow="ellipsis", no_wrap=True)
+        table = self._table(shown)
         for track in shown:
             table.add_row(*self._row(track, now))
         below = _below(tracks, len(shown), len(self._tracks.posts))
         return Group(table, Text(below, style="dim")) if below else table
+
+    def _table(self, shown: Sequence[Track]) -> Table:
+        longest = max((len(stage(track)) for track in shown), default=0)
+        widths = [1, _BAR, len("~95 %"), len("59.9 s"), min(max(longest, _STAGE), 2 * _STAGE)]
+        label = self._console.width - sum(widths) - len(widths)
+        table = Table.grid(padding=(0, 1))
+        for width in (widths[0], min(max(label, _STAGE), _longest_label(shown)), widths[1]):
+            table.add_column(width=width, overflow="ellipsis", no_wrap=True)
+        for width in widths[2:4]:
+            table.add_column(width=width, justify="right", no_wrap=True)
+        table.add_column(width=widths[4], overflow="ellipsis", no_wrap=True)
+        return table
 
     def _row(self, track: Track, now: float) -> Sequence[RenderableType]:
         share = share_of(track, now)
@@ -104,6 +112,10 @@ class Board:
         if not track.ended or track.unsaved:
             return self._spinner
         return Text(self._done, "green") if track.completed else Text(self._lost, "red")
+
+
+def _longest_label(shown: Sequence[Track]) -> int:
+    return max((cell_len(track.label) for track in shown), default=1)
 
 
 def stage(track: Track) -> str:

@@ -37,12 +37,12 @@ _AT_ONCE: Final = 6
 _SEED: Final = 7
 
 SINGLES: Final = (
-    PhotaImage("A portrait of a woman in a vintage library", aspect_ratio="3:4"),
-    PhotaImage("A red fox crossing a frozen lake at first light", aspect_ratio="16:9"),
-    PhotaImage("A clockmaker at her bench, window light", aspect_ratio="1:1"),
-    PhotaImage("Rain over a night market, seen from a tram", aspect_ratio="4:3"),
+    PhotaImage("Mist over the hills at daybreak", aspect_ratio="3:4"),
+    PhotaImage("A low sun behind the mountains", aspect_ratio="16:9"),
+    PhotaImage("Quiet hills after the rain", aspect_ratio="1:1"),
+    PhotaImage("The last light of a long day", aspect_ratio="4:3"),
 )
-FANNED_OUT: Final = PhotaImage("One apple tree in four seasons", num_outputs=4, aspect_ratio="2:3")
+FANNED_OUT: Final = PhotaImage("One valley, four ways", num_outputs=4, aspect_ratio="2:3")
 SHEET: Final = "contact-sheet.png"
 
 
@@ -151,7 +151,7 @@ async def _saved(session: Session, outcome: Outcome, folder: Path, tracks: Track
         )
     age = tracks.by_id[task.id].seconds or 0.0
     details = f"{request.aspect_ratio}  ·  {size[0]} x {size[1]}  ·  {seconds(age)}"
-    return Exhibit(path, request.prompt, details)
+    return Exhibit(path, tracks.by_id[task.id].label, details)
 
 
 def _size_of_picture(path: Path) -> tuple[int, int]:

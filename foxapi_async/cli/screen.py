@@ -106,7 +106,7 @@ class Screen:
         self.output.flush()
 
     def _tell(self, text: str, style: str) -> None:
-        for line in text.splitlines():
+        for line in text.split("\n"):
             self.console.print(Text(plain(line), style=style))
 
     def _log(self, *, verbose: bool) -> None:
