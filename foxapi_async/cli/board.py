@@ -22,8 +22,12 @@ from foxapi_async.cli.words import count, seconds, standing
 
 __all__ = ["Board", "stage"]
 
-_BAR: Final = 20
+_BAR: Final = 16
+_PERCENT: Final = len("~95 %")
+_SECONDS: Final = len("59.9 s")
 _STAGE: Final = 12
+"""Columns of a row, in characters; the last two of them at least."""
+
 _FRAMES: Final = 10
 """Drawings in a second."""
 
@@ -40,7 +44,7 @@ class Board:
         self._console: Console = screen.console
         unicode = screen.error_stream.is_unicode
         self._spinner = Spinner("dots" if unicode else "line", style="cyan")
-        self._done, self._lost = ("✓", "✗") if unicode else ("+", "x")
+        self._done, self._lost, self._on = ("✓", "✗", "…") if unicode else ("+", "x", ".")
         self._live = Live(
             console=self._console,
             get_renderable=self.render,
@@ -75,15 +79,17 @@ class Board:
         return Group(table, Text(below, style="dim")) if below else table
 
     def _table(self, shown: Sequence[Track]) -> Table:
-        longest = max((len(stage(track)) for track in shown), default=0)
-        widths = [1, _BAR, len("~95 %"), len("59.9 s"), min(max(longest, _STAGE), 2 * _STAGE)]
-        label = self._console.width - sum(widths) - len(widths)
+        # Ids and prompts come first: what does not fit is cut from what else there is to say.
+        room = self._console.width - 1 - _BAR - _PERCENT - _SECONDS - 6
+        label = min(max((cell_len(track.label) for track in shown), default=1), room - _STAGE)
+        said = max((cell_len(stage(track)) for track in shown), default=1)
         table = Table.grid(padding=(0, 1))
-        for width in (widths[0], min(max(label, _STAGE), _longest_label(shown)), widths[1]):
+        for width in (1, max(label, _STAGE), _BAR):
             table.add_column(width=width, overflow="ellipsis", no_wrap=True)
-        for width in widths[2:4]:
+        for width in (_PERCENT, _SECONDS):
             table.add_column(width=width, justify="right", no_wrap=True)
-        table.add_column(width=widths[4], overflow="ellipsis", no_wrap=True)
+        said = max(_STAGE, min(said, room - label))
+        table.add_column(width=said, overflow="ellipsis", no_wrap=True)
         return table
 
     def _row(self, track: Track, now: float) -> Sequence[RenderableType]:
@@ -93,7 +99,7 @@ class Board:
         if share is not None:
             near = "~" if share.guessed else ""
             percent = Text(f"{near}{100 * share.value:.0f} %", style="dim" if share.guessed else "")
-            style = "green" if track.completed else "red" if track.ended else "cyan"
+            style = _style(track)
             bar = ProgressBar(
                 1.0, share.value, width=_BAR, complete_style=style, finished_style=style
             )
@@ -111,11 +117,9 @@ class Board:
     def _mark(self, track: Track) -> RenderableType:
         if not track.ended or track.unsaved:
             return self._spinner
-        return Text(self._done, "green") if track.completed else Text(self._lost, "red")
-
-
-def _longest_label(shown: Sequence[Track]) -> int:
-    return max((cell_len(track.label) for track in shown), default=1)
+        if track.completed:
+            return Text(self._done, "green")
+        return Text(self._on, "yellow") if track.unfinished else Text(self._lost, "red")
 
 
 def stage(track: Track) -> str:
@@ -131,9 +135,17 @@ def stage(track: Track) -> str:
     return "completed"
 
 
+def _style(track: Track) -> str:
+    if track.completed:
+        return "green"
+    if track.ended:
+        return "yellow" if track.unfinished else "red"
+    return "cyan"
+
+
 def _trouble(track: Track) -> str:
     if track.unfinished:
-        return "goes on at the server"
+        return "goes on"
     error = track.task.error
     word = "unknown" if track.is_unknown else standing(track.task)
     return word if error is None or error.code is None else f"{word}: {error.code}"
