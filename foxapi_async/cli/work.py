@@ -76,6 +76,7 @@ class Work:
         self._tracks = tracks
         self._directory = directory
         self.endings: list[Ending] = []
+        self._complaints: set[str] = set()
 
     @property
     def code(self) -> Exit:
@@ -128,7 +129,7 @@ class Work:
         if track is not None and track.is_unknown:
             code = Exit.USAGE
         if error is not None:
-            self._screen.fail(spoken(error))
+            self._complain(error)
         elif task is not None:
             error = await self._save(session, task)
             code = Exit.OK if error is None else Exit.DOWNLOAD
@@ -144,6 +145,13 @@ class Work:
             )
         )
 
+    def _complain(self, error: FoxAPIError) -> None:
+        # What stops a run (a refused key) ends every request that is left with the same words.
+        words = spoken(error)
+        if words not in self._complaints:
+            self._complaints.add(words)
+            self._screen.fail(words)
+
     async def _save(self, session: Session, task: Task) -> FoxAPIError | None:
         for output in task.outputs:
             if output.url is None:
@@ -157,7 +165,7 @@ class Work:
             await session.download(task, self._directory)
         except FoxAPIError as trouble:
             error = trouble
-            self._screen.fail(spoken(error))
+            self._complain(error)
         track = self._tracks.by_id.get(task.id)
         for _, path in sorted(track.saved.items()) if track is not None else ():
             self._screen.result(str(path))
