@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import anyio
 import pytest
@@ -350,7 +351,7 @@ async def test_the_intervals_keep_their_bounds(emulator: Emulator, open_session:
     async with open_session(polling=Polling(min_interval=4, max_interval=9)) as session:
         moments.append(anyio.current_time())
         await session.generate(FOX)
-    gaps = [later - sooner for sooner, later in zip(moments, moments[1:], strict=False)]
+    gaps = [later - sooner for sooner, later in pairwise(moments)]
     assert all(3.9 < gap < 9.2 for gap in gaps)
 
 

@@ -215,9 +215,11 @@ async def test_a_key_that_is_refused_while_polling_leaves_unfinished_tasks(
 async def test_the_balance_that_runs_out_costs_nothing_that_was_in_flight(
     open_session: OpenSession,
 ):
-    async with Emulator(credits=5 * 30_000, duration=5, picture_scale=1 / 16) as emulator:
-        async with Session("sk-emulator", base_url=emulator.url) as session:
-            outcomes = await collect(session.map(foxes(20)))
+    async with (
+        Emulator(credits=5 * 30_000, duration=5, picture_scale=1 / 16) as emulator,
+        Session("sk-emulator", base_url=emulator.url) as session,
+    ):
+        outcomes = await collect(session.map(foxes(20)))
     statuses = [outcome.status for outcome in outcomes]
     assert statuses.count("completed") == 5
     refused = [outcome for outcome in outcomes if outcome.status != "completed"]
@@ -273,14 +275,16 @@ async def test_a_session_that_ends_tells_the_reader(emulator: Emulator, open_ses
     async def read(session: Session) -> None:
         try:
             async for outcome in session.map(foxes(1000)):
-                outcomes.append(outcome)
+                outcomes.append(outcome)  # noqa: PERF401 - what came before the error counts
         except SessionClosedError as error:
             errors.append(error)
 
-    async with anyio.create_task_group() as tasks:
-        async with open_session(limits=Limits(outputs=5)) as session:
-            tasks.start_soon(read, session)
-            await anyio.sleep(30)
+    async with (
+        anyio.create_task_group() as tasks,
+        open_session(limits=Limits(outputs=5)) as session,
+    ):
+        tasks.start_soon(read, session)
+        await anyio.sleep(30)
     assert len(errors) == 1
     statuses = {outcome.status for outcome in outcomes}
     assert statuses <= {"completed", "unfinished", "not_submitted"}

@@ -173,7 +173,7 @@ class Downloads:
         return fetch
 
     async def _by_link(self, fetch: Fetch, output: Output, links: _FreshLinks) -> None:
-        assert output.url is not None  # noqa: S101 - _files_of saw to it
+        assert output.url is not None
         try:
             await fetch.run(output.url)
         except LinkRefusedError as refused:

@@ -35,6 +35,10 @@ def uploads(shop, *, attempts=4, transport=None):
     return Uploads(transport or shop.transport, calls)
 
 
+def tries(shop):
+    return sum(call.route == "upload" for call in shop.emulator.calls)
+
+
 async def stored(shop, file):
     async with shop.transport.stream(URL(file.url, encoded=True), {}) as response:
         return await response.read()
@@ -92,7 +96,7 @@ async def test_what_may_pass_is_sent_again_with_a_fresh_body(shop, tmp_path, fau
     sender = uploads(shop)
     file = await sender.upload(path)
     assert file.size == len(PNG) * 20_000
-    assert len(sender.answers) == 4
+    assert tries(shop) == 4
 
 
 async def test_it_is_not_sent_more_often_than_allowed(shop):
@@ -100,7 +104,7 @@ async def test_it_is_not_sent_more_often_than_allowed(shop):
     sender = uploads(shop, attempts=3)
     with pytest.raises(ServerError):
         await sender.upload(PNG)
-    assert len(sender.answers) == 3
+    assert tries(shop) == 3
 
 
 @pytest.mark.parametrize(
@@ -111,7 +115,7 @@ async def test_too_large_is_said_once_and_clearly(shop, fault):
     sender = uploads(shop)
     with pytest.raises(PayloadTooLargeError, match=r"upload\.png.*\(108 bytes\).*too large"):
         await sender.upload(PNG)
-    assert len(sender.answers) == 1
+    assert tries(shop) == 1
 
 
 async def test_a_full_storage_is_no_reason_to_send_it_again(shop):
@@ -119,7 +123,7 @@ async def test_a_full_storage_is_no_reason_to_send_it_again(shop):
     sender = uploads(shop)
     with pytest.raises(PermissionDeniedError, match="storage is full"):
         await sender.upload(PNG, auto_cleanup=False)
-    assert len(sender.answers) == 1
+    assert tries(shop) == 1
 
 
 @pytest.mark.parametrize("what", ["missing", "empty", "folder", "pipe", "secret", "nul\0", ""])
@@ -139,7 +143,7 @@ async def test_what_cannot_be_read_is_refused_before_anything_is_sent(shop, tmp_
     sender = uploads(shop)
     with pytest.raises(InvalidRequestError, match="upload: "):
         await sender.upload(b"" if not what else path)
-    assert sender.answers == []
+    assert tries(shop) == 0
     assert shop.emulator.counters.requests == 0
 
 
