@@ -134,12 +134,7 @@ class Runtime:
         """Finish the POSTs under way, end every wait, and leave nothing running."""
         self._closed = True
         self._closing.set()
-        assert self._owner is not None
-        owner = self._owner
-        await see_through(lambda: asyncio.wait([owner]))
-        await see_through(self._transport.aclose)
-        if not owner.cancelled() and (fault := owner.exception()) is not None:
-            _log.error("the session's own work went wrong", exc_info=fault)
+        await see_through(self._wind_up)
 
     async def submit(self, flight: Flight) -> Watch:
         """Carry out a submission and wait for the task id."""
@@ -206,6 +201,14 @@ class Runtime:
             self._ready.set()
             self._name_what_is_in_flight()
             self._poller.close()
+
+    async def _wind_up(self) -> None:
+        owner = self._owner
+        assert owner is not None
+        await asyncio.wait([owner])
+        await self._transport.aclose()
+        if not owner.cancelled() and (fault := owner.exception()) is not None:
+            _log.error("the session's own work went wrong", exc_info=fault)
 
     def _make_submitter(self, nursery: anyio.abc.TaskGroup) -> Submitter:
         return Submitter(

@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
+from foxapi_async import Session
+from foxapi_async.emulator import Emulator
 from tests.virtual_time import VirtualTimeLoop
+
+OpenSession = Callable[..., Session]
 
 
 @pytest.fixture
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """Run async tests in virtual time, with asyncio's own debug checks switched on."""
-    if request.node.get_closest_marker("ordinary_loop"):
-        return ("asyncio", {"debug": True})
-    return ("asyncio", {"debug": True, "loop_factory": VirtualTimeLoop})
+    """Run async tests in virtual time, with asyncio's own debug checks unless there is much to do."""
+    options: dict[str, Any] = {"debug": request.node.get_closest_marker("much") is None}
+    if request.node.get_closest_marker("ordinary_loop") is None:
+        options["loop_factory"] = VirtualTimeLoop
+    return ("asyncio", options)
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    """A local FoxAPI whose tasks take 5 to 20 seconds and whose pictures are tiny."""
+    async with Emulator(duration=(5, 20), picture_scale=1 / 16, seed=1) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def open_session(emulator: Emulator) -> OpenSession:
+    """Make sessions on the emulator."""
+
+    def make(**options: Any) -> Session:
+        return Session("sk-emulator", base_url=emulator.url, **options)
+
+    return make

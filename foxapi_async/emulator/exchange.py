@@ -113,7 +113,7 @@ class Exchange:
             tally.posts += 1
         elif route == "download":
             tally.downloads += 1
-            tally.keys_leaked += "Authorization" in request.headers
+            tally.keys_leaked += bool(request.headers.get("Authorization"))
 
     def _pass_edge(self, request: web.BaseRequest, path: str) -> None:
         agent = request.headers.get("User-Agent", "")

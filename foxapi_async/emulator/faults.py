@@ -167,12 +167,18 @@ class Fault:
             raise ValueError(f"no such route: {self.on!r}; there are {', '.join(get_args(Route))}")
         if self.on != "submit" and any(isinstance(effect, Fate) for effect in self.do):
             raise ValueError("a Fate is given to a task when it is submitted: on='submit'")
+        if self.on == "download" and any(isinstance(effect, Rewrite) for effect in self.do):
+            raise ValueError("a Rewrite changes JSON; a download is a file: use an Answer")
+        if not 0 <= self.chance <= 1:
+            raise ValueError(f"chance is a probability, 0 to 1: {self.chance}")
         if (self.nth is not None and self.nth < 1) or (self.times is not None and self.times < 1):
             raise ValueError(f"nth and times count from 1: nth={self.nth}, times={self.times}")
 
 
 @define(eq=False)
 class _Line:
+    """One fault, and how often it was seen and played."""
+
     fault: Fault
     seen: int = 0
     hits: int = 0

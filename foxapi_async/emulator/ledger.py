@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 import random
 import string
 from collections import Counter
@@ -29,7 +30,7 @@ class Record:
     credits: int
     created: float
     created_unix: int
-    duration: float
+    finish: float
     ends_as: str
     estimate: JSON | Sentinel
     fate: Fate
@@ -42,14 +43,9 @@ class Record:
         """Return the model as it was asked for."""
         return str(self.payload.get("model"))
 
-    @property
-    def finish(self) -> float:
-        """Return the moment at which the task ends."""
-        return self.created + self.duration
-
     def standing(self, now: float) -> Standing:
         """Tell how far the task is."""
-        return standing(now - self.created, self.duration, self.ends_as)
+        return standing(self.created, self.finish, now, self.ends_as)
 
 
 @frozen(eq=False)
@@ -186,6 +182,11 @@ class Ledger:
             self._in_flight -= heapq.heappop(self._ends)[1]
         return self._in_flight
 
+    def next_end(self, now: float) -> float:
+        """Return when the next task ends; `math.inf` if none will."""
+        self.in_flight(now)
+        return self._ends[0][0] if self._ends else math.inf
+
     def new_id(self, unix: int) -> str:
         """Draw a task id of the service's form that is not in use."""
         while True:
@@ -199,7 +200,7 @@ class Ledger:
         self.images_billed += record.outputs
         self.credits_reserved += record.credits
         in_flight = self.in_flight(record.created)
-        if record.duration > 0:
+        if record.finish > record.created:
             heapq.heappush(self._ends, (record.finish, record.outputs))
             self._in_flight = in_flight + record.outputs
             self.max_in_flight = max(self.max_in_flight, self._in_flight)

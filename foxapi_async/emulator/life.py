@@ -61,6 +61,8 @@ factor, your own function of payload and true duration, or what is sent as it is
 class Fate:
     """How one task's life departs from the ordinary. What is not given stays as it was.
 
+    Times are the client's seconds, except `duration`, which `speed` shortens like any other.
+
     Args:
         duration: Seconds until it ends; `math.inf` never ends.
         estimate: What is announced, as the emulator's own `estimate`.
@@ -141,11 +143,11 @@ def announce(
     return said
 
 
-def standing(elapsed: float, duration: float, ends_as: str) -> Standing:
-    """Tell status and progress `elapsed` seconds after the submission."""
-    if elapsed >= duration:
+def standing(created: float, finish: float, now: float, ends_as: str) -> Standing:
+    """Tell status and progress of a task that ends at `finish`, all on one clock."""
+    if now >= finish:
         return Standing(ends_as, 100 if ends_as == "completed" else 0)
-    share = elapsed / duration
+    share = (now - created) / (finish - created)
     if share < PENDING_SHARE:
         return Standing("pending", 0)
     return Standing("processing", max(1, min(99, int(100 * share))))

@@ -31,6 +31,9 @@ AREA_SIDE = 1024
 _SKETCH_SIDE = 1536
 """The landscape is painted no larger than this and then scaled: it has no fine detail."""
 
+_NIGHT = 190
+"""A sky whose red, green and blue add up to less than this has stars."""
+
 
 @frozen
 class Palette:
@@ -89,7 +92,9 @@ def draw(picture: Picture) -> bytes:
     rng = random.Random(f"{picture.seed} {picture.prompt} {picture.model} {picture.index}")  # noqa: S311
     width, height = picture.size
     shrink = min(1.0, _SKETCH_SIDE / max(width, height))
-    sketch = _landscape((max(1, int(width * shrink)), max(1, int(height * shrink))), rng)
+    sketch = _landscape(
+        palette_of(picture), (max(1, int(width * shrink)), max(1, int(height * shrink))), rng
+    )
     image = resized(sketch, picture.size)
     caption(
         image,
@@ -116,9 +121,17 @@ def _mix(one: Colour, other: Colour, share: float) -> Colour:
     return red, green, blue
 
 
-def _landscape(size: tuple[int, int], rng: random.Random) -> Image.Image:
-    palette = rng.choice(PALETTES)
+def palette_of(picture: Picture) -> Palette:
+    """Choose the colours of a picture."""
+    # The outputs of one task lie next to each other in a folder: none looks like its neighbour.
+    first = random.Random(f"{picture.seed} {picture.prompt} {picture.model}").randrange(99)  # noqa: S311
+    return PALETTES[(first + 3 * picture.index) % len(PALETTES)]
+
+
+def _landscape(palette: Palette, size: tuple[int, int], rng: random.Random) -> Image.Image:
     image = _sky(size, palette, rng)
+    if sum(palette.zenith) < _NIGHT:
+        _stars(image, palette, rng)
     _sun(image, palette, rng)
     ridges = rng.randint(4, 6)
     for number in range(ridges):
@@ -139,16 +152,28 @@ def _sky(size: tuple[int, int], palette: Palette, rng: random.Random) -> Image.I
     return resized(mesh, size)
 
 
+def _stars(image: Image.Image, palette: Palette, rng: random.Random) -> None:
+    from PIL import ImageDraw  # noqa: PLC0415
+
+    width, height = image.size
+    pen = ImageDraw.Draw(image, "RGBA")
+    for _ in range(90):
+        x, y = width * rng.random(), height * 0.45 * rng.random() ** 1.5
+        radius = min(width, height) / 1000 * rng.uniform(0.6, 1.5)
+        light = (*palette.sun, rng.randint(60, 200))
+        pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=light)
+
+
 def _sun(image: Image.Image, palette: Palette, rng: random.Random) -> None:
     from PIL import Image, ImageDraw  # noqa: PLC0415
 
     width, height = image.size
     radius = min(width, height) * rng.uniform(0.07, 0.13)
     centre = (width * rng.uniform(0.22, 0.78), height * rng.uniform(0.2, 0.42))
-    glow = mapped(
-        Image.radial_gradient("L"), [round(190 * (1 - v / 255) ** 2.2) for v in range(256)]
-    )
-    reach = round(radius * 5)
+    # Pillow's radial gradient is 178 where its circle touches the edge of the square.
+    fade = [round(200 * max(0.0, 1 - value / 178) ** 2) for value in range(256)]
+    glow = mapped(Image.radial_gradient("L"), fade)
+    reach = max(1, round(radius * 4.5))
     halo = resized(glow, (2 * reach, 2 * reach))
     corner = (round(centre[0]) - reach, round(centre[1]) - reach)
     image.paste(Image.new("RGB", halo.size, palette.sun), corner, halo)

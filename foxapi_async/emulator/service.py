@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -33,8 +34,8 @@ CREDITS_1K = 30_000
 CREDITS_4K = 60_000
 """Credits for each image; 4K costs twice as much as 1K."""
 
-_LOOK_AGAIN = 5.0
-"""Seconds in `Retry-After` when too many images are in flight: nobody can know the right number."""
+_LONGEST_PAUSE = 60.0
+"""Seconds; the most that `Retry-After` says when too many images are in flight."""
 
 
 @frozen(kw_only=True)
@@ -76,9 +77,10 @@ class Service:
         if refusal := schema.check(path, asked) or self._refusal(asked):
             return error_reply(refusal.status, refusal.message, code=refusal.code)
         limit, balance = self.conduct.max_images_in_flight, self.balance
-        in_flight = self.ledger.in_flight(self.clock())
+        now = self.clock()
+        in_flight = self.ledger.in_flight(now)
         if limit is not None and in_flight + schema.outputs(asked) > limit:
-            return self.too_many("too many images in flight", _LOOK_AGAIN)
+            return self.too_many("too many images in flight", self._pause(now))
         if balance is not None and _price(asked) > balance:
             return error_reply(402, "the balance is too low")
         record = self._new_record(path, asked, fate)
@@ -161,6 +163,9 @@ class Service:
         headers = retry_after_headers(self.conduct.retry_after, wait, time.time())
         return error_reply(429, message, headers=headers)
 
+    def _pause(self, now: float) -> float:
+        return min(_LONGEST_PAUSE, self.ledger.next_end(now) - now)
+
     def _refusal(self, payload: Mapping[str, JSON]) -> schema.Refusal | None:
         model, limit = payload["model"], self.conduct.max_outputs
         if model in self.conduct.unavailable_models:
@@ -184,16 +189,16 @@ class Service:
         )
         estimate = conduct.estimate if isinstance(fate.estimate, Sentinel) else fate.estimate
         fails = rng.random() < conduct.fail_rate
-        unix = int(self.wall())
+        now, unix = self.clock(), int(self.wall())
         return Record(
             id=self.ledger.new_id(unix),
             kind=schema.PATHS[path],
             payload=payload,
             outputs=schema.outputs(payload),
             credits=_price(payload),
-            created=self.clock(),
+            created=now,
             created_unix=unix,
-            duration=seconds / conduct.speed,
+            finish=now + seconds / conduct.speed,
             ends_as=fate.ends_as or ("failed" if fails else "completed"),
             estimate=announce(estimate, payload, seconds, conduct.speed),
             fate=fate,
@@ -225,7 +230,9 @@ class Service:
     def _link(self, record: Record, index: int) -> str:
         suffix = extension(record.kind, EXTENSIONS[self._format(record)])
         path = f"{RESULTS}{record.id}/{index}.{suffix}"
-        return self.files_url + self.signer.sign(path, int(self.wall() + self.conduct.url_lifetime))
+        return self.files_url + self.signer.sign(
+            path, math.ceil(self.wall() + self.conduct.url_lifetime)
+        )
 
 
 def _resolution(payload: Mapping[str, JSON]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,6 +14,14 @@ from foxapi_async.emulator import Emulator
 KEY = "sk-emulator"
 IMAGES = "/v1/images/generations"
 FOX = {"model": "phota-image", "prompt": "a fox"}
+
+
+def form(content: bytes | None, **fields: str) -> aiohttp.FormData:
+    """Make a multipart form with a file, if there is one, and other fields."""
+    made = aiohttp.FormData(fields, default_to_multipart=True)
+    if content is not None:
+        made.add_field("file", io.BytesIO(content), filename="face.png")
+    return made
 
 
 class Client:
@@ -40,12 +49,26 @@ class Client:
         assert status == 200, body
         return body
 
+    async def finished(self, **fields: Any) -> Any:
+        """Return the JSON of a task that has ended at once."""
+        return await self.look((await self.submit(**fields))["id"])
+
+    async def picture_url(self) -> str:
+        """Return the link to the picture of a finished task."""
+        url = (await self.finished())["results"][0]["url"]
+        assert isinstance(url, str)
+        return url
+
 
 @asynccontextmanager
 async def emulated(**options: Any) -> AsyncIterator[tuple[Emulator, Client]]:
     """Start an emulator with tiny pictures, and a client that has its key."""
     async with (
         Emulator(**{"picture_scale": 1 / 16, "duration": 10.0, **options}) as emulator,
-        aiohttp.ClientSession(emulator.url, headers={"Authorization": f"Bearer {KEY}"}) as http,
+        aiohttp.ClientSession(
+            emulator.url,
+            headers={"Authorization": f"Bearer {KEY}"},
+            timeout=aiohttp.ClientTimeout(total=None),
+        ) as http,
     ):
         yield emulator, Client(http)

@@ -1,0 +1,351 @@
+"""The session as its users see it: from the first line to what is left when the block ends."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import threading
+
+import aiohttp
+import anyio
+import pytest
+
+from foxapi_async import (
+    ConfigurationError,
+    FoxAPIError,
+    InvalidRequestError,
+    Limits,
+    NotFoundError,
+    PhotaImage,
+    Polling,
+    Session,
+    SessionClosedError,
+    TaskStatus,
+)
+from foxapi_async.emulator import Answer, Drop, Emulator, Fate, Fault, error, html, not_json
+from foxapi_async.events import (
+    Event,
+    SubmissionFailed,
+    SubmissionStarted,
+    TaskEnded,
+    TaskSubmitted,
+    TaskUpdated,
+)
+from tests.conftest import OpenSession
+
+FOX = PhotaImage("a fox in the snow")
+
+
+async def test_one_line_generates_images(emulator: Emulator, open_session: OpenSession):
+    async with open_session() as session:
+        task = await session.generate(PhotaImage("a fox", num_outputs=3))
+    assert task.status is TaskStatus.COMPLETED
+    assert [output.index for output in task.outputs] == [0, 1, 2]
+    assert emulator.counters.images_billed == 3
+
+
+async def test_the_key_and_the_address_come_from_the_environment(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FOXAPI_API_KEY", "sk-emulator\n")
+    monkeypatch.setenv("FOXAPI_BASE_URL", emulator.url + "/")
+    async with Session() as session:
+        await session.submit(FOX)
+    assert emulator.counters.wrong_keys == 0
+
+
+def test_without_a_key_there_is_no_session(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("FOXAPI_API_KEY", raising=False)
+    with pytest.raises(ConfigurationError, match="FOXAPI_API_KEY"):
+        Session()
+
+
+async def test_an_exception_of_the_block_comes_out_as_it_is(open_session: OpenSession):
+    mine = ValueError("mine")
+    with pytest.raises(ValueError, match="mine") as caught:
+        async with open_session() as session:
+            await session.submit(FOX)
+            raise mine
+    assert caught.value is mine
+    assert caught.value.__cause__ is None
+
+
+async def test_when_the_block_ends_nothing_of_the_session_is_left_running(
+    emulator: Emulator, open_session: OpenSession
+):
+    before = asyncio.all_tasks()
+    async with open_session() as session:
+        handles = [await session.submit(FOX) for _ in range(3)]
+        waiting = [asyncio.ensure_future(handle.wait()) for handle in handles]
+        await anyio.sleep(1)
+    ended = await asyncio.gather(*waiting, return_exceptions=True)
+    assert all(isinstance(error, SessionClosedError) for error in ended)
+    assert {error.task_id for error in ended} == set(emulator.tasks)  # type: ignore[union-attr]
+    left = {task for task in asyncio.all_tasks() - before if "foxapi" in repr(task)}
+    left = {task for task in left if "emulator" not in repr(task)}
+    assert left == set()
+
+
+async def test_leaving_with_tasks_in_flight_names_their_ids(
+    emulator: Emulator, open_session: OpenSession, caplog: pytest.LogCaptureFixture
+):
+    emulator.script(Fault("submit", Fate(duration=1000), times=None))
+    async with open_session(limits=Limits(outputs=100)) as session:
+        ids = {(await session.submit(FOX)).id for _ in range(60)}
+    warned = " ".join(r.getMessage() for r in caplog.records if r.levelno == logging.WARNING)
+    assert {id_ for id_ in ids if id_ in warned} == ids
+
+
+async def test_a_closed_session_says_so(open_session: OpenSession):
+    async with open_session() as session:
+        pass
+    with pytest.raises(SessionClosedError):
+        await session.submit(FOX)
+    with pytest.raises(SessionClosedError):
+        session.attach("task-1")
+    with pytest.raises(SessionClosedError):
+        session.map([FOX])
+    assert session.in_flight == ()
+    assert session.statistics().submitted == 0
+
+
+async def test_a_session_that_was_not_entered_says_so(open_session: OpenSession):
+    session = open_session()
+    with pytest.raises(ConfigurationError, match="async with"):
+        await session.generate(FOX)
+    with pytest.raises(ConfigurationError, match="async with"):
+        session.statistics()
+
+
+async def test_a_session_is_entered_once(open_session: OpenSession):
+    async with open_session() as session:
+        with pytest.raises(ConfigurationError, match="once"):
+            await session.__aenter__()
+
+
+async def test_another_event_loop_is_refused_before_a_byte_is_sent(
+    emulator: Emulator, open_session: OpenSession
+):
+    refused: list[Exception] = []
+
+    async def use(session: Session) -> None:
+        for call in (session.submit, session.generate):
+            try:
+                await call(FOX)
+            except ConfigurationError as error:
+                refused.append(error)
+        for call in (session.attach, session.retrieve):
+            try:
+                await call("task-1")
+            except ConfigurationError as error:
+                refused.append(error)
+
+    async with open_session() as session:
+        thread = threading.Thread(target=lambda: asyncio.run(use(session)))
+        thread.start()
+        await anyio.to_thread.run_sync(thread.join)
+        with pytest.raises(ConfigurationError):
+            await asyncio.to_thread(session.map, [FOX])
+    assert len(refused) == 4
+    assert emulator.counters.requests == 0
+
+
+async def test_a_handle_cannot_be_awaited_in_another_event_loop(open_session: OpenSession):
+    async with open_session() as session:
+        handle = await session.submit(FOX)
+
+        async def wait() -> None:
+            await handle
+
+        with pytest.raises(ConfigurationError):
+            await asyncio.to_thread(asyncio.run, wait())
+
+
+async def test_an_aiohttp_session_of_ones_own_is_used_and_not_closed(
+    emulator: Emulator, open_session: OpenSession
+):
+    async with aiohttp.ClientSession(raise_for_status=True) as http:
+        async with open_session(http=http) as session:
+            await session.generate(FOX)
+        assert not http.closed
+    async with open_session(http=http) as session:
+        with pytest.raises(ConfigurationError, match="closed"):
+            await session.submit(FOX)
+    assert emulator.counters.posts == 1
+
+
+async def test_extra_headers_are_sent(emulator: Emulator, open_session: OpenSession):
+    async with open_session(headers={"X-Team": "night shift"}) as session:
+        await session.submit(FOX)
+    assert emulator.calls[-1].headers["X-Team"] == "night shift"
+
+
+@pytest.mark.parametrize("name", ["submit", "generate"])
+async def test_what_is_no_request_is_refused(name: str, open_session: OpenSession):
+    async with open_session() as session:
+        with pytest.raises(InvalidRequestError, match="PhotaImage"):
+            await getattr(session, name)("a fox")
+        with pytest.raises(InvalidRequestError):
+            session.fan_out("a fox")  # type: ignore[arg-type]
+
+
+async def test_retrieve_asks_once(emulator: Emulator, open_session: OpenSession):
+    async with open_session() as session:
+        handle = await session.submit(FOX)
+        before = emulator.counters.polls
+        task = await session.retrieve(handle.id)
+        assert task.id == handle.id
+        assert emulator.counters.polls == before + 1
+
+
+async def test_retrieve_asks_again_if_that_fails(emulator: Emulator, open_session: OpenSession):
+    async with open_session() as session:
+        handle = await session.submit(FOX)
+        for effect in (Drop(), html(200), error(500)):
+            emulator.script(Fault("poll", effect, when=lambda call: call.query.get("x") is None))
+            assert (await session.retrieve(handle.id)).id == handle.id
+
+
+async def test_retrieve_of_an_unknown_task_is_not_found(
+    emulator: Emulator, open_session: OpenSession
+):
+    async with open_session() as session:
+        with pytest.raises(NotFoundError) as caught:
+            await session.retrieve("task-nobody-made")
+        assert caught.value.task_id == "task-nobody-made"
+    assert emulator.counters.polls == 1
+
+
+@pytest.mark.parametrize("task_id", ["", ".", "..", "a/b", "a b", "a?b", "a#b", "x" * 257, None, 7])
+async def test_a_task_id_from_outside_is_checked_before_it_becomes_a_path(
+    task_id: str, emulator: Emulator, open_session: OpenSession
+):
+    async with open_session() as session:
+        with pytest.raises(InvalidRequestError):
+            await session.retrieve(task_id)
+        with pytest.raises(InvalidRequestError):
+            session.attach(task_id)
+    assert emulator.counters.requests == 0
+
+
+async def test_a_task_can_be_picked_up_by_another_session(
+    emulator: Emulator, open_session: OpenSession
+):
+    async with open_session() as session:
+        handle = await session.submit(FOX)
+    async with open_session() as session:
+        attached = session.attach(handle.id)
+        assert attached.request is None
+        assert attached.latest.status is TaskStatus.PENDING
+        assert attached in session.in_flight
+        task = await attached
+        assert task.id == handle.id
+        assert session.attach(handle.id) is not None
+    assert emulator.counters.posts == 1
+
+
+async def test_attaching_what_is_in_flight_gives_the_same_task(open_session: OpenSession):
+    async with open_session() as session:
+        handle = await session.submit(FOX)
+        again = session.attach(handle.id)
+        assert again == handle
+        assert hash(again) == hash(handle)
+        assert again.request == FOX
+
+
+async def test_a_handle_tells_of_itself(open_session: OpenSession):
+    async with open_session() as session:
+        handle = await session.submit(FOX, key="mine")
+        assert (handle.key, handle.done) == ("mine", False)
+        assert handle.id in repr(handle)
+        assert handle != handle.id
+        await handle
+        assert handle.done
+        assert "1 in flight" not in repr(session)
+
+
+async def test_updates_begin_with_the_present_and_end_with_the_last(
+    emulator: Emulator, open_session: OpenSession
+):
+    looks = [{"status": "processing", "progress": progress} for progress in (10, 40, 40, 80)]
+    emulator.script(Fault("submit", Fate(looks=looks, duration=1)))
+    async with open_session() as session:
+        handle = await session.submit(FOX)
+        seen = [(task.status.value, task.progress) async for task in handle.updates()]
+        assert seen == [
+            ("pending", 0),
+            ("processing", 10),
+            ("processing", 40),
+            ("processing", 80),
+            ("completed", 100),
+        ]
+        assert [task.status.value async for task in handle.updates()] == ["completed"]
+
+
+@pytest.mark.parametrize("word", ["failed", "cancelled", "canceled"])
+async def test_updates_of_a_task_that_ends_badly_end_with_it_and_do_not_raise(
+    word: str, emulator: Emulator, open_session: OpenSession
+):
+    emulator.script(Fault("submit", Fate(ends_as=word, duration=2)))
+    async with open_session() as session:
+        handle = await session.submit(FOX)
+        tasks = [task async for task in handle.updates()]
+        assert tasks[-1].status.is_terminal
+
+
+async def test_updates_raise_what_ends_the_wait_otherwise(
+    emulator: Emulator, open_session: OpenSession
+):
+    emulator.script(Fault("submit", Fate(duration=1000)))
+    async with open_session(polling=Polling(give_up_after=5)) as session:
+        handle = await session.submit(FOX)
+        with pytest.raises(FoxAPIError, match=handle.id):
+            [task async for task in handle.updates()]
+
+
+async def test_a_follower_who_leaves_is_forgotten(open_session: OpenSession):
+    async with open_session() as session:
+        handle = await session.submit(FOX)
+        async for _ in handle.updates():
+            break
+        gc.collect()
+        await anyio.sleep(0)
+        assert (await handle).outputs
+
+
+async def test_events_tell_all_that_happens(emulator: Emulator, open_session: OpenSession):
+    events: list[Event] = []
+    emulator.script(Fault("submit", error(401)))
+    async with open_session(on_event=events.append) as session:
+        with pytest.raises(FoxAPIError):
+            await session.submit(FOX)
+        task = await session.generate(FOX, key="mine")
+    kinds = [type(event) for event in events]
+    assert kinds[:4] == [SubmissionStarted, SubmissionFailed, SubmissionStarted, TaskSubmitted]
+    assert kinds[-2:] == [TaskUpdated, TaskEnded]
+    ended = events[-1]
+    assert isinstance(ended, TaskEnded)
+    assert (ended.task_id, ended.task, ended.error, ended.request) == (task.id, task, None, FOX)
+    assert ended.seconds > 0
+
+
+async def test_a_listener_that_raises_does_not_break_the_run(
+    open_session: OpenSession, caplog: pytest.LogCaptureFixture
+):
+    def listen(event: Event) -> None:
+        raise RuntimeError("not today")
+
+    async with open_session(on_event=listen) as session:
+        assert (await session.generate(FOX)).outputs
+    assert "not today" in caplog.text
+
+
+async def test_a_fault_of_ours_in_one_look_reaches_no_other_task(
+    emulator: Emulator, open_session: OpenSession
+):
+    emulator.script(Fault("poll", Answer(200, b"[" * 100_000)), Fault("poll", not_json(), times=3))
+    async with open_session() as session:
+        handles = [await session.submit(FOX) for _ in range(5)]
+        for handle in handles:
+            assert (await handle).outputs
