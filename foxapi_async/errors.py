@@ -37,7 +37,8 @@ import pickle
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from foxapi_async.models import Task
     from foxapi_async.requests import Request
@@ -327,7 +328,16 @@ class TaskTimeoutError(TaskOutcomeError):
 
 
 class DownloadError(FoxAPIError):
-    """An output could not be fetched whole; the task is still there and paid for."""
+    """An output could not be fetched whole; the task is still there and paid for.
+
+    ``paths`` are the other outputs of the same call, which are on disk all the same.
+    """
+
+    def __init__(
+        self, message: str, *, task_id: str | None = None, paths: Iterable[Path] = ()
+    ) -> None:
+        super().__init__(message, task_id=task_id)
+        self.paths = tuple(paths)
 
 
 class OutputExpiredError(DownloadError):

@@ -128,8 +128,11 @@ class Run:
         return self._outcomes.popleft()
 
     def _end_reading(self) -> None:
-        self._reading = False
-        self._scope.cancel()
+        # An iterator that outlives its event loop stops here when it is collected, and a scope can be
+        # cancelled only inside of one; by then the reading has long ended.
+        if self._reading:
+            self._reading = False
+            self._scope.cancel()
         self._news.set()
 
     async def read(self) -> None:

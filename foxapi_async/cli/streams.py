@@ -1,0 +1,107 @@
+"""Standard streams that bear any text and a reader who has gone."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import os
+import sys
+from typing import Final, TextIO
+
+__all__ = ["Stream", "plain", "standard_error", "standard_output"]
+
+_ERRORS: Final = "foxapi.legible"
+
+
+class Stream(io.TextIOBase):
+    """A text stream whose reader may go away (`| head -1`): the work goes on, quietly.
+
+    Giving up the work instead would lose what is paid for.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """The encoding of the stream beneath."""
+        return getattr(self._stream, "encoding", None) or "ascii"
+
+    @property
+    def is_unicode(self) -> bool:
+        """Whether the stream can show more than ASCII."""
+        return codecs.lookup(self.encoding).name.startswith("utf")
+
+    def isatty(self) -> bool:
+        """Return whether a person sits at the other end."""
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        """Return the file descriptor."""
+        return self._stream.fileno()
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Write a text; nothing happens if nobody reads any more."""
+        try:
+            self._stream.write(text)
+        except BrokenPipeError:
+            self._nobody_reads()
+        return len(text)
+
+    def flush(self) -> None:
+        """Send what has been written."""
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            self._nobody_reads()
+
+    def _nobody_reads(self) -> None:
+        # What is left in the buffer is flushed once more when the interpreter ends.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
+
+
+def standard_output() -> Stream:
+    """Return the stream for results."""
+    return _opened(sys.stdout)
+
+
+def standard_error() -> Stream:
+    """Return the stream for everything that is no result."""
+    return _opened(sys.stderr)
+
+
+def plain(text: str) -> str:
+    """Return a text without what a terminal would obey: control characters become spaces."""
+    return "".join(" " if ord(c) < 32 or 127 <= ord(c) < 160 else c for c in text)  # noqa: PLR2004
+
+
+def _opened(stream: TextIO | None) -> Stream:
+    if stream is None:  # closed by the shell: `>&-`
+        return Stream(open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors=_ERRORS)
+    return Stream(stream)
+
+
+def _legible(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Write the raw bytes of a file name as they are, and anything else as a backslash escape."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    characters = error.object[error.start : error.end]
+    parts = (
+        bytes([ord(c) - 0xDC00])
+        if 0xDC80 <= ord(c) <= 0xDCFF  # noqa: PLR2004 - how os.fsdecode hides an odd byte
+        else c.encode("ascii", "backslashreplace")
+        for c in characters
+    )
+    return b"".join(parts), error.end
+
+
+codecs.register_error(_ERRORS, _legible)
