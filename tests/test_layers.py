@@ -25,8 +25,10 @@ PURE = {
 IMPURE = {"aiohttp", "anyio", "asyncio", "random", "secrets", "select", "socket", "sqlite3", "ssl",
           "subprocess", "threading", "time", "urllib.request"}  # fmt: skip
 
-MAY_IMPORT_AIOHTTP = {"session", "transport"}
-"""``session`` for the type of ``http=``; beside these, what lies in ``files`` and ``emulator``."""
+MAY_IMPORT_AIOHTTP = {"session", "transport", "cli.checkup"}
+"""``session`` for the type of ``http=``, ``cli.checkup`` for its version; beside these, what
+lies in ``files`` and ``emulator``.
+"""
 
 
 def module_name(path: Path) -> str:
