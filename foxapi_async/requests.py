@@ -117,7 +117,9 @@ def _as_dict(value: Any) -> Any:
         ) from error
 
 
-def _path_of(model: object, kind: object) -> str:
+def _path_of(request: GenerationRequest) -> str:
+    model: object = request.model
+    kind: object = request.kind
     if not isinstance(model, str) or not isinstance(kind, str):
         return ""  # the validators of model and kind say what is wrong
     return _PATHS_OF_MODELS.get(model) or PATHS.get(kind, "")
@@ -143,11 +145,8 @@ class GenerationRequest(Request):
         factory=dict[str, Any], converter=_as_dict, validator=_params, hash=False
     )
     kind: str = attrs.field(default="image")
-    path: str = attrs.field()
-
-    @path.default
-    def _path_of_the_kind(self) -> str:
-        return _path_of(self.model, self.kind)
+    # Not by @path.default, which pyright takes for a parameter that must be given.
+    path: str = attrs.field(default=attrs.Factory(_path_of, takes_self=True))
 
     @kind.validator
     def _kind_is_known(self, _: object, value: object) -> None:

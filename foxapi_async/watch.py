@@ -119,8 +119,9 @@ class Watch:
     def expire(self) -> None:
         """End the wait because its time is up."""
         waited = self.deadline - self.born
+        where = self.latest.status.value + (" without outputs" if self.awaits_outputs else "")
         error = TaskTimeoutError(
-            f"task {self.id} was still {self.latest.status.value} after {waited:g} s; it goes on "
+            f"task {self.id} was still {where} after {waited:g} s; it goes on "
             f"at the server and is billed: session.attach({self.id!r}) waits for it again",
             task_id=self.id,
             task=self.latest,
