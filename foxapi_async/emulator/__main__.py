@@ -10,13 +10,16 @@ import asyncio
 import json
 import signal
 import sys
+from collections.abc import Sequence
 
 import attrs
 
 from foxapi_async.emulator import Emulator, PillowMissingError
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-def _arguments() -> argparse.Namespace:
+
+def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m foxapi_async.emulator", description="A local FoxAPI on loopback."
     )
@@ -32,7 +35,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--requests-per-second", type=float, help="more are answered 429")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds for each request")
     parser.add_argument("--picture-scale", type=float, default=1.0, help="factor for picture sizes")
-    return parser.parse_args()
+    return parser.parse_args(given)
 
 
 def _emulator(arguments: argparse.Namespace) -> Emulator:
@@ -42,24 +45,32 @@ def _emulator(arguments: argparse.Namespace) -> Emulator:
     return Emulator(**options)
 
 
-async def _serve(emulator: Emulator) -> None:
+async def serve(emulator: Emulator) -> None:
+    """Run an emulator until a signal comes; print its address first and its counters last."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _SIGNALS:
         loop.add_signal_handler(number, stop.set)
-    async with emulator:
-        print(emulator.url, flush=True)  # noqa: T201
-        await stop.wait()
-    counted = attrs.asdict(
-        emulator.counters, filter=lambda field, _: field.name != "polls_per_task"
-    )
+    try:
+        async with emulator:
+            print(emulator.url, flush=True)  # noqa: T201
+            await stop.wait()
+    finally:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+    counted = attrs.asdict(emulator.counters)
+    del counted["polls_per_task"]
     print(json.dumps(counted), flush=True)  # noqa: T201
 
 
-def main() -> int:
-    """Serve until a signal comes; return the exit code."""
+def main(given: Sequence[str] | None = None) -> int:
+    """Serve until a signal comes; return the exit code, 1 if it could not start.
+
+    Args:
+        given: The arguments; None takes those of the command line.
+    """
     try:
-        asyncio.run(_serve(_emulator(_arguments())))
+        asyncio.run(serve(_emulator(_arguments(given))))
     except (OSError, ValueError, PillowMissingError) as trouble:
         print(f"error: {trouble}", file=sys.stderr)  # noqa: T201
         return 1

@@ -14,6 +14,8 @@ JSON_TYPE = "application/json"
 TEXT_TYPE = "text/plain; charset=utf-8"
 HTML_TYPE = "text/html; charset=utf-8"
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
+
 ERROR_TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -40,7 +42,7 @@ class Reply:
 
 def json_reply(body: JSON, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
     """Answer with a JSON document."""
-    encoded = json.dumps(body, ensure_ascii=False).encode()
+    encoded = _ENCODER.encode(body).encode()
     return Reply(status, encoded, {"Content-Type": JSON_TYPE, **(headers or {})})
 
 

@@ -29,7 +29,7 @@ def caption(image: Image.Image, title: str, *details: str) -> None:
     lines = wrap(title, large, width - 2 * margin)
     block = len(lines) * round(52 * unit) + len(details) * round(34 * unit) + round(14 * unit)
     top = height - margin - block
-    _shade(image, top - margin)
+    _shade(image, top - 2 * margin)
     pen = ImageDraw.Draw(image, "RGBA")
     for line in lines:
         pen.text((margin, top), line, font=large, fill=(*_WHITE, 245))
@@ -72,8 +72,8 @@ def _shade(image: Image.Image, top: int) -> None:
 
     width, height = image.size
     top = max(0, top)
-    veil = Image.new("L", (1, 3))
-    for row, darkness in enumerate((0, 120, 150)):
+    veil = Image.new("L", (1, 6))
+    for row, darkness in enumerate((0, 10, 60, 110, 135, 145)):
         veil.putpixel((0, row), darkness)
     mask = resized(veil, (width, height - top))
     image.paste(Image.new("RGB", mask.size, (0, 0, 0)), (0, top), mask)

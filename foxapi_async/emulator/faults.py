@@ -177,6 +177,8 @@ class Fault:
 
 @define(eq=False)
 class _Line:
+    """One fault, and how often it was seen and played."""
+
     fault: Fault
     seen: int = 0
     hits: int = 0

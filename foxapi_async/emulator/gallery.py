@@ -9,7 +9,7 @@ import anyio.to_thread
 from attrs import define, field
 
 from foxapi_async.emulator import media
-from foxapi_async.emulator.pictures import CONTENT_TYPES, Picture, draw
+from foxapi_async.emulator.pictures import Picture, draw
 
 _KEPT_BYTES = 64 * 2**20
 _AT_ONCE = 2
@@ -51,8 +51,3 @@ def other_file(kind: str, words: str) -> tuple[bytes, str]:
 def extension(kind: str, picture_format: str) -> str:
     """Return the extension of a result file."""
     return {"video": "mp4", "audio": "wav", "document": "zip"}.get(kind, picture_format)
-
-
-def content_type(suffix: str) -> str:
-    """Return the content type of a picture by its extension."""
-    return CONTENT_TYPES[suffix]

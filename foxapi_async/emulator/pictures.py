@@ -93,7 +93,7 @@ def draw(picture: Picture) -> bytes:
     width, height = picture.size
     shrink = min(1.0, _SKETCH_SIDE / max(width, height))
     sketch = _landscape(
-        _palette(picture), (max(1, int(width * shrink)), max(1, int(height * shrink))), rng
+        palette_of(picture), (max(1, int(width * shrink)), max(1, int(height * shrink))), rng
     )
     image = resized(sketch, picture.size)
     caption(
@@ -121,7 +121,8 @@ def _mix(one: Colour, other: Colour, share: float) -> Colour:
     return red, green, blue
 
 
-def _palette(picture: Picture) -> Palette:
+def palette_of(picture: Picture) -> Palette:
+    """Choose the colours of a picture."""
     # The outputs of one task lie next to each other in a folder: none looks like its neighbour.
     first = random.Random(f"{picture.seed} {picture.prompt} {picture.model}").randrange(99)  # noqa: S311
     return PALETTES[(first + 3 * picture.index) % len(PALETTES)]

@@ -113,7 +113,7 @@ class Emulator:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._origin = (time.time(), 0.0)
         self._stopped = anyio.Event()
-        self.faults = Script(random.Random(f"faults {seed}"))  # noqa: S311
+        self.faults: Script = Script(random.Random(f"faults {seed}"))  # noqa: S311
         self.faults.add(*faults)
         self._ledger = Ledger(random.Random(f"ids {seed}"))  # noqa: S311
         self._service = Service(

@@ -145,14 +145,14 @@ async def test_latency_passes_on_both_sides_of_the_effect(latency):
 
 
 async def test_the_balance_ends():
-    async with emulated(credits=100_000) as (_, client):
+    async with emulated(credits=90_000) as (_, client):
         await client.submit(resolution="4K")
         status, _, body = await client.ask("POST", IMAGES, json=FOX | {"num_outputs": 2})
         assert (status, body["error"]["type"]) == (402, "insufficient_quota")
         await client.submit()
         _, _, account = await client.ask("GET", "/v1/account/credits")
         assert account["data"]["token"] == {
-            "remaining_credits": 10_000,
+            "remaining_credits": 0,
             "used_credits": 90_000,
             "unlimited_credits": False,
         }

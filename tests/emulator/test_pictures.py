@@ -13,7 +13,7 @@ from PIL import Image, ImageFont
 from foxapi_async.emulator import size_of
 from foxapi_async.emulator.captions import wrap
 from foxapi_async.emulator.gallery import Gallery
-from foxapi_async.emulator.pictures import Picture, draw
+from foxapi_async.emulator.pictures import Picture, draw, palette_of
 from tests.emulator.client import emulated
 
 FOX = Picture("a fox", "phota-image", "task-1", 0, 2, (96, 64))
@@ -53,6 +53,11 @@ def test_the_same_picture_is_drawn_twice_alike_and_another_one_otherwise():
         attrs.evolve(FOX, model="gpt-image-2"),
     ]
     assert len({draw(each) for each in [FOX, *others]}) == 5
+
+
+def test_the_pictures_of_one_task_have_colours_of_their_own():
+    palettes = [palette_of(attrs.evolve(FOX, index=index)) for index in range(8)]
+    assert len(set(palettes)) == 8
 
 
 @pytest.mark.parametrize("form", ["png", "jpeg", "webp"])

@@ -51,7 +51,8 @@ async def test_a_hanging_submission_is_billed_only_if_it_was_carried_out(carried
         assert emulator.counters.tasks == int(carried_out)
 
 
-async def test_stopping_breaks_off_what_hangs():
+async def test_stopping_breaks_off_at_once_what_hangs(monkeypatch):
+    monkeypatch.setattr("foxapi_async.emulator.server._SHUTDOWN", 1000.0)
     async with emulated() as (emulator, client):
         emulator.script(Fault("submit", Hang()))
         async with anyio.create_task_group() as group:
@@ -63,7 +64,9 @@ async def test_stopping_breaks_off_what_hangs():
             group.start_soon(ask)
             await anyio.sleep(1)
             assert emulator.counters.unanswered == 1
+            began = anyio.current_time()
             await emulator.stop()
+            assert anyio.current_time() - began < 900
 
 
 @pytest.mark.parametrize("carried_out", [False, True])

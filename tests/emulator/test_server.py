@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import json
+import os
 import signal
 import socket
 import sys
@@ -16,6 +17,7 @@ import pytest
 
 import foxapi_async.emulator
 from foxapi_async.emulator import Drop, Emulator, Fault, PillowMissingError
+from foxapi_async.emulator.__main__ import main, serve
 from tests.emulator.client import FOX, IMAGES, emulated
 
 
@@ -120,15 +122,26 @@ async def test_as_a_program_it_prints_its_address_and_at_the_end_its_counters():
 
 
 @pytest.mark.ordinary_loop
-async def test_as_a_program_it_fails_with_one_line_if_the_port_is_taken():
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_the_program_ends_on_a_signal(number, capsys):
+    emulator = Emulator()
+    async with anyio.create_task_group() as group:
+        group.start_soon(serve, emulator)
+        while emulator.url.endswith(":0"):  # noqa: ASYNC110  it prints when it is ready, no more
+            await anyio.sleep(0.001)
+        os.kill(os.getpid(), number)
+    url, counted = capsys.readouterr().out.splitlines()
+    assert url == emulator.url
+    assert json.loads(counted)["requests"] == 0
+
+
+def test_the_program_fails_with_one_line_if_the_port_is_taken(capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        command = [sys.executable, "-m", "foxapi_async.emulator", "--port", port]
-        program = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
-        _, complaint = await program.communicate()
-    assert program.returncode == 1
-    assert complaint.startswith(b"error: ")
-    assert b"Traceback" not in complaint
+        assert main(["--port", str(taken.getsockname()[1]), "--duration", "1"]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1
 
 
 def test_it_imports_nothing_of_the_client():
