@@ -207,6 +207,20 @@ async def test_a_part_that_does_not_fit_is_not_taken(second, tries):
     assert made.tries == tries
 
 
+@pytest.mark.parametrize(("path", "goes_on"), [("/a.png?fresh", True), ("/b.png", False)])
+async def test_a_fresh_link_to_the_same_file_goes_on_and_one_to_another_starts_over(path, goes_on):
+    sink = MemorySink()
+    async with Origin([BROKEN, Says(403), honest(PNG, each=10**6)]) as origin:
+        transport = await opened(URL(origin.url))
+        made = Fetch(transport, sink, Retry(), 10**9, "image", "it", lambda *_: None)
+        with pytest.raises(LinkRefusedError):
+            await made.run(origin.url + "/a.png" + QUERY)
+        await made.run(origin.url + path)
+        await transport.aclose()
+    assert sink.content() == PNG
+    assert (origin.asked[-1].start > 0) == goes_on
+
+
 async def test_a_server_may_send_less_than_was_asked_for():
     def answer(asked):
         return part(PNG, asked.start, min(asked.start + 100_000, len(PNG)), **TAG)

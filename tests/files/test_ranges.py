@@ -64,8 +64,8 @@ def test_the_part_that_was_asked_for_is_taken():
     "given_facts",
     [
         {"content_range": None},
-        {"content_range": "bytes 99-299/300"},
-        {"content_range": "bytes 101-299/300"},
+        {"content_range": "bytes 99-299/300", "content_length": 201},
+        {"content_range": "bytes 101-299/300", "content_length": None},
         {"content_range": "bytes 100-299/301"},
         {"content_range": "bytes 100-300/300"},
         {"content_range": "bytes 100-99/300"},
