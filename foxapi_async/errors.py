@@ -334,10 +334,10 @@ class DownloadError(FoxAPIError):
     """
 
     def __init__(
-        self, message: str, *, task_id: str | None = None, paths: Iterable[Path] = ()
+        self, message: str, *, task_id: str | None = None, paths: tuple[Path, ...] = ()
     ) -> None:
         super().__init__(message, task_id=task_id)
-        self.paths = tuple(paths)
+        self.paths = paths
 
 
 class OutputExpiredError(DownloadError):
