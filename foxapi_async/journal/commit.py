@@ -20,19 +20,13 @@ from foxapi_async.errors import FoxAPIError
 from foxapi_async.journal.changes import Change, Claiming, Move
 from foxapi_async.journal.entry import text_of
 from foxapi_async.journal.moves import JournalStatus
+from foxapi_async.journal.pace import Pace
 from foxapi_async.journal.store import Store
 from foxapi_async.journal.trouble import configuration_error
 
 __all__ = ["GroupCommit"]
 
 _LOG: Final = logging.getLogger("foxapi_async.journal")
-
-_SPACING: Final = 0.02
-"""Seconds between two commits while little is going on. One commit costs as much CPU as a dozen
-changes, so a steady trickle is gathered; a change after a pause is committed at once."""
-
-_ENOUGH: Final = 16
-"""Changes that wait no longer: sharing the commit with more would hardly make them cheaper."""
 
 _LAZY: Final = 0.5
 """Seconds that a change may wait for company if nobody waits for it."""
@@ -50,7 +44,7 @@ class GroupCommit:
         self._urgent = False
         self._at_work: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._last = float("-inf")
+        self._pace: Final = Pace()
         self.commits = 0
         """Groups that were written so far."""
 
@@ -83,12 +77,15 @@ class GroupCommit:
 
     def flush_now(self) -> None:
         """Write all that waits, blocking the event loop meanwhile, for those who look at the file."""
-        group, self._waiting = self._waiting, []
+        if not self._waiting:
+            return
+        group, self._waiting, self._urgent = self._waiting, [], False
         error = self._thread.submit(self._apply, group).result()
         self._tell(group, error)
 
     def give_up(self) -> None:
-        """Stop; say what was not written."""
+        """Stop, after a last try; say what was not written."""
+        self.flush_now()
         if self._timer is not None:
             self._timer.cancel()
         for change in self._waiting:
@@ -97,12 +94,7 @@ class GroupCommit:
     def _plan(self) -> None:
         if self._at_work is not None:
             return
-        if not self._urgent:
-            due = self._loop.time() + _LAZY
-        elif len(self._waiting) >= _ENOUGH:
-            due = 0.0
-        else:
-            due = self._last + _SPACING
+        due = self._pace.due(len(self._waiting)) if self._urgent else self._loop.time() + _LAZY
         if self._timer is not None:
             if self._timer.when() <= due:
                 return
@@ -117,7 +109,7 @@ class GroupCommit:
         if not self._waiting or self._at_work is not None:
             return
         group, self._waiting, self._urgent = self._waiting, [], False
-        self._last = self._loop.time()
+        self._pace.committing(self._loop.time(), sum(change.done is not None for change in group))
         self._at_work = self._loop.create_future()
         future = self._loop.run_in_executor(self._thread, self._apply, group)
         future.add_done_callback(lambda future: self._finished(group, future))

@@ -6,22 +6,22 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from foxapi_async.journal.entry import Entry
-
 __all__ = ["difference"]
 
 _LONGEST: Final = 80
 """Characters of a value in a message; a longer one is named, not shown."""
 
 
-def difference(entry: Entry, path: str, payload: str) -> str:
+def difference(
+    path: str, payload: Mapping[str, Any], new_path: str, new_payload: Mapping[str, Any]
+) -> str:
     """Return how a request differs from what its key stands for, field by field; "" if it does not.
 
     Requests are the same if they are the same POST: the same path and the same JSON object, in which
     the order of fields does not count, but 1, 1.0 and true are different values.
     """
-    before: Mapping[str, Any] = {"path": entry.path, **entry.payload}
-    now: Mapping[str, Any] = {"path": path, **json.loads(payload)}
+    before = {"path": path, **payload}
+    now = {"path": new_path, **new_payload}
     if _exactly(before) == _exactly(now):
         return ""
     return ", ".join(

@@ -8,9 +8,10 @@ size of the group: each kind of change is one statement for all of its kind.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -35,6 +36,20 @@ __all__ = ["Store"]
 
 _CHUNK: Final = 100
 """Rows in one statement: far below SQLite's limit of parameters, and few texts to prepare."""
+
+_MOVE: Final = (
+    "key",
+    "was",
+    "now",
+    "at",
+    "owner",
+    "task_id",
+    "estimated_time",
+    "error_code",
+    "error",
+)
+_END: Final = ("task_id", "now", "at", "error_code", "error")
+_SAVE: Final = ("task_id", "files", "at")
 
 _DIED_SENDING: Final = "the process that sent it ended before it knew the answer"
 
@@ -97,7 +112,7 @@ class Store:
         return None if row is None else str(row[0])
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def _transaction(self) -> Generator[None, None, None]:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -165,7 +180,7 @@ class Store:
         alive = owner != self._owner.id and owners.is_alive(self._path, owner)
         verdict = on_claim(entry.status, owner_alive=alive)
         claim.held = verdict is Verdict.WAIT
-        if verdict is Verdict.SUBMIT and not difference(entry, claim.new.path, claim.new.payload):
+        if verdict is Verdict.SUBMIT and _is_same(entry, claim.new):
             claim.taken = True
             self._connection.execute(
                 "UPDATE entries SET status = ?, owner = ?, error_code = NULL, error = NULL,"
@@ -197,13 +212,12 @@ class Store:
     def _move(self, moves: Sequence[Move]) -> None:
         for some in _chunks(moves):
             cursor = self._connection.execute(
-                "WITH moves (key, was, now, at, owner, task_id, estimated_time, error_code, error)"  # noqa: S608
-                f" AS (VALUES {_values(some, 9)})"
-                " UPDATE entries SET status = moves.now, updated = moves.at, owner = moves.owner,"
+                "UPDATE entries SET status = moves.now, updated = moves.at, owner = moves.owner,"  # noqa: S608
                 " task_id = moves.task_id, estimated_time = moves.estimated_time,"
                 " submitted = iif(moves.task_id IS NULL, NULL, moves.at),"
                 " error_code = moves.error_code, error = moves.error"
-                " FROM moves WHERE entries.key = moves.key AND +entries.status = moves.was"
+                f" FROM {_table('moves', _MOVE, some)}"
+                " WHERE entries.key = moves.key AND +entries.status = moves.was"
                 " AND +entries.owner = ?",
                 [
                     *(
@@ -267,11 +281,10 @@ class Store:
         # The first word counts: a task ends once.
         for some in _chunks(list({end.task_id: end for end in reversed(ends)}.values())):
             self._connection.execute(
-                "WITH ends (task_id, now, at, error_code, error)"  # noqa: S608
-                f" AS (VALUES {_values(some, 5)})"
-                " UPDATE entries SET status = ends.now, updated = ends.at,"
+                "UPDATE entries SET status = ends.now, updated = ends.at,"  # noqa: S608
                 " error_code = ends.error_code, error = ends.error"
-                " FROM ends WHERE entries.task_id = ends.task_id AND +entries.status = ?",
+                f" FROM {_table('ends', _END, some)}"
+                " WHERE entries.task_id = ends.task_id AND +entries.status = ?",
                 [
                     *(
                         value
@@ -286,9 +299,9 @@ class Store:
         # A task whose files are here has been completed, whether or not its end was recorded.
         for some in _chunks(list({save.task_id: save for save in saves}.values())):
             self._connection.execute(
-                f"WITH saves (task_id, files, at) AS (VALUES {_values(some, 3)})"  # noqa: S608
-                " UPDATE entries SET status = ?, files = saves.files, updated = saves.at"
-                " FROM saves WHERE entries.task_id = saves.task_id"
+                "UPDATE entries SET status = ?, files = saves.files, updated = saves.at"  # noqa: S608
+                f" FROM {_table('saves', _SAVE, some)}"
+                " WHERE entries.task_id = saves.task_id"
                 " AND +entries.status IN (?, ?, ?)",
                 [
                     *(value for save in some for value in (save.task_id, save.files, save.at)),
@@ -310,6 +323,10 @@ class Store:
                 )
 
 
+def _is_same(entry: Entry, new: Planned) -> bool:
+    return not difference(entry.path, entry.payload, new.path, json.loads(new.payload))
+
+
 def _of(kind: type[_C], changes: Sequence[Change]) -> list[_C]:
     return [change for change in changes if isinstance(change, kind)]
 
@@ -322,6 +339,12 @@ def _chunks(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
 def _values(rows: Sequence[object], width: int) -> str:
     row = f"({','.join('?' * width)})"
     return ",".join([row] * len(rows))
+
+
+def _table(name: str, columns: Sequence[str], rows: Sequence[object]) -> str:
+    # Not a WITH before the UPDATE: sqlite3 would no longer count the rows that it changes.
+    names = ", ".join(f"column{number} AS {column}" for number, column in enumerate(columns, 1))
+    return f"(SELECT {names} FROM (VALUES {_values(rows, len(columns))})) AS {name}"  # noqa: S608
 
 
 def _rounds(moves: Sequence[Move]) -> list[list[Move]]:
