@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 import uuid
@@ -87,6 +88,10 @@ class Desk:
         change.if_abandoned = give_back
         try:
             await self._commit.make(change)
+        except asyncio.CancelledError:
+            if change.done is None:  # the answer was there already, but nobody will hear it
+                give_back()
+            raise
         except Exception:
             self._open_gate(key, None)
             raise

@@ -101,6 +101,15 @@ class Journal:
         self._write_first()
         return {entry.key: entry for entry in reading.find(self.path, keys)}
 
+    def count(self) -> dict[JournalStatus, int]:
+        """Return how many entries there are of each status that occurs, quickly.
+
+        Raises:
+            ConfigurationError: The file cannot be read.
+        """
+        self._write_first()
+        return reading.count(self.path)
+
     def forget(self, key: str) -> Entries:
         """Remove what is known of a key, so that it can be submitted, and billed, anew.
 
@@ -143,15 +152,14 @@ class Journal:
 
     async def aclose(self) -> None:
         """Write what is left and close the file, if this was the last user."""
-        with anyio.CancelScope(shield=True):
-            async with self._turn:
-                opened = self._current()
-                if opened is None:
-                    return
-                self._users -= 1
-                if self._users > 0:
-                    return
-                self._opened = None
+        opened = self._current()
+        if opened is None:
+            return
+        self._users -= 1
+        if self._users == 0:
+            # Before the first pause: who opens it again meanwhile gets an opening of their own.
+            self._opened = None
+            with anyio.CancelScope(shield=True):
                 await opened.close()
 
     async def __aenter__(self) -> Self:

@@ -47,7 +47,7 @@ class Opened:
             return cls(path, stores[0], thread)
         except BaseException as error:
             # Also if the waiting was cancelled: the thread closes what it has opened by then.
-            thread.submit(lambda: [store.close() for store in stores])
+            thread.submit(_close, stores)
             thread.shutdown(wait=False)
             if isinstance(error, FILE_TROUBLE):
                 raise configuration_error(path, error) from error
@@ -93,3 +93,8 @@ class Opened:
             self._thread.shutdown(wait=True)
             return True
         return False
+
+
+def _close(stores: list[Store]) -> None:
+    for store in stores:
+        store.close()

@@ -304,11 +304,9 @@ class Store:
                 " WHERE entries.task_id = saves.task_id"
                 " AND +entries.status IN (?, ?, ?)",
                 [
+                    JournalStatus.SAVED,
                     *(value for save in some for value in (save.task_id, save.files, save.at)),
-                    JournalStatus.SAVED,
-                    JournalStatus.ACCEPTED,
-                    JournalStatus.COMPLETED,
-                    JournalStatus.SAVED,
+                    *(JournalStatus.ACCEPTED, JournalStatus.COMPLETED, JournalStatus.SAVED),
                 ],
             )
 
