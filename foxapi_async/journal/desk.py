@@ -81,6 +81,7 @@ class Desk:
         change = Claiming(new=new)
 
         def give_back() -> None:
+            change.if_abandoned = None
             if change.taken:
                 self._commit.put(_release(new))
             self._open_gate(key, None)
@@ -89,8 +90,8 @@ class Desk:
         try:
             await self._commit.make(change)
         except asyncio.CancelledError:
-            if change.done is None:  # the answer was there already, but nobody will hear it
-                give_back()
+            if change.done is None and change.if_abandoned is not None:
+                give_back()  # the answer was there already, but nobody will hear it
             raise
         except Exception:
             self._open_gate(key, None)
