@@ -7,6 +7,7 @@ older file is brought up to date, in one transaction, by the first process that 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 import time
@@ -27,6 +28,9 @@ _APPLICATION_ID: Final = 0x466F784A
 
 _OLDEST_SQLITE: Final = (3, 33, 0)
 """The first with UPDATE … FROM, which moves a whole group of entries in one statement."""
+
+_SMALLEST_DATABASE: Final = 512
+"""Bytes."""
 
 _STEPS: Final[tuple[tuple[str, ...], ...]] = (
     (
@@ -74,6 +78,7 @@ def open_to_write(path: Path) -> sqlite3.Connection:
         )
     try:
         _create_privately(path)
+        _check_kind(path)
         connection = sqlite3.connect(
             path, timeout=PATIENCE, isolation_level=None, cached_statements=512
         )
@@ -101,9 +106,13 @@ def open_to_read(path: Path) -> sqlite3.Connection | None:
     """
     if not path.exists():
         if not path.parent.is_dir():
-            error = FileNotFoundError(2, "No such file or directory", str(path.parent))
+            error = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             raise configuration_error(path, error)
         return None
+    try:
+        _check_kind(path)
+    except OSError as error:
+        raise configuration_error(path, error) from error
     failure: Exception | None = None
     for mode in _ways_to_read(path):
         connection: sqlite3.Connection | None = None
@@ -137,6 +146,19 @@ def _ways_to_read(path: Path) -> list[str]:
     if not log.exists() or log.stat().st_size == 0:
         ways.append("mode=ro&immutable=1")
     return ways
+
+
+def _check_kind(path: Path) -> None:
+    """Raise unless this is a file that is empty or may be a database.
+
+    Its content is SQLite's to judge: closing a file drops all locks that this process has on it, so
+    nobody else may open it.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    # What is shorter than its smallest page, SQLite takes for an empty database.
+    if 0 < path.stat().st_size < _SMALLEST_DATABASE:
+        raise _not_a_journal(path)
 
 
 def _create_privately(path: Path) -> None:
@@ -179,10 +201,7 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
     if application != _APPLICATION_ID:
         tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if application or version or tables:
-            raise ConfigurationError(
-                f"journal {str(path)!r}: it is a database of another program; nothing was changed. "
-                "Give the path of another file"
-            )
+            raise _not_a_journal(path)
         return 0
     if version > len(_STEPS):
         raise ConfigurationError(
@@ -190,6 +209,13 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
             f"release knows {len(_STEPS)}); update foxapi-async"
         )
     return version
+
+
+def _not_a_journal(path: Path) -> ConfigurationError:
+    return ConfigurationError(
+        f"journal {str(path)!r}: it is a file of another program, not a journal; nothing was changed. "
+        "Give the path of another file"
+    )
 
 
 def _mode(connection: sqlite3.Connection) -> str:

@@ -21,7 +21,7 @@ _ADVICE: Final = {
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check that its folder exists and may be written",
     sqlite3.SQLITE_BUSY: "another program has locked it for too long; end that program",
     sqlite3.SQLITE_LOCKED: "another program has locked it for too long; end that program",
-    sqlite3.SQLITE_NOTADB: "it is not a journal; give the path of another file",
+    sqlite3.SQLITE_NOTADB: "it is a file of another program, not a journal; give the path of another file",
     sqlite3.SQLITE_CORRUPT: (
         "it is damaged; keep a copy, then `sqlite3 FILE .recover` may save what it knows"
     ),

@@ -63,14 +63,21 @@ def test_a_folder_is_no_journal(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"not a database, but a text of some length. " * 50, b"x", b"\x89PNG" + bytes(5000)]
+    "content",
+    [
+        b"not a database, but a text of some length. " * 50,
+        b"x",
+        b"x" * 511,
+        b"x" * 512,
+        b"\x89PNG" + bytes(5000),
+    ],
 )
 def test_a_file_that_is_something_else_is_left_as_it_is(path: Path, content: bytes):
     path.write_bytes(content)
-    refuses(path, "it is not a journal")
-    with pytest.raises(ConfigurationError, match="it is not a journal"):
+    refuses(path, "not a journal")
+    with pytest.raises(ConfigurationError, match="not a journal"):
         Journal(path).entries()
-    with pytest.raises(ConfigurationError, match="it is not a journal"):
+    with pytest.raises(ConfigurationError, match="not a journal"):
         Journal(path).forget("k")
     assert path.read_bytes() == content
     assert [file.name for file in path.parent.iterdir()] == [path.name]
@@ -81,8 +88,8 @@ def test_a_database_of_another_program_is_left_as_it_is(path: Path):
         other.execute("CREATE TABLE entries (a)")
     other.close()
     content = path.read_bytes()
-    refuses(path, "database of another program")
-    with pytest.raises(ConfigurationError, match="database of another program"):
+    refuses(path, "file of another program")
+    with pytest.raises(ConfigurationError, match="file of another program"):
         Journal(path).unfinished()
     assert path.read_bytes() == content
 
@@ -166,12 +173,12 @@ def test_an_old_sqlite_is_reported(path: Path, monkeypatch):
 async def test_a_file_that_is_replaced_while_in_use_is_noticed(path: Path):
     async with Journal(path) as journal:
         claim = await journal.claim("a", REQUEST)
-        path.rename(path.with_name("moved.db"))
+        moved = path.rename(path.with_name("moved.db"))  # noqa: ASYNC240
         with pytest.raises(ConfigurationError, match="removed or replaced"):
             await claim.sending()
         with pytest.raises(ConfigurationError, match="removed or replaced"):
             await journal.claim("b", REQUEST)
-        path.with_name("moved.db").rename(path)
+        moved.rename(path)
         await claim.sending()
         await claim.accepted("t")
 
@@ -180,11 +187,18 @@ UNPRIVILEGED = """
 import asyncio, os, sys
 from foxapi_async.errors import ConfigurationError
 from foxapi_async.journal import Journal
+
+async def use(journal):
+    async with journal:
+        pass
+
+# Whatever is imported late is imported now: as somebody else, it might not be readable.
+asyncio.run(use(Journal(sys.argv[2])))
 if os.getuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
 journal = Journal(sys.argv[1])
 try:
-    asyncio.run(journal.open())
+    asyncio.run(use(journal))
 except ConfigurationError as error:
     sys.stdout.write(f"{error}\\n")
 sys.stdout.write(f"{[entry.key for entry in journal.unfinished()]}\\n")
@@ -208,7 +222,7 @@ def test_what_cannot_be_written_can_still_be_looked_into(
         target.chmod(file_mode)
         public.chmod(folder_mode)
         said = subprocess.run(
-            [sys.executable, "-c", UNPRIVILEGED, target],
+            [sys.executable, "-c", UNPRIVILEGED, target, path.with_name("other.db")],
             cwd=ROOT,
             check=True,
             capture_output=True,
@@ -334,7 +348,7 @@ async def test_files_that_cannot_be_written_down_are_no_trouble_for_who_saved_th
 def test_a_file_that_may_not_grow_costs_nothing_but_an_error(path: Path):
     script = """
 import asyncio, resource, signal, sys
-from foxapi_async.errors import ConfigurationError
+from foxapi_async.errors import ConfigurationError, FoxAPIError
 from foxapi_async.journal import Journal
 from foxapi_async.phota import PhotaImage
 
@@ -349,7 +363,8 @@ async def run():
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 try:
     asyncio.run(run())
-except ConfigurationError as error:
+except FoxAPIError as error:
+    assert isinstance(error, ConfigurationError) != (error.task_id == "t")
     sys.stdout.write(str(error))
 """
     said = subprocess.run(
