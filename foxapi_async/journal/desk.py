@@ -37,9 +37,10 @@ class Desk:
         """Return a claim under a random key."""
         key = uuid.uuid4().hex
         new = planned(key, request, time.time(), keyed=False)
-        # Nobody else can ask for it, so it is enough if it is written with the first move.
+        # Nobody else knows it yet, so it is enough if it is written with the first move.
+        self._gates[key] = Gate(new)
         self._commit.put(Claiming(new=new))
-        return Claim(key, num_outputs=request.num_outputs, new=new, commit=self._commit)
+        return self._taken(key, request, new)
 
     async def claim(self, key: str, request: Request) -> Claim:
         """Return what there is to know about a key once nobody else is deciding on it.
@@ -59,13 +60,7 @@ class Desk:
             else:
                 change = await self._ask(key, new)
                 if change.taken:
-                    return Claim(
-                        key,
-                        num_outputs=request.num_outputs,
-                        new=new,
-                        commit=self._commit,
-                        leave=lambda: self._open_gate(key, None),
-                    )
+                    return self._taken(key, request, new)
                 entry = change.found
                 if change.held and entry is not None:
                     _check_found(entry, new)
@@ -99,6 +94,15 @@ class Desk:
         if not change.taken:
             self._open_gate(key, None if change.held else change.found)
         return change
+
+    def _taken(self, key: str, request: Request, new: Planned) -> Claim:
+        return Claim(
+            key,
+            num_outputs=request.num_outputs,
+            new=new,
+            commit=self._commit,
+            leave=lambda: self._open_gate(key, None),
+        )
 
     def _open_gate(self, key: str, entry: Entry | None) -> None:
         self._gates.pop(key).open(entry)

@@ -16,8 +16,9 @@ __all__ = ["ENOUGH", "Pace"]
 ENOUGH: Final = 16
 """Changes that need not wait for more: company would hardly make them cheaper."""
 
-_SPACING: Final = 0.02
-"""Seconds from one commit to the next while gathering; a submission waits for up to three of them."""
+_SPACING: Final = 0.04
+"""Seconds from one commit to the next while gathering; a submission waits for two or three of them,
+which is little beside the seconds that a task takes."""
 
 _BURST: Final = 8
 _BURST_WITHIN: Final = 0.08
@@ -31,6 +32,9 @@ _PATIENCE: Final = 3
 
 _RESPITE: Final = 1.0
 """Seconds until gathering is tried again."""
+
+_PAUSE: Final = 0.5
+"""Seconds without a commit after which the past says nothing about the future."""
 
 
 class Pace:
@@ -50,12 +54,18 @@ class Pace:
 
     def committing(self, now: float, size: int) -> None:
         """Note that a group of so many changes that somebody waits for is committed now."""
+        if self._commits and now - self._commits[-1] > _PAUSE:
+            self._commits.clear()
+            self._gathering = False
         self._commits.append(now)
-        self._alone = 0 if size >= _COMPANY else self._alone + 1
         if not self._gathering:
             burst = len(self._commits) == _BURST and now - self._commits[0] <= _BURST_WITHIN
             self._gathering = burst and now >= self._not_before
             self._alone = 0
-        elif self._alone >= _PATIENCE:
-            self._gathering = False
-            self._not_before = now + _RESPITE
+        elif size >= _COMPANY:
+            self._alone = 0
+        else:
+            self._alone += 1
+            if self._alone == _PATIENCE:
+                self._gathering = False
+                self._not_before = now + _RESPITE

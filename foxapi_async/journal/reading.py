@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from foxapi_async.errors import ConfigurationError
-from foxapi_async.journal import owners
+from foxapi_async.journal import owners, statements
 from foxapi_async.journal.entry import COLUMNS, Entry, bytes_of, entry_from_row
 from foxapi_async.journal.moves import AFTER_A_CRASH, JournalStatus
 from foxapi_async.journal.schema import open_to_read, open_to_write
@@ -45,9 +45,7 @@ def find(path: Path, keys: Iterable[str]) -> Iterator[Entry]:
     for connection in _opened(path):
         for start in range(0, len(names), _PAGE):
             some = names[start : start + _PAGE]
-            marks = ",".join("?" * len(some))
-            query = f"SELECT {COLUMNS}, owner FROM entries WHERE key IN ({marks})"  # noqa: S608
-            for row in _rows(path, connection, query, some):
+            for row in _rows(path, connection, statements.select(len(some)), some):
                 yield _as_of_now(path, row)
 
 
@@ -70,10 +68,7 @@ def forget(path: Path, key: str) -> list[Entry]:
     with closing(open_to_write(path)) as connection:
         try:
             connection.execute("BEGIN IMMEDIATE")
-            row = connection.execute(
-                f"SELECT {COLUMNS}, owner FROM entries WHERE key = ?",  # noqa: S608
-                (bytes_of(key),),
-            ).fetchone()
+            row = connection.execute(statements.select(1), (bytes_of(key),)).fetchone()
             if row is None:
                 return []
             entry = _as_of_now(path, row)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from foxapi_async.errors import ConfigurationError, FoxAPIError
-from foxapi_async.journal import owners
+from foxapi_async.journal import owners, statements
 from foxapi_async.journal.changes import (
     Change,
     Claiming,
@@ -27,7 +27,7 @@ from foxapi_async.journal.changes import (
     Planned,
     Saving,
 )
-from foxapi_async.journal.entry import COLUMNS, Entry, entry_from_row, text_of
+from foxapi_async.journal.entry import Entry, entry_from_row, text_of
 from foxapi_async.journal.moves import AFTER_A_CRASH, JournalStatus, Verdict, on_claim
 from foxapi_async.journal.reuse import difference
 from foxapi_async.journal.schema import open_to_write
@@ -36,20 +36,6 @@ __all__ = ["Store"]
 
 _CHUNK: Final = 100
 """Rows in one statement: far below SQLite's limit of parameters, and few texts to prepare."""
-
-_MOVE: Final = (
-    "key",
-    "was",
-    "now",
-    "at",
-    "owner",
-    "task_id",
-    "estimated_time",
-    "error_code",
-    "error",
-)
-_END: Final = ("task_id", "now", "at", "error_code", "error")
-_SAVE: Final = ("task_id", "files", "at")
 
 _DIED_SENDING: Final = "the process that sent it ended before it knew the answer"
 
@@ -159,11 +145,8 @@ class Store:
     def _claim(self, claims: Sequence[Claiming]) -> None:
         found: dict[bytes, tuple[Entry, str | None]] = {}
         for some in _chunks(claims):
-            marks = ",".join("?" * len(some))
-            rows = self._connection.execute(
-                f"SELECT {COLUMNS}, owner FROM entries WHERE key IN ({marks})",  # noqa: S608
-                [claim.new.key for claim in some],
-            )
+            keys = [claim.new.key for claim in some]
+            rows = self._connection.execute(statements.select(len(some)), keys)
             found.update((row[0], (entry_from_row(row), row[-1])) for row in rows)
         free: list[Planned] = []
         for claim in claims:
@@ -197,8 +180,7 @@ class Store:
     def _insert(self, entries: Sequence[Planned]) -> None:
         for some in _chunks(entries):
             self._connection.execute(
-                "INSERT INTO entries (key, status, owner, keyed, model, kind, path, payload,"  # noqa: S608
-                f" num_outputs, created, updated) VALUES {_values(some, 11)}",
+                statements.insert(len(some)),
                 [
                     value
                     for new in some
@@ -212,13 +194,7 @@ class Store:
     def _move(self, moves: Sequence[Move]) -> None:
         for some in _chunks(moves):
             cursor = self._connection.execute(
-                "UPDATE entries SET status = moves.now, updated = moves.at, owner = moves.owner,"  # noqa: S608
-                " task_id = moves.task_id, estimated_time = moves.estimated_time,"
-                " submitted = iif(moves.task_id IS NULL, NULL, moves.at),"
-                " error_code = moves.error_code, error = moves.error"
-                f" FROM {_table('moves', _MOVE, some)}"
-                " WHERE entries.key = moves.key AND +entries.status = moves.was"
-                " AND +entries.owner = ?",
+                statements.move(len(some)),
                 [
                     *(
                         value
@@ -239,10 +215,12 @@ class Store:
     def _move_by_itself(self, move: Move) -> None:
         """Find out which of a group was not where it should have been, and do what can be done."""
         row = self._connection.execute(
-            "SELECT status, task_id FROM entries WHERE key = ?", (move.key,)
+            "SELECT status, task_id, owner FROM entries WHERE key = ?", (move.key,)
         ).fetchone()
-        if row == (move.now, move.task_id):
-            # It was there already: a `sending` that failed and was taken back.
+        owners_now = {self._owner.id} if move.keep else {self._owner.id, None}
+        if row and row[:2] == (move.now, move.task_id) and row[2] in owners_now:
+            # It has moved, with the group, or it was there already: a `sending` that failed and was
+            # taken back.
             if not move.keep:
                 self._connection.execute(
                     "UPDATE entries SET owner = NULL WHERE key = ? AND owner = ?",
@@ -273,7 +251,7 @@ class Store:
     def _drop(self, drops: Sequence[Dropping]) -> None:
         for some in _chunks(drops):
             self._connection.execute(
-                f"DELETE FROM entries WHERE key IN ({','.join('?' * len(some))}) AND owner = ?",  # noqa: S608
+                statements.delete(len(some)),
                 [*(drop.key for drop in some), self._owner.id],
             )
 
@@ -281,10 +259,7 @@ class Store:
         # The first word counts: a task ends once.
         for some in _chunks(list({end.task_id: end for end in reversed(ends)}.values())):
             self._connection.execute(
-                "UPDATE entries SET status = ends.now, updated = ends.at,"  # noqa: S608
-                " error_code = ends.error_code, error = ends.error"
-                f" FROM {_table('ends', _END, some)}"
-                " WHERE entries.task_id = ends.task_id AND +entries.status = ?",
+                statements.end(len(some)),
                 [
                     *(
                         value
@@ -299,10 +274,7 @@ class Store:
         # A task whose files are here has been completed, whether or not its end was recorded.
         for some in _chunks(list({save.task_id: save for save in saves}.values())):
             self._connection.execute(
-                "UPDATE entries SET status = ?, files = saves.files, updated = saves.at"  # noqa: S608
-                f" FROM {_table('saves', _SAVE, some)}"
-                " WHERE entries.task_id = saves.task_id"
-                " AND +entries.status IN (?, ?, ?)",
+                statements.save(len(some)),
                 [
                     JournalStatus.SAVED,
                     *(value for save in some for value in (save.task_id, save.files, save.at)),
@@ -332,17 +304,6 @@ def _of(kind: type[_C], changes: Sequence[Change]) -> list[_C]:
 def _chunks(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
     for start in range(0, len(items), _CHUNK):
         yield items[start : start + _CHUNK]
-
-
-def _values(rows: Sequence[object], width: int) -> str:
-    row = f"({','.join('?' * width)})"
-    return ",".join([row] * len(rows))
-
-
-def _table(name: str, columns: Sequence[str], rows: Sequence[object]) -> str:
-    # Not a WITH before the UPDATE: sqlite3 would no longer count the rows that it changes.
-    names = ", ".join(f"column{number} AS {column}" for number, column in enumerate(columns, 1))
-    return f"(SELECT {names} FROM (VALUES {_values(rows, len(columns))})) AS {name}"  # noqa: S608
 
 
 def _rounds(moves: Sequence[Move]) -> list[list[Move]]:

@@ -23,7 +23,7 @@ def test_a_change_after_a_pause_is_committed_at_once():
 
 
 def test_a_burst_of_commits_is_slowed_down_so_that_groups_form():
-    assert pace_after(BURST).due(3) == BURST[-1][0] + 0.02
+    assert pace_after(BURST).due(3) == BURST[-1][0] + 0.04
 
 
 def test_enough_changes_do_not_wait_for_more():
@@ -44,7 +44,13 @@ def test_gathering_is_tried_again_after_a_while():
 
 
 def test_good_company_keeps_it_gathering():
-    assert pace_after([*BURST, *((0.1 + n * 0.02, 4) for n in range(50))]).due(4) > 1
+    assert pace_after([*BURST, *((0.1 + n * 0.04, 4) for n in range(50))]).due(4) > 1
+
+
+def test_a_pause_ends_gathering_without_a_grudge():
+    later = [(now + 5, 2) for now, _ in BURST]
+    assert pace_after([*BURST, later[0]]).due(1) < 0
+    assert pace_after([*BURST, *later]).due(1) > 5
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 50)), max_size=60), st.integers(1, 99))
@@ -53,4 +59,4 @@ def test_nobody_waits_longer_than_a_moment(steps: list[tuple[float, int]], waiti
     for step, size in steps:
         now += step
         pace.committing(now, size)
-        assert pace.due(waiting) <= now + 0.02
+        assert pace.due(waiting) <= now + 0.04
