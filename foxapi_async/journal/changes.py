@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -26,7 +26,9 @@ __all__ = [
     "storable",
 ]
 
-_LARGEST_INTEGER = 2**63 - 1
+_LARGEST_INTEGER: Final = 2**63 - 1
+
+_COMPACT: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -149,7 +151,7 @@ def planned(key: str, request: Request, at: float, *, keyed: bool) -> Planned:
         model=storable(request.model),
         kind=storable(request.kind),
         path=storable(request.path),
-        payload=json.dumps(payload, separators=(",", ":")),
+        payload=_COMPACT.encode(payload),
         num_outputs=min(request.num_outputs, _LARGEST_INTEGER),
         at=at,
     )

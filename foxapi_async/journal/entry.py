@@ -131,7 +131,8 @@ def text_of(key: bytes) -> str:
 
 def json_line(entry: Entry) -> str:
     """Return the entry as one line of JSON in ASCII, without the line's end."""
-    facts: dict[str, Any] = attrs.asdict(entry)
+    facts: dict[str, Any] = attrs.asdict(entry, recurse=False)
+    facts["files"] = [attrs.asdict(file) for file in entry.files]
     for name in ("created", "updated", "submitted"):
         moment: datetime | None = facts[name]
         facts[name] = moment and moment.isoformat()

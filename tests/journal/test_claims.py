@@ -368,6 +368,17 @@ async def test_what_was_not_sent_under_a_random_key_leaves_no_trace(journal, req
     assert journal.entries() == []
 
 
+async def test_a_random_key_is_guarded_like_any_other_while_it_is_submitted(journal, request_):
+    async with journal:
+        claim = await journal.claim(None, request_)
+        await claim.sending()
+        asking = asyncio.create_task(journal.claim(claim.key, request_))
+        await settled()
+        assert not asking.done()
+        await claim.accepted("t1")
+        assert (await asking).task_id == "t1"
+
+
 @pytest.mark.parametrize("key", [7, b"k", 1.5, ("k",)])
 async def test_a_key_must_be_a_text(journal, request_, key: object):
     async with journal:

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import anyio
 import pytest
 
 from foxapi_async.errors import ConfigurationError, FoxAPIError
@@ -316,6 +317,21 @@ async def test_an_id_that_can_never_be_written_is_in_the_log_at_the_end(
         caplog.clear()
     assert any("x" * 9000 in record.getMessage() for record in caplog.records)
     assert [entry.status for entry in journal.entries()] == ["unknown"]
+
+
+async def test_a_step_that_was_cancelled_and_then_failed_can_be_taken_back(path: Path):
+    async with Journal(path) as journal:
+        claim = await journal.claim("k", REQUEST)
+        path.rename(path.with_name("moved.db"))  # noqa: ASYNC240
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await claim.sending()
+        assert journal._opened is not None
+        journal._opened.commit.flush_now()
+        path.with_name("moved.db").rename(path)
+        await claim.not_sent("cancelled")
+        async with Journal(path) as other, await other.claim("k", REQUEST) as again:
+            assert again.is_new
 
 
 @pytest.mark.parametrize("how", ["rejected", "unknown", "not_sent"])
