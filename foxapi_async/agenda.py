@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Callable
 from itertools import count
 from typing import Generic, TypeVar
@@ -30,7 +31,8 @@ class Agenda(Generic[T]):
         self._tickets = count()
         self._planned: list[tuple[float, int, T]] = []
         self._due: dict[int, tuple[float, T]] = {}
-        self._unranked: list[int] = []
+        self._by_age: deque[int] = deque()
+        self._unranked: set[int] = set()
         self._ranked: list[tuple[float, int]] = []
         self._ranked_at = float("-inf")
 
@@ -44,7 +46,7 @@ class Agenda(Generic[T]):
     def next_due(self) -> float | None:
         """Return when the next item is due; a moment in the past if one is overdue."""
         if self._due:
-            return next(iter(self._due.values()))[0]
+            return self._due[self._oldest()][0]
         return self._planned[0][0] if self._planned else None
 
     def take(self, now: float) -> T | None:
@@ -52,23 +54,30 @@ class Agenda(Generic[T]):
         while self._planned and self._planned[0][0] <= now:
             due, ticket, item = heapq.heappop(self._planned)
             self._due[ticket] = due, item
-            self._unranked.append(ticket)
+            self._by_age.append(ticket)
+            self._unranked.add(ticket)
         if not self._due:
             return None
-        oldest = next(iter(self._due))
-        if len(self._due) == 1 or self._due[oldest][0] <= now - _PATIENCE:
-            return self._due.pop(oldest)[1]
-        return self._due.pop(self._most_urgent(now))[1]
+        oldest = self._oldest()
+        alone = len(self._due) == 1 or self._due[oldest][0] <= now - _PATIENCE
+        ticket = oldest if alone else self._most_urgent(now)
+        self._unranked.discard(ticket)
+        return self._due.pop(ticket)[1]
+
+    def _oldest(self) -> int:
+        # Beside the dict, whose first key takes the longer to find the more were removed before it.
+        while self._by_age[0] not in self._due:
+            self._by_age.popleft()
+        return self._by_age[0]
 
     def _most_urgent(self, now: float) -> int:
         if now - self._ranked_at >= _REFRESH:
             self._ranked_at = now
             self._ranked.clear()
-            self._unranked = list(self._due)
+            self._unranked = set(self._due)
         for ticket in self._unranked:
-            if ticket in self._due:
-                urgency = self._urgency(self._due[ticket][1], now)
-                heapq.heappush(self._ranked, (-urgency, ticket))
+            urgency = self._urgency(self._due[ticket][1], now)
+            heapq.heappush(self._ranked, (-urgency, ticket))
         self._unranked.clear()
         while (ticket := heapq.heappop(self._ranked)[1]) not in self._due:
             pass

@@ -17,7 +17,7 @@ from foxapi_async.errors import (
     InvalidResponseError,
 )
 from foxapi_async.verdict import Finding, find
-from foxapi_async.wire import decode, excerpt
+from foxapi_async.wire import decode, excerpt, one_line
 
 __all__ = ["Answer", "Reply", "of_failure", "understand"]
 
@@ -28,6 +28,7 @@ _REQUEST_ID: Final = re.compile(r"request_id:\s*([\w-]+)")
 _ADVICE: Final = {
     301: "base_url does not lead to the API",
     302: "base_url does not lead to the API",
+    303: "base_url does not lead to the API",
     307: "base_url does not lead to the API",
     308: "base_url does not lead to the API",
     401: "check the API key",
@@ -117,7 +118,7 @@ def _status_error(
     fields = envelope if isinstance(envelope, dict) else {"message": envelope}
     message, code, type_ = (_text(fields.get(name)) for name in ("message", "code", "type"))
     words = ": ".join(part for part in (code or type_, message or excerpt(reply.body)) if part)
-    text = f"{what}: HTTP {reply.status}" + (f" ({words})" if words else "")
+    text = f"{what}: HTTP {reply.status}" + (f" ({one_line(words)})" if words else "")
     if retry_after is not None:
         text += f"; the server asks to wait {retry_after:g} s"
     if (advice := _ADVICE.get(reply.status)) is not None:

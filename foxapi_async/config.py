@@ -19,6 +19,8 @@ DEFAULT_BASE_URL: Final = "https://api.foxapi.cc"
 _OURS: Final = frozenset(
     {"authorization", "content-length", "content-type", "host", "transfer-encoding", "connection"}
 )
+_BLANK: Final = re.compile(r"[\s\x00-\x1f\x7f]")
+_NOT_IN_A_HEADER: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 
 
 def find_api_key(given: str | None) -> str:
@@ -47,22 +49,24 @@ def find_base_url(given: str | None) -> URL:
         ConfigurationError: Not a plain HTTPS URL (HTTP is allowed for a loopback host).
     """
     text = given if given is not None else os.environ.get("FOXAPI_BASE_URL") or DEFAULT_BASE_URL
+    # What was given stays out of the texts: it may be, or hold, the key in the wrong place.
     try:
-        url = URL(text.strip())
+        text = text.strip()
+        url = URL(text)
         host = url.host
-    except (ValueError, TypeError, AttributeError) as error:
-        raise _bad_base_url("it is not a URL") from error
-    if url.scheme not in {"http", "https"} or not host:
-        raise _bad_base_url(f"{text!r} is not an https:// URL")
+    except (ValueError, TypeError, AttributeError):
+        raise _bad_base_url("it is not a URL") from None
+    if url.scheme not in {"http", "https"} or not host or _BLANK.search(text):
+        raise _bad_base_url("it is not an https:// URL")
     if url.user is not None or url.password is not None:
         raise _bad_base_url("it holds a user name or a password")
     if url.query_string or url.fragment:
-        raise _bad_base_url(f"{text!r} holds a query or a fragment")
+        raise _bad_base_url("it holds a query or a fragment")
     if url.scheme == "http" and not is_loopback(host):
-        raise _bad_base_url(f"{text!r} is not HTTPS: the API key would travel in the clear")
+        raise _bad_base_url("it is not HTTPS, and the API key would travel in the clear")
     path = url.path.rstrip("/")
     if path.endswith("/v1"):
-        raise _bad_base_url(f"{text!r} ends in /v1, which the SDK adds itself")
+        raise _bad_base_url("it ends in /v1, which the SDK adds itself")
     return url.with_path(path or "/")
 
 
@@ -88,13 +92,21 @@ def check_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
     Raises:
         ConfigurationError: A header that the session sets itself, or one that is not text.
     """
+    given: object = {} if headers is None else headers
+    if not isinstance(given, Mapping):
+        raise ConfigurationError("headers must be a mapping of names to values")
     checked: dict[str, str] = {}
-    for name, value in (headers or {}).items():
-        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+    for name, value in given.items():
+        if not isinstance(name, str) or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
             raise ConfigurationError(f"headers: {name!r} is not the name of a header")
         if name.lower() in _OURS:
             raise ConfigurationError(f"headers: {name} is set by the session itself")
-        if re.search(r"[\r\n\x00]", value):
-            raise ConfigurationError(f"headers: the value of {name} holds a line break")
+        # Values stay out of the texts: one may be a secret of a proxy.
+        if not isinstance(value, str):
+            raise ConfigurationError(f"headers: the value of {name} is not a text")
+        if _NOT_IN_A_HEADER.search(value):
+            raise ConfigurationError(
+                f"headers: the value of {name} holds a line break or another control character"
+            )
         checked[name] = value
     return checked

@@ -37,7 +37,8 @@ import pickle
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from foxapi_async.models import Task
     from foxapi_async.requests import Request
@@ -85,6 +86,10 @@ class FoxAPIError(Exception):
         state = {name: _portable(value) for name, value in self.__dict__.items()}
         return _rebuild, (type(self), self.args, state, _portable_cause(self.__cause__))
 
+    def __copy__(self) -> Self:
+        # Not by way of pickling, which may have to write a value down as text.
+        return self.again()
+
     def again(self) -> Self:
         """Return an equal error without a traceback, for a second one who waits."""
         return _rebuild(type(self), self.args, self.__dict__, self.__cause__)
@@ -99,19 +104,27 @@ def _rebuild(
     error = cls.__new__(cls, *args)
     error.args = args
     error.__dict__.update(state)
-    error.__cause__ = cause
+    if cause is not None:  # to set it, even to None, would hide what the error is raised in
+        error.__cause__ = cause
     return error
 
 
 def _portable(value: object) -> object:
-    return value if _survives_pickling(value) else repr(value)
+    return value if _survives_pickling(value) else _in_words(value, repr)
 
 
 def _portable_cause(cause: BaseException | None) -> BaseException | None:
     # Not every foreign exception pickles; what it said is worth more than its class.
     if cause is None or _survives_pickling(cause):
         return cause
-    return FoxAPIError(f"{type(cause).__name__}: {cause}")
+    return FoxAPIError(f"{type(cause).__name__}: {_in_words(cause, str)}")
+
+
+def _in_words(value: object, words: Callable[[object], str]) -> str:
+    try:
+        return words(value)
+    except Exception:  # noqa: BLE001 - JSON nested too deeply, or a foreign __repr__ that raises
+        return object.__repr__(value)
 
 
 def _survives_pickling(value: object) -> bool:
@@ -315,7 +328,16 @@ class TaskTimeoutError(TaskOutcomeError):
 
 
 class DownloadError(FoxAPIError):
-    """An output could not be fetched whole; the task is still there and paid for."""
+    """An output could not be fetched whole; the task is still there and paid for.
+
+    ``paths`` are the other outputs of the same call, which are on disk all the same.
+    """
+
+    def __init__(
+        self, message: str, *, task_id: str | None = None, paths: tuple[Path, ...] = ()
+    ) -> None:
+        super().__init__(message, task_id=task_id)
+        self.paths = paths
 
 
 class OutputExpiredError(DownloadError):

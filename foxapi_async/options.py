@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -15,15 +15,14 @@ __all__ = ["Limits", "Polling", "Retry", "Timeout"]
 _Check = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
 
-def _number(*, above: float = -math.inf, least: float = -math.inf, none: bool = False) -> _Check:
-    wanted = "a number" + (f" above {above:g}" if above > -math.inf else "")
-    wanted += (f" of at least {least:g}" if least > -math.inf else "") + (", or None" * none)
+def _above_zero(*, none: bool = False) -> _Check:
+    wanted = "a number above 0" + (", or None" * none)
 
     def check(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
         if value is None and none:
             return
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or value <= above or value < least:  # type: ignore[arg-type,operator]
+        if not (number and 0 < value <= sys.float_info.max):  # type: ignore[operator]
             raise _wrong(instance, attribute, value, wanted)
 
     return check
@@ -73,11 +72,9 @@ class Limits:
     outputs: int = attrs.field(default=32, validator=_whole())
     total_outputs: int | None = attrs.field(default=None, validator=_whole(none=True))
     submissions_per_second: float | None = attrs.field(
-        default=None, validator=_number(above=0, none=True)
+        default=None, validator=_above_zero(none=True)
     )
-    polls_per_second: float | None = attrs.field(
-        default=None, validator=_number(above=0, none=True)
-    )
+    polls_per_second: float | None = attrs.field(default=None, validator=_above_zero(none=True))
     downloads: int = attrs.field(default=8, validator=_whole())
 
 
@@ -100,10 +97,10 @@ class Polling:
         ConfigurationError: A value out of range, or ``max_interval`` below ``min_interval``.
     """
 
-    poll_cost: float = attrs.field(default=0.25, validator=_number(above=0))
-    min_interval: float = attrs.field(default=0.5, validator=_number(above=0))
-    max_interval: float = attrs.field(default=60.0, validator=_number(above=0))
-    give_up_after: float | None = attrs.field(default=None, validator=_number(above=0, none=True))
+    poll_cost: float = attrs.field(default=0.25, validator=_above_zero())
+    min_interval: float = attrs.field(default=0.5, validator=_above_zero())
+    max_interval: float = attrs.field(default=60.0, validator=_above_zero())
+    give_up_after: float | None = attrs.field(default=None, validator=_above_zero(none=True))
     sync_upstream: bool = attrs.field(default=False, validator=_flag)
 
     def __attrs_post_init__(self) -> None:
@@ -140,8 +137,8 @@ class Retry:
     """
 
     attempts: int = attrs.field(default=4, validator=_whole())
-    first: float = attrs.field(default=0.5, validator=_number(above=0))
-    longest: float = attrs.field(default=30.0, validator=_number(above=0))
+    first: float = attrs.field(default=0.5, validator=_above_zero())
+    longest: float = attrs.field(default=30.0, validator=_above_zero())
     submissions: bool = attrs.field(default=True, validator=_flag)
 
 
@@ -158,6 +155,6 @@ class Timeout:
         ConfigurationError: A value out of range.
     """
 
-    connect: float = attrs.field(default=10.0, validator=_number(above=0))
-    request: float = attrs.field(default=60.0, validator=_number(above=0))
-    stall: float = attrs.field(default=60.0, validator=_number(above=0))
+    connect: float = attrs.field(default=10.0, validator=_above_zero())
+    request: float = attrs.field(default=60.0, validator=_above_zero())
+    stall: float = attrs.field(default=60.0, validator=_above_zero())

@@ -20,7 +20,7 @@ __all__ = ["PhotaCreateProfile", "PhotaImage", "PhotaImageEdit", "PhotaImageEnha
 RESOLUTIONS: Final = ("1K", "4K")
 ASPECT_RATIOS: Final = ("1:1", "2:3", "3:2", "3:4", "4:3", "9:16", "16:9")
 
-_PROFILE_REFERENCE: Final = re.compile(r"\[\[\s*([^\[\]\s][^\[\]]*?)\s*\]\]")
+_PROFILE_REFERENCE: Final = re.compile(r"\[\[([^\[\]]+)\]\]")
 
 
 @attrs.frozen
@@ -84,7 +84,8 @@ class PhotaImage(_PhotaRequest):
     @property
     def profile_ids(self) -> tuple[str, ...]:
         """The profiles that the prompt refers to, each once, in order of appearance."""
-        return tuple(dict.fromkeys(_PROFILE_REFERENCE.findall(self.prompt)))
+        found = (reference.strip() for reference in _PROFILE_REFERENCE.findall(self.prompt))
+        return tuple(dict.fromkeys(id_ for id_ in found if id_))
 
 
 @attrs.frozen

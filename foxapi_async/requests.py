@@ -107,7 +107,22 @@ def _params(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
 
 def _as_dict(value: Any) -> Any:
     # A copy: what is billed must not change when the caller's mapping does.
-    return copy.deepcopy(dict(value)) if isinstance(value, Mapping) else value
+    if not isinstance(value, Mapping):
+        return value
+    try:
+        return copy.deepcopy(dict(value))
+    except Exception as error:
+        raise InvalidRequestError(
+            f"params cannot be sent as JSON: {error}", field="params", value=value
+        ) from error
+
+
+def _path_of(request: GenerationRequest) -> str:
+    model: object = request.model
+    kind: object = request.kind
+    if not isinstance(model, str) or not isinstance(kind, str):
+        return ""  # the validators of model and kind say what is wrong
+    return _PATHS_OF_MODELS.get(model) or PATHS.get(kind, "")
 
 
 @attrs.frozen
@@ -130,11 +145,8 @@ class GenerationRequest(Request):
         factory=dict[str, Any], converter=_as_dict, validator=_params, hash=False
     )
     kind: str = attrs.field(default="image")
-    path: str = attrs.field()
-
-    @path.default
-    def _path_of_the_kind(self) -> str:
-        return _PATHS_OF_MODELS.get(self.model) or PATHS.get(self.kind, "")
+    # Not by @path.default, which pyright takes for a parameter that must be given.
+    path: str = attrs.field(default=attrs.Factory(_path_of, takes_self=True))
 
     @kind.validator
     def _kind_is_known(self, _: object, value: object) -> None:

@@ -82,6 +82,7 @@ class Run:
         self._next = 0
         self._outcomes: deque[Outcome] = deque()
         self._early: dict[int, Outcome] = {}
+        self._flights: set[Flight] = set()
         self._reading = True
         self._stopped = False
         self._read_items = 0
@@ -97,6 +98,8 @@ class Run:
         self._outcomes.clear()
         self._early.clear()
         self._end_reading()
+        for flight in tuple(self._flights):
+            flight.abandon()
 
     def close(self) -> None:
         """Submit no more, because the session ends; what is known is still told."""
@@ -168,8 +171,15 @@ class Run:
             await self._submitter.launch(flight)
         except FoxAPIError as error:
             self._not_submitted(index, flight, error)
+        except anyio.get_cancelled_exc_class():
+            closed = SessionClosedError("the session ended before there was room; nothing was sent")
+            self._not_submitted(index, flight, closed)
+            raise
+        else:
+            self._flights.add(flight)
 
     def _landed(self, index: int, flight: Flight) -> None:
+        self._flights.discard(flight)
         watch = flight.watch
         if watch is None:
             error = flight.error or SessionClosedError("given up before it was sent")

@@ -17,6 +17,8 @@ from foxapi_async.budget import OutputBudget
 from foxapi_async.calls import Calls, ask
 from foxapi_async.errors import ConfigurationError, SessionClosedError
 from foxapi_async.events import Announcer, TaskSubmitted
+from foxapi_async.files.download import Downloads
+from foxapi_async.files.upload import Uploads
 from foxapi_async.gate import Gate
 from foxapi_async.models import Task
 from foxapi_async.options import Limits, Polling, Retry
@@ -83,6 +85,14 @@ class Runtime:
             on_end=self._make_room,
         )
         self.calls = Calls(self._gate, options.retry, self._tally)
+        self.downloads = Downloads(
+            transport,
+            retry=options.retry,
+            announce=announce,
+            at_once=limits.downloads,
+            refresh=self.retrieve,
+        )
+        self.uploads = Uploads(transport, self.calls)
         self._runs: set[Run] = set()
         self._closing = anyio.Event()
         self._ready = anyio.Event()
@@ -100,6 +110,8 @@ class Runtime:
             in_flight=len(self._poller.watches),
             images_in_flight=self._budget.in_flight,
             requests_per_second=self._gate.rate(),
+            downloads=self.downloads.tally.files,
+            bytes_downloaded=self.downloads.tally.bytes,
         )
 
     def check(self) -> None:
@@ -159,8 +171,10 @@ class Runtime:
         """Ask once for a task."""
         path = f"/v1/tasks/{quote(task_id, safe='')}"
         query = "?sync_upstream=true" if sync_upstream else ""
+        seconds = min(_LOOK_TIMEOUT, self._transport.timeout.request)
+        patience = anyio.CancelScope(deadline=anyio.current_time() + seconds)
         return await ask(
-            lambda: self._transport.call("GET", path + query, time_limit=_LOOK_TIMEOUT),
+            lambda: self._transport.call("GET", path + query, patience=patience),
             lambda payload: read_task(payload, asked=task_id),
             f"GET {path}",
             task_id=task_id,

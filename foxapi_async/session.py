@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -21,7 +23,7 @@ from foxapi_async.errors import (
 from foxapi_async.events import Announcer, Event
 from foxapi_async.handle import TaskHandle
 from foxapi_async.ids import check_task_id
-from foxapi_async.models import Task
+from foxapi_async.models import Output, Task, UploadedFile
 from foxapi_async.options import Limits, Polling, Retry, Timeout
 from foxapi_async.outcome import Outcome
 from foxapi_async.requests import Request
@@ -208,6 +210,65 @@ class Session:
             outputs_per_task: Outputs of each task, at least 1.
         """
         return self.map(_checked(request).split(outputs_per_task))
+
+    async def download(
+        self,
+        task_or_output: Task | Output,
+        directory: str | os.PathLike[str],
+        *,
+        name: str | None = None,
+    ) -> list[Path]:
+        """Save the files of a task, or one of them, and return their paths in the order of outputs.
+
+        A file appears under its name only when it is whole, and never takes the place of another.
+        A broken download is resumed; a link that has expired is asked for again once.
+
+        Args:
+            task_or_output: A completed task, or one output of it.
+            directory: The folder; it is made if it is not there.
+            name: What to call the file, without extension, with ``-<index>`` if there are several;
+                None for ``<task_id>-<index>``.
+
+        Raises:
+            OutputExpiredError: A link has expired and the server gave no other.
+            DownloadError: There is no file, one could not be fetched whole, or the folder cannot be
+                written to. The other outputs are saved first; they are in ``paths``.
+        """
+        return await self._open().downloads.save(task_or_output, directory, name=name)
+
+    async def read(self, output: Output) -> bytes:
+        """Return the bytes of an output, at most 256 MiB.
+
+        Raises:
+            OutputExpiredError: The link has expired and the server gave no other.
+            DownloadError: It is not a file, or could not be fetched whole.
+        """
+        return await self._open().downloads.read(output)
+
+    async def upload(
+        self,
+        path_or_bytes: str | os.PathLike[str] | bytes,
+        *,
+        filename: str | None = None,
+        auto_cleanup: bool = True,
+    ) -> UploadedFile:
+        """Store an input file, for ``image_urls`` and archives; its URL holds for 72 hours.
+
+        Args:
+            path_or_bytes: Where the file is, or what is in it.
+            filename: What the server shall call it; None for the name on disk.
+            auto_cleanup: Whether the server, when its storage is full, may remove the oldest files
+                to make room, even those that a running task still needs. With False the upload
+                fails then (403).
+
+        Raises:
+            InvalidRequestError: No such file, or it is empty or unreadable; nothing was sent.
+            PayloadTooLargeError: The server takes no file of that size.
+            FoxAPIError: Any other refusal or failure, after the last try.
+        """
+        return await self._open().uploads.upload(
+            path_or_bytes, filename=filename, auto_cleanup=auto_cleanup
+        )
 
     @property
     def in_flight(self) -> tuple[TaskHandle, ...]:

@@ -204,15 +204,18 @@ class Submitter:
             if answer.value is not None:
                 flight.watch = self._welcome(answer.value, flight)
                 self._gate.accepted(outputs)
+            flight.sending = False
             self._gate.report(Lane.SUBMIT, answer, sent_at)
             return answer
         finally:
-            flight.sending = False
             if flight.watch is None:
                 self._gate.landed(outputs, known=False)
 
     async def _post(self, flight: Flight, body: bytes) -> Answer[Task]:
         def on_sending() -> None:
+            if flight.abandoned:
+                # aiohttp writes in a task of its own, which a cancellation may reach too late.
+                raise _AbandonedError
             flight.sending = True
 
         request = flight.request
@@ -236,7 +239,10 @@ class Submitter:
     def _failed(self, flight: Flight) -> None:
         outputs = flight.request.num_outputs
         error = flight.error
-        if error is None:
+        if error is None and flight.sending:
+            cut_off = APIConnectionError("the POST was cut off with the session")
+            flight.error = error = _unknown(flight, cut_off)
+        elif error is None:
             flight.error = error = SessionClosedError("given up before it was sent")
         status = status_of(error)
         if status == "unknown":
@@ -253,6 +259,10 @@ class Submitter:
             _log.info("%s", error)
         if self._announce:
             self._announce(SubmissionFailed(flight.request, flight.key, error))
+
+
+class _AbandonedError(Exception):
+    """Nobody wants the POST any more, and no byte of it has left."""
 
 
 def _unknown(flight: Flight, cause: BaseException) -> SubmissionUnknownError:

@@ -43,6 +43,7 @@ class Statistics:
     repeated_submissions: int
     """POSTs that were sent again because they had certainly created nothing."""
     downloads: int
+    """Files that were fetched whole."""
     bytes_downloaded: int
     requests_per_second: float | None
     """The rate that the server was found to bear; None while no limit was met."""
@@ -65,19 +66,25 @@ class Tally:
     polls_failed: int = 0
     rate_limited: int = 0
     repeated_submissions: int = 0
-    downloads: int = 0
-    bytes_downloaded: int = 0
     headway: int = attrs.field(default=0, metadata={"internal": True})
     """Grows whenever a submission is accepted or a task ends: the server lets something through."""
 
     def snapshot(
-        self, *, in_flight: int, images_in_flight: int, requests_per_second: float | None
+        self,
+        *,
+        in_flight: int,
+        images_in_flight: int,
+        requests_per_second: float | None,
+        downloads: int,
+        bytes_downloaded: int,
     ) -> Statistics:
-        """Return the counters as they are now."""
+        """Return the counters as they are now, with what others count."""
         counted = attrs.asdict(self, filter=lambda field, _: not field.metadata.get("internal"))
         return Statistics(
             **counted,
             in_flight=in_flight,
             images_in_flight=images_in_flight,
             requests_per_second=requests_per_second,
+            downloads=downloads,
+            bytes_downloaded=bytes_downloaded,
         )

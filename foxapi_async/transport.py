@@ -8,7 +8,6 @@ POST of which it has no byte of the body, so before that moment nothing was sent
 from __future__ import annotations
 
 import logging
-import math
 import platform
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -94,7 +93,7 @@ class Transport:
         json: bytes | None = None,
         form: aiohttp.FormData | None = None,
         on_sending: Callable[[], None] | None = None,
-        time_limit: float = math.inf,
+        patience: anyio.CancelScope | None = None,
     ) -> Reply:
         """Send one request to the API and read its answer to the end.
 
@@ -104,10 +103,10 @@ class Transport:
             json: The body of a POST.
             form: The body of an upload.
             on_sending: Called right before the first byte of the JSON body leaves.
-            time_limit: Seconds for this request, if that is less than ``Timeout.request``.
+            patience: Whose deadline counts in place of ``Timeout.request``; it may move meanwhile.
 
         Raises:
-            APITimeoutError: Not done within the time, or not connected within
+            APITimeoutError: Not done within ``Timeout.request``, or not connected within
                 ``Timeout.connect``.
             APIConnectionError: Not connected, or the connection broke; ``sent`` tells which.
             InvalidResponseError: The answer is larger than `MAX_BODY`.
@@ -116,13 +115,13 @@ class Transport:
         body = None if json is None else _Body(json, on_sending)
         began = anyio.current_time()
         reply: Reply | None = None
-        seconds = min(self.timeout.request, time_limit)
-        with anyio.move_on_after(seconds):
+        with patience or anyio.move_on_after(self.timeout.request):
             async with self._seam(what, body):
                 reply = await self._exchange(method, path, body if form is None else form)
         if reply is None:
+            seconds = anyio.current_time() - began
             raise APITimeoutError(
-                f"{what}: no answer within {seconds:g} s",
+                f"{what}: no answer within {seconds:.3g} s",
                 sent=body is None or body.sending,
             )
         _log.debug("%s: HTTP %s, %.3f s", what, reply.status, anyio.current_time() - began)
@@ -203,12 +202,20 @@ class Transport:
     async def _seam(self, what: str, body: _Body | None) -> AsyncGenerator[None, None]:
         try:
             yield
+        except (aiohttp.ClientResponseError, aiohttp.InvalidURL) as error:
+            # Both quote the whole URL, and the query of a link is not for logs: nor is this cause.
+            sent = _may_have_left(error) if body is None else body.sending
+            raise self._ours(error, what, sent=sent) from error.__cause__
         except (aiohttp.ClientError, OSError) as error:
             sent = _may_have_left(error) if body is None else body.sending
             raise self._ours(error, what, sent=sent) from error
 
     def _ours(self, error: Exception, what: str, *, sent: bool) -> APIConnectionError:
-        words = str(error).replace(self._key.decode(), "[API key]") or type(error).__name__
+        if isinstance(error, aiohttp.ClientResponseError | aiohttp.InvalidURL):
+            said = getattr(error, "message", "it is not a URL").partition("\n")[0].rstrip(":")
+        else:
+            said = str(error)
+        words = said.replace(self._key.decode(), "[API key]") or type(error).__name__
         if isinstance(error, TimeoutError):
             return APITimeoutError(f"{what}: {words}", sent=sent)
         happened = "the connection broke" if sent else "no connection was made"

@@ -110,5 +110,9 @@ def error_code(payload: object) -> str | None:
 
 
 def _names_a_task(payload: object) -> bool:
-    # An error that carries a task id is no refusal: a task may well exist.
-    return isinstance(payload, dict) and any(payload.get(name) for name in ("id", "task_id"))
+    # An error that carries a task id is no refusal: a task may well exist. The error's own "id"
+    # does not count: it would be the id of the error.
+    if not isinstance(payload, dict):
+        return False
+    inner = payload["error"].get("task_id") if has_envelope(payload) else None
+    return bool(payload.get("id") or payload.get("task_id") or inner)

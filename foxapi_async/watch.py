@@ -22,6 +22,7 @@ from foxapi_async.options import Polling
 from foxapi_async.requests import Request
 from foxapi_async.schedule import Schedule
 from foxapi_async.verdict import Finding
+from foxapi_async.wire import one_line
 
 __all__ = ["Watch", "group_of", "rebase"]
 
@@ -118,8 +119,9 @@ class Watch:
     def expire(self) -> None:
         """End the wait because its time is up."""
         waited = self.deadline - self.born
+        where = self.latest.status.value + (" without outputs" if self.awaits_outputs else "")
         error = TaskTimeoutError(
-            f"task {self.id} was still {self.latest.status.value} after {waited:g} s; it goes on "
+            f"task {self.id} was still {where} after {waited:g} s; it goes on "
             f"at the server and is billed: session.attach({self.id!r}) waits for it again",
             task_id=self.id,
             task=self.latest,
@@ -220,6 +222,7 @@ def _error_of(task: Task) -> FoxAPIError | None:
         return None
     why = task.error
     words = ": ".join(part for part in (why.code, why.message) if part) if why is not None else ""
+    words = one_line(words)
     if task.status is TaskStatus.CANCELLED:
         return TaskCancelledError(
             f"task {task.id} was cancelled at the server" + (f" ({words})" if words else ""),

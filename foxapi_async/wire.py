@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import reprlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -22,7 +23,7 @@ from foxapi_async.errors import InvalidResponseError
 from foxapi_async.ids import is_task_id
 from foxapi_async.models import Output, Task, TaskError, TaskInfo, TaskStatus, UploadedFile
 
-__all__ = ["decode", "excerpt", "read_task", "read_upload", "task_to_json"]
+__all__ = ["decode", "excerpt", "one_line", "read_task", "read_upload", "task_to_json"]
 
 _log = logging.getLogger("foxapi_async")
 
@@ -33,9 +34,14 @@ _STATUS_WORDS: Final = {
 }
 _URL_FIELDS: Final = ("url", "image_url", "video_url", "audio_url")
 _LABELS: Final = frozenset(
-    {"content_type", "width", "height", "duration", "resolution", "seed", "index"}
+    {
+        *("content_type", "width", "height", "duration", "resolution", "seed", "index"),
+        *("result_type", "map_type", "degraded_reason"),
+    }
 )
 """What describes an output but is none by itself."""
+
+_NOTHING: Final[tuple[object, ...]] = (None, "", [], {})
 
 _unknown_words: set[str] = set()
 
@@ -54,9 +60,15 @@ def decode(body: bytes) -> object:
 
 def excerpt(body: bytes) -> str:
     """Return the first characters of a body, on one line and fit for a log."""
-    text = body[: 4 * _EXCERPT].decode("utf-8", "replace")
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if len(line) <= _EXCERPT else line[:_EXCERPT] + "…"
+    return one_line(body[: 4 * _EXCERPT].decode("utf-8", "replace"), longest=_EXCERPT)
+
+
+def one_line(text: str, *, longest: int = 500) -> str:
+    """Return a text of the server's on one line, without control characters, and not too long."""
+    # Cut before it is cleaned as well: a server may send megabytes.
+    start = text[: 4 * longest]
+    line = " ".join("".join(c if c.isprintable() else " " for c in start).split())
+    return line if len(line) <= longest else line[:longest] + "…"
 
 
 def read_task(payload: object, *, asked: str | None = None) -> Task:
@@ -84,8 +96,11 @@ def read_task(payload: object, *, asked: str | None = None) -> Task:
         )
     outputs = tuple(_outputs(payload))
     task = _converter.structure({**payload, "outputs": outputs, "raw": payload}, Task)
-    if task.status is TaskStatus.FAILED and task.error is None:
-        return attrs.evolve(task, error=TaskError(code="unknown_error"))
+    if task.status is not TaskStatus.FAILED:
+        return task
+    error = task.error or TaskError()
+    if error.code is None and error.message is None:
+        return attrs.evolve(task, error=attrs.evolve(error, code="unknown_error"))
     return task
 
 
@@ -99,7 +114,7 @@ def read_upload(payload: object) -> UploadedFile:
         raise InvalidResponseError("the answer to the upload is not a JSON object")
     if _text(payload.get("url")) is None:
         raise InvalidResponseError("the answer to the upload has no url")
-    return _converter.structure({**payload, "raw": payload}, UploadedFile)
+    return _converter.structure({"id": None, **payload, "raw": payload}, UploadedFile)
 
 
 def task_to_json(task: Task) -> dict[str, Any]:
@@ -111,7 +126,7 @@ def task_to_json(task: Task) -> dict[str, Any]:
 def is_usable(output: Output) -> bool:
     """Return whether an output is something, rather than labels of nothing."""
     return output.url is not None or any(
-        value is not None and name not in _LABELS and name not in _URL_FIELDS
+        value not in _NOTHING and name not in _LABELS and name not in _URL_FIELDS
         for name, value in output.data.items()
     )
 
@@ -150,14 +165,15 @@ def _items(payload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def _status(value: object, _: type) -> TaskStatus:
     if value is None:
         return TaskStatus.PENDING
-    word = value.strip().lower() if isinstance(value, str) else repr(value)
-    known = _STATUS_WORDS.get(word)
+    said = value.strip().lower() if isinstance(value, str) else value
+    known = _STATUS_WORDS.get(said) if isinstance(said, str) else None
     if known is not None:
         return known
+    word = _short(said)
     # Bounded, so that a server that makes up words cannot fill the log or the memory.
     if word not in _unknown_words and len(_unknown_words) < 100:  # noqa: PLR2004
         _unknown_words.add(word)
-        _log.warning("unknown task status %s: taken as not finished", _short(word))
+        _log.warning("unknown task status %s: taken as not finished", word)
     return TaskStatus.OTHER
 
 
@@ -211,8 +227,13 @@ def _as_it_is(value: Any, _: object) -> Any:
 
 
 def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:80] + "…"  # noqa: PLR2004
+    return _brief.repr(value)
+
+
+# Bounded in depth too: repr() of what json.loads() has read may raise RecursionError.
+_brief = reprlib.Repr()
+_brief.maxstring = _brief.maxother = 80
+_brief.maxlevel = 2
 
 
 def _error(value: object, _: object) -> TaskError | None:

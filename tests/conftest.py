@@ -16,10 +16,11 @@ OpenSession = Callable[..., Session]
 
 @pytest.fixture
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """Run async tests in virtual time, with asyncio's own debug checks switched on."""
-    if request.node.get_closest_marker("ordinary_loop"):
-        return ("asyncio", {"debug": True})
-    return ("asyncio", {"debug": True, "loop_factory": VirtualTimeLoop})
+    """Run async tests in virtual time, with asyncio's own debug checks unless there is much to do."""
+    options: dict[str, Any] = {"debug": request.node.get_closest_marker("much") is None}
+    if request.node.get_closest_marker("ordinary_loop") is None:
+        options["loop_factory"] = VirtualTimeLoop
+    return ("asyncio", options)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import threading
 
 import aiohttp
 import anyio
+import anyio.lowlevel
 import pytest
 
 from foxapi_async import (
@@ -63,10 +64,14 @@ def test_without_a_key_there_is_no_session(monkeypatch: pytest.MonkeyPatch):
 
 async def test_an_exception_of_the_block_comes_out_as_it_is(open_session: OpenSession):
     mine = ValueError("mine")
-    with pytest.raises(ValueError, match="mine") as caught:
+
+    async def block() -> None:
         async with open_session() as session:
             await session.submit(FOX)
             raise mine
+
+    with pytest.raises(ValueError, match="mine") as caught:
+        await block()
     assert caught.value is mine
     assert caught.value.__cause__ is None
 
@@ -310,7 +315,7 @@ async def test_a_follower_who_leaves_is_forgotten(open_session: OpenSession):
         async for _ in handle.updates():
             break
         gc.collect()
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         assert (await handle).outputs
 
 

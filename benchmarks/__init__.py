@@ -1,0 +1,1 @@
+"""One small tool per question about speed."""

@@ -1,0 +1,82 @@
+"""Servers with a limit, reduced to the one decision that matters here: yes or 429."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+
+class Server(Protocol):
+    """Decides about requests in the order in which they arrive."""
+
+    rate: float
+
+    def allows(self, now: float) -> bool:
+        """Return whether a request that arrives now is served, and count it if so."""
+        ...
+
+    def free_in(self, now: float) -> float:
+        """Return the seconds until a request would be served."""
+        ...
+
+
+class TokenBucket:
+    """Earns ``rate`` tokens per second up to ``burst``; a request costs one."""
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._rate, self._burst = rate, max(burst, 1.0)
+        self._tokens, self._at = self._burst, 0.0
+
+    @property
+    def rate(self) -> float:
+        return self._rate
+
+    @rate.setter
+    def rate(self, rate: float) -> None:
+        # The burst stays in proportion: a plan that is twice as large is so in every respect.
+        self._burst = max(self._burst * rate / self._rate, 1.0)
+        self._rate = rate
+
+    def _earn(self, now: float) -> None:
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
+        self._at = now
+
+    def allows(self, now: float) -> bool:
+        self._earn(now)
+        if self._tokens < 1.0 - 1e-9:
+            return False
+        self._tokens -= 1.0
+        return True
+
+    def free_in(self, now: float) -> float:
+        self._earn(now)
+        return max(1.0 - self._tokens, 0.0) / self._rate
+
+
+class FixedWindow:
+    """Serves a whole number of requests, near ``rate * length``, in each window of that length."""
+
+    def __init__(self, rate: float, length: float) -> None:
+        self._length = length
+        self._window, self._used = -1, 0
+        self.rate = rate
+
+    @property
+    def rate(self) -> float:
+        return self._quota / self._length
+
+    @rate.setter
+    def rate(self, rate: float) -> None:
+        self._quota = max(round(rate * self._length), 1)
+
+    def allows(self, now: float) -> bool:
+        window = math.floor(now / self._length)
+        if window != self._window:
+            self._window, self._used = window, 0
+        if self._used >= self._quota:
+            return False
+        self._used += 1
+        return True
+
+    def free_in(self, now: float) -> float:
+        return (self._window + 1) * self._length - now

@@ -1,0 +1,258 @@
+"""What the bytes of a file say of it: its format, whether it is an answer in disguise, and its end.
+
+Pure. A file is judged by its first `HEAD` and last `TAIL` bytes, so that none is held whole.
+Signatures: the PNG specification (section 5), ITU T.81 (JPEG), RFC 9649 (WebP), ISO/IEC 14496-12
+(``ftyp`` boxes), RFC 9559 (Matroska), RFC 3533 (Ogg), RFC 9639 (FLAC).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+
+__all__ = [
+    "HEAD",
+    "TAIL",
+    "Format",
+    "content_type_of",
+    "extension_for",
+    "is_whole",
+    "objection",
+    "recognise",
+    "same_extension",
+]
+
+HEAD: Final = 1024
+TAIL: Final = 4096
+
+
+@attrs.frozen
+class Format:
+    """A format that is known by its first bytes."""
+
+    extension: str
+    content_type: str
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it is a picture."""
+        return self.content_type.startswith("image/")
+
+
+_PNG = Format("png", "image/png")
+_JPEG = Format("jpg", "image/jpeg")
+_WEBP = Format("webp", "image/webp")
+_GIF = Format("gif", "image/gif")
+_AVIF = Format("avif", "image/avif")
+_HEIC = Format("heic", "image/heic")
+_SVG = Format("svg", "image/svg+xml")
+_BMP = Format("bmp", "image/bmp")
+_MP4 = Format("mp4", "video/mp4")
+_MKV = Format("mkv", "video/x-matroska")
+_WEBM = Format("webm", "video/webm")
+_EBML: Final = b"\x1a\x45\xdf\xa3"
+_MARKUP: Final = re.compile(rb"<(?:svg|\?xml|!--|!DOCTYPE svg)")
+
+_BY_START: Final = (
+    (b"\x89PNG\r\n\x1a\n", _PNG),
+    (b"\xff\xd8\xff", _JPEG),
+    (b"GIF87a", _GIF),
+    (b"GIF89a", _GIF),
+    (b"II*\x00", Format("tif", "image/tiff")),
+    (b"MM\x00*", Format("tif", "image/tiff")),
+    (b"\x00\x00\x00\x0cJXL \r\n\x87\n", Format("jxl", "image/jxl")),
+    (b"\xff\x0a", Format("jxl", "image/jxl")),
+    (b"OggS", Format("ogg", "audio/ogg")),
+    (b"fLaC", Format("flac", "audio/flac")),
+    (b"ID3", Format("mp3", "audio/mpeg")),
+    (b"\xff\xfb", Format("mp3", "audio/mpeg")),
+    (b"\xff\xf3", Format("mp3", "audio/mpeg")),
+    (b"\xff\xf2", Format("mp3", "audio/mpeg")),
+    (b"%PDF-", Format("pdf", "application/pdf")),
+    (b"PK\x03\x04", Format("zip", "application/zip")),
+    (b"glTF", Format("glb", "model/gltf-binary")),
+)
+_BY_RIFF: Final = {
+    b"WEBP": _WEBP,
+    b"WAVE": Format("wav", "audio/wav"),
+    b"AVI ": Format("avi", "video/x-msvideo"),
+}
+_BY_BRAND: Final = {
+    b"avif": _AVIF,
+    b"avis": _AVIF,
+    b"heic": _HEIC,
+    b"heix": _HEIC,
+    b"hevc": _HEIC,
+    b"mif1": _HEIC,
+    b"msf1": _HEIC,
+    b"qt  ": Format("mov", "video/quicktime"),
+    b"M4A ": Format("m4a", "audio/mp4"),
+}
+_BY_TEST: Final[tuple[tuple[Format, Callable[[bytes], bool]], ...]] = (
+    (_WEBM, lambda head: head.startswith(_EBML) and b"webm" in head[:64]),
+    (_MKV, lambda head: head.startswith(_EBML)),
+    (_BMP, lambda head: head.startswith(b"BM") and head[6:10] == bytes(4)),
+    (_SVG, lambda head: bool(_MARKUP.match(_text(head))) and b"<svg" in head),
+)
+_BY_CONTENT_TYPE: Final = {
+    "audio/mp3": "mp3",
+    "audio/x-wav": "wav",
+    "audio/wave": "wav",
+    "text/plain": "txt",
+    "text/markdown": "md",
+    "text/vtt": "vtt",
+    "text/csv": "csv",
+    "text/html": "html",
+    "application/json": "json",
+    "application/x-subrip": "srt",
+    "application/x-zip-compressed": "zip",
+}
+_SPELLINGS: Final = {"jpeg": "jpg", "jpe": "jpg", "jfif": "jpg", "tiff": "tif", "heif": "heic"}
+_IMAGE_EXTENSIONS: Final = frozenset(
+    {"png", "jpg", "webp", "gif", "avif", "heic", "tif", "jxl", "bmp", "svg"}
+)
+_SUFFIX: Final = re.compile(r"\.([A-Za-z0-9]{1,8})\Z")
+_PAGE: Final = re.compile(
+    rb"<(?:!doctype\s+html|html|head|body|title|\?xml|error\b|!--)", re.IGNORECASE
+)
+
+
+def recognise(head: bytes) -> Format | None:
+    """Return the format of a file that begins with these bytes, None if it is not known."""
+    for start, known in _BY_START:
+        if head.startswith(start):
+            return known
+    if head[:4] == b"RIFF":
+        return _BY_RIFF.get(head[8:12])
+    if head[4:8] == b"ftyp":
+        return _by_brand(head)
+    return next((known for known, fits in _BY_TEST if fits(head)), None)
+
+
+def objection(kind: str | None, head: bytes) -> str | None:
+    """Return why a file that begins with these bytes cannot be an output, None if it can.
+
+    Args:
+        kind: What the task makes: "image", "video", …, None if that is not known.
+        head: The first `HEAD` bytes, or all if there are fewer.
+    """
+    known = recognise(head)
+    if known is not None and (known.is_image or kind != "image"):
+        return None
+    disguised = _disguised(head)
+    if kind == "image":
+        return f"it is {disguised or (known.content_type if known else 'no known image format')}"
+    if disguised is not None and kind in {None, "video", "audio"}:
+        return f"it is {disguised}"
+    return None
+
+
+def is_whole(head: bytes, tail: bytes, size: int) -> bool:
+    """Return whether a file ends as its format says; True where the format does not tell.
+
+    Bytes behind the end of a picture are borne: some encoders append data of their own.
+
+    Args:
+        head: The first `HEAD` bytes.
+        tail: The last `TAIL` bytes.
+        size: Bytes in all.
+    """
+    known = recognise(head)
+    if known is _PNG:
+        return b"IEND\xaeB`\x82" in tail
+    if known is _JPEG:
+        return b"\xff\xd9" in tail
+    if known is _GIF:
+        return tail.rstrip(b"\0").endswith(b";")
+    if known is _WEBP or (known is not None and known.extension == "wav"):
+        return size >= 8 + int.from_bytes(head[4:8], "little")
+    if known is _SVG:
+        return b"</svg" in tail
+    return size > 0
+
+
+def extension_for(head: bytes, content_type: str | None, path: str) -> str:
+    """Return the extension for a file, without a dot: by its bytes, its type, its URL, or ``bin``.
+
+    Args:
+        head: Its first `HEAD` bytes.
+        content_type: The header of the answer.
+        path: The path of its URL.
+    """
+    known = recognise(head)
+    if known is not None:
+        return known.extension
+    named = (content_type or "").partition(";")[0].strip().lower()
+    if named in _EXTENSION_OF:
+        return _EXTENSION_OF[named]
+    suffix = _SUFFIX.search(path)
+    # An image that does not look like one had better not be called one.
+    if suffix is not None and suffix[1].lower() not in _IMAGE_SPELLINGS:
+        return suffix[1].lower()
+    return "bin"
+
+
+def content_type_of(name: str, head: bytes) -> str:
+    """Return the media type of a file: by its bytes, else by the extension of its name."""
+    known = recognise(head)
+    if known is not None:
+        return known.content_type
+    suffix = _SUFFIX.search(name)
+    extension = suffix[1].lower() if suffix else ""
+    return _TYPE_OF.get(_SPELLINGS.get(extension, extension), "application/octet-stream")
+
+
+def same_extension(given: str, true: str) -> bool | None:
+    """Return whether an extension stands for the true format.
+
+    None if it is no extension that gives way: neither the true one nor that of an image.
+    """
+    given = _SPELLINGS.get(given.lower(), given.lower())
+    if given == _SPELLINGS.get(true, true):
+        return True
+    return False if given in _IMAGE_EXTENSIONS else None
+
+
+def _by_brand(head: bytes) -> Format:
+    length = int.from_bytes(head[:4], "big")
+    # The major brand, then (behind a version number) those that it is compatible with.
+    brands = [head[8:12], *(head[at : at + 4] for at in range(16, min(length, len(head)), 4))]
+    if brands[0] in _BY_BRAND and brands[0] not in {b"mif1", b"msf1"}:
+        return _BY_BRAND[brands[0]]
+    if brands[0] in {b"mif1", b"msf1"}:
+        return _AVIF if b"avif" in brands else _HEIC
+    return _MP4
+
+
+def _disguised(head: bytes) -> str | None:
+    text = _text(head)
+    if text[:1] in {b"{", b"["}:
+        return "JSON"
+    if _PAGE.match(text):
+        return "a page of HTML or XML"
+    return None
+
+
+def _text(head: bytes) -> bytes:
+    return head.removeprefix(b"\xef\xbb\xbf").lstrip()
+
+
+_KNOWN: Final = (
+    *(known for _, known in _BY_START),
+    *_BY_RIFF.values(),
+    *_BY_BRAND.values(),
+    *(known for known, _ in _BY_TEST),
+    _MP4,
+)
+_EXTENSION_OF: Final = _BY_CONTENT_TYPE | {
+    known.content_type: known.extension for known in _KNOWN if not known.is_image
+}
+_TYPE_OF: Final = {extension: name for name, extension in _BY_CONTENT_TYPE.items()} | {
+    known.extension: known.content_type for known in _KNOWN
+}
+_IMAGE_SPELLINGS: Final = _IMAGE_EXTENSIONS | {
+    spelling for spelling, meant in _SPELLINGS.items() if meant in _IMAGE_EXTENSIONS
+}

@@ -1,0 +1,111 @@
+"""Looking into the journal's file, beside whoever is writing it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+from foxapi_async.errors import ConfigurationError
+from foxapi_async.journal import owners, statements
+from foxapi_async.journal.entry import COLUMNS, Entry, bytes_of, entry_from_row
+from foxapi_async.journal.moves import AFTER_A_CRASH, JournalStatus
+from foxapi_async.journal.schema import open_to_read, open_to_write
+from foxapi_async.journal.trouble import FILE_TROUBLE, configuration_error
+
+__all__ = ["count", "find", "forget", "read"]
+
+_PAGE: Final = 500
+"""Entries in one query: a longer look would keep the log from being folded into the file."""
+
+
+def read(path: Path, statuses: Collection[JournalStatus] | None = None) -> Iterator[Entry]:
+    """Yield the entries, oldest first, holding no more than a page of them."""
+    wanted = frozenset(JournalStatus if statuses is None else statuses)
+    stored = wanted | {before for before, after in AFTER_A_CRASH.items() if after in wanted}
+    condition = f"status IN ({','.join('?' * len(stored))})" if statuses is not None else "1"
+    query = (
+        f"SELECT id, {COLUMNS}, owner FROM entries WHERE {condition} AND id > ?"  # noqa: S608
+        f" ORDER BY id LIMIT {_PAGE}"
+    )
+    parameters = sorted(stored) if statuses is not None else []
+    for connection in _opened(path):
+        last = 0
+        while rows := _rows(path, connection, query, [*parameters, last]):
+            last = rows[-1][0]
+            entries = (_as_of_now(path, row[1:]) for row in rows)
+            yield from (entry for entry in entries if entry.status in wanted)
+
+
+def find(path: Path, keys: Iterable[str]) -> Iterator[Entry]:
+    """Yield the entries of those keys that have one, in no particular order."""
+    names = [bytes_of(key) for key in keys]
+    for connection in _opened(path):
+        for start in range(0, len(names), _PAGE):
+            some = names[start : start + _PAGE]
+            for row in _rows(path, connection, statements.select(len(some)), some):
+                yield _as_of_now(path, row)
+
+
+def count(path: Path) -> dict[JournalStatus, int]:
+    """Return how many entries there are of each status, as stored."""
+    for connection in _opened(path):
+        query = "SELECT status, count(*) FROM entries GROUP BY status"
+        return {JournalStatus(row[0]): row[1] for row in _rows(path, connection, query, [])}
+    return {}
+
+
+def forget(path: Path, key: str) -> list[Entry]:
+    """Remove the entry of a key; return it, if there was one.
+
+    Raises:
+        ConfigurationError: A living process is submitting it right now.
+    """
+    if not path.exists():
+        return []
+    with closing(open_to_write(path)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            row = connection.execute(statements.select(1), (bytes_of(key),)).fetchone()
+            if row is None:
+                return []
+            entry = _as_of_now(path, row)
+            if entry.status in _UNDECIDED and owners.is_alive(path, row[-1]):
+                raise ConfigurationError(
+                    f"journal {str(path)!r}: {key!r} is being submitted right now; it can be "
+                    "forgotten once that is decided"
+                )
+            connection.execute("DELETE FROM entries WHERE key = ?", (bytes_of(key),))
+            connection.execute("COMMIT")
+        except FILE_TROUBLE as error:
+            raise configuration_error(path, error) from error
+    return [entry]
+
+
+_UNDECIDED: Final = frozenset({JournalStatus.PLANNED, JournalStatus.SENDING})
+
+
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """Yield the connection, or nothing if there is no file."""
+    connection = open_to_read(path)
+    if connection is not None:
+        with closing(connection):
+            yield connection
+
+
+def _rows(
+    path: Path, connection: sqlite3.Connection, query: str, parameters: Sequence[Any]
+) -> list[Any]:
+    try:
+        return connection.execute(query, parameters).fetchall()
+    except sqlite3.Error as error:
+        raise configuration_error(path, error) from error
+
+
+def _as_of_now(path: Path, row: Sequence[Any]) -> Entry:
+    entry = entry_from_row(row)
+    if entry.status in AFTER_A_CRASH and not owners.is_alive(path, row[-1]):
+        return entry.with_status(AFTER_A_CRASH[entry.status])
+    return entry

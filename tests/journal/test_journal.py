@@ -1,0 +1,254 @@
+"""The journal as its users see it: looking, forgetting, exporting, opening, closing."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import stat
+import threading
+from pathlib import Path
+
+import anyio
+import pytest
+
+from foxapi_async.errors import ConfigurationError
+from foxapi_async.journal import Entries, Journal
+from foxapi_async.models import TaskStatus
+from foxapi_async.phota import PhotaImage
+
+
+def names(folder: Path) -> list[str]:
+    # Whoever was cancelled did not wait for the last act of the writer's thread.
+    for thread in threading.enumerate():
+        if thread.name.startswith("foxapi-journal"):
+            thread.join()
+    return [file.name for file in folder.iterdir()]
+
+
+def modes_in(folder: Path) -> list[int]:
+    return [file.stat().st_mode for file in folder.iterdir()]
+
+
+async def fill(journal: Journal, number: int, *, prefix: str = "k") -> None:
+    request = PhotaImage("a cat")
+
+    async def one(index: int) -> None:
+        claim = await journal.claim(f"{prefix}{index}", request)
+        await claim.sending()
+        await claim.accepted(f"{prefix}-task-{index}", 9.0)
+
+    async with anyio.create_task_group() as group:
+        for index in range(number):
+            group.start_soon(one, index)
+
+
+def test_making_a_journal_opens_nothing(journal: Journal, path: Path):
+    assert not path.exists()
+    assert journal.unfinished() == journal.entries() == journal.forget("k") == []
+    assert journal.find(["k"]) == {}
+    assert not path.exists()
+    assert repr(journal) == f"Journal({str(path)!r})"
+
+
+def test_a_path_is_meant_from_where_the_journal_was_made(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    journal = Journal("jobs.db")
+    monkeypatch.chdir("/")
+    assert journal.path == tmp_path / "jobs.db"
+
+
+async def test_what_the_look_returns_may_be_awaited_or_not(journal, request_):
+    async with journal:
+        await fill(journal, 2)
+        assert await journal.unfinished() == journal.unfinished()
+        assert [entry.key for entry in await journal.entries("accepted")] == ["k0", "k1"]
+        assert await journal.export(io.StringIO()) == 2
+        forgotten = await journal.forget("k0")
+        assert isinstance(forgotten, Entries)
+        assert forgotten[0].key == "k0"
+        assert len(journal.entries()) == 1
+
+
+async def test_a_look_sees_what_was_done_before_it(journal, request_):
+    async with journal:
+        await fill(journal, 2)
+        await journal.ended("k-task-1", TaskStatus.COMPLETED)
+        assert [entry.key for entry in journal.unfinished()] == ["k0"]
+        claim = await journal.claim(None, request_)
+        assert len(journal.entries("planned")) == 1
+        await claim.not_sent("enough")
+        assert journal.entries("planned") == []
+
+
+async def test_a_status_that_does_not_exist_is_refused(journal):
+    with pytest.raises(ValueError, match="finished"):
+        journal.entries("finished")
+
+
+async def test_looking_streams_page_by_page(journal):
+    async with journal:
+        await fill(journal, 1203)
+        stream = journal.stream("accepted")
+        assert next(stream).key == "k0"
+        assert len(list(stream)) == 1202
+        assert [entry.key for entry in journal.entries()] == [f"k{n}" for n in range(1203)]
+        found = journal.find(f"k{n}" for n in range(600, 2000))
+        assert set(found) == {f"k{n}" for n in range(600, 1203)}
+        assert journal.count() == {"accepted": 1203}
+
+
+async def test_the_export_is_one_json_object_per_entry(journal, tmp_path: Path):
+    async with journal:
+        await fill(journal, 3)
+        target = tmp_path / "out.jsonl"
+        assert journal.export(target) == 3
+        lines = [json.loads(line) for line in target.read_text().splitlines()]
+        assert [line["key"] for line in lines] == ["k0", "k1", "k2"]
+        assert lines[0]["payload"]["prompt"] == "a cat"
+        assert lines[0]["status"] == "accepted"
+        assert lines[0]["submitted"].endswith("+00:00")
+        file = io.StringIO()
+        journal.export(file)
+        assert file.getvalue() == target.read_text()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are a matter of POSIX")
+async def test_the_files_are_for_their_owner_only(journal, path: Path, tmp_path: Path):
+    before = os.umask(0)
+    try:
+        async with journal:
+            await fill(journal, 1)
+            journal.export(tmp_path / "out.jsonl")
+            modes = [stat.S_IMODE(mode) for mode in modes_in(tmp_path)]
+    finally:
+        os.umask(before)
+    assert len(modes) == 5
+    assert set(modes) == {0o600}
+
+
+async def test_opening_is_counted(journal, path: Path, tmp_path: Path, request_):
+    await journal.open()
+    await journal.open()
+    await journal.aclose()
+    await fill(journal, 1)
+    await journal.aclose()
+    await journal.aclose()
+    with pytest.raises(ConfigurationError, match="not open"):
+        await journal.claim("k", request_)
+    assert names(tmp_path) == [path.name]
+
+
+async def test_several_may_open_at_once(journal):
+    async with anyio.create_task_group() as group:
+        for _ in range(5):
+            group.start_soon(journal.open)
+    await fill(journal, 1)
+    for _ in range(5):
+        await journal.aclose()
+
+
+def test_one_journal_serves_several_event_loops_one_after_the_other(journal):
+    async def run(prefix: str) -> None:
+        async with journal:
+            await fill(journal, 2, prefix=prefix)
+
+    for prefix in "ab":
+        asyncio.run(run(prefix))
+    assert len(journal.unfinished()) == 4
+
+
+def test_an_event_loop_that_died_without_closing_is_no_hindrance(journal, tmp_path: Path):
+    async def run(prefix: str) -> None:
+        await journal.open()
+        await fill(journal, 2, prefix=prefix)
+        await journal.ended(f"{prefix}-task-0", TaskStatus.COMPLETED)
+
+    asyncio.run(run("a"))
+    asyncio.run(run("b"))
+
+    async def close() -> None:
+        await journal.open()
+        await journal.aclose()
+
+    asyncio.run(close())
+    assert len(journal.entries()) == 4
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+async def test_two_event_loops_at_once_are_refused(journal, request_):
+    async with journal:
+
+        async def use() -> None:
+            with pytest.raises(ConfigurationError, match="another event loop"):
+                await journal.open()
+            with pytest.raises(ConfigurationError, match="another event loop"):
+                await journal.claim("k", request_)
+
+        await anyio.to_thread.run_sync(lambda: asyncio.run(use()))
+
+
+async def test_another_thread_may_look(journal):
+    async with journal:
+        await fill(journal, 2)
+        assert len(await anyio.to_thread.run_sync(journal.unfinished)) == 2
+
+
+async def test_closing_writes_what_nobody_waited_for(journal):
+    async with journal:
+        await fill(journal, 2)
+        await journal.ended("k-task-0", TaskStatus.COMPLETED)
+        journal.remember("durations", {"phota-image": [1, 2]})
+    assert [entry.status for entry in journal.entries()] == ["completed", "accepted"]
+    async with journal:
+        assert await journal.recall("durations") == {"phota-image": [1, 2]}
+
+
+async def test_what_nobody_waits_for_is_written_soon(journal, path: Path):
+    async with journal:
+        await fill(journal, 1)
+        await journal.ended("k-task-0", TaskStatus.COMPLETED)
+        assert [entry.status for entry in Journal(path).entries()] == ["accepted"]
+        await anyio.sleep(1)
+        await anyio.sleep(0.1)
+        assert [entry.status for entry in Journal(path).entries()] == ["completed"]
+
+
+async def test_the_memory_keeps_the_last_word(journal):
+    async with journal:
+        assert await journal.recall("x") is None
+        journal.remember("x", 1)
+        journal.remember("x", [None, "\ud800"])
+        assert await journal.recall("x") == [None, "\ud800"]
+        journal.remember("x", None)
+        assert await journal.recall("x") is None
+        with pytest.raises(TypeError):
+            journal.remember("x", object())
+
+
+async def test_cancelling_the_closing_still_closes(journal, tmp_path: Path, request_):
+    await journal.open()
+    claim = await journal.claim(None, request_)
+    sending = asyncio.create_task(claim.sending())
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(journal.aclose())
+    await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.wait([closing, sending])
+    await journal.open()
+    await journal.aclose()
+    assert names(tmp_path) == [journal.path.name]
+    assert [entry.status for entry in journal.entries()] == ["unknown"]
+
+
+async def test_cancelling_the_opening_leaves_nothing_open(journal, tmp_path: Path):
+    for steps in range(4):
+        opening = asyncio.create_task(journal.open())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        opening.cancel()
+        await asyncio.wait([opening])
+    async with journal:
+        await fill(journal, 1)
+    assert len(journal.entries()) == 1

@@ -1,0 +1,125 @@
+"""Limits, polling, retries and timeouts: their defaults, and what cannot work."""
+
+from __future__ import annotations
+
+import pickle
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foxapi_async import ConfigurationError, Limits, Polling, Retry, Timeout
+
+CLASSES = [Limits, Polling, Retry, Timeout]
+
+DURATIONS = [
+    *((Polling, name) for name in ("poll_cost", "min_interval", "max_interval", "give_up_after")),
+    *((Retry, name) for name in ("first", "longest")),
+    *((Timeout, name) for name in ("connect", "request", "stall")),
+    *((Limits, name) for name in ("submissions_per_second", "polls_per_second")),
+]
+COUNTS = [
+    (Limits, "outputs"),
+    (Limits, "total_outputs"),
+    (Limits, "downloads"),
+    (Retry, "attempts"),
+]
+FLAGS = [(Polling, "sync_upstream"), (Retry, "submissions")]
+NONE_ALLOWED = {"total_outputs", "submissions_per_second", "polls_per_second", "give_up_after"}
+
+
+def refusal(cls: type, **values: object) -> str:
+    with pytest.raises(ConfigurationError) as refused:
+        cls(**values)
+    return str(refused.value)
+
+
+def test_every_option_is_tested_here():
+    listed = {(cls, name) for cls, name in [*DURATIONS, *COUNTS, *FLAGS]}
+    assert listed == {(cls, field.name) for cls in CLASSES for field in attrs.fields(cls)}
+
+
+@pytest.mark.parametrize(("cls", "name"), DURATIONS)
+@pytest.mark.parametrize(
+    "value", [0, -1, 0.0, float("nan"), float("inf"), 10**309, True, "1", [], 1j]
+)
+def test_what_is_no_number_above_zero_is_refused_by_name(cls, name, value):
+    allowed = "a number above 0" + (", or None" if name in NONE_ALLOWED else "")
+    assert (
+        refusal(cls, **{name: value})
+        == f"{cls.__name__}({name}=…) is {value!r}; it must be {allowed}"
+    )
+
+
+@pytest.mark.parametrize(("cls", "name"), COUNTS)
+@pytest.mark.parametrize("value", [0, -1, 1.0, True, "1", float("inf"), []], ids=repr)
+def test_what_is_no_whole_number_is_refused_by_name(cls, name, value):
+    allowed = "a whole number of at least 1" + (", or None" if name in NONE_ALLOWED else "")
+    assert (
+        refusal(cls, **{name: value})
+        == f"{cls.__name__}({name}=…) is {value!r}; it must be {allowed}"
+    )
+
+
+@pytest.mark.parametrize(("cls", "name"), FLAGS)
+@pytest.mark.parametrize("value", [None, 1, 0, "true"])
+def test_what_is_neither_true_nor_false_is_refused_by_name(cls, name, value):
+    assert refusal(cls, **{name: value}).endswith(
+        f"({name}=…) is {value!r}; it must be True or False"
+    )
+
+
+@pytest.mark.parametrize(("cls", "name"), [*DURATIONS, *COUNTS])
+def test_none_means_no_bound_where_there_need_be_none(cls, name):
+    if name in NONE_ALLOWED:
+        assert getattr(cls(**{name: None}), name) is None
+    else:
+        assert "is None" in refusal(cls, **{name: None})
+
+
+@given(st.sampled_from(DURATIONS), st.floats(1e-9, 1e9) | st.integers(1, 10**9))
+def test_every_sensible_duration_or_rate_is_taken(option, value):
+    cls, name = option
+    bound = {"min_interval": {"max_interval": 1e10}, "max_interval": {"min_interval": 1e-10}}
+    assert getattr(cls(**{name: value}, **bound.get(name, {})), name) == value
+
+
+def test_the_longest_interval_cannot_be_shorter_than_the_shortest():
+    assert Polling(min_interval=5, max_interval=5).max_interval == 5
+    said = refusal(Polling, min_interval=5, max_interval=4.9)
+    assert said == "Polling(max_interval=4.9) is below min_interval=5"
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_options_are_values_with_names(cls):
+    options = cls()
+    assert options == cls()
+    assert hash(options) == hash(cls())
+    assert pickle.loads(pickle.dumps(options)) == options
+    with pytest.raises(TypeError):
+        cls(1)
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        setattr(options, attrs.fields(cls)[0].name, 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "seconds"),
+    [
+        ("image", 600),
+        ("video", 1800),
+        ("audio", 900),
+        ("document", 1200),
+        ("llm", 600),
+        (None, 1800),
+    ],
+)
+def test_a_task_is_given_up_after_a_time_that_fits_its_kind(kind, seconds):
+    assert Polling().deadline_for(kind) == seconds
+    assert Polling(give_up_after=7).deadline_for(kind) == 7
+
+
+def test_the_polling_defaults_ask_neither_all_the_time_nor_hardly_ever():
+    polling = Polling()
+    assert 0.1 <= polling.min_interval <= 2
+    assert 10 <= polling.max_interval <= 120

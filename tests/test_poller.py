@@ -1,0 +1,380 @@
+"""What the poller makes of every life that a task can lead, over a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import anyio
+import pytest
+
+from foxapi_async import (
+    AuthenticationError,
+    InvalidResponseError,
+    Limits,
+    NotFoundError,
+    PhotaImage,
+    Polling,
+    TaskCancelledError,
+    TaskFailedError,
+    TaskStatus,
+    TaskTimeoutError,
+)
+from foxapi_async.emulator import (
+    Answer,
+    Delay,
+    Deliver,
+    Drop,
+    Effect,
+    Emulator,
+    Fate,
+    Fault,
+    Hang,
+    Redirect,
+    Rewrite,
+    error,
+    html,
+    not_json,
+    rate_limit,
+    text,
+)
+from foxapi_async.events import Event, PollFailed
+from tests.conftest import OpenSession
+
+FOX = PhotaImage("a fox in the snow", num_outputs=2)
+
+LIVES = {
+    "in the older shape": Fate(shape="output"),
+    "with bare links": Fate(shape="strings"),
+    "empty for three looks": Fate(empty_looks=3),
+    "empty for a minute": Fate(empty_for=60),
+    "never complete while synced": Fate(empty_when_synced=True),
+    "in capitals": Fate(spelling=str.upper),
+    "padded": Fate(spelling=lambda word: f" {word} "),
+    "unknown at first": Fate(hidden_for=4),
+    "a word that nobody knows": Fate(looks=["warming_up", "dreaming", "pending"]),
+    "going back": Fate(looks=["processing", "pending", "processing", "pending"]),
+    "no status at all": Fate(looks=[{"status": None}, {"status": 7}, {"status": ["a"]}]),
+    "strange progress": Fate(looks=[{"progress": p} for p in (-5, 300, "40", None, 1e99, [1])]),
+    "strange estimates": Fate(
+        looks=[
+            {"task_info": {"estimated_time": e}} for e in ("45", None, -1, 1e12, True, {}, "x", 0)
+        ]
+        + [{"task_info": info} for info in (None, [], "soon")]
+    ),
+    "completed twice without results": Fate(
+        looks=[
+            {"status": "completed", "results": results, "progress": 50} for results in (None, [])
+        ]
+    ),
+    "completed with nothing but labels": Fate(
+        looks=[{"status": "completed", "results": [{"url": None, "content_type": "image/png"}]}]
+    ),
+    "no estimate": Fate(estimate="missing"),
+    "an estimate ten times too long": Fate(estimate=200.0, duration=20),
+    "an estimate ten times too short": Fate(estimate=2.0, duration=20),
+    "done at once": Fate(duration=0),
+}
+
+
+@pytest.mark.parametrize("life", LIVES)
+@pytest.mark.parametrize("sync_upstream", [False, True])
+async def test_a_task_comes_home_whatever_its_life_was(
+    life: str,
+    sync_upstream: bool,
+    emulator: Emulator,
+    open_session: OpenSession,
+):
+    emulator.script(Fault("submit", LIVES[life]))
+    async with open_session(polling=Polling(sync_upstream=sync_upstream)) as session:
+        task = await session.generate(FOX)
+        assert task.status is TaskStatus.COMPLETED
+        assert len(task.outputs) == 2
+        assert session.statistics().images_in_flight == 0
+
+
+async def test_fewer_outputs_than_asked_for_is_a_completed_task(
+    emulator: Emulator, open_session: OpenSession
+):
+    emulator.script(Fault("submit", Fate(outputs=1)))
+    async with open_session() as session:
+        assert len((await session.generate(FOX)).outputs) == 1
+
+
+async def test_a_created_profile_is_an_output_without_a_file(
+    emulator: Emulator, open_session: OpenSession
+):
+    items = [{"result_type": "profile", "profile_id": "pf_7Q2"}]
+    emulator.script(Fault("submit", Fate(items=items)))
+    async with open_session() as session:
+        [output] = (await session.generate(FOX)).outputs
+        assert (output.url, output.data["profile_id"]) == (None, "pf_7Q2")
+
+
+FAULTS: dict[str, Effect | Sequence[Effect]] = {
+    "reset": Drop(),
+    "closed": Drop(reset=False),
+    "no answer": Hang(),
+    "500": error(500),
+    "502 with HTML": html(502),
+    "503": error(503, code="service_unavailable"),
+    "408": error(408),
+    "404": error(404),
+    "400": error(400),
+    "403 of the edge": text(403, "error code: 1010"),
+    "429": rate_limit(2),
+    "429 without the envelope": text(429, "slow down"),
+    "HTML with 200": html(200),
+    "truncated JSON": not_json(),
+    "cut short": Deliver(cut_at=0.5),
+    "a list": Answer(200, []),
+    "no id": Rewrite({}, without=["id"]),
+    "another task's id": Rewrite({"id": "task-of-somebody-else"}),
+    "a redirect": Redirect("https://elsewhere.example/"),
+    "an empty body": Answer(200, b""),
+    "a body larger than is read": Rewrite({"padding": "x" * 9_000_000}),
+    "slow": Delay(12),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("times", [1, 6])
+async def test_a_failed_look_never_ends_a_wait(
+    fault: str, times: int, emulator: Emulator, open_session: OpenSession
+):
+    if FAULTS[fault] in (error(404), error(400), FAULTS["403 of the edge"]):
+        times = min(times, 3)
+    emulator.script(Fault("poll", FAULTS[fault], times=times))
+    async with open_session() as session:
+        task = await session.generate(FOX)
+        assert len(task.outputs) == 2
+    assert emulator.counters.images_billed == 2
+
+
+async def test_a_failed_look_is_told(emulator: Emulator, open_session: OpenSession):
+    emulator.script(Fault("poll", error(500), times=2))
+    events: list[Event] = []
+    async with open_session(on_event=events.append) as session:
+        task = await session.generate(FOX)
+        failed = [event for event in events if isinstance(event, PollFailed)]
+        assert [event.task_id for event in failed] == [task.id, task.id]
+        assert failed[0].error.task_id == task.id
+        assert session.statistics().polls_failed == 2
+
+
+async def test_a_task_that_fails_says_why(emulator: Emulator, open_session: OpenSession):
+    why = {"code": "content_policy_violation", "message": "no foxes", "type": "task_error"}
+    emulator.script(Fault("submit", Fate(ends_as="failed", error=why)))
+    async with open_session() as session:
+        with pytest.raises(TaskFailedError, match="content_policy_violation: no foxes") as caught:
+            await session.generate(FOX)
+        assert caught.value.task.error is not None
+        assert caught.value.task.error.code == "content_policy_violation"
+        assert session.statistics().failed == 1
+
+
+@pytest.mark.parametrize("why", [None, [], "boom", {}, {"code": 7, "message": None}])
+async def test_a_failure_without_a_proper_error_is_a_failure(
+    why: object, emulator: Emulator, open_session: OpenSession
+):
+    emulator.script(Fault("submit", Fate(ends_as="failed", error=why)))  # type: ignore[arg-type]
+    async with open_session() as session:
+        with pytest.raises(TaskFailedError) as caught:
+            await session.generate(FOX)
+        assert caught.value.task_id == caught.value.task.id
+        assert caught.value.task.error is not None
+
+
+@pytest.mark.parametrize("word", ["cancelled", "canceled", "Cancelled"])
+async def test_a_cancelled_task_is_told_apart(
+    word: str, emulator: Emulator, open_session: OpenSession
+):
+    emulator.script(Fault("submit", Fate(ends_as=word)))
+    async with open_session() as session:
+        with pytest.raises(TaskCancelledError):
+            await session.generate(FOX)
+
+
+async def test_completed_without_outputs_for_ever_is_an_invalid_response_with_the_id(
+    emulator: Emulator, open_session: OpenSession
+):
+    emulator.script(Fault("submit", Fate(empty_for=math.inf)))
+    async with open_session() as session:
+        handle = await session.submit(FOX)
+        with pytest.raises(InvalidResponseError, match="no outputs") as caught:
+            await handle
+        assert caught.value.task_id == handle.id
+        assert session.statistics().images_in_flight == 0
+    assert emulator.counters.polls < 40
+
+
+async def test_completed_without_outputs_is_asked_again_without_sync(
+    emulator: Emulator, open_session: OpenSession
+):
+    emulator.script(Fault("submit", Fate(empty_looks=2)))
+    async with open_session(polling=Polling(sync_upstream=True)) as session:
+        await session.generate(FOX)
+    synced = [c.query.get("sync_upstream") for c in emulator.calls if c.route == "poll"]
+    assert synced[0] == "true"
+    assert synced[-2:] == [None, None]
+
+
+async def test_following_a_task_never_shows_completed_without_outputs(
+    emulator: Emulator, open_session: OpenSession
+):
+    emulator.script(Fault("submit", Fate(empty_looks=3)))
+    async with open_session() as session:
+        handle = await session.submit(FOX)
+        tasks = [task async for task in handle.updates()]
+        assert [bool(task.outputs) for task in tasks if task.status.is_terminal] == [True]
+
+
+async def test_a_refused_key_ends_the_wait_at_once_with_the_id(
+    emulator: Emulator, open_session: OpenSession
+):
+    emulator.script(Fault("poll", error(401), times=None))
+    async with open_session() as session:
+        handle = await session.submit(FOX)
+        with pytest.raises(AuthenticationError) as caught:
+            await handle
+        assert caught.value.task_id == handle.id
+        assert session.statistics().unfinished == 1
+    assert emulator.counters.polls == 1
+
+
+async def test_a_task_that_stays_unknown_is_not_found(
+    emulator: Emulator, open_session: OpenSession
+):
+    async with open_session() as session:
+        began = anyio.current_time()
+        with pytest.raises(NotFoundError) as caught:
+            await session.attach("task-nobody-made")
+        assert caught.value.task_id == "task-nobody-made"
+        assert anyio.current_time() - began < 30
+
+
+async def test_a_wait_ends_at_its_deadline_and_the_id_can_be_attached_again(
+    emulator: Emulator, open_session: OpenSession
+):
+    emulator.script(Fault("submit", Fate(duration=100)))
+    async with open_session(polling=Polling(give_up_after=30)) as session:
+        began = anyio.current_time()
+        with pytest.raises(TaskTimeoutError) as caught:
+            await session.generate(FOX)
+        assert 29 < anyio.current_time() - began < 31
+        assert caught.value.task is not None
+        assert session.statistics().images_in_flight == 0
+        for _ in range(2):
+            with pytest.raises(TaskTimeoutError):
+                await session.attach(caught.value.task_id or "")
+        assert (await session.attach(caught.value.task_id or "")).outputs
+
+
+async def test_a_deadline_holds_though_the_server_hangs_or_the_session_is_paused(
+    emulator: Emulator, open_session: OpenSession
+):
+    for effect in (Hang(), rate_limit(3000)):
+        emulator.script(Fault("poll", effect, times=None))
+        async with open_session(polling=Polling(give_up_after=20)) as session:
+            began = anyio.current_time()
+            with pytest.raises(TaskTimeoutError) as caught:
+                await session.generate(FOX)
+            assert 19 < anyio.current_time() - began < 21
+            assert caught.value.task_id in emulator.tasks
+        emulator.faults.clear()
+
+
+async def test_the_timeout_of_one_wait_is_not_the_end_of_the_watching(
+    emulator: Emulator, open_session: OpenSession
+):
+    emulator.script(Fault("submit", Fate(duration=30)))
+    async with open_session() as session:
+        handle = await session.submit(FOX)
+        with pytest.raises(TaskTimeoutError) as caught:
+            await handle.wait(timeout=3)
+        assert caught.value.task_id == handle.id
+        assert (await handle.wait(timeout=300)).outputs
+
+
+async def test_many_who_wait_for_one_task_cost_no_more_looks_than_one(
+    emulator: Emulator, open_session: OpenSession
+):
+    emulator.script(Fault("submit", Fate(duration=20), times=2))
+    async with open_session() as session:
+        alone = await session.submit(FOX)
+        crowd = await session.submit(FOX)
+        again = session.attach(crowd.id)
+        tasks = await asyncio.gather(alone, *(h.wait() for h in [crowd, again] * 50))
+        assert len({id(task) for task in tasks[1:]}) == 1
+    looks = emulator.counters.polls_per_task
+    assert looks[crowd.id] <= looks[alone.id] + 3
+
+
+async def test_an_error_is_raised_anew_for_each_who_waits(
+    emulator: Emulator, open_session: OpenSession
+):
+    emulator.script(Fault("submit", Fate(ends_as="failed")))
+    async with open_session() as session:
+        handle = await session.submit(FOX)
+        errors = await asyncio.gather(handle.wait(), handle.wait(), return_exceptions=True)
+        assert all(isinstance(error, TaskFailedError) for error in errors)
+        assert errors[0] is not errors[1]
+
+
+async def test_a_failed_task_reaches_no_other(emulator: Emulator, open_session: OpenSession):
+    emulator.script(Fault("submit", Fate(ends_as="failed"), nth=2))
+    async with open_session() as session:
+        handles = [await session.submit(FOX) for _ in range(4)]
+        ended = await asyncio.gather(*handles, return_exceptions=True)
+        assert [isinstance(task, TaskFailedError) for task in ended] == [False, True, False, False]
+
+
+async def test_a_task_that_takes_for_ever_is_looked_at_seldom(
+    emulator: Emulator, open_session: OpenSession
+):
+    emulator.script(Fault("submit", Fate(duration=math.inf)))
+    async with open_session(polling=Polling(give_up_after=3600)) as session:
+        with pytest.raises(TaskTimeoutError):
+            await session.generate(FOX)
+    assert emulator.counters.polls < 150
+
+
+async def test_the_intervals_keep_their_bounds(emulator: Emulator, open_session: OpenSession):
+    emulator.script(Fault("submit", Fate(duration=200, estimate=200.0)))
+    moments: list[float] = []
+    emulator.script(
+        Fault("poll", Delay(0), times=None, when=lambda _: not moments.append(anyio.current_time()))
+    )
+    async with open_session(polling=Polling(min_interval=4, max_interval=9)) as session:
+        moments.append(anyio.current_time())
+        await session.generate(FOX)
+    gaps = [later - sooner for sooner, later in pairwise(moments)]
+    assert all(3.9 < gap < 9.2 for gap in gaps)
+
+
+async def test_the_rate_of_looks_keeps_its_ceiling(emulator: Emulator, open_session: OpenSession):
+    moments: list[float] = []
+    emulator.script(
+        Fault("poll", Delay(0), times=None, when=lambda _: not moments.append(anyio.current_time()))
+    )
+    limits = Limits(outputs=200, polls_per_second=5)
+    async with open_session(limits=limits) as session:
+        async for outcome in session.map([PhotaImage("a fox")] * 100):
+            assert outcome.status == "completed"
+    assert len(moments) >= 100
+    for first, sixth in zip(moments, moments[11:], strict=False):
+        assert sixth - first > 1.9
+
+
+async def test_ids_and_outcomes_are_logged_and_each_request_at_debug(
+    open_session: OpenSession, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.DEBUG, logger="foxapi_async")
+    async with open_session() as session:
+        task = await session.generate(FOX)
+    told = [record for record in caplog.records if task.id in record.getMessage()]
+    assert [r.getMessage() for r in told if r.levelno == logging.INFO] != []
+    assert any("GET /v1/tasks/" in r.getMessage() for r in told if r.levelno == logging.DEBUG)

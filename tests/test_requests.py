@@ -1,0 +1,257 @@
+"""GenerationRequest, and what every request can do."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+import threading
+from types import MappingProxyType
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foxapi_async import GenerationRequest, InvalidRequestError, PhotaImage, PhotaImageEdit, Request
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)  # fmt: skip
+params = st.dictionaries(
+    st.text().filter(lambda name: name not in {"model", "num_outputs"}), json_values, max_size=4
+)
+
+
+def refusal(*args: object, **kwargs: object) -> InvalidRequestError:
+    with pytest.raises(InvalidRequestError) as refused:
+        GenerationRequest(*args, **kwargs)  # type: ignore[arg-type]
+    return refused.value
+
+
+@given(params)
+def test_the_parameters_are_sent_as_they_are(given_params):
+    payload = GenerationRequest("gpt-image-2", given_params).payload()
+    assert payload == {"model": "gpt-image-2", **given_params}
+    assert list(payload) == ["model", *given_params]
+    json.dumps(payload, allow_nan=False)
+
+
+def test_without_parameters_only_the_model_is_sent():
+    assert GenerationRequest("gpt-image-2").payload() == {"model": "gpt-image-2"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        ("image", "/v1/images/generations"),
+        ("video", "/v1/videos/generations"),
+        ("audio", "/v1/audios/generations"),
+        ("document", "/v1/run/generations"),
+        ("llm", "/v1/llm/generations"),
+    ],
+)
+def test_the_path_follows_from_the_kind(kind, path):
+    assert GenerationRequest("some-model", kind=kind).path == path
+
+
+def test_the_one_model_with_a_path_of_its_own_gets_it():
+    assert GenerationRequest("suno-v4", kind="audio").path == "/v1/audio/generations"
+
+
+def test_a_path_that_is_given_counts_also_for_a_kind_that_nobody_knows():
+    request = GenerationRequest("m", kind="hologram", path="/v2/holograms/generations")
+    assert (request.kind, request.path) == ("hologram", "/v2/holograms/generations")
+
+
+def test_an_unknown_kind_without_a_path_is_refused_with_the_known_ones():
+    error = refusal("m", kind="hologram")
+    assert (error.field, error.value) == ("kind", "hologram")
+    for known in ("'image'", "'video'", "'audio'", "'document'", "'llm'", "path"):
+        assert known in str(error)
+
+
+@pytest.mark.parametrize("kind", [None, 1, "", [], {}, ["image"], b"image"])
+def test_a_kind_that_is_no_word_is_refused(kind):
+    assert refusal("m", kind=kind).field == "kind"
+    assert refusal("m", kind=kind, path="/v1/images/generations").field == "kind"
+
+
+@pytest.mark.parametrize("model", [None, 1, "", " ", [], ["phota-image"], {"model": "m"}, b"m"])
+def test_a_model_that_is_no_id_is_refused(model):
+    error = refusal(model)
+    assert (error.field, error.value) == ("model", model)
+    assert repr(model) in str(error)
+    assert "phota-image" in str(error)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("", "/", "v1/images", "/v1/", "//evil.example", "/v1//x", "/v1/../x", "/v1/..", "/./x"),
+        *(
+            "/v1/x?a=1",
+            "/v1/x#a",
+            "/v1/a b",
+            "/v1/x\n",
+            "/v1/%2e%2e",
+            "https://evil.example/",
+            "/é",
+        ),
+        *(None, 1, [], b"/v1/x"),
+    ],
+)
+def test_a_path_that_could_lead_elsewhere_is_refused(path):
+    error = refusal("m", path=path)
+    assert (error.field, error.value) == ("path", path)
+    assert repr(path) in str(error)
+
+
+@pytest.mark.parametrize(
+    "given_params", [None, [], [("a", 1)], "a=1", 7, {1: "a"}, {"a": 1, None: 2}]
+)
+def test_parameters_that_are_no_mapping_of_names_are_refused(given_params):
+    error = refusal("m", given_params)
+    assert (error.field, error.value) == ("params", given_params)
+    assert "must be a mapping of field names to values" in str(error)
+
+
+def test_a_second_model_among_the_parameters_is_refused():
+    error = refusal("m", {"model": "n"})
+    assert error.field == "params"
+    assert "'n'" in str(error)
+    assert "GenerationRequest(model" in str(error)
+
+
+def nested(depth: int) -> list[object]:
+    outermost: list[object] = []
+    for _ in range(depth):
+        outermost = [outermost]
+    return outermost
+
+
+def circle() -> dict[str, object]:
+    outermost: dict[str, object] = {}
+    outermost["again"] = outermost
+    return outermost
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(float("nan"), float("inf"), {1, 2}, b"bytes", object(), 1j, threading.Lock()),
+        *(nested(100_000), circle(), {"deeper": [float("-inf")]}, {(1, 2): 3}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_not_json_is_refused_before_any_money_is_spent(value):
+    error = refusal("m", {"field": value})
+    assert error.field == "params"
+    assert "cannot be sent as JSON" in str(error)
+    assert error.__cause__ is not None
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.0, True, "2", None, [1]])
+def test_a_number_of_outputs_that_cannot_be_counted_is_refused(value):
+    error = refusal("m", {"num_outputs": value})
+    assert (error.field, error.value) == ("params['num_outputs']", value)
+    assert "a whole number of at least 1" in str(error)
+
+
+@pytest.mark.parametrize(("given_params", "outputs"), [({}, 1), ({"num_outputs": 7}, 7)])
+def test_the_number_of_outputs_is_the_parameter_or_one(given_params, outputs):
+    assert GenerationRequest("m", given_params).num_outputs == outputs
+
+
+def test_what_the_caller_changes_later_changes_nothing():
+    prompts = ["a fox"]
+    given_params = {"prompts": prompts, "size": {"width": 1}}
+    request = GenerationRequest("m", given_params)
+    prompts.append("a hare")
+    given_params["size"] = {"width": 2}
+    payload = request.payload()
+    assert payload == {"model": "m", "prompts": ["a fox"], "size": {"width": 1}}
+    payload["prompts"].append("a bear")
+    payload["num_outputs"] = 100
+    assert request.payload() == {"model": "m", "prompts": ["a fox"], "size": {"width": 1}}
+
+
+def test_any_mapping_will_do():
+    request = GenerationRequest("m", MappingProxyType({"prompt": "a fox"}))
+    assert request.payload() == {"model": "m", "prompt": "a fox"}
+
+
+@given(params)
+def test_a_request_is_a_value(given_params):
+    request = GenerationRequest("m", given_params, "video")
+    twin = GenerationRequest("m", copy.deepcopy(given_params), "video")
+    assert request == twin
+    assert hash(request) == hash(twin)
+    assert pickle.loads(pickle.dumps(request)) == request
+    assert request != GenerationRequest("m", given_params, "image")
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        request.model = "n"  # type: ignore[misc]
+
+
+def test_requests_differ_by_their_parameters():
+    assert GenerationRequest("m", {"prompt": "a"}) != GenerationRequest("m", {"prompt": "b"})
+
+
+requests = st.builds(
+    lambda outputs, kind: kind(outputs),
+    st.integers(1, 300),
+    st.sampled_from(
+        [
+            lambda outputs: PhotaImage("a fox", num_outputs=outputs, aspect_ratio="16:9"),
+            lambda outputs: PhotaImageEdit(
+                "a fox", image_urls=["https://a.example/1.png"], num_outputs=outputs
+            ),
+            lambda outputs: GenerationRequest(
+                "m", {"prompt": "a fox", "num_outputs": outputs}, "audio", "/v1/audio/generations"
+            ),
+        ]
+    ),
+)
+
+
+@given(requests, st.integers(1, 400))
+def test_the_parts_of_a_request_ask_for_the_same_in_all(request, outputs_per_task):
+    parts = request.split(outputs_per_task)
+    sizes = [part.num_outputs for part in parts]
+    assert sum(sizes) == request.num_outputs
+    assert all(1 <= size <= outputs_per_task for size in sizes)
+    assert len(parts) == -(-request.num_outputs // outputs_per_task)
+    for part in parts:
+        assert type(part) is type(request)
+        assert (part.path, part.kind) == (request.path, request.kind)
+        assert {**part.payload(), "num_outputs": request.num_outputs} == request.payload()
+
+
+def test_a_request_is_split_into_single_outputs_unless_told_otherwise():
+    assert PhotaImage("a fox", num_outputs=3).split() == [PhotaImage("a fox")] * 3
+
+
+def test_a_request_that_need_not_be_split_is_its_own_only_part():
+    request = GenerationRequest("m")
+    assert request.split() == [request]
+    assert request.split()[0].payload() == {"model": "m"}
+
+
+@pytest.mark.parametrize("outputs_per_task", [0, -1, 1.5, True, "2", None])
+def test_parts_of_no_size_are_refused(outputs_per_task):
+    with pytest.raises(InvalidRequestError, match="outputs_per_task is") as refused:
+        PhotaImage("a fox").split(outputs_per_task)
+    assert refused.value.field == "outputs_per_task"
+
+
+def test_a_request_of_ones_own_has_to_say_everything():
+    class Half(Request):
+        @property
+        def model(self) -> str:
+            return "m"
+
+    with pytest.raises(TypeError, match="abstract"):
+        Half()  # type: ignore[abstract]

@@ -1,0 +1,374 @@
+"""What the package shows to those who import it: names, signatures, and what an import costs."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import re
+import subprocess
+import sys
+from importlib.metadata import packages_distributions, requires
+from pathlib import Path
+from types import ModuleType
+
+import attrs
+import pytest
+
+import foxapi_async
+from foxapi_async import (
+    GenerationRequest,
+    Limits,
+    Outcome,
+    Output,
+    PhotaCreateProfile,
+    PhotaImage,
+    PhotaImageEdit,
+    PhotaImageEnhance,
+    Polling,
+    Request,
+    Retry,
+    Session,
+    Task,
+    TaskError,
+    TaskHandle,
+    TaskInfo,
+    TaskStatus,
+    Timeout,
+    UploadedFile,
+)
+
+REQUIRED = attrs.NOTHING
+ANY = object()
+"""A default that the contract leaves open."""
+
+CONTRACT = {
+    "requests": "PhotaImage PhotaImageEdit PhotaImageEnhance PhotaCreateProfile GenerationRequest",
+    "models": "Task TaskStatus TaskInfo TaskError Output UploadedFile Outcome TaskHandle",
+    "session": "Session Limits Polling Retry Timeout Event",
+    "errors": """FoxAPIError InvalidRequestError ConfigurationError SessionClosedError
+        BudgetExceededError APIStatusError BadRequestError AuthenticationError
+        InsufficientQuotaError PermissionDeniedError NotFoundError PayloadTooLargeError
+        UnprocessableEntityError RateLimitError ServerError APIConnectionError APITimeoutError
+        InvalidResponseError SubmissionUnknownError TaskOutcomeError TaskFailedError
+        TaskCancelledError TaskTimeoutError DownloadError OutputExpiredError""",
+}
+
+
+def test_the_list_of_names_is_sorted_and_has_no_name_twice():
+    assert foxapi_async.__all__ == sorted(set(foxapi_async.__all__))
+
+
+def test_the_list_of_names_is_what_the_package_shows():
+    shown = {
+        name
+        for name, value in vars(foxapi_async).items()
+        if not name.startswith("_") and not isinstance(value, ModuleType)
+    }
+    assert shown == set(foxapi_async.__all__)
+
+
+def test_every_name_of_the_contract_is_there():
+    promised = {name for names in CONTRACT.values() for name in names.split()}
+    assert promised - set(foxapi_async.__all__) == set()
+
+
+@pytest.mark.parametrize("name", foxapi_async.__all__)
+def test_every_name_is_documented(name):
+    doc = vars(getattr(foxapi_async, name)).get("__doc__")
+    assert doc
+    assert re.match(r"[A-Z1-9].*\.(\n|$)", doc, re.DOTALL)
+
+
+# Signatures: name, kind and default of every parameter that the contract names.
+
+Parameters = dict[str, tuple[object, object]]
+BY_POSITION, BY_NAME = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+
+SESSION: Parameters = {
+    "api_key": (BY_POSITION, None),
+    "base_url": (BY_NAME, None),
+    "limits": (BY_NAME, Limits()),
+    "polling": (BY_NAME, Polling()),
+    "retry": (BY_NAME, Retry()),
+    "timeout": (BY_NAME, Timeout()),
+    "headers": (BY_NAME, None),
+    "http": (BY_NAME, None),
+    "on_event": (BY_NAME, None),
+}
+CALLS: dict[str, Parameters] = {
+    "submit": {"request": (BY_POSITION, REQUIRED), "key": (BY_NAME, None)},
+    "generate": {
+        "request": (BY_POSITION, REQUIRED),
+        "key": (BY_NAME, None),
+        "timeout": (BY_NAME, None),
+    },
+    "attach": {"task_id": (BY_POSITION, REQUIRED), "estimated_time": (BY_NAME, None)},
+    "retrieve": {"task_id": (BY_POSITION, REQUIRED)},
+    "map": {"requests": (BY_POSITION, REQUIRED), "ordered": (BY_NAME, False)},
+    "fan_out": {"request": (BY_POSITION, REQUIRED), "outputs_per_task": (BY_NAME, 1)},
+    "download": {
+        "task_or_output": (BY_POSITION, REQUIRED),
+        "directory": (BY_POSITION, REQUIRED),
+        "name": (BY_NAME, None),
+    },
+    "read": {"output": (BY_POSITION, REQUIRED)},
+    "upload": {"path_or_bytes": (BY_POSITION, REQUIRED), "filename": (BY_NAME, None)},
+    "statistics": {},
+}
+AWAITED = {"submit", "generate", "retrieve", "download", "read", "upload"}
+
+
+def parameters(call: object) -> Parameters:
+    found = inspect.signature(call).parameters.values()  # type: ignore[arg-type]
+    return {
+        each.name: (each.kind, REQUIRED if each.default is each.empty else each.default)
+        for each in found
+        if each.name != "self"
+    }
+
+
+def assert_takes(call: object, promised: Parameters) -> None:
+    """Check that a call takes what is promised, and beyond that only what may be left out."""
+    found = parameters(call)
+    assert {name: found.get(name) for name in promised} == promised
+    assert [name for name in found if name in promised] == list(promised)
+    for name, (kind, default) in found.items():
+        if name not in promised:
+            assert kind is BY_NAME, name
+            assert default is not REQUIRED, name
+
+
+def test_a_session_is_made_as_promised():
+    assert_takes(Session, SESSION)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_of_the_session_takes_what_is_promised(name):
+    call = getattr(Session, name)
+    assert_takes(call, CALLS[name])
+    assert inspect.iscoroutinefunction(call) is (name in AWAITED)
+
+
+def test_what_is_in_flight_is_a_property():
+    assert isinstance(inspect.getattr_static(Session, "in_flight"), property)
+
+
+def test_a_handle_has_what_is_promised():
+    assert_takes(TaskHandle.wait, {"timeout": (BY_POSITION, None)})
+    assert_takes(TaskHandle.updates, {})
+    assert inspect.iscoroutinefunction(TaskHandle.wait)
+    assert inspect.isasyncgenfunction(TaskHandle.updates)
+    for name in ("id", "request", "latest"):
+        assert isinstance(inspect.getattr_static(TaskHandle, name), property)
+    assert hasattr(TaskHandle, "__await__")
+
+
+def default_of(field: attrs.Attribute) -> object:
+    default = field.default
+    if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
+        return ANY if default.takes_self else default.factory()
+    return default
+
+
+@pytest.mark.parametrize(
+    ("cls", "fields"),
+    [
+        (
+            Limits,
+            {
+                "outputs": 32,
+                "total_outputs": None,
+                "submissions_per_second": None,
+                "polls_per_second": None,
+                "downloads": 8,
+            },
+        ),
+        (
+            Polling,
+            {
+                "poll_cost": 0.25,
+                "min_interval": ANY,
+                "max_interval": ANY,
+                "give_up_after": ANY,
+                "sync_upstream": False,
+            },
+        ),
+        (Retry, {"submissions": True}),
+        (Timeout, {"connect": ANY, "request": ANY, "stall": ANY}),
+        (
+            PhotaImage,
+            {"prompt": REQUIRED, "num_outputs": 1, "resolution": "1K", "aspect_ratio": "1:1"},
+        ),
+        (
+            PhotaImageEdit,
+            {
+                "prompt": REQUIRED,
+                "image_urls": REQUIRED,
+                "num_outputs": 1,
+                "resolution": "1K",
+                "profile_ids": None,
+            },
+        ),
+        (
+            PhotaImageEnhance,
+            {
+                "image_url": REQUIRED,
+                "resolution": "4K",
+                "creativity": None,
+                "resemblance": None,
+                "profile_ids": None,
+            },
+        ),
+        (PhotaCreateProfile, {"image_archive_url": REQUIRED}),
+        (GenerationRequest, {"model": REQUIRED, "params": {}, "kind": "image", "path": ANY}),
+        (
+            Task,
+            {
+                "id": REQUIRED,
+                "model": ANY,
+                "status": ANY,
+                "progress": None,
+                "created": None,
+                "type": ANY,
+                "object": ANY,
+                "task_info": TaskInfo(None, None),
+                "outputs": (),
+                "error": None,
+                "usage": {},
+                "raw": {},
+            },
+        ),
+        (TaskInfo, {"can_cancel": ANY, "estimated_time": None}),
+        (TaskError, {"code": ANY, "message": ANY, "type": ANY}),
+        (Output, {"index": REQUIRED, "url": None, "data": {}}),
+        (UploadedFile, {"url": REQUIRED}),
+        (
+            Outcome,
+            {
+                "request": REQUIRED,
+                "key": ANY,
+                "index": REQUIRED,
+                "task": None,
+                "error": None,
+                "status": REQUIRED,
+            },
+        ),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else "",
+)
+def test_a_value_is_frozen_and_has_the_fields_and_defaults_that_are_promised(cls, fields):
+    found = {field.name: default_of(field) for field in attrs.fields(cls)}
+    for name, default in fields.items():
+        assert name in found
+        assert default is ANY or found[name] == default, name
+    assert cls.__setattr__ is not object.__setattr__
+
+
+@pytest.mark.parametrize(
+    "cls", [PhotaImage, PhotaImageEdit, PhotaImageEnhance, PhotaCreateProfile, GenerationRequest]
+)
+def test_every_request_has_what_is_promised(cls):
+    assert issubclass(cls, Request)
+    assert_takes(cls.payload, {})
+    assert_takes(cls.split, {"outputs_per_task": (BY_POSITION, 1)})
+    assert {"model", "num_outputs", "kind", "path"} <= set(dir(cls))
+
+
+def test_the_statuses_of_a_task_are_those_that_are_promised():
+    assert [status.name for status in TaskStatus] == [
+        *("PENDING", "PROCESSING", "COMPLETED", "FAILED", "CANCELLED", "OTHER")
+    ]
+
+
+# What an import costs
+
+ROOT = Path(foxapi_async.__file__).parents[1]
+
+IMPORT = """
+import json, sys, threading
+quiet = ("open", "import", "compile", "exec", "marshal", "object", "sys", "os.listdir", "os.scandir",
+         "code", "builtins", "ctypes", "array", "glob", "re", "gc", "cpython", "time", "os.chmod")
+events = []
+def note(event, args):
+    if event == "open" and isinstance(args[1], str) and set(args[1]) & set("wax+"):
+        events.append([event, str(args[0])])
+    if not event.startswith(quiet):
+        events.append([event, repr(args)[:200]])
+sys.addaudithook(note)
+import foxapi_async
+print(json.dumps({
+    "modules": sorted(sys.modules), "events": events, "threads": threading.active_count()
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def imported() -> dict[str, list[str]]:
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", IMPORT],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stderr == ""
+    result: dict[str, list[str]] = json.loads(done.stdout)
+    return result
+
+
+def needed_by(*distributions: str) -> set[str]:
+    """Return these distributions and all that they need, also for what is optional."""
+    found: set[str] = set()
+    waiting = list(distributions)
+    while waiting:
+        name = re.split(r"[^A-Za-z0-9._-]", waiting.pop())[0].lower().replace("_", "-")
+        if name not in found:
+            found.add(name)
+            try:
+                waiting += requires(name) or []
+            except ModuleNotFoundError:  # optional, and not installed
+                continue
+    return found
+
+
+def test_an_import_needs_only_the_four_dependencies_and_what_they_need(imported):
+    ours = needed_by("aiohttp", "attrs", "cattrs", "anyio")
+    owners = packages_distributions()
+    tops = {module.partition(".")[0] for module in imported["modules"]}
+    foreign = {
+        top
+        for top in tops - set(sys.stdlib_module_names) - {"foxapi_async"}
+        if top in owners and not {owner.lower().replace("_", "-") for owner in owners[top]} & ours
+    }
+    assert {name for name in foreign if not name.startswith(("_", "__"))} == set()
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        *(
+            "typer",
+            "click",
+            "rich",
+            "PIL",
+            "sqlite3",
+            "pytest",
+            "hypothesis",
+            "aiohttp.pytest_plugin",
+        ),
+        *("foxapi_async.emulator", "foxapi_async.cli", "foxapi_async.journal", "trio"),
+    ],
+)
+def test_an_import_leaves_out_what_not_everybody_needs(module, imported):
+    assert module not in imported["modules"]
+
+
+def test_an_import_starts_nothing_and_opens_nothing(imported):
+    assert imported["events"] == []
+    assert imported["threads"] == 1
+
+
+def test_the_package_says_that_it_is_typed():
+    assert (ROOT / "foxapi_async" / "py.typed").is_file()

@@ -1,0 +1,224 @@
+"""What callers write, as the type checkers see it: checked by mypy and pyright, never run."""
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, assert_type
+
+import aiohttp
+
+from foxapi_async import (
+    APIStatusError,
+    APITimeoutError,
+    BudgetExceededError,
+    Event,
+    FoxAPIError,
+    GenerationRequest,
+    InvalidRequestError,
+    InvalidResponseError,
+    Limits,
+    Outcome,
+    Output,
+    PhotaCreateProfile,
+    PhotaImage,
+    PhotaImageEdit,
+    PhotaImageEnhance,
+    Polling,
+    RateLimitError,
+    Request,
+    Retry,
+    Session,
+    Statistics,
+    SubmissionUnknownError,
+    Task,
+    TaskError,
+    TaskFailedError,
+    TaskHandle,
+    TaskInfo,
+    TaskOutcomeError,
+    TaskStatus,
+    TaskTimeoutError,
+    Timeout,
+    UploadedFile,
+)
+
+
+def requests() -> None:
+    image = PhotaImage("a fox", num_outputs=2, resolution="4K", aspect_ratio="3:4")
+    assert_type(image.model, str)
+    assert_type(image.prompt, str)
+    assert_type(image.num_outputs, int)
+    assert_type(image.profile_ids, tuple[str, ...])
+    assert_type(image.payload(), dict[str, Any])
+    assert_type(image.split(), list[PhotaImage])
+    PhotaImage(prompt="a fox")
+
+    edit = PhotaImageEdit("a hat", image_urls=["https://files.example/face.png"])
+    assert_type(edit.image_urls, tuple[str, ...])
+    assert_type(edit.profile_ids, tuple[str, ...] | None)
+    assert_type(edit.split(2), list[PhotaImageEdit])
+
+    enhance = PhotaImageEnhance("https://files.example/face.png", creativity=0.5)
+    assert_type(enhance.creativity, float | None)
+    assert_type(enhance.num_outputs, int)
+
+    assert_type(PhotaCreateProfile("https://files.example/me.zip").image_archive_url, str)
+
+    other = GenerationRequest("gpt-image-2", {"prompt": "a fox", "quality": "low"})
+    assert_type(other.params, Mapping[str, Any])
+    assert_type(other.kind, str)
+    assert_type(other.path, str)
+    assert_type(other.split(outputs_per_task=4), list[GenerationRequest])
+    GenerationRequest("veo", params={}, kind="video", path="/v1/videos/generations")
+
+    several: list[Request] = [image, edit, enhance, other]
+    assert_type(several[0].split(), list[Request])
+
+
+def on_event(event: Event) -> None:
+    assert_type(event, Event)
+
+
+async def sessions(http: aiohttp.ClientSession) -> None:
+    async with Session() as session:
+        assert_type(session, Session)
+    async with Session("sk-fox", on_event=print):
+        pass
+    async with Session(
+        api_key=None,
+        base_url="http://127.0.0.1:8080",
+        limits=Limits(
+            outputs=4, total_outputs=10, submissions_per_second=1, polls_per_second=2.5, downloads=1
+        ),
+        polling=Polling(poll_cost=1, give_up_after=None, sync_upstream=True),
+        retry=Retry(submissions=False),
+        timeout=Timeout(connect=5, request=30, stall=30),
+        headers={"X-Trace": "1"},
+        http=http,
+        on_event=on_event,
+    ) as session:
+        assert_type(session.in_flight, tuple[TaskHandle, ...])
+        assert_type(session.statistics(), Statistics)
+        assert_type(session.statistics().images_billed, int)
+
+
+async def calls(session: Session, request: Request) -> None:
+    assert_type(await session.submit(request), TaskHandle)
+    assert_type(await session.submit(request, key="k-1"), TaskHandle)
+    assert_type(await session.generate(request, key="k-1", timeout=60), Task)
+    assert_type(session.attach("task-1", estimated_time=4.5), TaskHandle)
+    assert_type(await session.retrieve("task-1"), Task)
+
+
+async def handles(handle: TaskHandle) -> None:
+    assert_type(handle.id, str)
+    assert_type(handle.request, Request | None)
+    assert_type(handle.latest, Task)
+    assert_type(await handle, Task)
+    assert_type(await handle.wait(), Task)
+    assert_type(await handle.wait(timeout=4.5), Task)
+    assert_type(await handle.wait(60), Task)
+    async for task in handle.updates():
+        assert_type(task, Task)
+
+
+async def many(session: Session, request: PhotaImage) -> None:
+    async def endless() -> AsyncIterator[PhotaImage]:
+        while True:
+            yield request
+
+    async def named() -> AsyncIterator[tuple[str, PhotaImage]]:
+        yield "k-1", request
+
+    assert_type(session.map([request]), AsyncIterator[Outcome])
+    assert_type(session.fan_out(request, outputs_per_task=2), AsyncIterator[Outcome])
+    images: list[PhotaImage] = [request]
+    pairs: list[tuple[str, PhotaImage]] = [("k-1", request)]
+    session.map(images)
+    session.map(pairs, ordered=True)
+    session.map(iter(images))
+    session.map(PhotaImage(prompt) for prompt in ("a fox", "a hare"))
+    session.map(endless())
+    session.map(named())
+    async for outcome in session.map([request, ("k-2", request)]):
+        assert_type(outcome, Outcome)
+        assert_type(outcome.request, Request)
+        assert_type(outcome.key, str | None)
+        assert_type(outcome.index, int)
+        assert_type(outcome.task, Task | None)
+        assert_type(outcome.error, FoxAPIError | None)
+        assert_type(
+            outcome.status,
+            Literal["completed", "failed", "unfinished", "rejected", "unknown", "not_submitted"],
+        )
+
+
+async def files(session: Session, task: Task) -> None:
+    assert_type(await session.download(task, "out"), list[Path])
+    assert_type(await session.download(task.outputs[0], Path("out"), name="fox"), list[Path])
+    assert_type(await session.read(task.outputs[0]), bytes)
+    assert_type(await session.upload("face.png"), UploadedFile)
+    assert_type(await session.upload(Path("face.png"), filename="me.png"), UploadedFile)
+    uploaded = await session.upload(b"\x89PNG")
+    assert_type(uploaded.url, str)
+    PhotaImageEdit("a hat", image_urls=[uploaded.url])
+
+
+def what_the_server_says(task: Task) -> None:
+    assert_type(task.id, str)
+    assert_type(task.status, TaskStatus)
+    assert_type(task.status.is_terminal, bool)
+    assert_type(task.progress, int | None)
+    assert_type(task.created, datetime | None)
+    assert_type(task.task_info, TaskInfo)
+    assert_type(task.task_info.estimated_time, float | None)
+    assert_type(task.outputs, tuple[Output, ...])
+    assert_type(task.outputs[0].index, int)
+    assert_type(task.outputs[0].url, str | None)
+    assert_type(task.outputs[0].data["profile_id"], Any)
+    assert_type(task.error, TaskError | None)
+    assert_type(task.usage, Mapping[str, Any])
+    assert_type(task.raw, Mapping[str, Any])
+    if task.error is not None:
+        assert_type(task.error.code, str | None)
+
+
+async def errors(session: Session, request: Request) -> None:
+    try:
+        await session.generate(request)
+    except InvalidRequestError as error:
+        assert_type(error.field, str | None)
+        assert_type(error.value, object)
+        value_error: ValueError = error
+        raise value_error from None
+    except BudgetExceededError as error:
+        assert_type((error.total, error.used, error.requested), tuple[int, int, int])
+    except RateLimitError as error:
+        assert_type(error.retry_after, float | None)
+    except APIStatusError as error:
+        assert_type(error.status, int)
+        assert_type(error.type, str | None)
+        assert_type(error.code, str | None)
+        assert_type(error.message, str | None)
+        assert_type(error.request_id, str | None)
+
+
+async def more_errors(handle: TaskHandle) -> None:
+    try:
+        await handle
+    except APITimeoutError as error:
+        assert_type(error.sent, bool)
+    except InvalidResponseError as error:
+        assert_type(error.excerpt, str | None)
+    except SubmissionUnknownError as error:
+        assert_type(error.request, Request | None)
+        assert_type(error.key, str | None)
+    except TaskFailedError as error:
+        assert_type(error.task, Task)
+    except TaskTimeoutError as error:
+        assert_type(error.task, Task | None)
+    except TaskOutcomeError as error:
+        assert_type(error.task, Task | None)
+    except FoxAPIError as error:
+        assert_type(error.task_id, str | None)
+        assert_type(error.again(), FoxAPIError)
