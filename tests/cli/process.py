@@ -88,7 +88,7 @@ async def running(
     ):
         given.write(stdin)
         given.seek(0)
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: ASYNC220 - it takes no time, and can be read as files
             [sys.executable, "-m", "foxapi_async.cli", *arguments],
             env=dict(env),
             stdin=given,
@@ -110,7 +110,7 @@ async def foxapi(*arguments: str, env: Mapping[str, str], stdin: bytes = b"") ->
 
 async def until(holds: Callable[[], bool]) -> None:
     """Wait until something holds that nobody announces."""
-    while not holds():
+    while not holds():  # noqa: ASYNC110 - what another process does has no event
         await anyio.sleep(0.005)
 
 

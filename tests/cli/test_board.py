@@ -72,8 +72,8 @@ def test_an_id_is_shown_whole_on_an_ordinary_terminal(monkeypatch):
 @pytest.mark.parametrize("changes", [{}, {"NO_COLOR": "1"}])
 async def test_bars_are_drawn_on_a_terminal_and_colours_can_be_refused(emulated, tmp_path, changes):
     async with emulated(duration=1.0) as (emulator, env):
-        env = {**env, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30", **changes}
-        seen = await _on_a_terminal(env, "generate", "a fox", "-n", "2", "-o", str(tmp_path))
+        terminal = {**env, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30", **changes}
+        seen = await _on_a_terminal(terminal, "generate", "a fox", "-n", "2", "-o", str(tmp_path))
     (task_id,) = emulator.tasks
     assert "━" in seen
     assert task_id in seen

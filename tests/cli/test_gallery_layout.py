@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,12 +19,12 @@ def test_every_picture_keeps_its_shape_and_every_row_fills_the_width(ratios):
     assert len(places) == len(ratios)
     for place, ratio in zip(places, ratios, strict=True):
         assert place.width / place.height == pytest.approx(ratio, rel=0.03)
-        assert 0 <= place.left
+        assert place.left >= 0
         assert place.left + place.width <= 1201
     rows = {place.top: place for place in places}
     assert all(place.left + place.width == pytest.approx(1200, abs=1) for place in rows.values())
     tops = sorted(rows)
-    for above, below in zip(tops, tops[1:], strict=False):
+    for above, below in itertools.pairwise(tops):
         assert below == above + rows[above].height + 50
 
 

@@ -51,7 +51,8 @@ async def test_split_makes_one_task_for_each_image_and_json_is_one_document(emul
     assert emulator.counters.tasks == 3
     document = done.document
     assert {task["id"] for task in document["tasks"]} == set(emulator.tasks)
-    assert all(Path(task["outputs"][0]["file"]).is_file() for task in document["tasks"])
+    files = {task["outputs"][0]["file"] for task in document["tasks"]}
+    assert files == {str(path) for path in tmp_path.iterdir()}
     assert document["billed"] == {"outputs": 3, "outputs_unknown": 0, "credits_reserved": 90000}
     assert document["open"] == []
 
