@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterable, Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -23,11 +25,13 @@ from foxapi_async.errors import (
     TaskFailedError,
 )
 from foxapi_async.events import Announcer, TaskSubmitted
+from foxapi_async.files.digest import describe
 from foxapi_async.files.download import Downloads
+from foxapi_async.files.threads import in_thread
 from foxapi_async.files.upload import Uploads
 from foxapi_async.gate import Gate
 from foxapi_async.journal import Entry, Journal
-from foxapi_async.models import Task
+from foxapi_async.models import Output, Task
 from foxapi_async.options import Limits, Polling, Retry
 from foxapi_async.pacing import Pacer
 from foxapi_async.poller import Poller
@@ -186,6 +190,21 @@ class Runtime:
     async def retrieve(self, task_id: str) -> Task:
         """Ask for a task until there is an answer."""
         return await self.calls.free(lambda: self.look(task_id, sync_upstream=False))
+
+    async def save(
+        self, what: Task | Output, directory: str | os.PathLike[str], name: str | None
+    ) -> list[Path]:
+        """Save the files of a task or one of its outputs; the journal learns of a whole task."""
+        paths = await self.downloads.save(what, directory, name=name)
+        journal = self._options.journal
+        if journal is not None and isinstance(what, Task):
+            indices = [output.index for output in what.outputs if output.url is not None]
+            files = [
+                await in_thread(describe, path, index)
+                for path, index in zip(paths, indices, strict=True)
+            ]
+            await journal.saved(what.id, files)
+        return paths
 
     def start(self, run: Run) -> None:
         """Begin to read the input of a run."""

@@ -245,7 +245,7 @@ class Session:
             DownloadError: There is no file, one could not be fetched whole, or the folder cannot be
                 written to. The other outputs are saved first; they are in ``paths``.
         """
-        return await self._open().downloads.save(task_or_output, directory, name=name)
+        return await self._open().save(task_or_output, directory, name)
 
     async def read(self, output: Output) -> bytes:
         """Return the bytes of an output, at most 256 MiB.

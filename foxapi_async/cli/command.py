@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -72,7 +72,7 @@ class Setup:
 
 
 @contextmanager
-def progress(screen: Screen, tracks: Tracks) -> Iterator[Callable[[Event], None]]:
+def progress(screen: Screen, tracks: Tracks) -> Generator[Callable[[Event], None], None, None]:
     """Show progress within the block: bars on a terminal, lines elsewhere; give what takes events."""
     troubles = Troubles(screen)
     if screen.quiet or not screen.is_terminal:

@@ -6,7 +6,7 @@ import enum
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Final, cast
 from urllib.parse import urlsplit
 
 import attrs
@@ -219,23 +219,24 @@ def _account(exchange: Exchange | None) -> Iterator[Finding]:
 
 def _balance(payload: object) -> str:
     """Return the balance in words, empty if the form is not known: the vendor documents none."""
-    data: Any = payload.get("data") if isinstance(payload, Mapping) else None
-    token: Any = data.get("token") if isinstance(data, Mapping) else None
-    if not isinstance(token, Mapping):
-        return ""
-    used, left = token.get("used_credits"), token.get("remaining_credits")
-    if token.get("unlimited_credits") is True:
+    token = _field(_field(payload, "data"), "token")
+    used, left = _field(token, "used_credits"), _field(token, "remaining_credits")
+    if _field(token, "unlimited_credits") is True:
         return f"this key has no limit of its own; used {used}"
     return f"{left} credits left for this key, used {used}" if left is not None else ""
 
 
 def _model_ids(reply: Reply) -> tuple[str, ...] | None:
-    payload = _json(reply)
-    data: Any = payload.get("data") if isinstance(payload, Mapping) else None
+    data = _field(_json(reply), "data")
     if not 200 <= reply.status <= 299 or not isinstance(data, list):  # noqa: PLR2004
         return None
-    ids = (row.get("id") for row in data if isinstance(row, Mapping))
+    ids = [_field(row, "id") for row in cast("list[object]", data)]
     return tuple(id_ for id_ in ids if isinstance(id_, str))
+
+
+def _field(value: object, name: str) -> object:
+    """Return a field of a JSON object, None if there is no such field or no object."""
+    return cast("Mapping[str, object]", value).get(name) if isinstance(value, Mapping) else None
 
 
 def _json(reply: Reply) -> object:

@@ -61,6 +61,7 @@ Timeout = Annotated[
     typer.Option(
         "--timeout",
         metavar="SECONDS",
+        min=0.001,
         help="How long to wait for a task; then it goes on at the server (exit code 7).",
     ),
 ]

@@ -6,6 +6,8 @@ import codecs
 import io
 import os
 import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Final, TextIO
 
 __all__ = ["Stream", "plain", "standard_error", "standard_output"]
@@ -19,9 +21,9 @@ class Stream(io.TextIOBase):
     Giving up the work instead would lose what is paid for.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO | None) -> None:
         super().__init__()
-        self._stream = stream
+        self._stream = stream  # None if the shell has closed it: `>&-`
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
@@ -35,11 +37,7 @@ class Stream(io.TextIOBase):
 
     def isatty(self) -> bool:
         """Return whether a person sits at the other end."""
-        return self._stream.isatty()
-
-    def fileno(self) -> int:
-        """Return the file descriptor."""
-        return self._stream.fileno()
+        return self._stream is not None and self._stream.isatty()
 
     def writable(self) -> bool:
         """Return True."""
@@ -47,24 +45,27 @@ class Stream(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Write a text; nothing happens if nobody reads any more."""
-        try:
-            self._stream.write(text)
-        except BrokenPipeError:
-            self._nobody_reads()
+        with self._reader_may_have_gone() as stream:
+            if stream is not None:
+                stream.write(text)
         return len(text)
 
     def flush(self) -> None:
         """Send what has been written."""
-        try:
-            self._stream.flush()
-        except BrokenPipeError:
-            self._nobody_reads()
+        with self._reader_may_have_gone() as stream:
+            if stream is not None:
+                stream.flush()
 
-    def _nobody_reads(self) -> None:
-        # What is left in the buffer is flushed once more when the interpreter ends.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self._stream.fileno())
-        os.close(nowhere)
+    @contextmanager
+    def _reader_may_have_gone(self) -> Generator[TextIO | None, None, None]:
+        try:
+            yield self._stream
+        except BrokenPipeError:
+            assert self._stream is not None
+            # What is left in the buffer is flushed once more when the interpreter ends.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
 
 
 def standard_output() -> Stream:
@@ -83,10 +84,9 @@ def plain(text: str) -> str:
 
 
 def _opened(stream: TextIO | None) -> Stream:
-    if stream is None:  # closed by the shell: `>&-`
-        return Stream(open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123
-    if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(errors=_ERRORS)
+    reconfigure: Callable[..., None] | None = getattr(stream, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors=_ERRORS)
     return Stream(stream)
 
 

@@ -1,0 +1,119 @@
+"""The real command as a process: started, watched, interrupted, and judged by its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import anyio
+import attrs
+
+import foxapi_async
+
+ROOT = Path(foxapi_async.__file__).parents[1]
+KEY = "sk-emulator"
+
+
+@attrs.frozen
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """Standard output as the one JSON document that it must be."""
+        return json.loads(self.out)
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines of standard output."""
+        return self.out.splitlines()
+
+
+def environment(**changes: str | None) -> dict[str, str]:
+    """Return the environment of a command: nothing of the user's that could change what it does."""
+    ours = {"PYTHONPATH": str(ROOT), "HOME": "/nonexistent", "PATH": os.environ["PATH"]}
+    return {name: value for name, value in {**ours, **changes}.items() if value is not None}
+
+
+@attrs.frozen(eq=False)
+class Command:
+    """A command that runs; what it says goes to files, so that it never waits for a reader."""
+
+    process: subprocess.Popen[bytes]
+    out: IO[bytes]
+    err: IO[bytes]
+
+    async def says(self, words: str) -> None:
+        """Wait until it has said something on standard error."""
+        await until(lambda: words in _text(self.err) or self.process.poll() is not None)
+        assert words in _text(self.err)
+
+    def interrupt(self, number: int = signal.SIGINT) -> None:
+        self.process.send_signal(number)
+
+    async def end(self) -> Done:
+        """Wait until it has ended, without a fault of its own."""
+        await until(lambda: self.process.poll() is not None)
+        done = Done(self.process.returncode, _text(self.out), _text(self.err))
+        assert "Traceback" not in done.err, done.err
+        assert "Exception ignored" not in done.err, done.err
+        return done
+
+
+@asynccontextmanager
+async def running(
+    *arguments: str,
+    env: Mapping[str, str],
+    stdin: bytes = b"",
+    stdout: int | None = None,
+    stderr: int | None = None,
+) -> AsyncIterator[Command]:
+    """Start a command, and make sure that it has ended."""
+    with (
+        tempfile.TemporaryFile() as given,
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as err,
+    ):
+        given.write(stdin)
+        given.seek(0)
+        process = subprocess.Popen(  # noqa: ASYNC220 - it takes no time, and can be read as files
+            [sys.executable, "-m", "foxapi_async.cli", *arguments],
+            env=dict(env),
+            stdin=given,
+            stdout=out if stdout is None else stdout,
+            stderr=err if stderr is None else stderr,
+        )
+        try:
+            yield Command(process, out, err)
+        finally:
+            process.kill()
+            process.wait()
+
+
+async def foxapi(*arguments: str, env: Mapping[str, str], stdin: bytes = b"") -> Done:
+    """Run a command to its end."""
+    async with running(*arguments, env=env, stdin=stdin) as command:
+        return await command.end()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds that nobody announces."""
+    while not holds():  # noqa: ASYNC110 - what another process does has no event
+        await anyio.sleep(0.005)
+
+
+def _text(file: IO[bytes]) -> str:
+    # The process has the same file and its own place in it only if ours is not moved.
+    return os.pread(file.fileno(), 1 << 24, 0).decode(errors="surrogateescape")
