@@ -34,6 +34,7 @@ from foxapi_async.errors import (
 )
 from foxapi_async.events import Event
 from foxapi_async.handle import TaskHandle
+from foxapi_async.journal import Journal
 from foxapi_async.models import Output, Task, TaskError, TaskInfo, TaskStatus, UploadedFile
 from foxapi_async.options import Limits, Polling, Retry, Timeout
 from foxapi_async.outcome import Outcome
@@ -57,6 +58,7 @@ __all__ = [
     "InsufficientQuotaError",
     "InvalidRequestError",
     "InvalidResponseError",
+    "Journal",
     "Limits",
     "NotFoundError",
     "Outcome",

@@ -16,6 +16,7 @@ from foxapi_async.errors import (
     FoxAPIError,
     InvalidResponseError,
 )
+from foxapi_async.narrow import is_object
 from foxapi_async.verdict import Finding, find
 from foxapi_async.wire import decode, excerpt, one_line
 
@@ -114,8 +115,8 @@ def of_failure(error: APIConnectionError | InvalidResponseError) -> Answer[Any]:
 def _status_error(
     reply: Reply, payload: object, what: str, retry_after: float | None, task_id: str | None
 ) -> APIStatusError:
-    envelope: Any = payload.get("error") if isinstance(payload, dict) else None
-    fields = envelope if isinstance(envelope, dict) else {"message": envelope}
+    envelope: object = payload.get("error") if is_object(payload) else None
+    fields = envelope if is_object(envelope) else {"message": envelope}
     message, code, type_ = (_text(fields.get(name)) for name in ("message", "code", "type"))
     words = ": ".join(part for part in (code or type_, message or excerpt(reply.body)) if part)
     text = f"{what}: HTTP {reply.status}" + (f" ({one_line(words)})" if words else "")

@@ -15,6 +15,7 @@ __all__ = ["OutputBudget"]
 @attrs.define(eq=False)
 class _Waiter:
     outputs: int
+    billed: int
     admitted: anyio.Event = attrs.field(factory=anyio.Event)
     refusal: BudgetExceededError | None = None
 
@@ -40,8 +41,12 @@ class OutputBudget:
         """How many are waiting for places."""
         return len(self._queue)
 
-    async def take(self, outputs: int) -> None:
+    async def take(self, outputs: int, *, billed: int | None = None) -> None:
         """Wait for so many places and hold them.
+
+        Args:
+            outputs: How many places.
+            billed: How many of them are going to be billed; None for all.
 
         Raises:
             InvalidRequestError: More than there are in all.
@@ -55,14 +60,12 @@ class OutputBudget:
                 field="num_outputs",
                 value=outputs,
             )
-        if not self._queue and self._fits(outputs):
-            self._admit(outputs)
-            return
-        waiter = _Waiter(outputs)
+        waiter = _Waiter(outputs, outputs if billed is None else billed)
         self._queue.append(waiter)
         try:
             self._admit_those_who_fit()
-            await waiter.admitted.wait()
+            if not waiter.admitted.is_set():
+                await waiter.admitted.wait()
         except BaseException:
             self._leave(waiter)
             raise
@@ -82,41 +85,31 @@ class OutputBudget:
     def _admit_those_who_fit(self) -> None:
         while self._queue:
             waiter = self._queue[0]
-            if (refusal := self._overspent(waiter.outputs)) is not None:
+            if (refusal := self._overspent(waiter.billed)) is not None:
                 waiter.refusal = refusal
-            elif self._fits(waiter.outputs):
-                self._hold(waiter.outputs)
+            elif self.in_flight + waiter.outputs <= self.places:
+                self.in_flight += waiter.outputs
+                self.spent += waiter.billed
             else:
                 return
             self._queue.popleft()
             waiter.admitted.set()
-
-    def _admit(self, outputs: int) -> None:
-        if (refusal := self._overspent(outputs)) is not None:
-            raise refusal
-        self._hold(outputs)
-
-    def _hold(self, outputs: int) -> None:
-        self.in_flight += outputs
-        self.spent += outputs
 
     def _leave(self, waiter: _Waiter) -> None:
         if not waiter.admitted.is_set():
             self._queue.remove(waiter)
             self._admit_those_who_fit()
         elif waiter.refusal is None:
-            self.refund(waiter.outputs)
+            self.spent -= waiter.billed
+            self.free(waiter.outputs)
 
-    def _fits(self, outputs: int) -> bool:
-        return self.in_flight + outputs <= self.places
-
-    def _overspent(self, outputs: int) -> BudgetExceededError | None:
-        if self.total is None or self.spent + outputs <= self.total:
+    def _overspent(self, billed: int) -> BudgetExceededError | None:
+        if self.total is None or self.spent + billed <= self.total:
             return None
         return BudgetExceededError(
-            f"{outputs} more images would exceed Limits(total_outputs={self.total}): "
+            f"{billed} more images would exceed Limits(total_outputs={self.total}): "
             f"{self.spent} are billed or on their way",
             total=self.total,
             used=self.spent,
-            requested=outputs,
+            requested=billed,
         )

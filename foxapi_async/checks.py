@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import attrs
 
 from foxapi_async.errors import InvalidRequestError
+from foxapi_async.narrow import is_series, is_tuple
 
 Check = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
@@ -70,7 +71,7 @@ def url(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
 
 def urls(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     """Allow lists of at least one http(s) URL."""
-    if not isinstance(value, tuple) or not value:
+    if not is_tuple(value) or not value:
         raise refuse(attribute.name, value, "a list of at least one URL")
     for index, item in enumerate(value):
         if not _is_web_url(item):
@@ -81,7 +82,7 @@ def profile_ids(_: object, attribute: attrs.Attribute[Any], value: object) -> No
     """Allow None and lists of ids."""
     if value is None:
         return
-    if not isinstance(value, tuple):
+    if not is_tuple(value):
         raise refuse(attribute.name, value, "a list of profile ids, or None")
     for index, item in enumerate(value):
         if not isinstance(item, str) or not item.strip():
@@ -90,10 +91,7 @@ def profile_ids(_: object, attribute: attrs.Attribute[Any], value: object) -> No
 
 def as_tuple(value: Any) -> Any:
     """Convert lists and the like; leave what cannot be a list for the validator to refuse."""
-    # A str is an iterable of its letters, which nobody means.
-    if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
-        return tuple(value)
-    return value
+    return tuple(value) if is_series(value) else value
 
 
 _A_URL: Final = "a public http(s) URL; session.upload(path) makes one of a file"

@@ -11,6 +11,7 @@ from typing import Final
 from yarl import URL
 
 from foxapi_async.errors import ConfigurationError
+from foxapi_async.narrow import is_mapping
 
 __all__ = ["DEFAULT_BASE_URL", "check_headers", "find_api_key", "find_base_url", "is_loopback"]
 
@@ -93,7 +94,7 @@ def check_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
         ConfigurationError: A header that the session sets itself, or one that is not text.
     """
     given: object = {} if headers is None else headers
-    if not isinstance(given, Mapping):
+    if not is_mapping(given):
         raise ConfigurationError("headers must be a mapping of names to values")
     checked: dict[str, str] = {}
     for name, value in given.items():

@@ -86,6 +86,11 @@ class Gate:
         """Record that a task of so many images exists."""
         self._known += images
 
+    def resumed(self, images: int) -> None:
+        """Record that a task of so many images, created earlier, is in flight."""
+        self._out += images
+        self._known += images
+
     def landed(self, images: int, *, known: bool) -> None:
         """Record that so many images are out no longer; ``known`` if their task was accepted."""
         self._out -= images

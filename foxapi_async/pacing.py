@@ -82,6 +82,7 @@ class Pacer:
         self._free = -math.inf
         self._paused_until = -math.inf
         self._event_at = -math.inf
+        # The estimate, itself perhaps None, from before refusals that may yet prove to be a cap.
         self._doubtful: tuple[float | None] | None = None
 
     def waiting(self, lane: Lane, count: int) -> None:

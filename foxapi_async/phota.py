@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final, Self
 import attrs
 
 from foxapi_async import checks
+from foxapi_async.narrow import is_tuple
 from foxapi_async.requests import PATHS, Request
 
 __all__ = ["PhotaCreateProfile", "PhotaImage", "PhotaImageEdit", "PhotaImageEnhance"]
@@ -50,7 +51,7 @@ class _PhotaRequest(Request):
         for name in attrs.fields_dict(type(self)):
             value = getattr(self, name)
             if value is not None:
-                payload[name] = list(value) if isinstance(value, tuple) else value
+                payload[name] = list(value) if is_tuple(value) else value
         return payload
 
     def _with_outputs(self, num_outputs: int) -> Self:
@@ -75,7 +76,9 @@ class PhotaImage(_PhotaRequest):
     MODEL: ClassVar[str] = "phota-image"
 
     prompt: str = attrs.field(validator=checks.text)
-    num_outputs: int = attrs.field(default=1, validator=checks.count, kw_only=True)
+    num_outputs: int = attrs.field(  # pyright: ignore[reportIncompatibleMethodOverride]
+        default=1, validator=checks.count, kw_only=True
+    )
     resolution: str = attrs.field(default="1K", validator=checks.one_of(RESOLUTIONS), kw_only=True)
     aspect_ratio: str = attrs.field(
         default="1:1", validator=checks.one_of(ASPECT_RATIOS), kw_only=True
@@ -109,7 +112,9 @@ class PhotaImageEdit(_PhotaRequest):
     image_urls: tuple[str, ...] = attrs.field(
         converter=checks.as_tuple, validator=checks.urls, kw_only=True
     )
-    num_outputs: int = attrs.field(default=1, validator=checks.count, kw_only=True)
+    num_outputs: int = attrs.field(  # pyright: ignore[reportIncompatibleMethodOverride]
+        default=1, validator=checks.count, kw_only=True
+    )
     resolution: str = attrs.field(default="1K", validator=checks.one_of(RESOLUTIONS), kw_only=True)
     profile_ids: tuple[str, ...] | None = attrs.field(
         default=None, converter=checks.as_tuple, validator=checks.profile_ids, kw_only=True

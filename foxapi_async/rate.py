@@ -30,10 +30,10 @@ from collections import deque
 from attrs import define, field, frozen
 
 _HOLD = 45.0
-"""Seconds below the estimate before the climb; at 2 requests per second a refusal ends a tooth
-of some 90 requests, and a limit that doubles is found within a minute all the same."""
-_LEAST_HOLD = 4.0
-_LEAST_HOLD_REQUESTS = 40.0
+"""Seconds below the estimate before the climb. At 2 requests per second a tooth then has about a
+hundred requests and ends with one refusal, and a doubled limit is still found within a minute."""
+_LEAST_HOLD, _LEAST_HOLD_REQUESTS = 4.0, 40.0
+"""Seconds, and requests, of the shortest hold: after an estimate that little is known about."""
 _HOLD_FROM, _HOLD_TO = 0.988, 0.998
 """Parts of the estimate at which the hold begins and ends."""
 _CLIMB = 1.0 / 10.0**3
@@ -50,8 +50,14 @@ _PROVING_GAP = 0.25
 """Seconds between requests while a pause that was too short has not yet been followed by an
 answer: the 64 requests of a burst would all be refused."""
 _CHALLENGE = 4
+"""Climbs in a row that ended within the known burst, after which the limit may have risen all the
+same: an estimate that is too low makes the burst look large, and would keep itself alive."""
 _HANDFUL = 8
 """Requests served between two refusals from which their rate can be trusted."""
+_INSTANT = 1e-3
+"""Seconds below which a span is too short to divide by."""
+_BOUNDLESS = 1e5
+"""Requests per second that nobody can send: the same as no limit."""
 _REMEMBERED = 2048
 """Departures remembered; more than can be under way or matter to the rate of the last second."""
 
@@ -61,7 +67,9 @@ class _Trial:
     """What to go back to if a higher estimate fails at once."""
 
     estimate: float
+    """Requests per second."""
     surplus: float
+    """Requests beyond the estimate that were served: the burst, if the estimate was right."""
 
 
 @define
@@ -70,17 +78,17 @@ class RateSearch:
 
     _estimate: float | None = None
     _searching: bool = False
-    _age: float = 0.0
+    _age: float = 0.0  # seconds on the curve, up to the last departure
     _resumed_at: float = -math.inf
-    _refused_at: float = -math.inf
-    _served_since: int = 0
-    _surplus: float = 0.0
-    _burst: float = 0.0
+    _refused_at: float = -math.inf  # departure of the first request refused in the last event
+    _served_since: int = 0  # departures since that event
+    _surplus: float = 0.0  # level of a leaky bucket: departures in, estimate out
+    _burst: float = 0.0  # greatest surplus that the server is known to bear
     _trial: _Trial | None = None
     _hold: float = _HOLD
-    _familiar: int = 0
-    _tooth: float = 0.0
-    _drought: float = 0.0
+    _familiar: int = 0  # climbs in a row that ended within the burst
+    _tooth: float = 0.0  # seconds between the last two events
+    _drought: float = 0.0  # seconds that passed unserved after a refusal, fading
     _in_vain: int = 0
     _departures: deque[float] = field(factory=lambda: deque[float](maxlen=_REMEMBERED))
 
@@ -94,7 +102,7 @@ class RateSearch:
         if self._estimate is None:
             return None
         rate = self._curve(self._age_at(now))
-        if not self._searching and rate > _LIFTED * self._estimate:
+        if rate > (_BOUNDLESS if self._searching else _LIFTED * self._estimate):
             return None
         return min(rate, 1.0 / _PROVING_GAP) if self._in_vain else rate
 
@@ -160,9 +168,9 @@ class RateSearch:
         self._age = self._hold
 
     def _judge(self, old: float, served: int, sent_at: float) -> float:
-        tooth = sent_at - self._refused_at
+        tooth = max(sent_at - self._refused_at, _INSTANT)
         low = served / tooth
-        high = (served + 1) / max(sent_at - self._resumed_at, 1e-3)
+        high = (served + 1) / max(sent_at - self._resumed_at, _INSTANT)
         reached = self._reached(sent_at)
         if self._searching:
             return max(low, 0.75 * reached)
@@ -216,6 +224,3 @@ class RateSearch:
         passed = max(now - last, 0.0)
         busy = min(passed, 2.0 / self._curve(self._age))
         return self._age + busy + _IDLE * (passed - busy)
-
-    def _short_pause(self) -> float:
-        return min(max(1.0 / (self._estimate or 1.0), _SHORTEST_PAUSE), 1.0)

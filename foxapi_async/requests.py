@@ -13,6 +13,7 @@ import attrs
 
 from foxapi_async.checks import check_count, refuse
 from foxapi_async.errors import InvalidRequestError
+from foxapi_async.narrow import is_mapping
 
 __all__ = [
     "PATHS",
@@ -93,7 +94,7 @@ def _params(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     def wrong(why: str) -> InvalidRequestError:
         return InvalidRequestError(f"params {why}", field=attribute.name, value=value)
 
-    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+    if not is_mapping(value) or not all(isinstance(name, str) for name in value):
         raise wrong(f"is {value!r}; it must be a mapping of field names to values")
     if "model" in value:
         raise wrong(f"holds 'model': {value['model']!r}; give it as GenerationRequest(model, …)")
@@ -107,7 +108,7 @@ def _params(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
 
 def _as_dict(value: Any) -> Any:
     # A copy: what is billed must not change when the caller's mapping does.
-    if not isinstance(value, Mapping):
+    if not is_mapping(value):
         return value
     try:
         return copy.deepcopy(dict(value))
@@ -117,12 +118,25 @@ def _as_dict(value: Any) -> Any:
         ) from error
 
 
-def _path_of(request: GenerationRequest) -> str:
-    model: object = request.model
-    kind: object = request.kind
+def _default_path(request: GenerationRequest) -> str:
+    return _path_of(request.model, request.kind)
+
+
+def _path_of(model: object, kind: object) -> str:
     if not isinstance(model, str) or not isinstance(kind, str):
         return ""  # the validators of model and kind say what is wrong
     return _PATHS_OF_MODELS.get(model) or PATHS.get(kind, "")
+
+
+def _kind(request: GenerationRequest, _: object, value: object) -> None:
+    if not isinstance(value, str) or not value or (value not in PATHS and not request.path):
+        known = ", ".join(map(repr, PATHS))
+        raise refuse("kind", value, f"one of {known}, or the path must be given too")
+
+
+def _path(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, str) or not _PATH.fullmatch(value):
+        raise refuse(attribute.name, value, "a plain path such as '/v1/images/generations'")
 
 
 @attrs.frozen
@@ -140,24 +154,20 @@ class GenerationRequest(Request):
             ``num_outputs`` that is not a whole number of at least 1.
     """
 
-    model: str = attrs.field(validator=_model_id)
+    # Frozen fields stand for the properties of `Request`, which pyright does not allow for.
+    model: str = attrs.field(  # pyright: ignore[reportIncompatibleMethodOverride]
+        validator=_model_id
+    )
     params: Mapping[str, Any] = attrs.field(
         factory=dict[str, Any], converter=_as_dict, validator=_params, hash=False
     )
-    kind: str = attrs.field(default="image")
+    kind: str = attrs.field(  # pyright: ignore[reportIncompatibleMethodOverride]
+        default="image", validator=_kind
+    )
     # Not by @path.default, which pyright takes for a parameter that must be given.
-    path: str = attrs.field(default=attrs.Factory(_path_of, takes_self=True))
-
-    @kind.validator
-    def _kind_is_known(self, _: object, value: object) -> None:
-        if not isinstance(value, str) or not value or (value not in PATHS and not self.path):
-            known = ", ".join(map(repr, PATHS))
-            raise refuse("kind", value, f"one of {known}, or the path must be given too")
-
-    @path.validator
-    def _path_is_plain(self, _: object, value: object) -> None:
-        if not isinstance(value, str) or not _PATH.fullmatch(value):
-            raise refuse("path", value, "a plain path such as '/v1/images/generations'")
+    path: str = attrs.field(  # pyright: ignore[reportIncompatibleMethodOverride]
+        default=attrs.Factory(_default_path, takes_self=True), validator=_path
+    )
 
     @property
     def num_outputs(self) -> int:

@@ -167,16 +167,17 @@ class Run:
         if self._fatal is not None:
             self._not_submitted(index, flight, self._fatal)
             return
+        self._flights.add(flight)
         try:
             await self._submitter.launch(flight)
         except FoxAPIError as error:
-            self._not_submitted(index, flight, error)
+            self._flights.discard(flight)
+            self._put(Outcome.of_error(request, key, index, error, None))
         except anyio.get_cancelled_exc_class():
+            self._flights.discard(flight)
             closed = SessionClosedError("the session ended before there was room; nothing was sent")
             self._not_submitted(index, flight, closed)
             raise
-        else:
-            self._flights.add(flight)
 
     def _landed(self, index: int, flight: Flight) -> None:
         self._flights.discard(flight)

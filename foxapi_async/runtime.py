@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterable, Iterable
-from typing import Final
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
 from urllib.parse import quote
 
 import anyio
@@ -15,12 +18,20 @@ import attrs
 from foxapi_async.answers import Answer
 from foxapi_async.budget import OutputBudget
 from foxapi_async.calls import Calls, ask
-from foxapi_async.errors import ConfigurationError, SessionClosedError
+from foxapi_async.errors import (
+    ConfigurationError,
+    SessionClosedError,
+    TaskCancelledError,
+    TaskFailedError,
+)
 from foxapi_async.events import Announcer, TaskSubmitted
+from foxapi_async.files.digest import describe
 from foxapi_async.files.download import Downloads
+from foxapi_async.files.threads import in_thread
 from foxapi_async.files.upload import Uploads
 from foxapi_async.gate import Gate
-from foxapi_async.models import Task
+from foxapi_async.journal import Entry, Journal
+from foxapi_async.models import Output, Task
 from foxapi_async.options import Limits, Polling, Retry
 from foxapi_async.pacing import Pacer
 from foxapi_async.poller import Poller
@@ -50,6 +61,7 @@ class Options:
     limits: Limits
     polling: Polling
     retry: Retry
+    journal: Journal | None
 
 
 class Runtime:
@@ -82,7 +94,7 @@ class Runtime:
             polling=polling,
             announce=announce,
             tally=self._tally,
-            on_end=self._make_room,
+            on_end=self._wrap_up,
         )
         self.calls = Calls(self._gate, options.retry, self._tally)
         self.downloads = Downloads(
@@ -97,6 +109,7 @@ class Runtime:
         self._closing = anyio.Event()
         self._ready = anyio.Event()
         self._closed = False
+        self._journal_closed = False
         self._owner: asyncio.Task[None] | None = None
 
     @property
@@ -138,6 +151,8 @@ class Runtime:
         They live in one task, not in a task group around the caller's block: that would wrap the
         block's own exception, and tie leaving the block to the task that entered it.
         """
+        if self._options.journal is not None:
+            await self._options.journal.open()
         await self._transport.open()
         self._owner = asyncio.create_task(self._live(), name="foxapi-async session")
         await self._ready.wait()
@@ -156,15 +171,7 @@ class Runtime:
         """Watch a task that exists already."""
         watch = self._poller.watches.get(task_id)
         if watch is None:
-            now = anyio.current_time()
-            watch = Watch(
-                Task(task_id),
-                born=now,
-                deadline=now + self._options.polling.deadline_for(None),
-                estimate=estimated_time,
-                adopted=True,
-            )
-            self._poller.track(watch, first_look=now)
+            watch = self._adopt(Task(task_id), kind=None, estimate=estimated_time)
         return watch
 
     async def look(self, task_id: str, sync_upstream: bool) -> Answer[Task]:  # noqa: FBT001
@@ -183,6 +190,21 @@ class Runtime:
     async def retrieve(self, task_id: str) -> Task:
         """Ask for a task until there is an answer."""
         return await self.calls.free(lambda: self.look(task_id, sync_upstream=False))
+
+    async def save(
+        self, what: Task | Output, directory: str | os.PathLike[str], name: str | None
+    ) -> list[Path]:
+        """Save the files of a task or one of its outputs; the journal learns of a whole task."""
+        paths = await self.downloads.save(what, directory, name=name)
+        journal = self._options.journal
+        if journal is not None and isinstance(what, Task):
+            indices = [output.index for output in what.outputs if output.url is not None]
+            files = [
+                await in_thread(describe, path, index)
+                for path, index in zip(paths, indices, strict=True)
+            ]
+            await journal.saved(what.id, files)
+        return paths
 
     def start(self, run: Run) -> None:
         """Begin to read the input of a run."""
@@ -221,6 +243,9 @@ class Runtime:
         assert owner is not None
         await asyncio.wait([owner])
         await self._transport.aclose()
+        if self._options.journal is not None and not self._journal_closed:
+            self._journal_closed = True
+            await self._options.journal.aclose()
         if not owner.cancelled() and (fault := owner.exception()) is not None:
             _log.error("the session's own work went wrong", exc_info=fault)
 
@@ -233,7 +258,9 @@ class Runtime:
             announce=self._announce,
             tally=self._tally,
             nursery=nursery,
+            journal=self._options.journal,
             welcome=self._welcome,
+            resume=self._resume,
             is_watched=self._poller.watches.__contains__,
             awaited=self._poller.watches.__len__,
         )
@@ -267,10 +294,43 @@ class Runtime:
         watch.saw(task, now)
         return watch
 
-    def _make_room(self, watch: Watch) -> None:
+    def _resume(self, entry: Entry, flight: Flight, images: int) -> Watch:
+        assert entry.task_id is not None
+        watch = self._poller.watches.get(entry.task_id)
+        if watch is None:
+            request = flight.request
+            since = datetime.now(UTC) - (entry.submitted or entry.updated)
+            watch = self._adopt(
+                Task(entry.task_id),
+                age=max(0.0, since.total_seconds()),
+                kind=request.kind,
+                request=request,
+                key=flight.key,
+                group=group_of(request, request.model),
+                estimate=entry.estimated_time,
+                images=images,
+            )
+            if images:
+                self._gate.resumed(images)
+        elif images:
+            self._budget.free(images)
+        return watch
+
+    def _adopt(self, task: Task, *, age: float = 0.0, kind: str | None, **known: Any) -> Watch:
+        now = anyio.current_time()
+        deadline = now + self._options.polling.deadline_for(kind)
+        watch = Watch(task, born=now - age, deadline=deadline, adopted=True, **known)
+        self._poller.track(watch, first_look=now)
+        return watch
+
+    def _wrap_up(self, watch: Watch) -> None:
         if watch.images:
             self._budget.free(watch.images)
             self._gate.landed(watch.images, known=True)
+        ended_badly = isinstance(watch.error, TaskFailedError | TaskCancelledError)
+        if self._options.journal is not None and (watch.error is None or ended_badly):
+            task = watch.latest
+            self._options.journal.ended(task.id, task.status, error=task.error)
 
     def _name_what_is_in_flight(self) -> None:
         ids = list(self._poller.watches)

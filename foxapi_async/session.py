@@ -23,6 +23,7 @@ from foxapi_async.errors import (
 from foxapi_async.events import Announcer, Event
 from foxapi_async.handle import TaskHandle
 from foxapi_async.ids import check_task_id
+from foxapi_async.journal import Journal
 from foxapi_async.models import Output, Task, UploadedFile
 from foxapi_async.options import Limits, Polling, Retry, Timeout
 from foxapi_async.outcome import Outcome
@@ -51,6 +52,8 @@ class Session:
         polling: The trade between knowing soon and asking seldom.
         retry: Tries and the pauses between them.
         timeout: How long the server may take.
+        journal: A `Journal`, or where its file is: it makes submissions durable, and idempotent by
+            their key, across coroutines, processes and crashes.
         headers: Extra request headers; they go to the API only, never to a result's host.
         http: An aiohttp.ClientSession of yours; it is used and not closed.
         on_event: Called with an `Event` for everything that happens.
@@ -68,6 +71,7 @@ class Session:
         polling: Polling = Polling(),  # noqa: B008 - frozen
         retry: Retry = Retry(),  # noqa: B008 - frozen
         timeout: Timeout = Timeout(),  # noqa: B008 - frozen
+        journal: Journal | str | os.PathLike[str] | None = None,
         headers: Mapping[str, str] | None = None,
         http: aiohttp.ClientSession | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -79,7 +83,10 @@ class Session:
             headers=check_headers(headers),
             http=http,
         )
-        self._options = Options(limits, polling, retry)
+        self._journal = (
+            journal if journal is None or isinstance(journal, Journal) else Journal(journal)
+        )
+        self._options = Options(limits, polling, retry, self._journal)
         self._announce = Announcer(on_event)
         self._runtime: Runtime | None = None
 
@@ -107,14 +114,18 @@ class Session:
 
         Args:
             request: What to generate.
-            key: A name of yours for this submission, reported in events and outcomes.
+            key: A name of yours for this submission. With a journal, the same key never bills
+                twice: whoever submits it again, in this process or a later one, gets a handle on the
+                same task.
 
         Raises:
-            InvalidRequestError: Not a request, or heavier than ``Limits.outputs``; nothing was sent.
+            InvalidRequestError: Not a request, heavier than ``Limits.outputs``, or the key stands
+                for another request; nothing was sent.
             BudgetExceededError: More images than ``Limits.total_outputs``; nothing was sent.
             APIConnectionError: The server is out of reach; nothing was sent.
             APIStatusError: The server refused it; nothing was billed.
-            SubmissionUnknownError: A task may have been created, and its id is not known.
+            SubmissionUnknownError: A task may have been created, and its id is not known. With a
+                journal the key stays blocked until ``journal.forget(key)``.
             SessionClosedError: The session has ended; nothing was sent.
         """
         runtime = self._open()
@@ -234,7 +245,7 @@ class Session:
             DownloadError: There is no file, one could not be fetched whole, or the folder cannot be
                 written to. The other outputs are saved first; they are in ``paths``.
         """
-        return await self._open().downloads.save(task_or_output, directory, name=name)
+        return await self._open().save(task_or_output, directory, name)
 
     async def read(self, output: Output) -> bytes:
         """Return the bytes of an output, at most 256 MiB.

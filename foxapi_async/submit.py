@@ -27,9 +27,11 @@ from foxapi_async.errors import (
 )
 from foxapi_async.events import Announcer, SubmissionFailed, SubmissionStarted
 from foxapi_async.gate import Gate
+from foxapi_async.journal import Entry, Journal, JournalStatus
+from foxapi_async.journal.claims import Claim
 from foxapi_async.models import Task
 from foxapi_async.options import Retry
-from foxapi_async.outcome import status_of
+from foxapi_async.outcome import OutcomeStatus, status_of
 from foxapi_async.pacing import Lane
 from foxapi_async.requests import Request
 from foxapi_async.tally import Tally
@@ -61,6 +63,7 @@ class Flight:
     on_done: Callable[[Flight], None] = lambda _: None
     sending: bool = False
     abandoned: bool = False
+    claim: Claim | None = None
     watch: Watch | None = None
     error: FoxAPIError | None = None
     scope: anyio.CancelScope = attrs.field(factory=anyio.CancelScope)
@@ -72,12 +75,17 @@ class Flight:
         if not self.sending:
             self.scope.cancel()
 
+    def land(self) -> None:
+        """Tell those who wait that the submission is over."""
+        self.done.set()
+        self.on_done(self)
+
     def landed(self) -> Watch:
         """Return the watch of the task, or raise what ended the submission."""
-        if self.watch is not None:
-            return self.watch
-        assert self.error is not None
-        raise self.error
+        if self.error is not None:
+            raise self.error
+        assert self.watch is not None
+        return self.watch
 
 
 class Submitter:
@@ -93,8 +101,10 @@ class Submitter:
         announce: Announcer,
         tally: Tally,
         nursery: anyio.abc.TaskGroup,
+        journal: Journal | None,
         welcome: Callable[[Task, Flight], Watch],
-        is_watched: Callable[[str], bool],
+        resume: Callable[[Entry, Flight, int], Watch],
+        is_watched: Callable[[object], bool],
         awaited: Callable[[], int],
     ) -> None:
         self._transport = transport
@@ -104,7 +114,9 @@ class Submitter:
         self._announce = announce
         self._tally = tally
         self._nursery = nursery
+        self._journal = journal
         self._welcome = welcome
+        self._resume = resume
         self._is_watched = is_watched
         self._awaited = awaited
         self._posts = anyio.Semaphore(_POSTS_AT_ONCE, fast_acquire=True)
@@ -114,21 +126,26 @@ class Submitter:
     async def launch(self, flight: Flight) -> None:
         """Wait for room, then let the session carry out the submission.
 
+        With a journal, a key that stands for a task already is not submitted: the flight has landed
+        when this returns.
+
         Raises:
-            InvalidRequestError: Heavier than the limit.
+            InvalidRequestError: Heavier than the limit, or the key stands for another request.
             BudgetExceededError: More images than may be billed.
+            SubmissionUnknownError: The key was sent before, and nobody knows what came of it.
         """
-        outputs = flight.request.num_outputs
-        await self._budget.take(outputs)
+        if self._journal is not None:
+            flight.claim = await self._journal.claim(flight.key, flight.request)
         try:
-            await self._posts.acquire()
-        except BaseException:
-            self._budget.refund(outputs)
+            if flight.claim is not None and flight.claim.entry is not None:
+                await self._pick_up(flight, flight.claim.entry)
+                return
+            await self._wait_for_room(flight)
+        except BaseException as error:
+            if flight.claim is not None and flight.claim.is_new:
+                with anyio.CancelScope(shield=True):
+                    await flight.claim.not_sent(error)
             raise
-        if self._closed:
-            self._posts.release()
-            self._budget.refund(outputs)
-            raise SessionClosedError("the session has ended; nothing was sent")
         self._flights.add(flight)
         self._nursery.start_soon(self._fly, flight)
 
@@ -136,7 +153,8 @@ class Submitter:
         """Launch a submission and wait until its task id is known."""
         await self.launch(flight)
         try:
-            await flight.done.wait()
+            if not flight.done.is_set():
+                await flight.done.wait()
         except BaseException:
             flight.abandon()
             await see_through(flight.done.wait)
@@ -151,6 +169,29 @@ class Submitter:
         for flight in tuple(self._flights):
             await flight.done.wait()
 
+    async def _wait_for_room(self, flight: Flight) -> None:
+        outputs = flight.request.num_outputs
+        await self._budget.take(outputs)
+        try:
+            await self._posts.acquire()
+        except BaseException:
+            self._budget.refund(outputs)
+            raise
+        if self._closed:
+            self._posts.release()
+            self._budget.refund(outputs)
+            raise SessionClosedError("the session has ended; nothing was sent")
+
+    async def _pick_up(self, flight: Flight, entry: Entry) -> None:
+        images = 0
+        in_flight = entry.status is JournalStatus.ACCEPTED and not self._is_watched(entry.task_id)
+        if in_flight and entry.num_outputs <= self._budget.places:
+            # Billed by whoever submitted it, but the server still works on it.
+            images = entry.num_outputs
+            await self._budget.take(images, billed=0)
+        flight.watch = self._resume(entry, flight, images)
+        flight.land()
+
     async def _fly(self, flight: Flight) -> None:
         try:
             with flight.scope:
@@ -162,11 +203,11 @@ class Submitter:
             flight.error = _unknown(flight, fault)
         finally:
             if flight.watch is None:
-                self._failed(flight)
+                with anyio.CancelScope(shield=True):
+                    await self._failed(flight)
             self._flights.discard(flight)
             self._posts.release()
-            flight.done.set()
-            flight.on_done(flight)
+            flight.land()
 
     async def _attempts(self, flight: Flight) -> Watch:
         body = json.dumps(flight.request.payload(), separators=(",", ":")).encode()
@@ -191,6 +232,8 @@ class Submitter:
             repeated = verdict is Verdict.REPEAT and self._retry.submissions
             if not (repeated and may_go_on) or flight.abandoned:
                 raise error
+            if flight.claim is not None:
+                await flight.claim.postponed(error)
             self._tally.repeated_submissions += 1
             _log.info("%s: it created nothing and is sent again", error)
             if not answer.rate_limited:  # after a 429 the gate makes everybody wait
@@ -200,10 +243,13 @@ class Submitter:
         outputs = flight.request.num_outputs
         sent_at = await self._gate.enter(Lane.SUBMIT, images=outputs)
         try:
+            if flight.claim is not None:
+                await flight.claim.sending()
             answer = await self._post(flight, body)
             if answer.value is not None:
                 flight.watch = self._welcome(answer.value, flight)
                 self._gate.accepted(outputs)
+                await self._write_down(flight, answer.value)
             flight.sending = False
             self._gate.report(Lane.SUBMIT, answer, sent_at)
             return answer
@@ -236,7 +282,12 @@ class Submitter:
             raise InvalidResponseError(f"the answer names task {task.id}, which is another's")
         return task
 
-    def _failed(self, flight: Flight) -> None:
+    async def _write_down(self, flight: Flight, task: Task) -> None:
+        if flight.claim is not None:
+            with anyio.CancelScope(shield=True):
+                await flight.claim.accepted(task.id, task.task_info.estimated_time)
+
+    async def _failed(self, flight: Flight) -> None:
         outputs = flight.request.num_outputs
         error = flight.error
         if error is None and flight.sending:
@@ -257,8 +308,22 @@ class Submitter:
             else:
                 self._tally.not_submitted += 1
             _log.info("%s", error)
+        if flight.claim is not None:
+            await self._record(flight.claim, status, error)
         if self._announce:
             self._announce(SubmissionFailed(flight.request, flight.key, error))
+
+    async def _record(self, claim: Claim, status: OutcomeStatus, error: FoxAPIError) -> None:
+        try:
+            if status == "unknown":
+                await claim.unknown(error)
+            elif status == "rejected":
+                await claim.rejected(error)
+            else:
+                await claim.not_sent(error)
+        except FoxAPIError as trouble:
+            # The caller gets the error of the submission; this one only delays the next claim.
+            _log.error("the journal could not record that: %s", trouble)
 
 
 class _AbandonedError(Exception):

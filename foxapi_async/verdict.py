@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import attrs
 
+from foxapi_async.narrow import is_object
+
 __all__ = ["LOOK_VERDICTS", "SUBMIT_VERDICTS", "Finding", "Verdict", "find", "has_envelope"]
 
 
@@ -100,19 +102,22 @@ def find(status: int, payload: object) -> Finding:
 
 def has_envelope(payload: object) -> bool:
     """Return whether a decoded body is an error in the service's own form."""
-    return isinstance(payload, dict) and isinstance(payload.get("error"), dict)
+    return is_object(payload) and is_object(payload.get("error"))
 
 
 def error_code(payload: object) -> str | None:
     """Return ``error.code`` of a decoded body."""
-    code: Any = payload["error"].get("code") if has_envelope(payload) else None  # type: ignore[index]
+    code = _envelope(payload).get("code")
     return code if isinstance(code, str) else None
+
+
+def _envelope(payload: object) -> dict[str, Any]:
+    error: object = payload.get("error") if is_object(payload) else None
+    return error if is_object(error) else {}
 
 
 def _names_a_task(payload: object) -> bool:
     # An error that carries a task id is no refusal: a task may well exist. The error's own "id"
     # does not count: it would be the id of the error.
-    if not isinstance(payload, dict):
-        return False
-    inner = payload["error"].get("task_id") if has_envelope(payload) else None
-    return bool(payload.get("id") or payload.get("task_id") or inner)
+    inside = _envelope(payload).get("task_id")
+    return is_object(payload) and bool(payload.get("id") or payload.get("task_id") or inside)

@@ -22,6 +22,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 from foxapi_async.errors import InvalidResponseError
 from foxapi_async.ids import is_task_id
 from foxapi_async.models import Output, Task, TaskError, TaskInfo, TaskStatus, UploadedFile
+from foxapi_async.narrow import is_array, is_object
 
 __all__ = ["decode", "excerpt", "one_line", "read_task", "read_upload", "task_to_json"]
 
@@ -81,11 +82,11 @@ def read_task(payload: object, *, asked: str | None = None) -> Task:
     Raises:
         InvalidResponseError: Not an object, no usable id, or another task's id.
     """
-    if not isinstance(payload, dict):
+    if not is_object(payload):
         raise InvalidResponseError(
             f"the answer is a JSON {type(payload).__name__}, not a task", task_id=asked
         )
-    task_id = payload.get("id")
+    task_id: object = payload.get("id")
     if not is_task_id(task_id):
         raise InvalidResponseError(
             f"the answer has no usable task id: {_short(task_id)}", task_id=asked
@@ -110,7 +111,7 @@ def read_upload(payload: object) -> UploadedFile:
     Raises:
         InvalidResponseError: Not an object, or no URL.
     """
-    if not isinstance(payload, dict):
+    if not is_object(payload):
         raise InvalidResponseError("the answer to the upload is not a JSON object")
     if _text(payload.get("url")) is None:
         raise InvalidResponseError("the answer to the upload has no url")
@@ -148,16 +149,16 @@ def _outputs(payload: Mapping[str, Any]) -> Iterator[Output]:
 
 def _items(payload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     results, output = payload.get("results"), payload.get("output")
-    if isinstance(results, list) and results:
+    if is_array(results) and results:
         for item in results:
-            if isinstance(item, dict):
+            if is_object(item):
                 yield item
             elif isinstance(item, str):
                 yield {"url": item}
-    elif isinstance(output, dict):
-        urls = output.get("urls")
+    elif is_object(output):
+        urls: object = output.get("urls")
         shared = {name: value for name, value in output.items() if name not in {"url", "urls"}}
-        listed = urls if isinstance(urls, list) and urls else [output.get("url")]
+        listed = urls if is_array(urls) and urls else [output.get("url")]
         for url in listed:
             yield {"url": url, **shared}
 
@@ -219,7 +220,7 @@ def _flag(value: object, _: object) -> bool | None:
 
 
 def _object(value: object, _: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+    return value if is_object(value) else {}
 
 
 def _as_it_is(value: Any, _: object) -> Any:

@@ -16,7 +16,18 @@ PACKAGE = Path(foxapi_async.__file__).parent
 MOST_LINES = 400
 
 PURE = {
-    *("agenda", "answers", "backoff", "checks", "errors", "events", "ids", "models", "options"),
+    *(
+        "agenda",
+        "answers",
+        "backoff",
+        "checks",
+        "errors",
+        "events",
+        "ids",
+        "models",
+        "narrow",
+        "options",
+    ),
     *("outcome", "pacing", "phota", "requests", "schedule", "tally", "tries", "verdict", "version"),
     *("watch", "wire", "rate", "window"),
 }

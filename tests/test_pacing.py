@@ -162,6 +162,23 @@ def test_a_lane_that_does_not_take_its_turn_holds_nobody_up_for_long():
     assert 0 < now + pacer.delay(Lane.POLL, now) - free <= 0.06
 
 
+def test_a_slowdown_that_a_cap_was_the_cause_of_is_taken_back():
+    pacer, paces = Pacer(), []
+    for start in (0.0, 20.0):
+        for n in range(20):
+            lane = Lane.SUBMIT if n == 19 else Lane.POLL
+            now = start + n / 2
+            pacer.sent(lane, now)
+            if lane is Lane.POLL:
+                pacer.answered(lane, now + 0.1, sent_at=now)
+        pacer.refused(Lane.SUBMIT, now + 0.1, None, sent_at=now, in_flight=16)
+        paces.append(pacer.snapshot(now + 0.1))
+    assert (paces[0].rate is None, paces[0].window) == (False, None)
+    assert (paces[1].rate is None, paces[1].window) == (True, 16)
+    assert pacer.room_delay(1, 16, now + 0.1) > 0
+    assert pacer.delay(Lane.POLL, now + 0.1) == 0.0
+
+
 actions = st.tuples(
     st.sampled_from(["sent", "answered", "refused", "pause", "waiting"]),
     st.sampled_from(Lane),

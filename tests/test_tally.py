@@ -8,15 +8,25 @@ import pytest
 from foxapi_async import Statistics
 from foxapi_async.tally import Tally
 
-OUTSIDE = {"in_flight": 3, "images_in_flight": 5, "requests_per_second": 2.5}
-COUNTERS = [
-    field.name for field in attrs.fields(Statistics) if field.name not in OUTSIDE
-]  # fmt: skip
+OUTSIDE = {
+    "in_flight": 3,
+    "images_in_flight": 5,
+    "requests_per_second": 2.5,
+    "downloads": 4,
+    "bytes_downloaded": 1024,
+}
+"""What others than the tally count."""
+
+COUNTERS = [field.name for field in attrs.fields(Statistics) if field.name not in OUTSIDE]
 
 
 def test_a_new_tally_counts_from_zero():
-    snapshot = Tally().snapshot(in_flight=0, images_in_flight=0, requests_per_second=None)
+    snapshot = Tally().snapshot(**OUTSIDE)
     assert {getattr(snapshot, name) for name in COUNTERS} == {0}
+
+
+def test_no_rate_was_found_while_no_limit_was_met():
+    snapshot = Tally().snapshot(**{**OUTSIDE, "requests_per_second": None})
     assert snapshot.requests_per_second is None
 
 

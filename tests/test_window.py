@@ -84,6 +84,14 @@ def test_after_a_success_the_steps_double():
     assert accepted[-1] == 64
 
 
+def test_two_successes_allow_two_at_once():
+    window = capped(16)
+    for n in (17, 18):
+        window.accepted(n)
+    assert window.delay(1, 19, 1.0) == 0.0
+    assert window.delay(1, 20, 1.0) > 0.0
+
+
 def test_a_cap_that_falls_is_followed_down():
     window = capped(32)
     for n in range(6):

@@ -192,9 +192,7 @@ class Journal:
             raise InvalidRequestError(f"key is {key!r}; it must be a text", field="key", value=key)
         return await desk.claim(key, request)
 
-    async def ended(
-        self, task_id: str, status: TaskStatus, *, error: TaskError | None = None
-    ) -> None:
+    def ended(self, task_id: str, status: TaskStatus, *, error: TaskError | None = None) -> None:
         """Record how a task ended, within about a second; tasks of others are ignored.
 
         Args:

@@ -134,7 +134,7 @@ def open_to_read(path: Path) -> sqlite3.Connection | None:
             connection.close()
             return None
         return connection
-    assert failure is not None  # noqa: S101 - there is at least one way
+    assert failure is not None
     raise configuration_error(path, failure) from failure
 
 

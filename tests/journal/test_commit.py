@@ -23,7 +23,7 @@ async def submit(journal: Journal, request_, number: int) -> None:
     claim = await journal.claim(f"k{number}", request_)
     await claim.sending()
     await claim.accepted(f"t{number}")
-    await journal.ended(f"t{number}", TaskStatus.COMPLETED)
+    journal.ended(f"t{number}", TaskStatus.COMPLETED)
 
 
 async def test_many_submissions_share_a_few_commits(journal, request_):
@@ -72,7 +72,7 @@ async def test_what_nobody_waits_for_is_no_commit_of_its_own(journal, request_):
         await submit(journal, request_, 1)
         before = commits(journal)
         for _ in range(100):
-            await journal.ended("t1", TaskStatus.COMPLETED)
+            journal.ended("t1", TaskStatus.COMPLETED)
             journal.remember("x", 1)
         await submit(journal, request_, 2)
         assert commits(journal) == before + 3

@@ -74,7 +74,7 @@ async def test_what_the_look_returns_may_be_awaited_or_not(journal, request_):
 async def test_a_look_sees_what_was_done_before_it(journal, request_):
     async with journal:
         await fill(journal, 2)
-        await journal.ended("k-task-1", TaskStatus.COMPLETED)
+        journal.ended("k-task-1", TaskStatus.COMPLETED)
         assert [entry.key for entry in journal.unfinished()] == ["k0"]
         claim = await journal.claim(None, request_)
         assert len(journal.entries("planned")) == 1
@@ -163,7 +163,7 @@ def test_an_event_loop_that_died_without_closing_is_no_hindrance(journal, tmp_pa
     async def run(prefix: str) -> None:
         await journal.open()
         await fill(journal, 2, prefix=prefix)
-        await journal.ended(f"{prefix}-task-0", TaskStatus.COMPLETED)
+        journal.ended(f"{prefix}-task-0", TaskStatus.COMPLETED)
 
     asyncio.run(run("a"))
     asyncio.run(run("b"))
@@ -198,7 +198,7 @@ async def test_another_thread_may_look(journal):
 async def test_closing_writes_what_nobody_waited_for(journal):
     async with journal:
         await fill(journal, 2)
-        await journal.ended("k-task-0", TaskStatus.COMPLETED)
+        journal.ended("k-task-0", TaskStatus.COMPLETED)
         journal.remember("durations", {"phota-image": [1, 2]})
     assert [entry.status for entry in journal.entries()] == ["completed", "accepted"]
     async with journal:
@@ -208,7 +208,7 @@ async def test_closing_writes_what_nobody_waited_for(journal):
 async def test_what_nobody_waits_for_is_written_soon(journal, path: Path):
     async with journal:
         await fill(journal, 1)
-        await journal.ended("k-task-0", TaskStatus.COMPLETED)
+        journal.ended("k-task-0", TaskStatus.COMPLETED)
         assert [entry.status for entry in Journal(path).entries()] == ["accepted"]
         await anyio.sleep(1)
         await anyio.sleep(0.1)

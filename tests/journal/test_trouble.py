@@ -354,7 +354,7 @@ async def test_files_that_cannot_be_written_down_are_no_trouble_for_who_saved_th
         await claim.sending()
         await claim.accepted("t")
         limit(journal, 0)
-        await journal.ended("t", TaskStatus.COMPLETED)
+        journal.ended("t", TaskStatus.COMPLETED)
         await journal.saved("t", [SavedFile("x" * 20_000, 1, "ab")])
         limit(journal, None)
     assert [entry.status for entry in journal.entries()] == ["saved"]
