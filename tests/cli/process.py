@@ -44,7 +44,10 @@ class Done:
 def environment(**changes: str | None) -> dict[str, str]:
     """Return the environment of a command: nothing of the user's that could change what it does."""
     ours = {"PYTHONPATH": str(ROOT), "HOME": "/nonexistent", "PATH": os.environ["PATH"]}
-    return {name: value for name, value in {**ours, **changes}.items() if value is not None}
+    # How coverage finds the processes that tests start.
+    measured = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+    everything = {**ours, **measured, **changes}
+    return {name: value for name, value in everything.items() if value is not None}
 
 
 @attrs.frozen(eq=False)
