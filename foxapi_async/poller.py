@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import logging
+import math
 import random
 from collections.abc import Awaitable, Callable
 
@@ -36,6 +37,26 @@ _log = logging.getLogger("foxapi_async")
 _LOOKS_AT_ONCE = 64
 
 Look = Callable[[str, bool], Awaitable[Answer[Task]]]
+
+_Turn = tuple[Watch, float]
+"""A task to look at, and the moment in which the look leaves."""
+
+
+class _Seat:
+    """Where one who looks waits for the next turn; a new task for each look would cost more."""
+
+    def __init__(self) -> None:
+        self._called = anyio.Event()
+        self._turn: _Turn | None = None
+
+    def give(self, turn: _Turn) -> None:
+        self._turn = turn
+        self._called.set()
+
+    async def wait(self) -> _Turn:
+        await self._called.wait()
+        assert self._turn is not None
+        return self._turn
 
 
 class Poller:
@@ -73,6 +94,8 @@ class Poller:
         self._agenda: Agenda[Watch] = Agenda(self._chance_of_an_end)
         self._deadlines: list[tuple[float, str]] = []
         self._places = _LOOKS_AT_ONCE
+        self._idle: list[_Seat] = []
+        self._wakes_at = math.inf
         self._wake = anyio.Event()
 
     def track(self, watch: Watch, *, first_look: float | None = None) -> None:
@@ -82,19 +105,20 @@ class Poller:
         if self._announce:
             watch.on_change.append(lambda task: self._announce(TaskUpdated(task, watch.request)))
         heapq.heappush(self._deadlines, (watch.deadline, watch.id))
+        self._wake_by(watch.deadline)
         if first_look is None:
             self._plan(watch)
         else:
-            self._agenda.plan(watch, first_look)
-        self._wake.set()
+            self._plan_for(watch, first_look)
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        async with anyio.create_task_group() as looks:
+        async with anyio.create_task_group() as workers:
             while True:
-                wake_at = self._start_due_looks(looks)
+                self._wakes_at = math.inf
+                self._hand_out(workers)
                 self._wake = anyio.Event()
-                with anyio.CancelScope(deadline=wake_at):
+                with anyio.CancelScope(deadline=self._wakes_at):
                     await self._wake.wait()
 
     def close(self) -> None:
@@ -108,22 +132,48 @@ class Poller:
                 )
             )
 
-    def _start_due_looks(self, looks: anyio.abc.TaskGroup) -> float:
+    def _hand_out(self, workers: anyio.abc.TaskGroup) -> None:
+        self._expire(anyio.current_time())
+        if self._deadlines:
+            self._wake_by(self._deadlines[0][0])
+        while self._places and (turn := self._next_turn()) is not None:
+            self._places -= 1
+            if self._idle:
+                self._idle.pop().give(turn)
+            else:
+                workers.start_soon(self._work, turn)
+
+    def _next_turn(self) -> _Turn | None:
         now = anyio.current_time()
-        self._expire(now)
-        wake_at = self._deadlines[0][0] if self._deadlines else float("inf")
-        while self._places and (due := self._agenda.next_due()) is not None:
-            if due > now:
-                return min(wake_at, due)
+        while (due := self._agenda.next_due()) is not None and due <= now:
             delay = self._gate.poll_delay(1)
             if delay > 0:
-                return min(wake_at, now + delay)
+                self._wake_by(now + delay)
+                return None
             watch = self._agenda.take(now)
             if watch is not None and not watch.ended:
-                self._places -= 1
-                looks.start_soon(self._look_at, watch, self._gate.poll_sent())
+                return watch, self._gate.poll_sent()
         self._gate.poll_delay(0)
-        return wake_at
+        if due is not None:
+            self._wake_by(due)
+        return None
+
+    def _wake_by(self, moment: float) -> None:
+        if moment < self._wakes_at:
+            self._wakes_at = moment
+            self._wake.set()
+
+    async def _work(self, turn: _Turn) -> None:
+        """Look, and look again as long as looks are due; then stay at hand for the next one."""
+        while True:
+            await self._look_at(*turn)
+            due = self._next_turn()
+            if due is None:
+                self._places += 1
+                seat = _Seat()
+                self._idle.append(seat)
+                due = await seat.wait()
+            turn = due
 
     def _expire(self, now: float) -> None:
         while self._deadlines and self._deadlines[0][0] <= now:
@@ -146,9 +196,6 @@ class Poller:
                 f"looking at task {watch.id} went wrong: {fault!r}", task_id=watch.id
             )
             answer = Answer[Task](Finding.CUT_OFF, error=error)
-        finally:
-            self._places += 1
-            self._wake.set()
         self._gate.report(Lane.POLL, answer, sent_at)
         now = anyio.current_time()
         if answer.value is not None:
@@ -169,7 +216,11 @@ class Poller:
         now = anyio.current_time()
         due = watch.next_look(self._schedule, self._polling, now, random.random())  # noqa: S311
         if due is not None:
-            self._agenda.plan(watch, due)
+            self._plan_for(watch, due)
+
+    def _plan_for(self, watch: Watch, due: float) -> None:
+        self._agenda.plan(watch, due)
+        self._wake_by(due)
 
     def _settle(self, watch: Watch) -> None:
         self.watches.pop(watch.id, None)
