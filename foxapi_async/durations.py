@@ -19,8 +19,8 @@ from itertools import accumulate
 
 STEP = 0.05  # width of a bin in the logarithm of time: 5 %, a fifth of a rather sharp spread
 BINS = 290  # e^(290 * 0.05): two million from the shortest to the longest
-BASE_STRENGTH = 2.0  # the base counts for as many observations
-FIT_STRENGTH = 10.0  # the fitted log-normal counts for as many, once there are FIT_FROM
+BASE_STRENGTH = 1.0  # the base counts for as many observations
+FIT_STRENGTH = 20.0  # the fitted log-normal counts for as many, once there are FIT_FROM
 FIT_FROM = 4.0
 SPREAD_GUESS = 0.5  # sigma that is expected before there are observations ...
 SPREAD_STRENGTH = 2.0  # ... and how many observations this expectation is worth

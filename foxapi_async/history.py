@@ -14,7 +14,9 @@ TOP = BINS - 0.001
 
 MEMORY = 256  # observations kept: enough for a loss of 1 % at the usual spread
 FADE = 0.997  # weight of an observation against the next one
-TRUST = 2.2  # log odds for "the estimate means something" before there is evidence: nine to one
+TRUST = (
+    1.0  # log odds for "the estimate means something" before there is evidence: nearly three to one
+)
 TRUST_FADE = 0.97  # evidence about it is forgotten over some thirty tasks
 TRUST_STEP = 4.0  # no single task says more than e^4
 SURPRISE_FADE = 0.85
@@ -48,7 +50,9 @@ class History:
     means something, from how well either had foretold each task that ended.
     """
 
-    def __init__(self, relative: list[float] | None = None, absolute: list[float] | None = None) -> None:
+    def __init__(
+        self, relative: list[float] | None = None, absolute: list[float] | None = None
+    ) -> None:
         self.relative = Belief(relative or guess_relative())
         self.absolute = Belief(absolute or guess_absolute())
         self._fresh_relative = Belief(guess_relative())

@@ -29,9 +29,13 @@ from foxapi_async.history import ORIGIN, place
 
 POINTS = 6.0  # grid points per look; with twice as many the cost falls by less than 0.5 %
 MOST_POINTS = 500
-COVERED = 0.002  # the grid ends where fewer tasks than this are left; the smooth form goes on from there
+COVERED = (
+    0.002  # the grid ends where fewer tasks than this are left; the smooth form goes on from there
+)
 LEAST_HAZARD = 1e-7  # per second; an interval of an hour at the usual poll_cost
-FIRST_SPREAD = 0.4  # the first look of a crowd is spread over this part of an interval between looks
+FIRST_SPREAD = (
+    0.4  # the first look of a crowd is spread over this part of an interval between looks
+)
 LATER_SPREAD = 0.2
 
 EDGES = [0.0, *(math.exp(ORIGIN + STEP * i) for i in range(1, BINS + 1))]
@@ -43,7 +47,13 @@ class LookTable:
     __slots__ = ("_fine", "_follow", "_poll_cost", "_times", "born", "survival", "uses")
 
     def __init__(
-        self, survival: Sequence[float], *, poll_cost: float, shortest: float, longest: float, born: int = 0
+        self,
+        survival: Sequence[float],
+        *,
+        poll_cost: float,
+        shortest: float,
+        longest: float,
+        born: int = 0,
     ) -> None:
         self.survival = survival
         self.born = born
@@ -74,7 +84,9 @@ class LookTable:
         before, after = self.survival[index], self.survival[index + 1]
         hazard = math.log(before / after) / (EDGES[index + 1] - EDGES[index])
         interval = math.sqrt(2.0 * self._poll_cost / max(hazard, LEAST_HAZARD))
-        return min(interval, 0.5 * age + 1.0)  # what is believed of the far tail is not to be trusted
+        return min(
+            interval, 0.5 * age + 1.0
+        )  # what is believed of the far tail is not to be trusted
 
 
 class _Grid:
@@ -87,7 +99,12 @@ class _Grid:
         widths = [EDGES[i + 1] - EDGES[i] for i in range(last)]
         looks = [
             min(
-                math.sqrt(max(math.log(survival[i] / survival[i + 1]), LEAST_HAZARD) * width * 0.5 / poll_cost),
+                math.sqrt(
+                    max(math.log(survival[i] / survival[i + 1]), LEAST_HAZARD)
+                    * width
+                    * 0.5
+                    / poll_cost
+                ),
                 width / shortest,
             )
             for i, width in enumerate(widths)

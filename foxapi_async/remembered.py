@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterable, Iterator, Mapping
+from typing import cast
 
 from foxapi_async.history import MEMORY, History
 
@@ -30,15 +31,15 @@ def exported(groups: Iterable[tuple[Hashable, History]]) -> dict[str, object]:
 
 def imported(data: object) -> Iterator[tuple[Hashable, float, list[End]]]:
     """Yield group, evidence and ends from what was exported; what cannot be read is left out."""
-    if not isinstance(data, Mapping) or data.get("version") != VERSION:
+    fields = _fields(data)
+    if fields.get("version") != VERSION:
         return
-    for row in _items(data.get("groups")):
-        if not isinstance(row, Mapping):
-            continue
+    for item in _items(fields.get("groups")):
+        row = _fields(item)
         name = _frozen(row.get("group"))
         if not _is_plain(name):
             continue
-        ends = [end for item in _items(row.get("ended"))[-MEMORY:] if (end := _end(item))]
+        ends = [end for cells in _items(row.get("ended"))[-MEMORY:] if (end := _end(cells))]
         evidence = _number(row.get("evidence")) or 0.0
         yield name, max(min(evidence, SUREST), -SUREST), ends
 
@@ -64,16 +65,20 @@ def _number(cell: object) -> float | None:
 
 
 def _items(value: object) -> list[object]:
-    return list(value) if isinstance(value, list | tuple) else []
+    return list(cast("list[object]", value)) if isinstance(value, list | tuple) else []
+
+
+def _fields(value: object) -> Mapping[object, object]:
+    return cast("Mapping[object, object]", value) if isinstance(value, Mapping) else {}
 
 
 def _is_plain(name: object) -> bool:
     if isinstance(name, tuple):
-        return all(_is_plain(part) for part in name)
+        return all(_is_plain(part) for part in _items(cast("object", name)))
     return name is None or isinstance(name, str | int | float)
 
 
 def _frozen(name: object) -> Hashable:
     if isinstance(name, list | tuple):
-        return tuple(_frozen(part) for part in name)
+        return tuple(_frozen(part) for part in _items(cast("object", name)))
     return name if isinstance(name, Hashable) else object()

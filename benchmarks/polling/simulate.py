@@ -1,40 +1,68 @@
-"""A simulated session."""
+"""A session in simulated time: a number of tasks in flight, each looked at when its policy says so."""
+
 from __future__ import annotations
-import heapq, random
 
-class Run:
-    __slots__ = ("costs", "looks", "delays")
-    def __init__(self, n): self.costs=[0.0]*n; self.looks=[0]*n; self.delays=[0.0]*n
+import heapq
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
-def simulate(tasks, next_look, ended, running=None, *, in_flight=32, poll_cost=.25, seed=0, recheck=False):
-    """tasks: list of (duration, estimate)."""
+from benchmarks.polling.worlds import Job
+
+
+class Watcher(Protocol):
+    def next_look(self, job: Job, age: float, jitter: float) -> float: ...
+
+    def still_running(self, job: Job, since: float, age: float) -> None: ...
+
+    def observe(self, job: Job, ran_until: float, ended_by: float) -> None: ...
+
+
+@dataclass(frozen=True)
+class Result:
+    """Looks and delay (seconds) of every task, in the order of submission."""
+
+    looks: list[int]
+    delays: list[float]
+
+    def cost(self, poll_cost: float, first: int = 0, last: int | None = None) -> float:
+        """Return the mean cost in seconds of the tasks from `first` up to `last`."""
+        looks, delays = self.looks[first:last], self.delays[first:last]
+        return (sum(delays) + poll_cost * sum(looks)) / len(looks)
+
+
+def simulate(jobs: Sequence[Job], watcher: Watcher, *, in_flight: int, seed: int) -> Result:
+    """Run all tasks, `in_flight` at a time; the next one is submitted when an end is seen.
+
+    What one look finds is known to the watcher before the next look is made, but a task is seen to have ended only when
+    it is looked at, so that the watcher learns with the delay that a client has.
+    """
     rng = random.Random(seed)
-    n=len(tasks); run=Run(n); heap=[]; k=0; seq=0
-    def submit(now):
-        nonlocal k
-        i=k; k+=1
-        T,e=tasks[i]
-        j=rng.random()
-        due=next_look(i,e,0.0,j)
-        heapq.heappush(heap,(now+due,i,now,0.0,j))
-    for _ in range(min(in_flight,n)): submit(0.0)
-    while heap:
-        now,i,start,since,j=heapq.heappop(heap)
-        T,e=tasks[i]
-        age=now-start
-        if recheck:
-            again=next_look(i,e,since,j)
-            if again>age+0.05:
-                heapq.heappush(heap,(start+again,i,start,since,j)); continue
-        run.looks[i]+=1
-        if age>=T:
-            run.delays[i]=age-T
-            run.costs[i]=age-T+poll_cost*run.looks[i]
-            ended(i,e,since,age)
-            if k<n: submit(now)
-        else:
-            if running: running(i,e,since,age)
-            j=rng.random()
-            due=next_look(i,e,age,j)
-            heapq.heappush(heap,(start+due,i,start,age,j))
-    return run
+    looks = [0] * len(jobs)
+    delays = [0.0] * len(jobs)
+    waiting: list[tuple[float, int, float, float]] = []  # due, task, submitted, last seen running
+    submitted = 0
+
+    def submit(now: float) -> None:
+        nonlocal submitted
+        due = now + watcher.next_look(jobs[submitted], 0.0, rng.random())
+        heapq.heappush(waiting, (due, submitted, now, 0.0))
+        submitted += 1
+
+    for _ in range(min(in_flight, len(jobs))):
+        submit(0.0)
+    while waiting:
+        now, task, start, since = heapq.heappop(waiting)
+        job, age = jobs[task], now - start
+        looks[task] += 1
+        if age < job.duration:
+            watcher.still_running(job, since, age)
+            due = start + watcher.next_look(job, age, rng.random())
+            heapq.heappush(waiting, (due, task, start, age))
+            continue
+        delays[task] = age - job.duration
+        watcher.observe(job, since, age)
+        if submitted < len(jobs):
+            submit(now)
+    return Result(looks, delays)
