@@ -29,6 +29,8 @@ from foxapi_async.history import ORIGIN, place
 
 POINTS = 6.0  # grid points per look; with twice as many the cost falls by less than 0.5 %
 MOST_POINTS = 500
+MOST_LOOKS = 75.0  # a grid of so many looks may end sooner, at:
+COVERED_WELL = 0.05
 COVERED = (
     0.002  # the grid ends where fewer tasks than this are left; the smooth form goes on from there
 )
@@ -44,7 +46,7 @@ EDGES = [0.0, *(math.exp(ORIGIN + STEP * i) for i in range(1, BINS + 1))]
 class LookTable:
     """The best next look for every age, for one distribution of durations."""
 
-    __slots__ = ("_fine", "_follow", "_poll_cost", "_times", "born", "survival", "uses")
+    __slots__ = ("_follow", "_per_look", "_poll_cost", "_times", "born", "survival", "uses")
 
     def __init__(
         self,
@@ -61,20 +63,26 @@ class LookTable:
         self._poll_cost = poll_cost
         points = _Grid(survival, poll_cost, shortest, longest)
         self._times = points.times
-        self._fine = points.per_look >= POINTS / 2.0
-        self._follow = _solve(points, poll_cost, shortest, longest) if self._fine else []
+        self._per_look = points.per_look
+        # with fewer points the smooth form, which the grid embodies, is the better one
+        fine = points.per_look >= POINTS / 2.0
+        self._follow = _solve(points, poll_cost, shortest, longest) if fine else []
 
     def after(self, age: float, jitter: float) -> float:
         """Return the age of the next look (seconds), without regard to the bounds of the interval."""
         times = self._times
         last = len(times) - 1
         index = bisect_right(times, age) - 1
-        if index >= last or not self._fine:
+        if index >= last:
             return age + self._smooth_interval(age) * (1.0 + LATER_SPREAD * (jitter - 0.5))
-        low, high = self._follow[index], self._follow[index + 1]
         part = (age - times[index]) / (times[index + 1] - times[index])
-        spread = POINTS * (FIRST_SPREAD if index == 0 else LATER_SPREAD)
-        aim = low + (high - low) * part + spread * (jitter - 0.5)
+        if self._follow:
+            low, high = self._follow[index], self._follow[index + 1]
+            aim = low + (high - low) * part
+        else:
+            aim = index + part + self._per_look * (1.0 if age > 0.0 else 0.5)
+        spread = self._per_look * (FIRST_SPREAD if index == 0 else LATER_SPREAD)
+        aim += spread * (jitter - 0.5)
         aim = min(max(aim, 0.0), last - 1e-6)
         index = int(aim)
         return times[index] + (times[index + 1] - times[index]) * (aim - index)
@@ -95,25 +103,23 @@ class _Grid:
     def __init__(
         self, survival: Sequence[float], poll_cost: float, shortest: float, longest: float
     ) -> None:
-        last = next((i for i in range(1, BINS) if survival[i] < COVERED), BINS)
-        widths = [EDGES[i + 1] - EDGES[i] for i in range(last)]
-        looks = [
-            min(
-                math.sqrt(
-                    max(math.log(survival[i] / survival[i + 1]), LEAST_HAZARD)
-                    * width
-                    * 0.5
-                    / poll_cost
-                ),
-                width / shortest,
-            )
-            for i, width in enumerate(widths)
-        ]
-        self.per_look = min(POINTS, MOST_POINTS / (sum(looks) + 1.0))
+        looks: list[float] = []
+        total = 0.0
+        for i in range(BINS):
+            rest = survival[i]
+            if rest < COVERED or (rest < COVERED_WELL and total > MOST_LOOKS):
+                break
+            width = EDGES[i + 1] - EDGES[i]
+            hazard = max(math.log(rest / survival[i + 1]) / width, LEAST_HAZARD)
+            looks.append(min(width * math.sqrt(0.5 * hazard / poll_cost), width / shortest))
+            total += looks[-1]
+        last = len(looks)
+        self.per_look = min(POINTS, MOST_POINTS / (total + 1.0))
         self.times = [0.0]
         self.ended = [0.0]
         aim, done = 1.0, 0.0
-        for i, width in enumerate(widths):
+        for i in range(last):
+            width = EDGES[i + 1] - EDGES[i]
             # a point in every half of the longest interval, for the solution must not need a longer one
             steps = max(looks[i] * self.per_look, 2.0 * width / longest, 1e-9)
             share = survival[i] - survival[i + 1]
@@ -143,19 +149,22 @@ def _solve(grid: _Grid, poll_cost: float, shortest: float, longest: float) -> li
     height[end] = areas[end] + beyond
     queue = [end]
     head = 0
-    candidate = end - 1
+    candidate, reach = end - 1, end
+
+    def is_below(one: int, other: int, share: float) -> bool:
+        return height[one] - share * times[one] <= height[other] - share * times[other]
+
     for i in range(end - 1, -1, -1):
         now, share = times[i], ended[i]
         while candidate > i and times[candidate] - now >= shortest:
             _add_line(queue, head, candidate, times, height)
             candidate -= 1
-        while head < len(queue) - 1 and (
-            times[queue[head]] - now > longest
-            or height[queue[head + 1]] - share * times[queue[head + 1]]
-            <= height[queue[head]] - share * times[queue[head]]
-        ):
+        while head < len(queue) - 1 and is_below(queue[head + 1], queue[head], share):
             head += 1
-        best = queue[head]
+        while times[reach] - now > longest and reach > i + 1:
+            reach -= 1
+        # where the bound forbids the best, the farthest look that it allows wastes the fewest
+        best = min(queue[head], reach)
         follow[i] = float(best)
         cost = poll_cost * (1.0 - share) + height[best] - areas[i] - share * (times[best] - now)
         height[i] = areas[i] + cost

@@ -191,6 +191,8 @@ class Schedule:
         kin = [g.history for g in self._groups.values() if g.history.seen >= KIN_SEEN][-KIN:]
         if not kin:
             return History()
+        for history in kin:
+            history.learn()
         return History(
             _mixed(guess_relative(), [history.relative.mass for history in kin]),
             _mixed(guess_absolute(), [history.absolute.mass for history in kin]),

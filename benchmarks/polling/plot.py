@@ -13,7 +13,7 @@ from benchmarks.polling.worlds import Job, World
 from foxapi_async.schedule import Schedule
 
 WIDTH, HEIGHT = 760, 500
-LEFT, RIGHT, TOP, BOTTOM = 74, 24, 64, 62
+LEFT, RIGHT, TOP, BOTTOM = 74, 44, 64, 62
 LOOKS = (1.0, 100.0)
 DELAYS = (0.2, 20.0)
 IN_FLIGHT = 32
@@ -55,7 +55,7 @@ def draw_plot(*, quick: bool = False) -> str:
             "#7a3fa0",
             [_point(jobs, Backoff(0.5, f, math.inf)) for f in factors],
             {i: f"&#215;{v:g}" for i, v in enumerate(factors)},
-            (9.4, 11.5),
+            (14.0, 9.0),
         ),
         Curve("optimum (distribution known)", "#777777", optimum, {}, (1.12, 0.62), dashed=True),
         Curve(
@@ -120,9 +120,7 @@ def _svg(curves: Sequence[Curve], estimate_first: Point) -> str:
         parts += _drawn(curve)
     x, y = _x(estimate_first[0]), _y(estimate_first[1])
     parts.append(f'<path d="M{x:.1f} {y - 6:.1f}l6 6l-6 6l-6 -6z" fill="#b3261e"/>')
-    parts.append(
-        _text(x + 10, y + 4, "sleep for the estimate, then every second", 'fill="#b3261e"')
-    )
+    parts.append(_text(x + 10, y + 4, "the estimate, then 1 s", 'fill="#b3261e"'))
     parts.append("</svg>")
     return "\n".join(parts) + "\n"
 
