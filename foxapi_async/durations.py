@@ -20,11 +20,12 @@ from itertools import accumulate
 STEP = 0.05  # width of a bin in the logarithm of time: 5 %, a fifth of a rather sharp spread
 BINS = 290  # e^(290 * 0.05): two million from the shortest to the longest
 BASE_STRENGTH = 1.0  # the base counts for as many observations
-FIT_STRENGTH = 20.0  # the fitted log-normal counts for as many, once there are FIT_FROM
+FIT_STRENGTH = 30.0  # the fitted log-normal counts for as many, once there are FIT_FROM
 FIT_FROM = 4.0
+FIT_UNTIL = 60.0  # observations after which it counts for half as many
 SPREAD_GUESS = 0.5  # sigma that is expected before there are observations ...
 SPREAD_STRENGTH = 2.0  # ... and how many observations this expectation is worth
-BANDWIDTH = 0.9  # Silverman's rule of thumb: 0.9 sigma n^(-1/5)
+BANDWIDTH = 0.7  # a little below the rule of thumb, 0.9 sigma n^(-1/5): shares of wide intervals blur by themselves
 LEAST = 1e-9  # no probability below it, so that ratios stay finite
 QUARTILES = 1.349  # the distance of the quartiles of a normal distribution with sigma 1
 
@@ -100,7 +101,7 @@ class Belief:
         width = BANDWIDTH * _shrunk(robust, more) * max(seen, 1.0) ** -0.2
         spread = _shrunk(variance, more) * math.sqrt(1.0 + 1.0 / seen)
         fit = bell([(1.0, centre + 0.5, spread / STEP)])
-        strength = FIT_STRENGTH * min(seen / FIT_FROM, 1.0)
+        strength = FIT_STRENGTH * min(seen / FIT_FROM, 1.0) * FIT_UNTIL / (FIT_UNTIL + seen)
         per = 1.0 / (BASE_STRENGTH + strength + seen)
         parts = zip(self.base, fit, blur(found, width / STEP), strict=True)
         self._settle([(BASE_STRENGTH * b + strength * n + f) * per for b, n, f in parts])

@@ -13,7 +13,7 @@ UNITY = BINS // 2  # where elapsed / estimate = 1 lies among the bins
 TOP = BINS - 0.001
 
 MEMORY = 256  # observations kept: enough for a loss of 1 % at the usual spread
-FADE = 0.997  # weight of an observation against the next one
+FADE = 0.998  # weight of an observation against the next one
 TRUST = (
     1.0  # log odds for "the estimate means something" before there is evidence: nearly three to one
 )
