@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
+from functools import cache
 
 from foxapi_async.durations import BINS, STEP, Belief, Interval, bell
 
@@ -55,8 +57,6 @@ class History:
     ) -> None:
         self.relative = Belief(relative or guess_relative())
         self.absolute = Belief(absolute or guess_absolute())
-        self._fresh_relative = Belief(guess_relative())
-        self._fresh_absolute = Belief(guess_absolute())
         self.ended: deque[tuple[float, float, float | None]] = deque(maxlen=MEMORY)
         self._running_relative = [0.0] * BINS
         self._running_absolute = [0.0] * BINS
@@ -75,7 +75,7 @@ class History:
         low, high = place(ran_until), place(ended_by)
         high = max(low, high)
         expected = self.absolute.between(low, high)
-        guessed = self._fresh_absolute.between(low, high)
+        guessed = _ignorant(guess_absolute).between(low, high)
         shift = None
         if estimate is not None:
             shift = shift_of(estimate)
@@ -86,7 +86,7 @@ class History:
             evidence = max(min(evidence, TRUST_STEP), -TRUST_STEP)
             self.evidence = self.evidence * TRUST_FADE + evidence
             expected += trust * (relatively - expected)
-            guessed = 0.9 * self._fresh_relative.between(left, right) + 0.1 * guessed
+            guessed = 0.9 * _ignorant(guess_relative).between(left, right) + 0.1 * guessed
             _move(self._running_relative, left, None)
         _move(self._running_absolute, low, None)
         self.ended.append((low, high, shift))
@@ -148,11 +148,13 @@ class History:
         self.learned_at = -MEMORY
 
 
+@cache
 def guess_relative() -> list[float]:
     """Return what is believed of elapsed / estimate before anything was seen."""
     return bell((share, UNITY, sigma / STEP) for share, sigma in RELATIVE)
 
 
+@cache
 def guess_absolute() -> list[float]:
     """Return what is believed of elapsed seconds before anything was seen."""
     return bell((share, place(USUAL), sigma / STEP) for share, sigma in ABSOLUTE)
@@ -160,6 +162,11 @@ def guess_absolute() -> list[float]:
 
 def _seconds(at: float) -> float:
     return float(f"{math.exp(ORIGIN + STEP * at):.4g}") if at > 0.0 else 0.0
+
+
+@cache
+def _ignorant(guess: Callable[[], list[float]]) -> Belief:
+    return Belief(guess())
 
 
 def _shifted(at: float, shift: float) -> float:

@@ -36,7 +36,9 @@ ESTIMATE_STEP = 4  # bins: estimates within 20 % of each other share a table, sc
 USELESS = 0.02  # below this trust in estimates all tasks of a group share one table
 USES = 32  # looks that a table serves before news makes it worth a new one ...
 YOUNG = 40  # ... unless the group has seen fewer ends than these
-GROUPS = 512  # groups remembered
+GROUPS = (
+    128  # groups remembered, at 85 KiB each; the one without an end for longest is forgotten first
+)
 KIN = 8  # groups whose history serves as the first guess for a new one, and ...
 KIN_SEEN = 8  # ... how many ends each must have seen
 KIN_SHARE = 0.5
@@ -142,6 +144,7 @@ class Schedule:
         """Learn that a task ended after the age `ran_until` (0.0: was submitted) and by the age `ended_by`."""
         if 0.0 <= ran_until <= ended_by <= OLDEST:
             self._group(group).history.observe(_usable(estimate), ran_until, ended_by)
+            self._groups[group] = self._groups.pop(group)  # the last in line to be forgotten
 
     def revision(self, group: Hashable) -> int:
         """Return a number that grows whenever so much was learned that known due times are worth a second thought.

@@ -124,14 +124,16 @@ def test_a_new_group_starts_from_what_the_others_took():
     assert schedule.next_look("new", None, 0.0) > 1.2 * Schedule().next_look("new", None, 0.0)
 
 
-def test_groups_learn_apart_and_the_oldest_is_forgotten():
+def test_groups_learn_apart_and_the_one_that_slept_longest_is_forgotten():
     schedule = taught(median=30.0)
     for _ in range(50):
         schedule.observe("other", None, 95.0, 105.0)
     assert schedule.next_look("other", None, 30.0) > 20 + schedule.next_look("g", None, 30.0)
-    for i in range(GROUPS):
+    schedule.observe("g", None, 29.0, 30.0)
+    for i in range(GROUPS - 1):
         schedule.next_look(i, None, 0.0)
-    assert schedule.revision("g") == 0
+    assert schedule.revision("g") > 0
+    assert schedule.revision("other") == 0
 
 
 def test_the_revision_grows_with_what_was_learned_but_ever_more_slowly():

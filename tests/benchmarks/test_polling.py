@@ -29,7 +29,7 @@ def test_with_an_estimate_that_means_something_the_first_fifty_tasks_cost_little
 
 
 def test_a_shift_in_the_middle_of_a_run_is_followed():
-    row = measure(World("shift x2.5", 45.0, 0.25), SETTING)
+    row = measure(World("shift x2.5", 45.0, 0.25), Setting(tasks=700, seeds=2))
     assert row.settled < 1.15
     assert row.whole < 1.15 * row.best_fixed
 
