@@ -7,8 +7,8 @@ believed now, smooth, repeat. Two things steady it while observations are few. A
 possible for ever. A log-normal fitted to the same observations lends its shape to stretches of time in which nobody
 looks; its weight stays that of a few observations, so that two modes are still found.
 
-Everything here is counted in bins: bin i holds the durations from e^(STEP i) to e^(STEP (i + 1)) times a unit that the
-caller chooses (a second, or the announced estimate).
+Everything here is counted in bins: bin i holds the durations from e^(STEP i) to e^(STEP (i + 1)) times a unit. `place`
+gives the bin of a duration in seconds; a belief about elapsed / estimate has the estimate for its unit.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ from itertools import accumulate
 
 STEP = 0.05  # width of a bin in the logarithm of time: 5 %, a fifth of a rather sharp spread
 BINS = 290  # e^(290 * 0.05): two million from the shortest to the longest
+SHORTEST = 0.05  # seconds: the lower edge of the first bin; the last ends after 27 hours
+ORIGIN = math.log(SHORTEST)
+TOP = BINS - 0.001
+
 BASE_STRENGTH = 1.0  # the base counts for as many observations
 FIT_STRENGTH = 30.0  # the fitted log-normal counts for as many, once there are FIT_FROM
 FIT_FROM = 4.0
@@ -110,6 +114,13 @@ class Belief:
         self.mass = mass
         left = accumulate(mass, lambda rest, m: rest - m, initial=1.0)
         self.survival = [max(rest, LEAST) for rest in left]
+
+
+def place(seconds: float) -> float:
+    """Return where a duration lies on the scale of bins; the bounds of the scale catch what lies beyond."""
+    if not seconds > SHORTEST:  # NaN as well
+        return 0.0
+    return min((math.log(seconds) - ORIGIN) / STEP, TOP)
 
 
 def still(survival: Sequence[float], place: float) -> float:

@@ -7,22 +7,18 @@ from collections import deque
 from collections.abc import Callable
 from functools import cache
 
-from foxapi_async.durations import BINS, STEP, Belief, Interval, bell
+from foxapi_async.durations import BINS, ORIGIN, STEP, TOP, Belief, Interval, bell, place
 
-SHORTEST = 0.05  # seconds: the lower edge of the first bin; the last ends after 27 hours
-ORIGIN = math.log(SHORTEST)
 UNITY = BINS // 2  # where elapsed / estimate = 1 lies among the bins
-TOP = BINS - 0.001
 
 MEMORY = 256  # observations kept: enough for a loss of 1 % at the usual spread
 FADE = 0.998  # weight of an observation against the next one
-TRUST = (
-    1.0  # log odds for "the estimate means something" before there is evidence: nearly three to one
-)
+TRUST = 1.0  # log odds that the estimate means something, before there is evidence: 3 to 1
 TRUST_FADE = 0.97  # evidence about it is forgotten over some thirty tasks
 TRUST_STEP = 4.0  # no single task says more than e^4
 SURPRISE_FADE = 0.85
-SURPRISE = -5.0  # a broad guess did e^5 times better than the history: the world has changed
+SURPRISE = -5.0  # a rival foretold e^5 times better than the history: the world has changed
+HALF = math.log(2.0) / STEP  # the rivals: a broad guess, and the history with all durations halved
 KEPT = 10  # observations that survive such a change
 UNSURE = 1e-5
 
@@ -30,13 +26,6 @@ UNSURE = 1e-5
 RELATIVE = ((0.8, 0.5), (0.2, 1.5))
 ABSOLUTE = ((1.0, 1.4),)
 USUAL = 25.0  # seconds: the middle of the guess for tasks without estimate and history
-
-
-def place(seconds: float) -> float:
-    """Return where a duration lies on the scale of bins; the bounds of the scale catch what lies beyond."""
-    if not seconds > SHORTEST:  # NaN as well
-        return 0.0
-    return min((math.log(seconds) - ORIGIN) / STEP, TOP)
 
 
 def shift_of(estimate: float) -> float:
@@ -76,6 +65,9 @@ class History:
         high = max(low, high)
         expected = self.absolute.between(low, high)
         guessed = _ignorant(guess_absolute).between(low, high)
+        halved = self.absolute.between(
+            min(low + HALF, TOP) if low > 0.0 else 0.0, min(high + HALF, TOP)
+        )
         shift = None
         if estimate is not None:
             shift = shift_of(estimate)
@@ -86,12 +78,16 @@ class History:
             evidence = max(min(evidence, TRUST_STEP), -TRUST_STEP)
             self.evidence = self.evidence * TRUST_FADE + evidence
             expected += trust * (relatively - expected)
+            half = _shifted(low, shift - HALF), _shifted(high, shift - HALF)
+            halved += trust * (self.relative.between(*half) - halved)
             guessed = 0.9 * _ignorant(guess_relative).between(left, right) + 0.1 * guessed
             _move(self._running_relative, left, None)
         _move(self._running_absolute, low, None)
         self.ended.append((low, high, shift))
         self.seen += 1
-        surprise = math.log((expected + UNSURE) / (guessed + UNSURE))
+        # When tasks become much quicker, all end before the first look, and the looks alone would never tell: what is
+        # believed of the time before it would be confirmed for ever. Hence the second rival.
+        surprise = math.log((expected + UNSURE) / (max(guessed, halved) + UNSURE))
         self._surprise = min(self._surprise * SURPRISE_FADE + surprise, -SURPRISE)
         if self._surprise < SURPRISE:
             self._start_over()

@@ -24,8 +24,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 
-from foxapi_async.durations import BINS, STEP
-from foxapi_async.history import ORIGIN, place
+from foxapi_async.durations import BINS, ORIGIN, STEP, place
 
 POINTS = 6.0  # grid points per look; with twice as many the cost falls by less than 0.5 %
 MOST_POINTS = 500
@@ -92,9 +91,8 @@ class LookTable:
         before, after = self.survival[index], self.survival[index + 1]
         hazard = math.log(before / after) / (EDGES[index + 1] - EDGES[index])
         interval = math.sqrt(2.0 * self._poll_cost / max(hazard, LEAST_HAZARD))
-        return min(
-            interval, 0.5 * age + 1.0
-        )  # what is believed of the far tail is not to be trusted
+        # what is believed of the far tail is not to be trusted
+        return min(interval, 0.5 * age + 1.0)
 
 
 class _Grid:

@@ -17,12 +17,11 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 
-from foxapi_async.durations import BINS, STEP, still
+from foxapi_async.durations import BINS, STEP, place, still
 from foxapi_async.history import (
     History,
     guess_absolute,
     guess_relative,
-    place,
     shift_of,
 )
 from foxapi_async.looks import LookTable

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foxapi_async.durations import BINS
-from foxapi_async.history import KEPT, MEMORY, History, place
+from foxapi_async.durations import BINS, place
+from foxapi_async.history import KEPT, MEMORY, History
 
 
 def lived(history, durations, estimates, gap=1.1):

@@ -8,8 +8,7 @@ from itertools import pairwise
 import pytest
 
 from benchmarks.polling.optimum import optimal_plan
-from foxapi_async.durations import STEP, bell
-from foxapi_async.history import ORIGIN
+from foxapi_async.durations import ORIGIN, STEP, bell
 from foxapi_async.looks import LookTable
 
 

@@ -35,6 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.polling", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a smoke run of a few seconds")
     parser.add_argument("--world", action="append", choices=sorted(MAKERS), help="only this world")
+    parser.add_argument(
+        "--median", action="append", type=float, help="only this median, in seconds"
+    )
+    parser.add_argument("--sigma", action="append", type=float, help="only this sigma")
     parser.add_argument("--tasks", type=int, default=600, help="tasks per run")
     parser.add_argument("--seeds", type=int, default=2, help="runs per world")
     parser.add_argument("--in-flight", type=int, default=32, help="tasks in flight at once")
@@ -44,18 +48,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--max-interval", type=float, default=60.0, help="longest interval, in seconds"
     )
+    parser.add_argument(
+        "--replan", action="store_true", help="plan tasks in flight anew as the schedule learns"
+    )
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     parser.add_argument("--plot", type=Path, help="also write lag against looks to this SVG file")
     options = parser.parse_args(arguments)
     setting = Setting(
         poll_cost=options.poll_cost,
         max_interval=options.max_interval,
+        replan=options.replan,
         in_flight=options.in_flight,
         tasks=400 if options.quick else options.tasks,
         seeds=1 if options.quick else options.seeds,
     )
-    medians = (45.0,) if options.quick else MEDIANS
-    sigmas = (0.25,) if options.quick else SIGMAS
+    medians = options.median or ((45.0,) if options.quick else MEDIANS)
+    sigmas = options.sigma or ((0.25,) if options.quick else SIGMAS)
     worlds = [World(n, m, s) for n in options.world or MAKERS for s in sigmas for m in medians]
     began = time.perf_counter()
     print(

@@ -32,6 +32,7 @@ class Setting:
     in_flight: int = 32
     tasks: int = 600
     seeds: int = 2
+    replan: bool = False
 
     def schedule(self) -> Schedule:
         return Schedule(poll_cost=self.poll_cost, max_interval=self.max_interval)
@@ -63,7 +64,12 @@ def measure(world: World, setting: Setting) -> Row:
     for seed in range(setting.seeds):
         jobs = world.jobs(setting.tasks, seed)
         ours = Ours(setting.schedule())
-        runs.append((jobs, simulate(jobs, ours, in_flight=setting.in_flight, seed=seed)))
+        runs.append(
+            (
+                jobs,
+                simulate(jobs, ours, in_flight=setting.in_flight, seed=seed, replan=setting.replan),
+            )
+        )
     # a task submitted when 100 have ended is the 100 + in_flight-th
     start = int(world.settled_after * setting.tasks)
     late = start + LEARNED + setting.in_flight
@@ -94,7 +100,8 @@ def _first(world: World, setting: Setting, in_flight: int) -> float:
     more = best = 0.0
     for seed in range(4 * setting.seeds):
         jobs = world.jobs(2 * FIRST, 1000 + seed)[:FIRST]  # before a shift
-        result = simulate(jobs, Ours(setting.schedule()), in_flight=in_flight, seed=seed)
+        ours = Ours(setting.schedule())
+        result = simulate(jobs, ours, in_flight=in_flight, seed=seed, replan=setting.replan)
         more += _excess(jobs, result, setting.poll_cost, 0)
         best += fmean(plan_for(job.truth, setting.poll_cost).cost for job in jobs)
     return 1.0 + more / best

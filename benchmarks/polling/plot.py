@@ -55,7 +55,7 @@ def draw_plot(*, quick: bool = False) -> str:
             "#7a3fa0",
             [_point(jobs, Backoff(0.5, f, math.inf)) for f in factors],
             {i: f"&#215;{v:g}" for i, v in enumerate(factors)},
-            (14.0, 9.0),
+            (16.6, 9.3),
         ),
         Curve("optimum (distribution known)", "#777777", optimum, {}, (1.12, 0.62), dashed=True),
         Curve(
@@ -120,7 +120,7 @@ def _svg(curves: Sequence[Curve], estimate_first: Point) -> str:
         parts += _drawn(curve)
     x, y = _x(estimate_first[0]), _y(estimate_first[1])
     parts.append(f'<path d="M{x:.1f} {y - 6:.1f}l6 6l-6 6l-6 -6z" fill="#b3261e"/>')
-    parts.append(_text(x + 10, y + 4, "the estimate, then 1 s", 'fill="#b3261e"'))
+    parts.append(_text(x + 10, y + 4, "estimate, then 1 s", 'fill="#b3261e"'))
     parts.append("</svg>")
     return "\n".join(parts) + "\n"
 

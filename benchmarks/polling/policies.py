@@ -4,19 +4,10 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import Protocol
 
 from benchmarks.polling.optimum import Plan, optimal_plan
 from benchmarks.polling.worlds import Job, Mixture, survival
 from foxapi_async.schedule import Schedule
-
-
-class Policy(Protocol):
-    def next_look(self, job: Job, age: float, jitter: float) -> float: ...
-
-    def still_running(self, job: Job, since: float, age: float) -> None: ...
-
-    def observe(self, job: Job, ran_until: float, ended_by: float) -> None: ...
 
 
 class Stateless:
@@ -25,6 +16,9 @@ class Stateless:
 
     def observe(self, job: Job, ran_until: float, ended_by: float) -> None:
         pass
+
+    def revision(self) -> int:
+        return 0
 
 
 class Ours:
@@ -41,6 +35,9 @@ class Ours:
 
     def observe(self, job: Job, ran_until: float, ended_by: float) -> None:
         self.schedule.observe("all", job.estimate, ran_until, ended_by)
+
+    def revision(self) -> int:
+        return self.schedule.revision("all")
 
 
 class Optimum(Stateless):

@@ -18,6 +18,8 @@ class Watcher(Protocol):
 
     def observe(self, job: Job, ran_until: float, ended_by: float) -> None: ...
 
+    def revision(self) -> int: ...
+
 
 @dataclass(frozen=True)
 class Result:
@@ -32,17 +34,21 @@ class Result:
         return (sum(delays) + poll_cost * sum(looks)) / len(looks)
 
 
-def simulate(jobs: Sequence[Job], watcher: Watcher, *, in_flight: int, seed: int) -> Result:
+def simulate(
+    jobs: Sequence[Job], watcher: Watcher, *, in_flight: int, seed: int, replan: bool = False
+) -> Result:
     """Run all tasks, `in_flight` at a time; the next one is submitted when an end is seen.
 
     What one look finds is known to the watcher before the next look is made, but a task is seen to have ended only when
-    it is looked at, so that the watcher learns with the delay that a client has.
+    it is looked at, so that the watcher learns with the delay that a client has. With `replan`, the due times of tasks in
+    flight are asked for again whenever the watcher says that it has learned enough to make that worth it.
     """
     rng = random.Random(seed)
     looks = [0] * len(jobs)
     delays = [0.0] * len(jobs)
     waiting: list[tuple[float, int, float, float]] = []  # due, task, submitted, last seen running
     submitted = 0
+    revision = 0
 
     def submit(now: float) -> None:
         nonlocal submitted
@@ -65,4 +71,11 @@ def simulate(jobs: Sequence[Job], watcher: Watcher, *, in_flight: int, seed: int
         watcher.observe(job, since, age)
         if submitted < len(jobs):
             submit(now)
+        if replan and watcher.revision() != revision:
+            revision = watcher.revision()
+            waiting = [
+                (max(begun + watcher.next_look(jobs[one], ran, rng.random()), now), one, begun, ran)
+                for _, one, begun, ran in waiting
+            ]
+            heapq.heapify(waiting)
     return Result(looks, delays)
