@@ -16,8 +16,9 @@ FADE = 0.998  # weight of an observation against the next one
 TRUST = 1.0  # log odds that the estimate means something, before there is evidence: 3 to 1
 TRUST_FADE = 0.97  # evidence about it is forgotten over some thirty tasks
 TRUST_STEP = 4.0  # no single task says more than e^4
-SURPRISE_FADE = 0.85
-SURPRISE = -5.0  # a rival foretold e^5 times better than the history: the world has changed
+SURPRISE_FADE = 0.9
+CALM = 5.0  # good forecasts make up for no more surprise than this
+SURPRISE = -7.0  # a rival foretold e^7 times better than the history: the world has changed
 HALF = math.log(2.0) / STEP  # the rivals: a broad guess, and the history with all durations halved
 KEPT = 10  # observations that survive such a change
 UNSURE = 1e-5
@@ -88,7 +89,7 @@ class History:
         # When tasks become much quicker, all end before the first look, and the looks alone would never tell: what is
         # believed of the time before it would be confirmed for ever. Hence the second rival.
         surprise = math.log((expected + UNSURE) / (max(guessed, halved) + UNSURE))
-        self._surprise = min(self._surprise * SURPRISE_FADE + surprise, -SURPRISE)
+        self._surprise = min(self._surprise * SURPRISE_FADE + surprise, CALM)
         if self._surprise < SURPRISE:
             self._start_over()
 

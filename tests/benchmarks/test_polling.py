@@ -34,6 +34,17 @@ def test_a_shift_in_the_middle_of_a_run_is_followed():
     assert row.whole < 1.15 * row.best_fixed
 
 
+def test_tasks_that_all_end_before_the_first_look_are_looked_at_sooner():
+    row = measure(World("shift /2.5", 12.0, 0.25), SETTING)
+    assert row.settled < 1.15
+
+
+def test_planning_anew_what_is_in_flight_helps_where_estimates_mislead():
+    world = World("constant 45", 4.0, 0.25)
+    kept = measure(world, Setting(tasks=200, seeds=1)).first
+    assert measure(world, Setting(tasks=200, seeds=1, replan=True)).first < 0.9 * kept
+
+
 def test_where_durations_vary_most_a_fixed_interval_is_hardly_better_than_ours():
     row = measure(World("constant 45", 12.0, 1.0), SETTING)
     assert row.whole < 1.15 * row.best_fixed
