@@ -102,8 +102,7 @@ class Schedule:
             estimate: Seconds that the server announced, or None.
             age: Age at the last look; 0.0 if there was none yet.
             jitter: A number in [0, 1), drawn anew for every call. It spreads the looks of tasks that were submitted
-                together over a part of the interval in which the expected cost hardly changes (below 1 %). The default
-                is the optimum itself.
+                together over a part of an interval, which costs about 1 %. The default is the optimum itself.
         """
         age = min(max(age, 0.0), OLDEST) if age == age else 0.0  # noqa: PLR0124 - NaN
         jitter = min(max(jitter, 0.0), 1.0)
