@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import heapq
 import logging
+import math
 import random
 from collections.abc import Awaitable, Callable
+from itertools import islice
 
 import anyio
 import anyio.abc
@@ -34,6 +36,9 @@ __all__ = ["Poller"]
 _log = logging.getLogger("foxapi_async")
 
 _LOOKS_AT_ONCE = 64
+
+_PLANNED_ANEW = 1000
+"""Tasks that are planned anew when much was learned: a few milliseconds of work at most."""
 
 Look = Callable[[str, bool], Awaitable[Answer[Task]]]
 
@@ -85,6 +90,7 @@ class Poller:
         if first_look is None:
             self._plan(watch)
         else:
+            watch.due = first_look
             self._agenda.plan(watch, first_look)
         self._wake.set()
 
@@ -119,7 +125,9 @@ class Poller:
             if delay > 0:
                 return min(wake_at, now + delay)
             watch = self._agenda.take(now)
-            if watch is not None and not watch.ended:
+            # One that was planned anew is still in the agenda for the moment of its former plan.
+            if watch is not None and not watch.ended and watch.due <= now:
+                watch.due = math.inf
                 self._places -= 1
                 looks.start_soon(self._look_at, watch, self._gate.poll_sent())
         self._gate.poll_delay(0)
@@ -152,7 +160,12 @@ class Poller:
         self._gate.report(Lane.POLL, answer, sent_at)
         now = anyio.current_time()
         if answer.value is not None:
+            ran_until = watch.ran_until
             watch.saw(answer.value, now)
+            if watch.ran_until > ran_until and not watch.adopted:
+                self._schedule.still_running(
+                    watch.group, watch.estimate, ran_until, watch.ran_until
+                )
         elif answer.error is not None:
             self._missed(watch, answer.error, now)
         if not watch.ended:
@@ -169,7 +182,24 @@ class Poller:
         now = anyio.current_time()
         due = watch.next_look(self._schedule, self._polling, now, random.random())  # noqa: S311
         if due is not None:
+            watch.due = due
             self._agenda.plan(watch, due)
+
+    def _learn(self, watch: Watch, age: float) -> None:
+        group, before = watch.group, self._schedule.revision(watch.group)
+        ended_by = age if watch.first_seen_ended is None else watch.first_seen_ended
+        self._schedule.observe(group, watch.estimate, watch.ran_until, ended_by)
+        if self._schedule.revision(group) == before:
+            return
+        # What is in flight was planned knowing less.
+        now = anyio.current_time()
+        alike = (other for other in self.watches.values() if other.group == group)
+        for other in islice(alike, _PLANNED_ANEW):
+            due = other.sooner_look(self._schedule, now, random.random())  # noqa: S311
+            if due < other.due:
+                other.due = due
+                self._agenda.plan(other, due)
+        self._wake.set()
 
     def _settle(self, watch: Watch) -> None:
         self.watches.pop(watch.id, None)
@@ -186,10 +216,7 @@ class Poller:
             ended_at_the_server = False
         self._tally.headway += 1
         if ended_at_the_server and not watch.adopted:
-            ended_by = watch.first_seen_ended
-            self._schedule.observe(
-                watch.group, watch.estimate, watch.ran_until, age if ended_by is None else ended_by
-            )
+            self._learn(watch, age)
         if error is None:
             _log.info("task %s is completed after %.1f s", watch.id, age)
         else:
