@@ -89,7 +89,7 @@ def size_of(ratio: str, resolution: str, scale: float = 1.0) -> tuple[int, int]:
 
 def draw(picture: Picture) -> bytes:
     """Draw a picture and encode it; the same arguments give the same bytes."""
-    rng = random.Random(f"{picture.seed} {picture.prompt} {picture.model} {picture.index}")  # noqa: S311
+    rng = random.Random(f"{_words(picture)} {picture.index}")  # noqa: S311
     width, height = picture.size
     shrink = min(1.0, _SKETCH_SIDE / max(width, height))
     sketch = _landscape(
@@ -124,8 +124,18 @@ def _mix(one: Colour, other: Colour, share: float) -> Colour:
 def palette_of(picture: Picture) -> Palette:
     """Choose the colours of a picture."""
     # The outputs of one task lie next to each other in a folder: none looks like its neighbour.
-    first = random.Random(f"{picture.seed} {picture.prompt} {picture.model}").randrange(99)  # noqa: S311
+    first = random.Random(_words(picture)).randrange(99)  # noqa: S311
     return PALETTES[(first + 3 * picture.index) % len(PALETTES)]
+
+
+def _words(picture: Picture) -> str:
+    """Return what decides how the pictures of a task look.
+
+    The same prompt gives another picture in another task, as it would from a model. Of the id only
+    its drawn part counts: the other one is the time.
+    """
+    drawn = picture.task_id.rpartition("-")[2]
+    return f"{picture.seed} {picture.prompt} {picture.model} {drawn}"
 
 
 def _landscape(palette: Palette, size: tuple[int, int], rng: random.Random) -> Image.Image:
