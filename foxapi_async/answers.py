@@ -85,7 +85,7 @@ def understand(
     if not 200 <= reply.status <= 299:  # noqa: PLR2004
         retry_after = parse_retry_after(reply.retry_after, now=datetime.now(UTC), date=reply.date)
         return Answer(
-            find(reply.status, payload),
+            find(reply.status, payload, asked=task_id),
             error=_status_error(reply, payload, what, retry_after, task_id),
             status=reply.status,
             retry_after=retry_after,

@@ -15,13 +15,14 @@ the run goes on. No event contains the API key.
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable
 from pathlib import Path
 
 import attrs
 
-from foxapi_async.errors import FoxAPIError
+from foxapi_async.errors import ConfigurationError, FoxAPIError
 from foxapi_async.models import Output, Task
 from foxapi_async.requests import Request
 
@@ -135,6 +136,11 @@ class Announcer:
     """Hands events to the listener, if there is one."""
 
     def __init__(self, listener: Callable[[Event], object] | None) -> None:
+        if inspect.iscoroutinefunction(listener):
+            raise ConfigurationError(
+                "on_event is a coroutine function, which nobody would await; it must be a plain "
+                "function, which may put the event into a queue"
+            )
         self._listener = listener
 
     def __bool__(self) -> bool:

@@ -80,7 +80,7 @@ class Gate:
         elif answer.status is not None:
             if answer.status == _UNAVAILABLE and answer.retry_after is not None:
                 self._pacer.pause(now, answer.retry_after)
-            self._pacer.answered(lane, now, in_flight=in_flight)
+            self._pacer.answered(lane, now, sent_at=sent_at, in_flight=in_flight)
 
     def accepted(self, images: int) -> None:
         """Record that a task of so many images exists."""

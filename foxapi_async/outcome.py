@@ -7,8 +7,10 @@ from typing import Literal
 import attrs
 
 from foxapi_async.errors import (
+    APIConnectionError,
     APIStatusError,
     FoxAPIError,
+    InvalidResponseError,
     SubmissionUnknownError,
     TaskCancelledError,
     TaskFailedError,
@@ -72,4 +74,10 @@ def status_of(error: FoxAPIError) -> OutcomeStatus:
         return "unknown"
     if error.task_id is not None:
         return "unfinished"
-    return "rejected" if isinstance(error, APIStatusError) else "not_submitted"
+    if isinstance(error, APIStatusError):
+        return "rejected"
+    # Nothing that may have left is ever called not submitted, whoever raised it.
+    doubtful = isinstance(error, InvalidResponseError) or (
+        isinstance(error, APIConnectionError) and error.sent
+    )
+    return "unknown" if doubtful else "not_submitted"

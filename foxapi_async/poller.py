@@ -145,7 +145,7 @@ class Poller:
             error = InvalidResponseError(
                 f"looking at task {watch.id} went wrong: {fault!r}", task_id=watch.id
             )
-            answer = Answer(Finding.CUT_OFF, error=error)
+            answer = Answer[Task](Finding.CUT_OFF, error=error)
         finally:
             self._places += 1
             self._wake.set()
@@ -154,16 +154,16 @@ class Poller:
         if answer.value is not None:
             watch.saw(answer.value, now)
         elif answer.error is not None:
-            self._missed(watch, answer.error, answer.finding, now)
+            self._missed(watch, answer.error, now)
         if not watch.ended:
             self._plan(watch)
 
-    def _missed(self, watch: Watch, error: FoxAPIError, finding: Finding, now: float) -> None:
+    def _missed(self, watch: Watch, error: FoxAPIError, now: float) -> None:
         self._tally.polls_failed += 1
         _log.debug("looking at task %s failed: %s", watch.id, error)
         if self._announce:
             self._announce(PollFailed(watch.id, error))
-        watch.missed(error, finding, now)
+        watch.missed(error, now)
 
     def _plan(self, watch: Watch) -> None:
         now = anyio.current_time()

@@ -145,7 +145,8 @@ class GenerationRequest(Request):
 
     Args:
         model: The model id; ``session`` sends it without looking it up.
-        params: The other fields of the JSON object; a copy is kept.
+        params: The other fields of the JSON object, sent as they are; a copy is kept. A field that
+            is None is left out: the vendor says never to send null.
         kind: What comes out: "image", "video", "audio", "document" or "llm".
         path: The path of the POST; derived from the kind (and the model) if it is not given.
 
@@ -175,8 +176,9 @@ class GenerationRequest(Request):
         return int(self.params.get("num_outputs", 1))
 
     def payload(self) -> dict[str, Any]:
-        """Return the exact JSON object for the POST: the model and a copy of the parameters."""
-        return {"model": self.model, **copy.deepcopy(dict(self.params))}
+        """Return the exact JSON object for the POST: the model, and the parameters but for None."""
+        given = {name: value for name, value in self.params.items() if value is not None}
+        return {"model": self.model, **copy.deepcopy(given)}
 
     def _with_outputs(self, num_outputs: int) -> Self:
         return attrs.evolve(self, params={**self.params, "num_outputs": num_outputs})

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from typing import Final
 
 import anyio
-import anyio.abc
 import anyio.lowlevel
 
 from foxapi_async.errors import (
@@ -19,6 +18,7 @@ from foxapi_async.errors import (
     PermissionDeniedError,
     SessionClosedError,
 )
+from foxapi_async.narrow import is_tuple
 from foxapi_async.outcome import Outcome
 from foxapi_async.requests import Request
 from foxapi_async.submit import Flight, Submitter
@@ -237,8 +237,8 @@ async def _each(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncIterator[It
 
 def _parts(item: object, index: int) -> tuple[str | None, Request]:
     key: object = None
-    request = item
-    if isinstance(item, tuple) and len(item) == 2:  # noqa: PLR2004
+    request: object = item
+    if is_tuple(item) and len(item) == 2:  # noqa: PLR2004
         key, request = item
     if not isinstance(request, Request) or not (key is None or isinstance(key, str)):
         raise InvalidRequestError(

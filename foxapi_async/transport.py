@@ -60,14 +60,9 @@ class Transport:
         self._key = api_key.encode()
         self._given = http
         self._http = http
-        self._headers = CIMultiDict(
-            {
-                "User-Agent": USER_AGENT,
-                "Accept": "application/json",
-                **headers,
-                "Authorization": f"Bearer {api_key}",
-            }
-        )
+        self._headers = CIMultiDict({"User-Agent": USER_AGENT, "Accept": "application/json"})
+        self._headers.update(headers)
+        self._headers["Authorization"] = f"Bearer {api_key}"
         self._phases = aiohttp.ClientTimeout(total=None, sock_connect=timeout.connect)
 
     async def open(self) -> None:

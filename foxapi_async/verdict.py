@@ -88,14 +88,15 @@ _RULES: Final = (
 )
 
 
-def find(status: int, payload: object) -> Finding:
+def find(status: int, payload: object, *, asked: str | None = None) -> Finding:
     """Return what an answer that is not a 2xx means.
 
     Args:
         status: The HTTP status.
         payload: The decoded body, None if it is not JSON.
+        asked: The task that was asked for, None for a submission.
     """
-    if _names_a_task(payload):
+    if asked is None and _names_a_task(payload):
         return Finding.UNCLEAR
     return next((rule.finding for rule in _RULES if rule.fits(status, payload)), Finding.UNCLEAR)
 

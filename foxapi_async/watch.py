@@ -9,10 +9,10 @@ import attrs
 
 from foxapi_async.backoff import backoff
 from foxapi_async.errors import (
-    APIStatusError,
     AuthenticationError,
     FoxAPIError,
     InvalidResponseError,
+    NotFoundError,
     TaskCancelledError,
     TaskFailedError,
     TaskTimeoutError,
@@ -21,7 +21,6 @@ from foxapi_async.models import Task, TaskStatus
 from foxapi_async.options import Polling
 from foxapi_async.requests import Request
 from foxapi_async.schedule import Schedule
-from foxapi_async.verdict import Finding
 from foxapi_async.wire import one_line
 
 __all__ = ["Watch", "group_of", "rebase"]
@@ -29,8 +28,8 @@ __all__ = ["Watch", "group_of", "rebase"]
 EMPTY_PATIENCE: Final = 90.0
 """Seconds for which "completed" without outputs is asked again (reference 4.2 suggests 60 to 120)."""
 
-REFUSAL_PATIENCE: Final = 10.0
-"""Seconds for which a task may be unknown (404) or refused before that is believed."""
+MISSING_PATIENCE: Final = 10.0
+"""Seconds for which a task may be unknown (404) before that is believed."""
 
 _SLOWEST_AGAIN: Final = 10.0
 """Longest pause in seconds before a look that failed, or that found nothing yet, is repeated."""
@@ -62,7 +61,7 @@ class Watch:
     on_change: list[Callable[[Task], None]] = attrs.field(factory=list[Callable[[Task], None]])
     _failures: int = 0
     _last_failure: FoxAPIError | None = None
-    _refused_since: float | None = None
+    _missing_since: float | None = None
 
     @property
     def id(self) -> str:
@@ -80,7 +79,7 @@ class Watch:
             return
         before, self.latest = self.latest, task
         self._failures = 0
-        self._last_failure = self._refused_since = None
+        self._last_failure = self._missing_since = None
         if task.status is TaskStatus.COMPLETED and not task.outputs:
             # Not told as a change: who follows the task would take "completed" for its end.
             self._saw_nothing(now)
@@ -99,7 +98,7 @@ class Watch:
             self.ran_until = age
             self.first_seen_ended = None
 
-    def missed(self, error: FoxAPIError, finding: Finding, now: float) -> None:
+    def missed(self, error: FoxAPIError, now: float) -> None:
         """Take in that a look failed, which by itself never ends a wait."""
         if self.ended:
             return
@@ -107,14 +106,13 @@ class Watch:
         self._last_failure = error
         if isinstance(error, AuthenticationError):
             self.finish(error)
-        elif finding is Finding.REFUSED and isinstance(error, APIStatusError):
+        elif not isinstance(error, NotFoundError):
+            self._missing_since = None
+        elif self._missing_since is None:
             # Right after its submission a task may not be known everywhere yet.
-            if self._refused_since is None:
-                self._refused_since = now
-            elif now - self._refused_since >= REFUSAL_PATIENCE:
-                self.finish(error)
-        else:
-            self._refused_since = None
+            self._missing_since = now
+        elif now - self._missing_since >= MISSING_PATIENCE:
+            self.finish(error)
 
     def expire(self) -> None:
         """End the wait because its time is up."""

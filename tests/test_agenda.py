@@ -163,23 +163,31 @@ def test_the_cost_of_an_item_does_not_grow_with_their_number(now):
     assert seconds(50_000) < 40 * few
 
 
-def test_what_was_handed_out_leaves_nothing_behind():
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+def test_what_was_handed_out_leaves_nothing_behind(at_once):
     agenda: Agenda[int] = Agenda(lambda *_: 0.0)
 
     def size() -> int:
-        parts = (
-            vars(agenda)[name] for name in ("_planned", "_due", "_by_age", "_unranked", "_ranked")
-        )
-        return sum(map(sys.getsizeof, parts))
+        parts = ("_planned", "_due", "_by_age", "_unranked", "_ranked")
+        return sum(sys.getsizeof(getattr(agenda, name)) for name in parts)
 
     def rounds(count: int) -> None:
         for number in range(count):
-            agenda.plan(number, float(number))
-            agenda.plan(number, float(number))
-            assert agenda.take(number + 0.5) == number
-            assert agenda.take(number + 0.5) == number
+            for _ in range(at_once):
+                agenda.plan(number, float(number))
+            assert [agenda.take(number + 0.5) for _ in range(at_once)] == [number] * at_once
 
     rounds(100)
     before = size()
     rounds(5_000)
     assert size() <= before + 1000
+
+
+def test_what_was_handed_out_alone_is_not_ranked_a_moment_later():
+    agenda = agenda_of(("a", 0.0), ("b", 0.0))
+    assert take_all(agenda, 1.0) == ["a", "b"]
+    agenda.plan("alone", 1.1)
+    assert agenda.take(1.1) == "alone"
+    agenda.plan("c", 1.2)
+    agenda.plan("d", 1.2)
+    assert take_all(agenda, 1.2) == ["c", "d"]

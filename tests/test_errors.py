@@ -7,6 +7,7 @@ import pickle
 import re
 import threading
 import traceback
+from pathlib import Path
 
 import pytest
 
@@ -54,7 +55,7 @@ FACTS: dict[type[FoxAPIError], dict[str, object]] = {
     SubmissionUnknownError: {"request": PhotaImage("a fox"), "key": "k-1"},
     ConfigurationError: {},
     SessionClosedError: {"task_id": "task-1"},
-    DownloadError: {"task_id": "task-1"},
+    DownloadError: {"task_id": "task-1", "paths": (Path("fox-0.png"),)},
     APIStatusError: STATUS_FACTS,
     errors.TaskOutcomeError: OUTCOME_FACTS,
 }

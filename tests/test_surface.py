@@ -18,6 +18,7 @@ import pytest
 import foxapi_async
 from foxapi_async import (
     GenerationRequest,
+    Journal,
     Limits,
     Outcome,
     Output,
@@ -45,7 +46,7 @@ ANY = object()
 CONTRACT = {
     "requests": "PhotaImage PhotaImageEdit PhotaImageEnhance PhotaCreateProfile GenerationRequest",
     "models": "Task TaskStatus TaskInfo TaskError Output UploadedFile Outcome TaskHandle",
-    "session": "Session Limits Polling Retry Timeout Event",
+    "session": "Session Limits Polling Retry Timeout Event Journal",
     "errors": """FoxAPIError InvalidRequestError ConfigurationError SessionClosedError
         BudgetExceededError APIStatusError BadRequestError AuthenticationError
         InsufficientQuotaError PermissionDeniedError NotFoundError PayloadTooLargeError
@@ -92,6 +93,7 @@ SESSION: Parameters = {
     "polling": (BY_NAME, Polling()),
     "retry": (BY_NAME, Retry()),
     "timeout": (BY_NAME, Timeout()),
+    "journal": (BY_NAME, None),
     "headers": (BY_NAME, None),
     "http": (BY_NAME, None),
     "on_event": (BY_NAME, None),
@@ -162,6 +164,12 @@ def test_a_handle_has_what_is_promised():
     for name in ("id", "request", "latest"):
         assert isinstance(inspect.getattr_static(TaskHandle, name), property)
     assert hasattr(TaskHandle, "__await__")
+
+
+def test_a_journal_has_what_is_promised():
+    assert_takes(Journal, {"path": (BY_POSITION, REQUIRED)})
+    assert_takes(Journal.unfinished, {})
+    assert_takes(Journal.forget, {"key": (BY_POSITION, REQUIRED)})
 
 
 def default_of(field: attrs.Attribute) -> object:
@@ -353,12 +361,11 @@ def test_an_import_needs_only_the_four_dependencies_and_what_they_need(imported)
             "click",
             "rich",
             "PIL",
-            "sqlite3",
             "pytest",
             "hypothesis",
             "aiohttp.pytest_plugin",
         ),
-        *("foxapi_async.emulator", "foxapi_async.cli", "foxapi_async.journal", "trio"),
+        *("foxapi_async.emulator", "foxapi_async.cli", "trio"),
     ],
 )
 def test_an_import_leaves_out_what_not_everybody_needs(module, imported):

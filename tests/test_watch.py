@@ -12,11 +12,13 @@ from foxapi_async import (
     APIConnectionError,
     APIStatusError,
     AuthenticationError,
+    BadRequestError,
     FoxAPIError,
     GenerationRequest,
     InvalidResponseError,
     NotFoundError,
     Output,
+    PermissionDeniedError,
     PhotaCreateProfile,
     PhotaImage,
     Polling,
@@ -31,8 +33,7 @@ from foxapi_async import (
     TaskTimeoutError,
 )
 from foxapi_async.schedule import Schedule
-from foxapi_async.verdict import Finding
-from foxapi_async.watch import EMPTY_PATIENCE, REFUSAL_PATIENCE, Watch, group_of, rebase
+from foxapi_async.watch import EMPTY_PATIENCE, MISSING_PATIENCE, Watch, group_of, rebase
 
 BORN = 1000.0
 DEADLINE = 1600.0
@@ -146,7 +147,7 @@ def test_an_end_is_final_whatever_comes_later(ending):
         watch.saw(PROCESSING, now)
         watch.saw(COMPLETED, now)
         watch.saw(EMPTY, now)
-        watch.missed(AuthenticationError("no", status=401), Finding.REFUSED, now)
+        watch.missed(AuthenticationError("no", status=401), now)
         watch.expire()
         watch.finish(SessionClosedError("closed"))
     assert (watch.latest, watch.error, watch.estimate) == state
@@ -275,7 +276,7 @@ def test_a_task_that_turns_out_to_run_on_gets_a_new_time_for_its_outputs():
 def test_failed_looks_between_do_not_stretch_the_time_for_the_outputs():
     watch = new_watch()
     watch.saw(EMPTY, BORN + 5)
-    watch.missed(RESET, Finding.CUT_OFF, BORN + 50)
+    watch.missed(RESET, BORN + 50)
     watch.saw(EMPTY, BORN + 5 + EMPTY_PATIENCE)
     assert watch.ended
 
@@ -292,24 +293,26 @@ def test_an_empty_end_can_still_turn_into_a_failure():
 
 
 @pytest.mark.parametrize(
-    ("error", "finding"),
+    "error",
     [
-        (RESET, Finding.CUT_OFF),
-        (APIConnectionError("refused", sent=False), Finding.NOT_SENT),
-        (InvalidResponseError("not JSON"), Finding.UNUSABLE),
-        (ServerError("502", status=502), Finding.UNCLEAR),
-        (APIStatusError("429", status=429), Finding.RATE_LIMITED),
-        (ServerError("503", status=503), Finding.NO_CHANNEL),
+        RESET,
+        APIConnectionError("refused", sent=False),
+        InvalidResponseError("not JSON"),
+        ServerError("502", status=502),
+        APIStatusError("429", status=429),
+        ServerError("503", status=503),
+        PermissionDeniedError("error code: 1010", status=403),
+        BadRequestError("400", status=400),
     ],
 )
-def test_failed_looks_never_end_a_wait(error, finding):
+def test_failed_looks_never_end_a_wait(error):
     watch = new_watch()
     now, looks = BORN, 0
     while (due := next_look(watch, now)) is not None:
         assert now < due < DEADLINE
         now = due
         looks += 1
-        watch.missed(error, finding, now)
+        watch.missed(error, now)
         assert not watch.ended
     assert 60 <= looks < 200
     watch.expire()
@@ -322,18 +325,18 @@ def test_looks_that_fail_come_less_often_and_one_that_succeeds_starts_anew():
     watch = new_watch()
     pauses = []
     for _ in range(8):
-        watch.missed(RESET, Finding.CUT_OFF, BORN + 30)
+        watch.missed(RESET, BORN + 30)
         pauses.append((next_look(watch, BORN + 30, jitter=1.0) or 0) - BORN - 30)
     assert pauses == [1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 10.0, 10.0]
     watch.saw(PROCESSING, BORN + 30)
-    watch.missed(RESET, Finding.CUT_OFF, BORN + 30)
+    watch.missed(RESET, BORN + 30)
     assert next_look(watch, BORN + 30, jitter=1.0) == BORN + 31
 
 
 def test_a_task_that_is_not_known_right_after_its_submission_is_asked_for_again():
     watch = new_watch()
-    watch.missed(NOT_FOUND, Finding.REFUSED, BORN + 0.5)
-    watch.missed(NOT_FOUND, Finding.REFUSED, BORN + 0.5 + REFUSAL_PATIENCE - 0.1)
+    watch.missed(NOT_FOUND, BORN + 0.5)
+    watch.missed(NOT_FOUND, BORN + 0.5 + MISSING_PATIENCE - 0.1)
     assert not watch.ended
     assert next_look(watch, BORN + 1) is not None
     watch.saw(COMPLETED, BORN + 11)
@@ -342,8 +345,8 @@ def test_a_task_that_is_not_known_right_after_its_submission_is_asked_for_again(
 
 def test_a_task_that_stays_unknown_is_not_waited_for():
     watch = new_watch()
-    watch.missed(NOT_FOUND, Finding.REFUSED, BORN + 0.5)
-    watch.missed(NOT_FOUND, Finding.REFUSED, BORN + 0.5 + REFUSAL_PATIENCE)
+    watch.missed(NOT_FOUND, BORN + 0.5)
+    watch.missed(NOT_FOUND, BORN + 0.5 + MISSING_PATIENCE)
     with pytest.raises(NotFoundError) as unknown:
         watch.result()
     assert unknown.value.task_id == "task-1"
@@ -353,19 +356,18 @@ def test_a_task_that_stays_unknown_is_not_waited_for():
 def test_a_404_now_and_then_is_not_believed(between):
     watch = new_watch()
     for second in range(0, 200, 5):
-        watch.missed(NOT_FOUND, Finding.REFUSED, BORN + second)
+        watch.missed(NOT_FOUND, BORN + second)
         if between == "seen":
             watch.saw(PROCESSING, BORN + second + 1)
         else:
-            watch.missed(RESET, Finding.CUT_OFF, BORN + second + 1)
+            watch.missed(RESET, BORN + second + 1)
     assert not watch.ended
 
 
-@pytest.mark.parametrize("finding", [Finding.REFUSED, Finding.UNCLEAR])
-def test_a_key_that_is_no_longer_taken_ends_the_wait_at_once(finding):
+def test_a_key_that_is_no_longer_taken_ends_the_wait_at_once():
     watch = new_watch()
     error = AuthenticationError("GET: HTTP 401", status=401, task_id="task-1")
-    watch.missed(error, finding, BORN + 5)
+    watch.missed(error, BORN + 5)
     with pytest.raises(AuthenticationError) as refused:
         watch.result()
     assert refused.value.task_id == "task-1"
@@ -396,7 +398,7 @@ def test_the_end_of_patience_with_outputs_that_did_not_come_says_so():
 
 def test_a_failure_that_was_overcome_is_not_the_cause_of_a_timeout():
     watch = new_watch()
-    watch.missed(RESET, Finding.CUT_OFF, BORN + 5)
+    watch.missed(RESET, BORN + 5)
     watch.saw(PROCESSING, BORN + 6)
     watch.expire()
     assert watch.error is not None
@@ -433,10 +435,10 @@ pollings = st.builds(
 estimates = st.none() | st.sampled_from([0.0, 1e-9, 1e12]) | st.floats(0, 1e4)
 errors = st.sampled_from(
     [
-        (RESET, Finding.CUT_OFF),
-        (NOT_FOUND, Finding.REFUSED),
-        (ServerError("502", status=502), Finding.UNCLEAR),
-        (InvalidResponseError("not JSON"), Finding.UNUSABLE),
+        RESET,
+        NOT_FOUND,
+        ServerError("502", status=502),
+        InvalidResponseError("not JSON"),
     ]
 )
 sights = st.one_of(
@@ -446,11 +448,11 @@ sights = st.one_of(
 )
 
 
-def look(watch: Watch, sight: Task | tuple[FoxAPIError, Finding], now: float) -> None:
+def look(watch: Watch, sight: Task | FoxAPIError, now: float) -> None:
     if isinstance(sight, Task):
         watch.saw(sight, now)
     else:
-        watch.missed(*sight, now)
+        watch.missed(sight, now)
 
 
 @given(

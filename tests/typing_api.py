@@ -11,11 +11,13 @@ from foxapi_async import (
     APIStatusError,
     APITimeoutError,
     BudgetExceededError,
+    DownloadError,
     Event,
     FoxAPIError,
     GenerationRequest,
     InvalidRequestError,
     InvalidResponseError,
+    Journal,
     Limits,
     Outcome,
     Output,
@@ -82,7 +84,7 @@ def on_event(event: Event) -> None:
 async def sessions(http: aiohttp.ClientSession) -> None:
     async with Session() as session:
         assert_type(session, Session)
-    async with Session("sk-fox", on_event=print):
+    async with Session("sk-fox", on_event=print, journal=Journal(Path("fox.journal"))):
         pass
     async with Session(
         api_key=None,
@@ -93,6 +95,7 @@ async def sessions(http: aiohttp.ClientSession) -> None:
         polling=Polling(poll_cost=1, give_up_after=None, sync_upstream=True),
         retry=Retry(submissions=False),
         timeout=Timeout(connect=5, request=30, stall=30),
+        journal="fox.journal",
         headers={"X-Trace": "1"},
         http=http,
         on_event=on_event,
@@ -210,6 +213,8 @@ async def more_errors(handle: TaskHandle) -> None:
         assert_type(error.sent, bool)
     except InvalidResponseError as error:
         assert_type(error.excerpt, str | None)
+    except DownloadError as error:
+        assert_type(error.paths, tuple[Path, ...])
     except SubmissionUnknownError as error:
         assert_type(error.request, Request | None)
         assert_type(error.key, str | None)

@@ -1,4 +1,4 @@
-"""Pictures that the emulator draws itself: a landscape seeded by the prompt, with a caption.
+"""Pictures that the emulator draws itself: a landscape seeded by task and prompt, with a caption.
 
 Everything here is a function of its arguments; it is called in worker threads. Pillow is an extra
 and is imported when the first picture is drawn.
@@ -71,6 +71,12 @@ class Picture:
     format: Format = "png"
     seed: int = 0
 
+    @property
+    def origin(self) -> str:
+        """What the outputs of one task have in common; another task with the same words differs."""
+        _, _, lot = self.task_id.rpartition("-")
+        return f"{self.seed} {self.prompt} {self.model} {lot}"
+
 
 def size_of(ratio: str, resolution: str, scale: float = 1.0) -> tuple[int, int]:
     """Give (width, height) of exactly this ratio, its area as near to 1024 x 1024 as that allows.
@@ -89,7 +95,7 @@ def size_of(ratio: str, resolution: str, scale: float = 1.0) -> tuple[int, int]:
 
 def draw(picture: Picture) -> bytes:
     """Draw a picture and encode it; the same arguments give the same bytes."""
-    rng = random.Random(f"{_words(picture)} {picture.index}")  # noqa: S311
+    rng = random.Random(f"{picture.origin} {picture.index}")  # noqa: S311
     width, height = picture.size
     shrink = min(1.0, _SKETCH_SIDE / max(width, height))
     sketch = _landscape(
@@ -124,18 +130,8 @@ def _mix(one: Colour, other: Colour, share: float) -> Colour:
 def palette_of(picture: Picture) -> Palette:
     """Choose the colours of a picture."""
     # The outputs of one task lie next to each other in a folder: none looks like its neighbour.
-    first = random.Random(_words(picture)).randrange(99)  # noqa: S311
+    first = random.Random(picture.origin).randrange(99)  # noqa: S311
     return PALETTES[(first + 3 * picture.index) % len(PALETTES)]
-
-
-def _words(picture: Picture) -> str:
-    """Return what decides how the pictures of a task look.
-
-    The same prompt gives another picture in another task, as it would from a model. Of the id only
-    its drawn part counts: the other one is the time.
-    """
-    drawn = picture.task_id.rpartition("-")[2]
-    return f"{picture.seed} {picture.prompt} {picture.model} {drawn}"
 
 
 def _landscape(palette: Palette, size: tuple[int, int], rng: random.Random) -> Image.Image:

@@ -1,0 +1,106 @@
+"""The README is true: what it shows is run here, and its two commands are run by CI."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from foxapi_async import __all__ as public_names
+from foxapi_async.emulator import Emulator
+from foxapi_async.version import __version__
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+SNIPPETS = [code for language, code in BLOCKS if language == "python"]
+COMMANDS = [line for language, code in BLOCKS if language == "sh" for line in code.splitlines()]
+
+
+def run(command: list[str], folder: Path) -> str:
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=55, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_every_block_is_of_a_kind_that_is_run():
+    assert {language for language, _ in BLOCKS} == {"python", "sh"}
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=range(len(SNIPPETS)))
+def test_each_snippet_runs(snippet: str, foxapi_emulator: Emulator, tmp_path: Path):
+    if "def test_" in snippet:
+        (tmp_path / "test_app.py").write_text(snippet, encoding="utf-8")
+        run([sys.executable, "-m", "pytest", "-q", str(tmp_path)], tmp_path)
+    else:
+        (tmp_path / "app.py").write_text(snippet, encoding="utf-8")
+        run([sys.executable, "app.py"], tmp_path)
+        pictures = list((tmp_path / "out").glob("*.png"))
+        assert len(pictures) == foxapi_emulator.counters.images_billed > 1
+
+
+def test_running_the_snippet_with_a_journal_again_bills_nothing(
+    foxapi_emulator: Emulator, tmp_path: Path
+):
+    [snippet] = [code for code in SNIPPETS if "journal=" in code]
+    (tmp_path / "app.py").write_text(snippet, encoding="utf-8")
+    for _ in range(2):
+        run([sys.executable, "app.py"], tmp_path)
+    assert foxapi_emulator.counters.images_billed == 4
+    assert len(list((tmp_path / "out").iterdir())) == 4
+
+
+def test_each_command_of_foxapi_runs(foxapi_emulator: Emulator, tmp_path: Path):
+    commands = [shlex.split(line) for line in COMMANDS if line.startswith("foxapi ")]
+    assert commands
+    for command in commands:
+        run([sys.executable, "-m", "foxapi_async.cli", *command[1:]], tmp_path)
+    assert len(list((tmp_path / "out").glob("*.png"))) == 2
+
+
+def test_the_quickstart_has_two_commands_and_ci_runs_them():
+    quickstart = [line for line in COMMANDS if not line.startswith("foxapi ")]
+    assert COMMANDS[:2] == quickstart
+    assert quickstart[0].endswith("foxapi demo")
+    assert quickstart[1].endswith("pytest -q")
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "readme_command 1" in script
+    assert "readme_command 2" in script
+
+
+def test_every_outcome_is_explained():
+    table = set(re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE))
+    assert table == {
+        "completed",
+        "failed",
+        "unfinished",
+        "rejected",
+        "unknown",
+        "not_submitted",
+    }
+
+
+def test_the_version_has_an_entry_in_the_changelog():
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert "## [Unreleased]" in changelog
+    assert f"## [{__version__}] - " in changelog
+
+
+def test_what_the_changelog_calls_public_is_public():
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    classes = set(re.findall(r"`([A-Z]\w+)`", changelog))
+    assert classes <= set(public_names)
+
+
+def test_every_link_into_the_repository_leads_somewhere():
+    paths = re.findall(r"\]\((?!https:)([^)]+)\)", README)
+    assert len(paths) >= 3
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
