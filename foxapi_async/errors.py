@@ -157,8 +157,16 @@ class JobFileError(InvalidRequestError):
     beside these.
     """
 
-    def __init__(self, message: str, *, problems: tuple[Problem, ...] = (), more: int = 0) -> None:
-        super().__init__(message)
+    def __init__(
+        self,
+        message: str,
+        *,
+        problems: tuple[Problem, ...] = (),
+        more: int = 0,
+        field: str | None = None,
+        value: object = None,
+    ) -> None:
+        super().__init__(message, field=field, value=value)
         self.problems = problems
         self.more = more
 

@@ -8,7 +8,14 @@ async with Session(journal="out/journal.sqlite") as session:
 """
 
 from foxapi_async.bulk.job import Job, JobLine
-from foxapi_async.bulk.job_run import GRACE, JOURNAL_NAME, RESULTS_NAME, JobRun, run_job
+from foxapi_async.bulk.job_run import (
+    GRACE,
+    JOURNAL_NAME,
+    RESULTS_NAME,
+    SHEET_NAME,
+    JobRun,
+    run_job,
+)
 from foxapi_async.bulk.plan import Plan
 from foxapi_async.bulk.problem import Problem
 from foxapi_async.bulk.result import Result, ResultStatus
@@ -19,6 +26,7 @@ __all__ = [
     "GRACE",
     "JOURNAL_NAME",
     "RESULTS_NAME",
+    "SHEET_NAME",
     "Job",
     "JobFileError",
     "JobLine",

@@ -182,6 +182,7 @@ class _Check:
             + "\n".join(listed),
             problems=tuple(self.problems),
             more=self.more,
+            field=self.problems[0].field,
         )
 
 

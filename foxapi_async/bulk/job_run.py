@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -19,6 +22,7 @@ from foxapi_async.bulk.homeward import bring_home
 from foxapi_async.bulk.job import Job, JobLine
 from foxapi_async.bulk.result import Result, code_of
 from foxapi_async.bulk.results import ResultsFile
+from foxapi_async.bulk.sheet import write_sheet
 from foxapi_async.bulk.summary import Counts, Summary
 from foxapi_async.errors import ConfigurationError, FoxAPIError
 from foxapi_async.files.threads import in_thread
@@ -28,8 +32,11 @@ from foxapi_async.run import Outcomes
 from foxapi_async.session import Session
 from foxapi_async.unbroken import see_through
 
-__all__ = ["GRACE", "JOURNAL_NAME", "RESULTS_NAME", "JobRun", "run_job"]
+__all__ = ["GRACE", "JOURNAL_NAME", "RESULTS_NAME", "SHEET_NAME", "JobRun", "run_job"]
 
+_log = logging.getLogger("foxapi_async")
+
+SHEET_NAME: Final = "index.html"
 RESULTS_NAME: Final = "results.jsonl"
 JOURNAL_NAME: Final = "journal.sqlite"
 """What the journal of a job is called if nobody says otherwise, beside its pictures."""
@@ -52,6 +59,7 @@ def run_job(
     *,
     retry_failed: bool = False,
     retry_unknown: bool = False,
+    sheet: bool = True,
 ) -> JobRun:
     """Return a run of a job; enter it with ``async with`` and iterate over its results.
 
@@ -65,9 +73,15 @@ def run_job(
         directory: Where pictures and ``results.jsonl`` go; it is made if it is not there.
         retry_failed: Submit, and pay, what has failed once more.
         retry_unknown: Submit what may have been billed once more: it may be billed twice.
+        sheet: Make the contact sheet ``index.html`` before the last result's end.
     """
     return JobRun(
-        session, job, Path(directory), retry_failed=retry_failed, retry_unknown=retry_unknown
+        session,
+        job,
+        Path(directory),
+        retry_failed=retry_failed,
+        retry_unknown=retry_unknown,
+        sheet=sheet,
     )
 
 
@@ -87,6 +101,7 @@ class JobRun(AsyncIterator[Result]):
         *,
         retry_failed: bool,
         retry_unknown: bool,
+        sheet: bool,
     ) -> None:
         if session.journal is None:
             raise ConfigurationError("a job needs a journal: Session(journal='night.journal')")
@@ -102,6 +117,9 @@ class JobRun(AsyncIterator[Result]):
             retry_unknown=retry_unknown,
         )
         self._results: ResultsFile | None = None
+        self._has_news = False
+        self._wants_sheet = sheet
+        self._leaving = threading.Event()
         self._results_path = directory / RESULTS_NAME
         self._outcomes: Outcomes | None = None
         self._lines: dict[int, JobLine] = {}
@@ -134,6 +152,7 @@ class JobRun(AsyncIterator[Result]):
         assert owner is not None
         assert news is not None
         assert results is not None
+        self._leaving.set()
         owner.cancel()
         await see_through(lambda: asyncio.wait([owner]))
         news.close()
@@ -221,17 +240,39 @@ class JobRun(AsyncIterator[Result]):
     async def _live(self, send: MemoryObjectSendStream[Result]) -> None:
         reports, reported = anyio.create_memory_object_stream[Result](_UNREAD)
         try:
-            async with send, anyio.create_task_group() as group:
-                group.start_soon(self._write, reported, send)
-                with self._patience:
-                    await self._work(reports)
-                reports.close()
+            async with send:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(self._write, reported, send)
+                    with self._patience:
+                        await self._work(reports)
+                    reports.close()
+                self._over = True
+                await self._draw()
         except Exception as fault:  # noqa: BLE001 - handed to whoever reads the results
             self._fault = self._fault or fault
         finally:
             self._over = True
             reports.close()
             reported.close()
+
+    async def _draw(self) -> None:
+        if not self._wants_sheet or not (self._has_news or self._is_without_sheet()):
+            return
+        try:
+            await in_thread(
+                lambda: write_sheet(
+                    self._directory,
+                    self.results,
+                    self.summary,
+                    datetime.now().astimezone(),
+                    given_up=self._leaving.is_set,
+                )
+            )
+        except OSError as error:
+            _log.warning("the contact sheet could not be written: %s", error)
+
+    def _is_without_sheet(self) -> bool:
+        return not (self._directory / SHEET_NAME).exists()
 
     async def _work(self, reports: MemoryObjectSendStream[Result]) -> None:
         feeding = self._feeding(reports)
@@ -333,7 +374,8 @@ class JobRun(AsyncIterator[Result]):
                 except (anyio.WouldBlock, anyio.EndOfStream):
                     break
             try:
-                await in_thread(self.results.append, _lasting(results))
+                if await in_thread(self.results.append, _lasting(results)):
+                    self._has_news = True
             except FoxAPIError as error:
                 self._fault = self._fault or error
                 self._halt(error)
