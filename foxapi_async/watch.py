@@ -141,8 +141,8 @@ class Watch:
         for tell in told:
             try:
                 tell()
-            except Exception as error:  # noqa: BLE001 - keep it from nobody else
-                fault = fault or error
+            except Exception as trouble:  # noqa: BLE001 - keep it from nobody else
+                fault = fault or trouble
         if fault is not None:
             raise fault
 
