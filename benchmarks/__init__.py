@@ -1,1 +1,1 @@
-"""One small tool per question about speed."""
+"""What the SDK costs and gains, measured: one command per question, ratios from one run."""

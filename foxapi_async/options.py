@@ -99,7 +99,7 @@ class Polling:
 
     poll_cost: float = attrs.field(default=0.25, validator=_above_zero())
     min_interval: float = attrs.field(default=0.5, validator=_above_zero())
-    max_interval: float = attrs.field(default=60.0, validator=_above_zero())
+    max_interval: float = attrs.field(default=180.0, validator=_above_zero())
     give_up_after: float | None = attrs.field(default=None, validator=_above_zero(none=True))
     sync_upstream: bool = attrs.field(default=False, validator=_flag)
 

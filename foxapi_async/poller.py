@@ -7,6 +7,7 @@ import logging
 import math
 import random
 from collections.abc import Awaitable, Callable
+from itertools import islice
 
 import anyio
 import anyio.abc
@@ -15,7 +16,6 @@ from foxapi_async.agenda import Agenda
 from foxapi_async.answers import Answer
 from foxapi_async.errors import (
     FoxAPIError,
-    InvalidResponseError,
     SessionClosedError,
     TaskCancelledError,
     TaskFailedError,
@@ -27,7 +27,6 @@ from foxapi_async.options import Polling
 from foxapi_async.pacing import Lane
 from foxapi_async.schedule import Schedule
 from foxapi_async.tally import Tally
-from foxapi_async.verdict import Finding
 from foxapi_async.watch import Watch
 
 __all__ = ["Poller"]
@@ -35,6 +34,12 @@ __all__ = ["Poller"]
 _log = logging.getLogger("foxapi_async")
 
 _LOOKS_AT_ONCE = 64
+
+_AFTER_A_FAULT = 10.0
+"""Seconds until a task is looked at again after a fault of our own."""
+
+_PLANNED_ANEW = 1000
+"""Tasks that are planned anew when much was learned: a few milliseconds of work at most."""
 
 Look = Callable[[str, bool], Awaitable[Answer[Task]]]
 
@@ -151,7 +156,9 @@ class Poller:
                 self._wake_by(now + delay)
                 return None
             watch = self._agenda.take(now)
-            if watch is not None and not watch.ended:
+            # One that was planned anew is still in the agenda for the moment of its former plan.
+            if watch is not None and not watch.ended and watch.due <= now:
+                watch.due = math.inf
                 return watch, self._gate.poll_sent()
         self._gate.poll_delay(0)
         if due is not None:
@@ -166,14 +173,21 @@ class Poller:
     async def _work(self, turn: _Turn) -> None:
         """Look, and look again as long as looks are due; then stay at hand for the next one."""
         while True:
-            await self._look_at(*turn)
-            due = self._next_turn()
-            if due is None:
+            watch, sent_at = turn
+            try:
+                await self._look_at(watch, sent_at)
+            except Exception:  # noqa: BLE001
+                # A fault at one task must not end the poller, on which all others depend.
+                _log.exception("looking at task %s went wrong; it is looked at again", watch.id)
+                if not watch.ended:
+                    self._plan_for(watch, anyio.current_time() + _AFTER_A_FAULT)
+            following = self._next_turn()
+            if following is None:
                 self._places += 1
                 seat = _Seat()
                 self._idle.append(seat)
-                due = await seat.wait()
-            turn = due
+                following = await seat.wait()
+            turn = following
 
     def _expire(self, now: float) -> None:
         while self._deadlines and self._deadlines[0][0] <= now:
@@ -187,19 +201,16 @@ class Poller:
     async def _look_at(self, watch: Watch, sent_at: float) -> None:
         self._tally.polls += 1
         sync_upstream = self._polling.sync_upstream and not watch.awaits_outputs
-        try:
-            answer = await self._look(watch.id, sync_upstream)
-        except Exception as fault:  # noqa: BLE001
-            # A fault in one look must not end the poller, on which all other tasks depend.
-            _log.exception("looking at task %s went wrong; it is looked at again", watch.id)
-            error = InvalidResponseError(
-                f"looking at task {watch.id} went wrong: {fault!r}", task_id=watch.id
-            )
-            answer = Answer[Task](Finding.CUT_OFF, error=error)
+        answer = await self._look(watch.id, sync_upstream)
         self._gate.report(Lane.POLL, answer, sent_at)
         now = anyio.current_time()
         if answer.value is not None:
+            ran_until = watch.ran_until
             watch.saw(answer.value, now)
+            if watch.ran_until > ran_until and not watch.adopted:
+                self._schedule.still_running(
+                    watch.group, watch.estimate, ran_until, watch.ran_until
+                )
         elif answer.error is not None:
             self._missed(watch, answer.error, now)
         if not watch.ended:
@@ -219,8 +230,23 @@ class Poller:
             self._plan_for(watch, due)
 
     def _plan_for(self, watch: Watch, due: float) -> None:
+        watch.due = due
         self._agenda.plan(watch, due)
         self._wake_by(due)
+
+    def _learn(self, watch: Watch, age: float) -> None:
+        group, before = watch.group, self._schedule.revision(watch.group)
+        ended_by = age if watch.first_seen_ended is None else watch.first_seen_ended
+        self._schedule.observe(group, watch.estimate, watch.ran_until, ended_by)
+        if self._schedule.revision(group) == before:
+            return
+        # What is in flight was planned knowing less.
+        now = anyio.current_time()
+        alike = (other for other in self.watches.values() if other.group == group)
+        for other in islice(alike, _PLANNED_ANEW):
+            due = other.sooner_look(self._schedule, now, random.random())  # noqa: S311
+            if due < other.due:
+                self._plan_for(other, due)
 
     def _settle(self, watch: Watch) -> None:
         self.watches.pop(watch.id, None)
@@ -237,10 +263,7 @@ class Poller:
             ended_at_the_server = False
         self._tally.headway += 1
         if ended_at_the_server and not watch.adopted:
-            ended_by = watch.first_seen_ended
-            self._schedule.observe(
-                watch.group, watch.estimate, watch.ran_until, age if ended_by is None else ended_by
-            )
+            self._learn(watch, age)
         if error is None:
             _log.info("task %s is completed after %.1f s", watch.id, age)
         else:

@@ -53,6 +53,9 @@ _LOOK_TIMEOUT: Final = 15.0
 
 _IDS_PER_LINE: Final = 50
 
+_MEMORY: Final = "durations of tasks"
+"""Under which the journal keeps what the schedule has learned, for the next run."""
+
 
 @attrs.frozen
 class Options:
@@ -83,14 +86,15 @@ class Runtime:
             announce,
             self._tally,
         )
+        self._schedule = Schedule(
+            poll_cost=polling.poll_cost,
+            min_interval=polling.min_interval,
+            max_interval=polling.max_interval,
+        )
         self._poller = Poller(
             self.look,
             gate=self._gate,
-            schedule=Schedule(
-                poll_cost=polling.poll_cost,
-                min_interval=polling.min_interval,
-                max_interval=polling.max_interval,
-            ),
+            schedule=self._schedule,
             polling=polling,
             announce=announce,
             tally=self._tally,
@@ -122,7 +126,8 @@ class Runtime:
         return self._tally.snapshot(
             in_flight=len(self._poller.watches),
             images_in_flight=self._budget.in_flight,
-            requests_per_second=self._gate.rate(),
+            # The loop's own clock: it is asked after the end as well, and by other threads.
+            requests_per_second=self._gate.rate(self._loop.time()),
             downloads=self.downloads.tally.files,
             bytes_downloaded=self.downloads.tally.bytes,
         )
@@ -151,8 +156,10 @@ class Runtime:
         They live in one task, not in a task group around the caller's block: that would wrap the
         block's own exception, and tie leaving the block to the task that entered it.
         """
-        if self._options.journal is not None:
-            await self._options.journal.open()
+        journal = self._options.journal
+        if journal is not None:
+            await journal.open()
+            self._schedule.from_json(await journal.recall(_MEMORY))
         await self._transport.open()
         self._owner = asyncio.create_task(self._live(), name="foxapi-async session")
         await self._ready.wait()
@@ -245,6 +252,7 @@ class Runtime:
         await self._transport.aclose()
         if self._options.journal is not None and not self._journal_closed:
             self._journal_closed = True
+            self._options.journal.remember(_MEMORY, self._schedule.to_json())
             await self._options.journal.aclose()
         if not owner.cancelled() and (fault := owner.exception()) is not None:
             _log.error("the session's own work went wrong", exc_info=fault)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable
 from typing import Final
 
@@ -39,7 +40,8 @@ _SLOWEST_AGAIN: Final = 10.0
 class Watch:
     """One task that is waited for.
 
-    All times are in seconds: ``born`` and ``deadline`` are moments on the session's clock,
+    All times are in seconds: ``born``, ``deadline`` and ``due`` (of the next look,
+    infinite while there is none planned) are moments on the session's clock,
     ``ran_until`` and ``first_seen_ended`` ages of the task. ``born`` is the submission, or the
     attaching of a task that was submitted elsewhere (then ``adopted`` is true).
     """
@@ -53,6 +55,7 @@ class Watch:
     estimate: float | None = None
     adopted: bool = False
     images: int = 0
+    due: float = math.inf
     ran_until: float = 0.0
     first_seen_ended: float | None = None
     ended: bool = False
@@ -134,8 +137,14 @@ class Watch:
         self.ended = True
         self.error = error
         told, self.on_end, self.on_change = self.on_end, [], []
+        fault: Exception | None = None
         for tell in told:
-            tell()
+            try:
+                tell()
+            except Exception as trouble:  # noqa: BLE001 - keep it from nobody else
+                fault = fault or trouble
+        if fault is not None:
+            raise fault
 
     def result(self) -> Task:
         """Return the completed task, or raise what ended the wait."""
@@ -151,6 +160,16 @@ class Watch:
         if now >= last_chance:
             return None
         return min(self._wanted_look(schedule, polling, now, jitter), last_chance)
+
+    def sooner_look(self, schedule: Schedule, now: float, jitter: float) -> float:
+        """Return when the next look is due by what is known by now; infinity if it stays as it is.
+
+        Only a look that goes by the schedule and is not under way is brought forward.
+        """
+        if self._failures or self.first_seen_ended is not None or self.due == math.inf:
+            return math.inf
+        age = schedule.next_look(self.group, self.estimate, self.ran_until, jitter=jitter)
+        return max(now, self.born + age)
 
     def _wanted_look(
         self, schedule: Schedule, polling: Polling, now: float, jitter: float

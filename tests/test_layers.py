@@ -29,7 +29,7 @@ PURE = {
         "options",
     ),
     *("outcome", "pacing", "phota", "requests", "schedule", "tally", "tries", "verdict", "version"),
-    *("watch", "wire", "rate", "window"),
+    *("watch", "wire", "rate", "window", "durations", "history", "looks", "remembered"),
 }
 """Decisions and values: they do no I/O, and clock and dice are arguments."""
 

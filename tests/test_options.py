@@ -122,4 +122,4 @@ def test_a_task_is_given_up_after_a_time_that_fits_its_kind(kind, seconds):
 def test_the_polling_defaults_ask_neither_all_the_time_nor_hardly_ever():
     polling = Polling()
     assert 0.1 <= polling.min_interval <= 2
-    assert 10 <= polling.max_interval <= 120
+    assert 10 <= polling.max_interval <= 300

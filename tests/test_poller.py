@@ -339,7 +339,7 @@ async def test_a_task_that_takes_for_ever_is_looked_at_seldom(
     async with open_session(polling=Polling(give_up_after=3600)) as session:
         with pytest.raises(TaskTimeoutError):
             await session.generate(FOX)
-    assert emulator.counters.polls < 150
+    assert emulator.counters.polls < 300
 
 
 async def test_the_intervals_keep_their_bounds(emulator: Emulator, open_session: OpenSession):

@@ -251,6 +251,25 @@ async def test_a_journal_that_cannot_be_used_is_told_before_anything_is_sent(
     assert emulator.counters.requests == 0
 
 
+async def test_what_was_learned_of_durations_serves_the_next_run(
+    emulator: Emulator, open_session: OpenSession, journal: Journal
+):
+    emulator.script(
+        Fault("submit", Fate(duration=100, estimate="missing"), times=None),
+    )
+    async with open_session(journal=journal) as session:
+        async for outcome in session.map([FOX] * 60):
+            assert outcome.status == "completed"
+    looks: list[int] = []
+    for memory in (None, journal):
+        before = emulator.counters.polls
+        async with open_session(journal=memory) as session:
+            await session.generate(FOX)
+        looks.append(emulator.counters.polls - before)
+    ignorant, taught = looks
+    assert taught < ignorant
+
+
 async def test_one_journal_serves_two_sessions_of_a_process(
     emulator: Emulator, open_session: OpenSession, journal: Journal
 ):

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import IO, Annotated, Any, NoReturn, cast
 
 import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from typer.core import TyperGroup
 
 from foxapi_async.cli import interrupt
 from foxapi_async.cli.carry_out import carry_out
@@ -18,22 +22,34 @@ from foxapi_async.cli.keys import ADVICE, key_as_argument
 from foxapi_async.cli.options import AsJson, BaseUrl, Folder, KeyFile, Quiet, Timeout, Verbose
 from foxapi_async.cli.requesting import Asked, prompt_from
 from foxapi_async.cli.screen import Screen
+from foxapi_async.cli.streams import standard_output
 from foxapi_async.errors import FoxAPIError
 from foxapi_async.options import Limits, Polling
 from foxapi_async.version import __version__
 
 __all__ = ["app", "run"]
 
-_EPILOG = "Exit codes:\n" + "\n".join(
-    f"{code.value:>5}  {meaning}" for code, meaning in MEANINGS.items()
-)
+
+class _Commands(TyperGroup):
+    """The commands, and below them the exit codes, in columns that an epilog would not keep."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        super().format_help(ctx, formatter)
+        codes = Table.grid(padding=(0, 1))
+        codes.add_column(justify="right", width=4)
+        codes.add_column()
+        for code, meaning in MEANINGS.items():
+            codes.add_row(str(code.value), Text(meaning))
+        console = Console(file=cast("IO[str]", standard_output()), highlight=False)
+        console.print(" Exit codes:\n", codes)
+
 
 app = typer.Typer(
     name="foxapi",
     help="Generate images with FoxAPI: submit, wait wisely, never pay twice.\n\n"
     "Results go to stdout, everything else to stderr. "
     f"The API key never is an argument: {ADVICE}.",
-    epilog=_EPILOG,
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",

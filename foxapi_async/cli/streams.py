@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import io
 import os
 import sys
 from collections.abc import Callable, Generator
@@ -15,18 +14,18 @@ __all__ = ["Stream", "plain", "standard_error", "standard_output"]
 _ERRORS: Final = "foxapi.legible"
 
 
-class Stream(io.TextIOBase):
+class Stream:
     """A text stream whose reader may go away (`| head -1`): the work goes on, quietly.
 
-    Giving up the work instead would lose what is paid for.
+    Giving up the work instead would lose what is paid for. It is no `io.TextIOBase`, because that
+    would close itself when it is collected, and with it a stream that is not its own.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
-        super().__init__()
         self._stream = stream  # None if the shell has closed it: `>&-`
 
     @property
-    def encoding(self) -> str:  # type: ignore[override]
+    def encoding(self) -> str:
         """The encoding of the stream beneath."""
         return getattr(self._stream, "encoding", None) or "ascii"
 
@@ -38,10 +37,6 @@ class Stream(io.TextIOBase):
     def isatty(self) -> bool:
         """Return whether a person sits at the other end."""
         return self._stream is not None and self._stream.isatty()
-
-    def writable(self) -> bool:
-        """Return True."""
-        return True
 
     def write(self, text: str) -> int:
         """Write a text; nothing happens if nobody reads any more."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from foxapi_async.cli import demo
+from foxapi_async.cli.screen import Screen
+from foxapi_async.emulator import Emulator, Fate, Fault, size_of
 from foxapi_async.errors import DownloadError
-from tests.cli.process import environment, foxapi
+from tests.cli.process import environment, foxapi, running
 
 pytestmark = pytest.mark.ordinary_loop
 
@@ -38,3 +42,30 @@ def test_a_picture_that_is_not_whole_is_noticed(tmp_path):
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(DownloadError):
         demo._size_of_picture(path)
+
+
+async def test_a_fault_costs_one_picture_and_is_told(tmp_path, monkeypatch, capsys):
+    fault = Fault("submit", Fate(ends_as="failed"), when=lambda call: "rain" in call.prompt)
+    odd = Fault("submit", Fate(outputs=2), when=lambda call: "sun" in call.prompt)
+    tiny = {"picture_scale": 1 / 16, "faults": [fault, odd]}
+    monkeypatch.setattr(demo, "Emulator", partial(Emulator, **tiny))
+    monkeypatch.setattr(demo, "size_of", partial(size_of, scale=1 / 16))
+    screen = Screen(as_json=True, quiet=True)
+    with screen.console.capture() as said:
+        shown = await demo._show(screen, tmp_path, speed=100)
+        code = demo._report(screen, tmp_path, shown)
+    assert code == 1
+    assert "failed" in said.get()
+    assert "8 pictures should have been billed and saved" in said.get()
+    document = json.loads(capsys.readouterr().out)
+    assert len(document["files"]) == 7
+    assert document["billed"]["by_the_server"] == 8
+
+
+async def test_it_can_be_interrupted_and_leaves_only_whole_pictures(tmp_path):
+    async with running("demo", "-o", str(tmp_path), env=environment()) as command:
+        await command.says("submitted")
+        command.interrupt()
+        done = await command.end()
+    assert done.code == 130
+    assert list(tmp_path.iterdir()) == []

@@ -28,6 +28,11 @@ def test_every_picture_keeps_its_shape_and_every_row_fills_the_width(ratios):
         assert below == above + rows[above].height + 50
 
 
+def test_a_row_never_holds_more_than_its_gaps_leave_room_for():
+    places = lay_out([1.0] * 4, width=100, gap=60, row_height=5, below=0)
+    assert all(place.width > 0 for place in places)
+
+
 def test_eight_pictures_make_two_rows():
     ratios = [0.75, 16 / 9, 1, 4 / 3, *[2 / 3] * 4]
     places = lay_out(ratios, width=1488, gap=24, row_height=400, below=84)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import sys
 
@@ -68,6 +69,14 @@ def test_a_key_as_an_argument_is_refused_without_being_repeated(capsys):
     said = capsys.readouterr().err
     assert "FOXAPI_API_KEY" in said
     assert "secret" not in said
+
+
+def test_an_emulator_that_cannot_be_is_refused(capsys):
+    assert main(["emulator", "--speed", "0"]) == 2
+    assert "speed must be above 0" in capsys.readouterr().err
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert main(["emulator", "--port", str(taken.getsockname()[1])]) == 3
+    assert "the emulator cannot listen" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("missing", ["typer", "rich"])

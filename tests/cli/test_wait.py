@@ -9,7 +9,7 @@ import pytest
 
 from foxapi_async import PhotaImage, Session
 from foxapi_async.cli import main
-from foxapi_async.emulator import Emulator, Fate, Fault, error
+from foxapi_async.emulator import Emulator, Fate, Fault, error, rate_limit
 from tests.cli.process import KEY, environment, foxapi
 
 pytestmark = pytest.mark.ordinary_loop
@@ -37,6 +37,14 @@ async def test_without_a_folder_the_links_are_the_result_and_the_wait_has_an_end
     (link,) = done.lines
     assert link.startswith(f"{emulator.url}/files/{there}/0.png?")
     assert done.err.splitlines()[-1].strip() == f"foxapi wait {endless}"
+
+
+async def test_a_limit_of_the_rate_is_told_once(emulated, tmp_path):
+    async with emulated() as (emulator, env):
+        emulator.script(Fault("submit", rate_limit(1), times=2))
+        done = await foxapi("generate", "a fox", "-o", str(tmp_path), env=env)
+    assert done.code == 0
+    assert done.err.count("the server limits the rate (429): slowing down; it asks to wait 1") == 1
 
 
 async def test_options_that_find_the_task_are_part_of_the_advice(emulated, tmp_path):

@@ -1,0 +1,1 @@
+"""How close the schedule of looks comes to the optimum, in simulated worlds."""

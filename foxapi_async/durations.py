@@ -1,0 +1,172 @@
+"""How long tasks take: a distribution that is learned from looks, on a logarithmic scale.
+
+A look never tells when a task ended, only that it ended between two looks, or that it still runs. From such
+interval-censored observations the distribution is estimated by the smoothed EM algorithm of Silverman, Jones, Wilson
+and Nychka (J. R. Statist. Soc. B 52, 1990): share every observation out over its interval in proportion to what is
+believed now, smooth, repeat. Two things steady it while observations are few. A broad base keeps every duration
+possible for ever. A log-normal fitted to the same observations lends its shape to stretches of time in which nobody
+looks; its weight stays that of a few observations, so that two modes are still found.
+
+Everything here is counted in bins: bin i holds the durations from e^(STEP i) to e^(STEP (i + 1)) times a unit. `place`
+gives the bin of a duration in seconds; a belief about elapsed / estimate has the estimate for its unit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+
+STEP = 0.05  # width of a bin in the logarithm of time: 5 %, a fifth of a rather sharp spread
+BINS = 290  # e^(290 * 0.05): two million from the shortest to the longest
+SHORTEST = 0.05  # seconds: the lower edge of the first bin; the last ends after 27 hours
+ORIGIN = math.log(SHORTEST)
+TOP = BINS - 0.001
+
+BASE_STRENGTH = 1.0  # the base counts for as many observations
+FIT_STRENGTH = 30.0  # the fitted log-normal counts for as many, once there are FIT_FROM
+FIT_FROM = 4.0
+FIT_UNTIL = 60.0  # observations after which it counts for half as many
+SPREAD_GUESS = 0.5  # sigma that is expected before there are observations ...
+SPREAD_STRENGTH = 2.0  # ... and how many observations this expectation is worth
+BANDWIDTH = 0.7  # a little below the rule of thumb, 0.9 sigma n^(-1/5): shares of wide intervals blur by themselves
+LEAST = 1e-9  # no probability below it, so that ratios stay finite
+QUARTILES = 1.349  # the distance of the quartiles of a normal distribution with sigma 1
+
+Interval = tuple[float, float, float]
+"""An observation: it ended between the first and the second place (in bins); the third is its weight."""
+
+
+class Belief:
+    """A distribution of durations over bins, sharpened by observations.
+
+    `mass[i]` is the probability of bin i, `survival[i]` that of a longer duration than the lower edge of bin i.
+    """
+
+    __slots__ = ("base", "mass", "survival")
+
+    def __init__(self, base: list[float]) -> None:
+        self.base = base
+        self.mass: list[float] = base
+        self.survival: list[float] = []
+        self.reset()
+
+    def reset(self) -> None:
+        """Go back to the base."""
+        self._settle(self.base)
+
+    def between(self, low: float, high: float) -> float:
+        """Return the probability of a duration between two places, in bins."""
+        return max(still(self.survival, low) - still(self.survival, high), 0.0)
+
+    def learn(self, ended: Sequence[Interval], running: Sequence[float], *, rounds: int) -> None:
+        """Take these observations for all that is known.
+
+        Args:
+            ended: Tasks that ended, as intervals.
+            running: How many tasks that have not ended yet were last seen running in each bin.
+            rounds: Rounds of EM. They start from what was believed before, so that one is enough as a rule.
+        """
+        for _ in range(rounds):
+            self._sharpen(self._share_out(ended, running))
+
+    def _share_out(self, ended: Iterable[Interval], running: Sequence[float]) -> list[float]:
+        """Return how many of the observed tasks fall into each bin (the E step)."""
+        mass, survival = self.mass, self.survival
+        found = [0.0] * BINS
+        steps = [0.0] * (BINS + 1)  # differences of the factor by which the mass of a bin grows
+        for low, high, weight in ended:
+            i, j = int(low), int(high)
+            if i == j:
+                found[i] += weight
+                continue
+            before = survival[i] + (survival[i + 1] - survival[i]) * (low - i)
+            after = survival[j] + (survival[j + 1] - survival[j]) * (high - j)
+            factor = weight / (before - after + LEAST)
+            found[i] += factor * mass[i] * (i + 1 - low)
+            found[j] += factor * mass[j] * (high - j)
+            steps[i + 1] += factor
+            steps[j] -= factor
+        for i, count in enumerate(running):
+            if count:
+                steps[i] += count / survival[i]
+        return [f + m * s for f, m, s in zip(found, mass, accumulate(steps), strict=False)]
+
+    def _sharpen(self, found: list[float]) -> None:
+        """Smooth what was found and mix it with the fit and the base (the M and the S step)."""
+        seen = sum(found)
+        if seen <= LEAST:
+            self.reset()
+            return
+        centre = sum([i * v for i, v in enumerate(found)]) / seen
+        variance = sum([(i - centre) ** 2 * v for i, v in enumerate(found)]) / seen * STEP * STEP
+        robust = min(variance, _quartile_spread(found, seen) ** 2)
+        more = max(seen - 1.0, 0.0)
+        width = BANDWIDTH * _shrunk(robust, more) * max(seen, 1.0) ** -0.2
+        spread = _shrunk(variance, more) * math.sqrt(1.0 + 1.0 / seen)
+        fit = bell([(1.0, centre + 0.5, spread / STEP)])
+        strength = FIT_STRENGTH * min(seen / FIT_FROM, 1.0) * FIT_UNTIL / (FIT_UNTIL + seen)
+        per = 1.0 / (BASE_STRENGTH + strength + seen)
+        parts = zip(self.base, fit, blur(found, width / STEP), strict=True)
+        self._settle([(BASE_STRENGTH * b + strength * n + f) * per for b, n, f in parts])
+
+    def _settle(self, mass: list[float]) -> None:
+        self.mass = mass
+        left = accumulate(mass, lambda rest, m: rest - m, initial=1.0)
+        self.survival = [max(rest, LEAST) for rest in left]
+
+
+def place(seconds: float) -> float:
+    """Return where a duration lies on the scale of bins; the bounds of the scale catch what lies beyond."""
+    if not seconds > SHORTEST:  # NaN as well
+        return 0.0
+    return min((math.log(seconds) - ORIGIN) / STEP, TOP)
+
+
+def still(survival: Sequence[float], place: float) -> float:
+    """Return the probability of a duration beyond a place (in bins, below BINS)."""
+    index = int(place)
+    low = survival[index]
+    return low + (survival[index + 1] - low) * (place - index)
+
+
+def bell(parts: Iterable[tuple[float, float, float]]) -> list[float]:
+    """Return the masses of a mixture of normals in the logarithm: (share, centre, sigma), in bins."""
+    masses = [0.0] * BINS
+    for share, centre, sigma in parts:
+        # six sigma hold all but 1e-9; a bin that is left out would be rounded away anyway
+        first = max(0, int(centre - 6.0 * sigma))
+        last = min(BINS, int(centre + 6.0 * sigma) + 2)
+        scale = math.sqrt(0.5) / sigma
+        edges = [0.5 * share * math.erfc((i - centre) * scale) for i in range(first, last + 1)]
+        for i in range(len(edges) - 1):
+            masses[first + i] += edges[i] - edges[i + 1]
+    return masses
+
+
+def blur(values: list[float], sigma: float) -> list[float]:
+    """Return the values smoothed by three running means, which is close to a normal of this sigma in bins."""
+    radius = round((math.sqrt(4.0 * sigma * sigma + 1.0) - 1.0) / 2.0)
+    if radius < 1:
+        return values
+    per = 1.0 / (2 * radius + 1)
+    for _ in range(3):
+        sums = list(accumulate(values, initial=0.0))
+        left = [0.0] * radius + sums
+        right = sums[radius + 1 :] + [sums[-1]] * radius
+        values = [(b - a) * per for a, b in zip(left, right, strict=False)]
+    return values
+
+
+def _shrunk(variance: float, count: float) -> float:
+    """Return the sigma that is believed after `count` observations with this variance."""
+    guess = SPREAD_STRENGTH * SPREAD_GUESS**2
+    return math.sqrt((guess + count * variance) / (SPREAD_STRENGTH + count))
+
+
+def _quartile_spread(found: Sequence[float], seen: float) -> float:
+    """Return the sigma that the quartiles suggest: narrow modes keep it narrow where they are several."""
+    sums = list(accumulate(found))
+    low = next(i for i, total in enumerate(sums) if total >= 0.25 * seen)
+    high = next((i for i, total in enumerate(sums) if total >= 0.75 * seen), BINS)
+    return (high - low + 0.3) * STEP / QUARTILES
