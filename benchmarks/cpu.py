@@ -53,9 +53,7 @@ class Run:
         return self.cpu / max(self.delivered, 1)
 
 
-def _measure(
-    server: Server, name: str, seconds: list[float], *options: object
-) -> Run:
+def _measure(server: Server, name: str, seconds: list[float], *options: object) -> Run:
     server.plan(seconds, estimate=sorted(seconds)[len(seconds) // 2])
     patience = _PATIENCE + 2 * max(seconds)
     said = run(_CLIENT, name, server.url, len(seconds), *options, seconds=patience)
@@ -164,7 +162,9 @@ def main(given: Sequence[str] | None = None) -> int:
             + ("wall s", "came home"),
             rows,
         )
-        table.show(("CPU per request", "ours us", "aiohttp loop us", "ratio (target 1.25)"), targets)
+        table.show(
+            ("CPU per request", "ours us", "aiohttp loop us", "ratio (target 1.25)"), targets
+        )
         if peers or options.quick:
             billed = list(_billed_when_lost(server))
             table.show(("the answer to one submit is lost", "tasks billed"), billed)

@@ -85,6 +85,7 @@ class Runtime:
             ),
             announce,
             self._tally,
+            clock=self._loop.time,
         )
         self._schedule = Schedule(
             poll_cost=polling.poll_cost,
@@ -99,6 +100,7 @@ class Runtime:
             announce=announce,
             tally=self._tally,
             on_end=self._wrap_up,
+            clock=self._loop.time,
         )
         self.calls = Calls(self._gate, options.retry, self._tally)
         self.downloads = Downloads(
@@ -239,6 +241,8 @@ class Runtime:
                     run.close()
                 await self._submitter.aclose()
                 self._nursery.cancel_scope.cancel()
+            self._name_what_is_in_flight()
+            await self._poller.wind_up()
         finally:
             self._closed = True
             self._ready.set()

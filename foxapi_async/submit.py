@@ -66,19 +66,29 @@ class Flight:
     claim: Claim | None = None
     watch: Watch | None = None
     error: FoxAPIError | None = None
-    scope: anyio.CancelScope = attrs.field(factory=anyio.CancelScope)
-    done: anyio.Event = attrs.field(factory=anyio.Event)
+    scope: anyio.CancelScope | None = None
+    is_over: bool = False
+    _over: anyio.Event | None = None
 
     def abandon(self) -> None:
         """Stop as soon as that is safe: at once, or after the POST under way."""
         self.abandoned = True
-        if not self.sending:
+        if not self.sending and self.scope is not None:
             self.scope.cancel()
 
     def land(self) -> None:
         """Tell those who wait that the submission is over."""
-        self.done.set()
+        self.is_over = True
+        if self._over is not None:
+            self._over.set()
         self.on_done(self)
+
+    async def over(self) -> None:
+        """Wait until the submission is over."""
+        if not self.is_over:
+            # Made here, because most of a run's submissions are waited for by nobody.
+            self._over = self._over or anyio.Event()
+            await self._over.wait()
 
     def landed(self) -> Watch:
         """Return the watch of the task, or raise what ended the submission."""
@@ -153,11 +163,10 @@ class Submitter:
         """Launch a submission and wait until its task id is known."""
         await self.launch(flight)
         try:
-            if not flight.done.is_set():
-                await flight.done.wait()
+            await flight.over()
         except BaseException:
             flight.abandon()
-            await see_through(flight.done.wait)
+            await see_through(flight.over)
             raise
         return flight.landed()
 
@@ -167,7 +176,7 @@ class Submitter:
         for flight in tuple(self._flights):
             flight.abandon()
         for flight in tuple(self._flights):
-            await flight.done.wait()
+            await flight.over()
 
     async def _wait_for_room(self, flight: Flight) -> None:
         outputs = flight.request.num_outputs
@@ -194,7 +203,9 @@ class Submitter:
 
     async def _fly(self, flight: Flight) -> None:
         try:
-            with flight.scope:
+            with anyio.CancelScope() as flight.scope:
+                if flight.abandoned:
+                    flight.scope.cancel()
                 await self._attempts(flight)
         except FoxAPIError as error:
             flight.error = error
@@ -205,6 +216,7 @@ class Submitter:
             if flight.watch is None:
                 with anyio.CancelScope(shield=True):
                     await self._failed(flight)
+            flight.scope = None
             self._flights.discard(flight)
             self._posts.release()
             flight.land()

@@ -48,7 +48,9 @@ async def ours(setting: Setting) -> AsyncIterator[Crowd]:
     """foxapi_async, with all tasks in flight at once."""
     from foxapi_async import Limits, PhotaImage, Session  # noqa: PLC0415
 
-    async with Session("sk-bench", base_url=setting.url, limits=Limits(outputs=1_000_000)) as session:
+    async with Session(
+        "sk-bench", base_url=setting.url, limits=Limits(outputs=1_000_000)
+    ) as session:
 
         async def crowd(n: int) -> int:
             outcomes = session.map(PhotaImage(f"p{i}") for i in range(n))
@@ -79,7 +81,9 @@ async def same_requests(setting: Setting) -> AsyncIterator[Crowd]:
         async def one(i: int) -> None:
             id_, seconds = await _post(http, i)
             began = asyncio.get_running_loop().time()
-            ages = setting.ages[i % len(setting.ages)] if seconds > 1 and setting.ages else [seconds]
+            ages = (
+                setting.ages[i % len(setting.ages)] if seconds > 1 and setting.ages else [seconds]
+            )
             for age in (*ages[:-1], max(ages[-1], seconds)):
                 await asyncio.sleep(began + age - asyncio.get_running_loop().time())
                 done = await _is_done(http, id_)

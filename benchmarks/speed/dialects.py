@@ -134,4 +134,3 @@ def look(orders: Orders, path: str, base: str) -> Json | None:
 def encode(said: Json) -> bytes:
     """Return an answer as a body."""
     return json.dumps(said, separators=(",", ":")).encode()
-

@@ -14,9 +14,7 @@ OURS = ("foxapi-async", "aiohttp", "anyio", "attrs", "cattrs")
 PEERS = ("fal-client", "replicate", "runwayml", "openai", "httpx")
 
 
-def arguments(
-    question: str, given: Sequence[str] | None, *, rounds: int = 3
-) -> argparse.Namespace:
+def arguments(question: str, given: Sequence[str] | None, *, rounds: int = 3) -> argparse.Namespace:
     """Return the options that every benchmark has: ``quick`` and ``rounds``."""
     parser = argparse.ArgumentParser(description=question)
     parser.add_argument("--quick", action="store_true", help="seconds; to see that it runs")
@@ -40,8 +38,16 @@ def show(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     cells = [[_cell(cell) for cell in row] for row in rows]
     widths = [max(len(line[i]) for line in [list(head), *cells]) for i in range(len(head))]
     print()
-    print("| " + " | ".join(name.ljust(width) for name, width in zip(head, widths, strict=True)) + " |")
-    print("|" + "|".join("-" * (width + 1) + (":" if i else "-") for i, width in enumerate(widths)) + "|")
+    print(
+        "| "
+        + " | ".join(name.ljust(width) for name, width in zip(head, widths, strict=True))
+        + " |"
+    )
+    print(
+        "|"
+        + "|".join("-" * (width + 1) + (":" if i else "-") for i, width in enumerate(widths))
+        + "|"
+    )
     for line in cells:
         aligned = (
             cell.rjust(width) if i else cell.ljust(width)
