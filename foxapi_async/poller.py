@@ -7,7 +7,6 @@ import logging
 import math
 import random
 from collections.abc import Awaitable, Callable
-from functools import partial
 from itertools import islice
 
 import anyio
@@ -103,6 +102,7 @@ class Poller:
         self._announce = announce
         self._tally = tally
         self._on_end = on_end
+        self._keeper = self._settle
         self._clock = clock
         self._agenda: Agenda[Watch] = Agenda(self._chance_of_an_end)
         self._deadlines: list[tuple[float, str]] = []
@@ -114,7 +114,7 @@ class Poller:
     def track(self, watch: Watch, *, first_look: float | None = None) -> None:
         """Watch a task from now on; the first look comes by schedule, or when it is said."""
         self.watches[watch.id] = watch
-        watch.on_end.append(partial(self._settle, watch))
+        watch.keeper = self._keeper
         if self._announce:
             watch.on_change.append(lambda task: self._announce(TaskUpdated(task, watch.request)))
         heapq.heappush(self._deadlines, (watch.deadline, watch.id))

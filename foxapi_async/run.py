@@ -97,6 +97,8 @@ class Run:
         self._fatal: FoxAPIError | None = None
         self._input_error: Exception | None = None
         self._scope = anyio.CancelScope()
+        # One bound method for all tasks in flight, instead of one for each.
+        self._tell = self._ended
         self._news = anyio.Event()
         self._space = anyio.Event()
 
@@ -208,7 +210,7 @@ class Run:
         elif watch.ended:
             self._ended(index, flight.request, flight.key, watch)
         else:
-            watch.on_end.append(partial(self._ended, index, flight.request, flight.key, watch))
+            watch.on_end.append(partial(self._tell, index, flight.request, flight.key, watch))
 
     def _ended(self, index: int, request: Request, key: str | None, watch: Watch) -> None:
         # Not given the flight, which would be kept for as long as the task is in flight.
