@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from benchmarks.speed.processes import CUT, Server, run
 QUESTION = "CPU, detection lag and polls of a task, by client"
 
 _CLIENT = "benchmarks.speed.client"
-_PATIENCE = 60.0
+_PATIENCE = 40.0
 """Seconds that a peer gets beyond those that the tasks themselves take."""
 
 _PEERS = {
@@ -109,11 +110,8 @@ _LABELS = {
 }
 
 
-def _sizes(*, quick: bool) -> Iterator[tuple[int, float]]:
-    yield (30, 1.5) if quick else (100, 5.0)
-    if not quick:
-        yield 1_000, 5.0
-        yield 10_000, 20.0
+_MEDIANS = {30: 1.0, 100: 3.0, 1_000: 3.0, 10_000: 12.0}
+"""Median duration in seconds by the number of tasks at once: the server must not be the limit."""
 
 
 def _peer_rows(
@@ -128,8 +126,11 @@ def _peer_rows(
             yield _row(n, label, [_measure(server, name, seconds, *options)], floor)
 
 
-def _billed_when_lost(server: Server) -> Iterator[list[object]]:
-    for name, module in (("ours", "foxapi_async"), *((n, m) for n, (m, _) in _PEERS.items())):
+def _billed_when_lost(server: Server, *, peers: bool) -> Iterator[list[object]]:
+    modules = {"ours": "foxapi_async"}
+    if peers:
+        modules |= {name: module for name, (module, _) in _PEERS.items()}
+    for name, module in modules.items():
         if find_spec(module) is None:
             continue
         server.plan([1.0], lose=True)
@@ -138,18 +139,15 @@ def _billed_when_lost(server: Server) -> Iterator[list[object]]:
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    peers = True
-    arguments = list(sys.argv[1:] if given is None else given)
-    if "--no-peers" in arguments:
-        arguments.remove("--no-peers")
-        peers = False
-    options = table.arguments(QUESTION, arguments)
+    options = table.arguments(QUESTION, given, more=_more)
+    sizes = [30] if options.quick else options.sizes or [100, 1_000, 10_000]
+    peers = not options.no_peers
     table.introduce(QUESTION, packages=table.OURS + (table.PEERS if peers else ()))
     rows: list[Any] = []
     targets: list[list[object]] = []
     with Server() as server, tempfile.TemporaryDirectory() as folder:
-        for n, median in _sizes(quick=options.quick):
-            seconds = durations(n, median=median)
+        for n in sizes:
+            seconds = durations(n, median=_MEDIANS[n], sigma=0.25)
             rounds = [_round(server, seconds, Path(folder)) for _ in range(options.rounds)]
             by_name = {name: [each[name] for each in rounds] for name in rounds[0]}
             floor = by_name["floor"]
@@ -165,10 +163,14 @@ def main(given: Sequence[str] | None = None) -> int:
         table.show(
             ("CPU per request", "ours us", "aiohttp loop us", "ratio (target 1.25)"), targets
         )
-        if peers or options.quick:
-            billed = list(_billed_when_lost(server))
-            table.show(("the answer to one submit is lost", "tasks billed"), billed)
+        billed = list(_billed_when_lost(server, peers=peers))
+        table.show(("the answer to one submit is lost", "tasks billed"), billed)
     return 0
+
+
+def _more(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--no-peers", action="store_true", help="only ours and loops by hand")
+    parser.add_argument("--sizes", type=int, nargs="+", choices=_MEDIANS, help="tasks at once")
 
 
 def _per_request(by_name: dict[str, list[Run]]) -> list[object]:

@@ -131,6 +131,11 @@ def look(orders: Orders, path: str, base: str) -> Json | None:
     return _SAY[order.dialect](order, order.look(), base)
 
 
+def look_of(order: Order, *, ended: bool) -> Json:
+    """Return what FoxAPI says of a task."""
+    return _foxapi(order, ended, "https://cdn.example")
+
+
 def encode(said: Json) -> bytes:
     """Return an answer as a body."""
     return json.dumps(said, separators=(",", ":")).encode()
