@@ -156,8 +156,10 @@ def main(given: Sequence[str] | None = None) -> int:
                 rows += _peer_rows(server, n, seconds, floor, quick=options.quick)
             targets.append([f"{n} tasks", *_per_request(by_name)])
         table.show(
-            ("client", "tasks", "CPU ms/task", "x floor", "looks/task", "lag s", "lag 95 % s")
-            + ("wall s", "came home"),
+            (
+                *("client", "tasks", "CPU ms/task", "x floor", "looks/task", "lag s", "lag 95 % s"),
+                *("wall s", "came home"),
+            ),
             rows,
         )
         table.show(

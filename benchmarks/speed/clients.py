@@ -64,10 +64,10 @@ async def floor(setting: Setting) -> AsyncIterator[Crowd]:
     """A loop over aiohttp that knows when each task ends, and asks once then."""
     async with _http(setting) as http:
 
-        async def one(_: int) -> None:
-            id_, seconds = await _post(http, _)
+        async def one(i: int) -> None:
+            id_, seconds = await _post(http, i)
             await asyncio.sleep(seconds)
-            while not await _is_done(http, id_):
+            while not await _is_done(http, id_):  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
 
         yield _gathered(one)
@@ -101,7 +101,7 @@ async def plain(setting: Setting) -> AsyncIterator[Crowd]:
 
         async def one(i: int) -> None:
             id_, _ = await _post(http, i)
-            while not await _is_done(http, id_):
+            while not await _is_done(http, id_):  # noqa: ASYNC110
                 await asyncio.sleep(setting.interval or 1.0)
 
         yield _gathered(one)

@@ -71,7 +71,7 @@ async def _measure(
         outcomes = session.map(_requests(n))
         reading = asyncio.ensure_future(anext(outcomes))
         began, began_at = time.process_time(), time.monotonic()
-        while session.statistics().submitted < n + warm:
+        while session.statistics().submitted < n + warm:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         submitting = time.process_time() - began
         submit_beat, submit_gc = beat.worst(), 1000 * beat.collecting

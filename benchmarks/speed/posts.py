@@ -23,7 +23,7 @@ async def _ours(url: str, n: int) -> float:
         began = time.process_time()
         outcomes = session.map(PhotaImage(f"p{i}") for i in range(n))
         reading = asyncio.ensure_future(anext(outcomes))
-        while session.statistics().submitted < n + 1:
+        while session.statistics().submitted < n + 1:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         seconds = time.process_time() - began
         reading.cancel()
