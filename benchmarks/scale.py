@@ -27,8 +27,8 @@ def _middle(runs: Sequence[dict[str, Any]], key: str) -> float:
 def main(given: Sequence[str] | None = None) -> int:
     options = table.arguments(QUESTION, given, rounds=1)
     table.introduce(QUESTION)
-    sizes = (100, 300) if options.quick else (1_000, 10_000, 100_000)
-    rate, seconds = (100.0, 1.5) if options.quick else (400.0, 10.0)
+    sizes = (50, 100) if options.quick else (1_000, 10_000, 100_000)
+    rate, seconds = (100.0, 0.5) if options.quick else (400.0, 10.0)
     regimes = {
         "looks as planned": ("--rate", rate, "--seconds", seconds),
         "4 x more due than allowed": ("--rate", 4 * rate, "--ceiling", rate, "--seconds", seconds),

@@ -81,9 +81,8 @@ async def same_requests(setting: Setting) -> AsyncIterator[Crowd]:
         async def one(i: int) -> None:
             id_, seconds = await _post(http, i)
             began = asyncio.get_running_loop().time()
-            ages = (
-                setting.ages[i % len(setting.ages)] if seconds > 1 and setting.ages else [seconds]
-            )
+            is_warm_up = id_.startswith("warm-up") or not setting.ages
+            ages = [seconds] if is_warm_up else setting.ages[i % len(setting.ages)]
             for age in (*ages[:-1], max(ages[-1], seconds)):
                 await asyncio.sleep(began + age - asyncio.get_running_loop().time())
                 done = await _is_done(http, id_)
