@@ -189,6 +189,12 @@ class Submitter:
             # Billed by whoever submitted it, but the server still works on it.
             images = entry.num_outputs
             await self._budget.take(images, billed=0)
+        if self._closed:
+            self._budget.free(images)
+            raise SessionClosedError(
+                f"the session has ended; task {entry.task_id} goes on at the server",
+                task_id=entry.task_id,
+            )
         flight.watch = self._resume(entry, flight, images)
         flight.land()
 
