@@ -2,6 +2,7 @@
 
 FoxAPIError
 ├── InvalidRequestError
+│   └── JobFileError
 ├── ConfigurationError
 ├── SessionClosedError
 ├── BudgetExceededError
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from foxapi_async.bulk.problem import Problem
     from foxapi_async.models import Task
     from foxapi_async.requests import Request
 
@@ -56,6 +58,7 @@ __all__ = [
     "InsufficientQuotaError",
     "InvalidRequestError",
     "InvalidResponseError",
+    "JobFileError",
     "NotFoundError",
     "OutputExpiredError",
     "PayloadTooLargeError",
@@ -145,6 +148,27 @@ class InvalidRequestError(FoxAPIError, ValueError):
         super().__init__(message)
         self.field = field
         self.value = value
+
+
+class JobFileError(InvalidRequestError):
+    """A job file cannot be right; nothing was sent.
+
+    ``problems`` are what is wrong, each with its line and field; ``more`` is how many there are
+    beside these.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        problems: tuple[Problem, ...] = (),
+        more: int = 0,
+        field: str | None = None,
+        value: object = None,
+    ) -> None:
+        super().__init__(message, field=field, value=value)
+        self.problems = problems
+        self.more = more
 
 
 class ConfigurationError(FoxAPIError):

@@ -64,9 +64,9 @@ class Gate:
         self._pacer.sent(Lane.POLL, now)
         return now
 
-    def rate(self) -> float | None:
+    def rate(self, now: float) -> float | None:
         """Return the requests per second that the server was found to bear, None if unbounded."""
-        return self._pacer.snapshot(anyio.current_time()).rate
+        return self._pacer.snapshot(now).rate
 
     def report(self, lane: Lane, answer: Answer[Any], sent_at: float) -> None:
         """Let the pacer learn from an answer."""

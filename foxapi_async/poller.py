@@ -16,7 +16,6 @@ from foxapi_async.agenda import Agenda
 from foxapi_async.answers import Answer
 from foxapi_async.errors import (
     FoxAPIError,
-    InvalidResponseError,
     SessionClosedError,
     TaskCancelledError,
     TaskFailedError,
@@ -28,7 +27,6 @@ from foxapi_async.options import Polling
 from foxapi_async.pacing import Lane
 from foxapi_async.schedule import Schedule
 from foxapi_async.tally import Tally
-from foxapi_async.verdict import Finding
 from foxapi_async.watch import Watch
 
 __all__ = ["Poller"]
@@ -37,10 +35,33 @@ _log = logging.getLogger("foxapi_async")
 
 _LOOKS_AT_ONCE = 64
 
+_AFTER_A_FAULT = 10.0
+"""Seconds until a task is looked at again after a fault of our own."""
+
 _PLANNED_ANEW = 1000
 """Tasks that are planned anew when much was learned: a few milliseconds of work at most."""
 
 Look = Callable[[str, bool], Awaitable[Answer[Task]]]
+
+_Turn = tuple[Watch, float]
+"""A task to look at, and the moment in which the look leaves."""
+
+
+class _Seat:
+    """Where one who looks waits for the next turn; a new task for each look would cost more."""
+
+    def __init__(self) -> None:
+        self._called = anyio.Event()
+        self._turn: _Turn | None = None
+
+    def give(self, turn: _Turn) -> None:
+        self._turn = turn
+        self._called.set()
+
+    async def wait(self) -> _Turn:
+        await self._called.wait()
+        assert self._turn is not None
+        return self._turn
 
 
 class Poller:
@@ -78,6 +99,8 @@ class Poller:
         self._agenda: Agenda[Watch] = Agenda(self._chance_of_an_end)
         self._deadlines: list[tuple[float, str]] = []
         self._places = _LOOKS_AT_ONCE
+        self._idle: list[_Seat] = []
+        self._wakes_at = math.inf
         self._wake = anyio.Event()
 
     def track(self, watch: Watch, *, first_look: float | None = None) -> None:
@@ -87,20 +110,20 @@ class Poller:
         if self._announce:
             watch.on_change.append(lambda task: self._announce(TaskUpdated(task, watch.request)))
         heapq.heappush(self._deadlines, (watch.deadline, watch.id))
+        self._wake_by(watch.deadline)
         if first_look is None:
             self._plan(watch)
         else:
-            watch.due = first_look
-            self._agenda.plan(watch, first_look)
-        self._wake.set()
+            self._plan_for(watch, first_look)
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        async with anyio.create_task_group() as looks:
+        async with anyio.create_task_group() as workers:
             while True:
-                wake_at = self._start_due_looks(looks)
+                self._wakes_at = math.inf
+                self._hand_out(workers)
                 self._wake = anyio.Event()
-                with anyio.CancelScope(deadline=wake_at):
+                with anyio.CancelScope(deadline=self._wakes_at):
                     await self._wake.wait()
 
     def close(self) -> None:
@@ -114,24 +137,57 @@ class Poller:
                 )
             )
 
-    def _start_due_looks(self, looks: anyio.abc.TaskGroup) -> float:
+    def _hand_out(self, workers: anyio.abc.TaskGroup) -> None:
+        self._expire(anyio.current_time())
+        if self._deadlines:
+            self._wake_by(self._deadlines[0][0])
+        while self._places and (turn := self._next_turn()) is not None:
+            self._places -= 1
+            if self._idle:
+                self._idle.pop().give(turn)
+            else:
+                workers.start_soon(self._work, turn)
+
+    def _next_turn(self) -> _Turn | None:
         now = anyio.current_time()
-        self._expire(now)
-        wake_at = self._deadlines[0][0] if self._deadlines else float("inf")
-        while self._places and (due := self._agenda.next_due()) is not None:
-            if due > now:
-                return min(wake_at, due)
+        while (due := self._agenda.next_due()) is not None and due <= now:
             delay = self._gate.poll_delay(1)
             if delay > 0:
-                return min(wake_at, now + delay)
+                self._wake_by(now + delay)
+                return None
             watch = self._agenda.take(now)
             # One that was planned anew is still in the agenda for the moment of its former plan.
             if watch is not None and not watch.ended and watch.due <= now:
                 watch.due = math.inf
-                self._places -= 1
-                looks.start_soon(self._look_at, watch, self._gate.poll_sent())
+                return watch, self._gate.poll_sent()
         self._gate.poll_delay(0)
-        return wake_at
+        if due is not None:
+            self._wake_by(due)
+        return None
+
+    def _wake_by(self, moment: float) -> None:
+        if moment < self._wakes_at:
+            self._wakes_at = moment
+            self._wake.set()
+
+    async def _work(self, turn: _Turn) -> None:
+        """Look, and look again as long as looks are due; then stay at hand for the next one."""
+        while True:
+            watch, sent_at = turn
+            try:
+                await self._look_at(watch, sent_at)
+            except Exception:  # noqa: BLE001
+                # A fault at one task must not end the poller, on which all others depend.
+                _log.exception("looking at task %s went wrong; it is looked at again", watch.id)
+                if not watch.ended:
+                    self._plan_for(watch, anyio.current_time() + _AFTER_A_FAULT)
+            following = self._next_turn()
+            if following is None:
+                self._places += 1
+                seat = _Seat()
+                self._idle.append(seat)
+                following = await seat.wait()
+            turn = following
 
     def _expire(self, now: float) -> None:
         while self._deadlines and self._deadlines[0][0] <= now:
@@ -145,18 +201,7 @@ class Poller:
     async def _look_at(self, watch: Watch, sent_at: float) -> None:
         self._tally.polls += 1
         sync_upstream = self._polling.sync_upstream and not watch.awaits_outputs
-        try:
-            answer = await self._look(watch.id, sync_upstream)
-        except Exception as fault:  # noqa: BLE001
-            # A fault in one look must not end the poller, on which all other tasks depend.
-            _log.exception("looking at task %s went wrong; it is looked at again", watch.id)
-            error = InvalidResponseError(
-                f"looking at task {watch.id} went wrong: {fault!r}", task_id=watch.id
-            )
-            answer = Answer[Task](Finding.CUT_OFF, error=error)
-        finally:
-            self._places += 1
-            self._wake.set()
+        answer = await self._look(watch.id, sync_upstream)
         self._gate.report(Lane.POLL, answer, sent_at)
         now = anyio.current_time()
         if answer.value is not None:
@@ -182,8 +227,12 @@ class Poller:
         now = anyio.current_time()
         due = watch.next_look(self._schedule, self._polling, now, random.random())  # noqa: S311
         if due is not None:
-            watch.due = due
-            self._agenda.plan(watch, due)
+            self._plan_for(watch, due)
+
+    def _plan_for(self, watch: Watch, due: float) -> None:
+        watch.due = due
+        self._agenda.plan(watch, due)
+        self._wake_by(due)
 
     def _learn(self, watch: Watch, age: float) -> None:
         group, before = watch.group, self._schedule.revision(watch.group)
@@ -197,9 +246,7 @@ class Poller:
         for other in islice(alike, _PLANNED_ANEW):
             due = other.sooner_look(self._schedule, now, random.random())  # noqa: S311
             if due < other.due:
-                other.due = due
-                self._agenda.plan(other, due)
-        self._wake.set()
+                self._plan_for(other, due)
 
     def _settle(self, watch: Watch) -> None:
         self.watches.pop(watch.id, None)

@@ -56,6 +56,13 @@ class Outcomes(AsyncIterator[Outcome]):
             self._start(self._run)
         return await self._run.next_outcome()
 
+    def wind_down(self, why: FoxAPIError) -> None:
+        """Submit no more, because of an error; what is in flight comes home and is yielded.
+
+        What was read and not yet sent is "not_submitted"; a POST under way is finished.
+        """
+        self._run.wind_down(why)
+
     async def aclose(self) -> None:
         """Submit no more, and yield no more."""
         self._run.stop()
@@ -97,6 +104,14 @@ class Run:
         self._stopped = True
         self._outcomes.clear()
         self._early.clear()
+        self._end_reading()
+        for flight in tuple(self._flights):
+            flight.abandon()
+
+    def wind_down(self, why: FoxAPIError) -> None:
+        """Submit no more; what is in flight is still told."""
+        if self._fatal is None:
+            self._fatal = why
         self._end_reading()
         for flight in tuple(self._flights):
             flight.abandon()
@@ -176,7 +191,7 @@ class Run:
         except anyio.get_cancelled_exc_class():
             self._flights.discard(flight)
             closed = SessionClosedError("the session ended before there was room; nothing was sent")
-            self._not_submitted(index, flight, closed)
+            self._not_submitted(index, flight, self._fatal or closed)
             raise
 
     def _landed(self, index: int, flight: Flight) -> None:

@@ -126,7 +126,8 @@ class Runtime:
         return self._tally.snapshot(
             in_flight=len(self._poller.watches),
             images_in_flight=self._budget.in_flight,
-            requests_per_second=self._gate.rate(),
+            # The loop's own clock: it is asked after the end as well, and by other threads.
+            requests_per_second=self._gate.rate(self._loop.time()),
             downloads=self.downloads.tally.files,
             bytes_downloaded=self.downloads.tally.bytes,
         )

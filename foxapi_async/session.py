@@ -282,6 +282,11 @@ class Session:
         )
 
     @property
+    def journal(self) -> Journal | None:
+        """The journal that the session was given, or that of the path it was given."""
+        return self._journal
+
+    @property
     def in_flight(self) -> tuple[TaskHandle, ...]:
         """The tasks that have not ended, in the order in which they came."""
         if self._runtime is None:

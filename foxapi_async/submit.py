@@ -243,6 +243,8 @@ class Submitter:
         outputs = flight.request.num_outputs
         sent_at = await self._gate.enter(Lane.SUBMIT, images=outputs)
         try:
+            if (stopped := flight.stop()) is not None:  # it may have waited for long
+                raise stopped
             if flight.claim is not None:
                 await flight.claim.sending()
             answer = await self._post(flight, body)

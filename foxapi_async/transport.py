@@ -39,6 +39,11 @@ USER_AGENT: Final = (
 )
 
 _KEEPALIVE: Final = 15.0
+
+_FOREIGN: Final = (aiohttp.ClientError, OSError)
+_QUOTES_URL: Final = (aiohttp.ClientResponseError, aiohttp.InvalidURL)
+"""They quote the whole URL, and the query of a link is not for logs."""
+
 _log = logging.getLogger("foxapi_async.http")
 
 
@@ -111,8 +116,10 @@ class Transport:
         began = anyio.current_time()
         reply: Reply | None = None
         with patience or anyio.move_on_after(self.timeout.request):
-            async with self._seam(what, body):
+            try:
                 reply = await self._exchange(method, path, body if form is None else form)
+            except _FOREIGN as error:
+                raise self._ours(error, what, body) from _cause(error)
         if reply is None:
             seconds = anyio.current_time() - began
             raise APITimeoutError(
@@ -136,9 +143,8 @@ class Transport:
             total=None, sock_connect=self.timeout.connect, sock_read=self.timeout.stall
         )
         what = f"GET {url.with_query(None)}"
-        async with (
-            self._seam(what, None),
-            self._session.get(
+        try:
+            async with self._session.get(
                 url,
                 # A length can be compared with the bytes on disk only if nothing is compressed.
                 headers={
@@ -149,10 +155,11 @@ class Transport:
                 allow_redirects=False,
                 raise_for_status=False,
                 timeout=timeout,
-            ) as response,
-        ):
-            _log.debug("%s: HTTP %s", what, response.status)
-            yield response
+            ) as response:
+                _log.debug("%s: HTTP %s", what, response.status)
+                yield response
+        except _FOREIGN as error:
+            raise self._ours(error, what, None) from _cause(error)
 
     @property
     def _session(self) -> aiohttp.ClientSession:
@@ -182,7 +189,7 @@ class Transport:
 
     async def _read(self, response: aiohttp.ClientResponse, what: str) -> bytes:
         chunks = bytearray()
-        async for chunk in response.content.iter_any():
+        while chunk := await response.content.readany():
             chunks += chunk
             if len(chunks) > MAX_BODY:
                 response.close()
@@ -193,20 +200,9 @@ class Transport:
         # logs and events.
         return bytes(chunks).replace(self._key, b"[API key]")
 
-    @asynccontextmanager
-    async def _seam(self, what: str, body: _Body | None) -> AsyncGenerator[None, None]:
-        try:
-            yield
-        except (aiohttp.ClientResponseError, aiohttp.InvalidURL) as error:
-            # Both quote the whole URL, and the query of a link is not for logs: nor is this cause.
-            sent = _may_have_left(error) if body is None else body.sending
-            raise self._ours(error, what, sent=sent) from error.__cause__
-        except (aiohttp.ClientError, OSError) as error:
-            sent = _may_have_left(error) if body is None else body.sending
-            raise self._ours(error, what, sent=sent) from error
-
-    def _ours(self, error: Exception, what: str, *, sent: bool) -> APIConnectionError:
-        if isinstance(error, aiohttp.ClientResponseError | aiohttp.InvalidURL):
+    def _ours(self, error: Exception, what: str, body: _Body | None) -> APIConnectionError:
+        sent = _may_have_left(error) if body is None else body.sending
+        if isinstance(error, _QUOTES_URL):
             said = getattr(error, "message", "it is not a URL").partition("\n")[0].rstrip(":")
         else:
             said = str(error)
@@ -240,6 +236,10 @@ class _Body(aiohttp.BytesPayload):
             self.sending = True
             if self._on_sending is not None:
                 self._on_sending()
+
+
+def _cause(error: Exception) -> BaseException | None:
+    return error.__cause__ if isinstance(error, _QUOTES_URL) else error
 
 
 def _may_have_left(error: Exception) -> bool:

@@ -137,8 +137,14 @@ class Watch:
         self.ended = True
         self.error = error
         told, self.on_end, self.on_change = self.on_end, [], []
+        fault: Exception | None = None
         for tell in told:
-            tell()
+            try:
+                tell()
+            except Exception as trouble:  # noqa: BLE001 - keep it from nobody else
+                fault = fault or trouble
+        if fault is not None:
+            raise fault
 
     def result(self) -> Task:
         """Return the completed task, or raise what ended the wait."""

@@ -34,6 +34,7 @@ from foxapi_async import (
     TaskTimeoutError,
     errors,
 )
+from foxapi_async.bulk.problem import Problem
 
 TASK = Task("task-1", TaskStatus.FAILED, outputs=(Output(0, "https://cdn.example/1.png"),))
 STATUS_FACTS = {
@@ -54,6 +55,7 @@ FACTS: dict[type[FoxAPIError], dict[str, object]] = {
     InvalidResponseError: {"status": 200, "excerpt": "<html>", "task_id": "task-1"},
     SubmissionUnknownError: {"request": PhotaImage("a fox"), "key": "k-1"},
     ConfigurationError: {},
+    errors.JobFileError: {"problems": (Problem(7, "prompt", "it is missing"),), "more": 2},
     SessionClosedError: {"task_id": "task-1"},
     DownloadError: {"task_id": "task-1", "paths": (Path("fox-0.png"),)},
     APIStatusError: STATUS_FACTS,
@@ -107,7 +109,10 @@ def test_every_error_is_public():
 
 
 def test_a_bad_request_is_a_value_error_and_nothing_else_is():
-    assert [cls for cls in family() if issubclass(cls, ValueError)] == [InvalidRequestError]
+    assert [cls for cls in family() if issubclass(cls, ValueError)] == [
+        InvalidRequestError,
+        errors.JobFileError,
+    ]
 
 
 def test_each_documented_status_has_its_class():

@@ -18,7 +18,7 @@ from foxapi_async.verdict import (
 )
 
 ENVELOPE = {"error": {"message": "no", "type": "invalid_request_error"}}
-NOT_JSON = object()
+NOT_JSON = b"no JSON at all"
 NO_ENVELOPES = [
     *(NOT_JSON, None, [], [ENVELOPE], "no", 5, {}, {"error": None}, {"error": "no"}, {"error": []}),
     *({"message": "no"}, {"detail": ENVELOPE}),

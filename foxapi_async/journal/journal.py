@@ -110,8 +110,13 @@ class Journal:
         self._write_first()
         return reading.count(self.path)
 
-    def forget(self, key: str) -> Entries:
+    def forget(self, key: str, *, only: Entry | None = None) -> Entries:
         """Remove what is known of a key, so that it can be submitted, and billed, anew.
+
+        Args:
+            key: The key.
+            only: Remove the entry only if it still stands as this one does; somebody else may have
+                decided on the key since it was looked up.
 
         Returns what was removed: one entry, or none.
 
@@ -119,7 +124,7 @@ class Journal:
             ConfigurationError: It is being submitted right now, or the file cannot be written.
         """
         self._write_first()
-        removed = Entries(reading.forget(self.path, key))
+        removed = Entries(reading.forget(self.path, key, only))
         for entry in removed:
             _LOG.warning("forgot %r: it was %s, task %s", key, entry.status, entry.task_id)
         return removed

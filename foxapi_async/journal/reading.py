@@ -57,8 +57,8 @@ def count(path: Path) -> dict[JournalStatus, int]:
     return {}
 
 
-def forget(path: Path, key: str) -> list[Entry]:
-    """Remove the entry of a key; return it, if there was one.
+def forget(path: Path, key: str, only: Entry | None = None) -> list[Entry]:
+    """Remove the entry of a key, if it stands as ``only`` does; return it, if that was so.
 
     Raises:
         ConfigurationError: A living process is submitting it right now.
@@ -72,6 +72,8 @@ def forget(path: Path, key: str) -> list[Entry]:
             if row is None:
                 return []
             entry = _as_of_now(path, row)
+            if only is not None and _stand(entry) != _stand(only):
+                return []
             if entry.status in _UNDECIDED and owners.is_alive(path, row[-1]):
                 raise ConfigurationError(
                     f"journal {str(path)!r}: {key!r} is being submitted right now; it can be "
@@ -85,6 +87,10 @@ def forget(path: Path, key: str) -> list[Entry]:
 
 
 _UNDECIDED: Final = frozenset({JournalStatus.PLANNED, JournalStatus.SENDING})
+
+
+def _stand(entry: Entry) -> tuple[object, ...]:
+    return entry.status, entry.task_id, entry.created
 
 
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:

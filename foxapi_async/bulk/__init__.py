@@ -1,0 +1,40 @@
+"""Jobs of any size from a file: checked whole, submitted once, resumed where they stopped.
+
+async with Session(journal="out/journal.sqlite") as session:
+    job = Job.read("jobs.jsonl")
+    async with run_job(session, job, "out") as run:
+        async for result in run:
+            print(result.key, result.status)
+"""
+
+from foxapi_async.bulk.job import Job, JobLine
+from foxapi_async.bulk.job_run import (
+    GRACE,
+    JOURNAL_NAME,
+    RESULTS_NAME,
+    SHEET_NAME,
+    JobRun,
+    run_job,
+)
+from foxapi_async.bulk.plan import Plan
+from foxapi_async.bulk.problem import Problem
+from foxapi_async.bulk.result import Result, ResultStatus
+from foxapi_async.bulk.summary import Summary
+from foxapi_async.errors import JobFileError
+
+__all__ = [
+    "GRACE",
+    "JOURNAL_NAME",
+    "RESULTS_NAME",
+    "SHEET_NAME",
+    "Job",
+    "JobFileError",
+    "JobLine",
+    "JobRun",
+    "Plan",
+    "Problem",
+    "Result",
+    "ResultStatus",
+    "Summary",
+    "run_job",
+]

@@ -1,0 +1,214 @@
+"""A job: a file of requests, checked whole before the first of them is paid for. Blocking."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Self
+
+import attrs
+
+from foxapi_async.bulk.fields import read_fields
+from foxapi_async.bulk.keys import content_digest, default_key, key_digest
+from foxapi_async.bulk.lines import FileFormat, Raw, format_of, read_lines
+from foxapi_async.bulk.plan import Plan, plan_of
+from foxapi_async.bulk.problem import Problem
+from foxapi_async.bulk.seen import Seen
+from foxapi_async.errors import JobFileError
+from foxapi_async.journal import Journal
+from foxapi_async.requests import Request
+
+__all__ = ["Job", "JobLine"]
+
+_KEPT: Final = 1000
+"""Problems that are kept; of a file with a million wrong lines the others are only counted."""
+
+_SHOWN: Final = 100
+"""Problems in the text of an error."""
+
+
+@attrs.frozen
+class JobLine:
+    """One request of a job: its line in the file, from 1, and the key that makes it idempotent."""
+
+    number: int
+    key: str
+    request: Request
+
+
+@attrs.frozen(kw_only=True)
+class Job:
+    """A file of requests that has been checked to its last line; make it with `Job.read`.
+
+    ``requests`` and ``outputs`` are how many there are in all; ``heaviest`` is the greatest
+    ``num_outputs`` of one line. The file is read again, line by line, whenever it is gone through:
+    what is held in memory does not grow with its length.
+    """
+
+    path: Path
+    format: FileFormat
+    requests: int
+    outputs: int
+    heaviest: int
+    _last_line: int = attrs.field(alias="last_line", repr=False)
+    _stamp: tuple[int, ...] = attrs.field(alias="stamp", repr=False)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str], *, format: FileFormat | None = None) -> Self:  # noqa: A002
+        """Check a file: JSON lines, or a table with a header (.csv, .tsv).
+
+        Each line is an object with the fields of a request class by its ``model`` (by default
+        "phota-image"), or with those of `GenerationRequest`, and perhaps a ``key``. A line without a
+        key gets one from its content and its place among equal lines, so that lines can be appended.
+
+        Args:
+            path: The file.
+            format: "jsonl" or "csv"; None to tell by the name.
+
+        Raises:
+            JobFileError: The file cannot be read, or lines of it are wrong: all are listed.
+        """
+        file = Path(path)
+        form = format or format_of(file)
+        check = _Check()
+        try:
+            stamp = _stamp(file)
+            with Seen() as seen:
+                for raw in read_lines(file, form):
+                    check.line(raw, seen)
+        except OSError as error:
+            raise _unreadable(file, error) from error
+        check.end(file)
+        return cls(
+            path=file,
+            format=form,
+            requests=check.requests,
+            outputs=check.outputs,
+            heaviest=check.heaviest,
+            last_line=check.last_line,
+            stamp=stamp,
+        )
+
+    def lines(self) -> Iterator[JobLine]:
+        """Yield the requests in the order of the file; what was appended since is left out.
+
+        Raises:
+            JobFileError: The file was changed since it was checked.
+        """
+        try:
+            if not _only_grew(self._stamp, _stamp(self.path)):
+                raise self._changed()
+            with Seen() as seen:
+                for raw in read_lines(self.path, self.format):
+                    if raw.number > self._last_line:
+                        return
+                    key, request, _ = _understood(raw, seen)
+                    if key is None or request is None:
+                        raise self._changed(raw.number)
+                    yield JobLine(raw.number, key, request)
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
+
+    def plan(
+        self,
+        journal: Journal | str | os.PathLike[str] | None,
+        directory: str | os.PathLike[str] | None = None,
+    ) -> Plan:
+        """Compare the job with a journal: what is done, what is under way, what is to be submitted.
+
+        Args:
+            journal: The journal or its path; it need not exist.
+            directory: Where the pictures are; those that are not there count as to be fetched. None
+                to believe the journal.
+
+        Raises:
+            JobFileError: The file was changed since it was checked.
+            ConfigurationError: The journal cannot be read.
+        """
+        if journal is not None and not isinstance(journal, Journal):
+            journal = Journal(journal)
+        asked = ((line.number, line.key, line.request) for line in self.lines())
+        return plan_of(asked, journal, None if directory is None else Path(directory))
+
+    def _changed(self, number: int | None = None) -> JobFileError:
+        where = "" if number is None else f" (line {number})"
+        return JobFileError(
+            f"{self.path} was changed{where} since it was checked; start again, nothing that is "
+            "under way is lost"
+        )
+
+
+@attrs.define
+class _Check:
+    """Goes through a file and keeps count."""
+
+    requests: int = 0
+    outputs: int = 0
+    heaviest: int = 0
+    last_line: int = 0
+    problems: list[Problem] = attrs.field(factory=list[Problem])
+    more: int = 0
+
+    def line(self, raw: Raw, seen: Seen) -> None:
+        self.requests += 1
+        self.last_line = raw.number
+        key, request, problems = _understood(raw, seen)
+        if key is not None:
+            earlier = seen.line_of(key_digest(key), raw.number)
+            if earlier is not None:
+                problems.append(
+                    Problem(raw.number, "key", f"the key {key!r} is that of line {earlier} already")
+                )
+        if request is not None:
+            self.outputs += request.num_outputs
+            self.heaviest = max(self.heaviest, request.num_outputs)
+        room = max(_KEPT - len(self.problems), 0)
+        self.problems += problems[:room]
+        self.more += len(problems[room:])
+
+    def end(self, path: Path) -> None:
+        if not self.requests:
+            self.problems.append(Problem(1, None, "the file holds no request"))
+        if not self.problems:
+            return
+        found = len(self.problems) + self.more
+        listed = [f"  {problem}" for problem in self.problems[:_SHOWN]]
+        if found > len(listed):
+            listed.append(f"  … and {found - len(listed):,} more")
+        raise JobFileError(
+            f"{path}: {found:,} {'problem' if found == 1 else 'problems'}; nothing was sent\n"
+            + "\n".join(listed),
+            problems=tuple(self.problems),
+            more=self.more,
+            field=self.problems[0].field,
+        )
+
+
+def _understood(raw: Raw, seen: Seen) -> tuple[str | None, Request | None, list[Problem]]:
+    if raw.problem is not None:
+        return None, None, [Problem(raw.number, None, raw.problem)]
+    reading = read_fields(raw.fields, is_text=raw.is_text)
+    key = reading.key if isinstance(reading.key, str) and reading.key else None
+    if key is None and reading.request is not None:
+        content = content_digest(reading.request)
+        key = default_key(reading.request, content, seen.ordinal(content))
+    problems = [Problem(raw.number, field, message) for field, message in reading.problems]
+    return key, reading.request, problems
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise JobFileError(f"{path} is not a file; it is read more than once, so it must be one")
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def _only_grew(before: tuple[int, ...], now: tuple[int, ...]) -> bool:
+    # To append while the job runs is harmless, whatever it does to the time of the last change.
+    return now[:2] == before[:2] and (now[2] > before[2] or now == before)
+
+
+def _unreadable(path: Path, error: OSError) -> JobFileError:
+    return JobFileError(f"{path} cannot be read: {error.strerror or error}")

@@ -1,0 +1,214 @@
+"""The file ``results.jsonl``: it only grows, line by line, and mends its end after a crash. Blocking.
+
+Several processes may append to it. Each line tells of one request; where several tell of the same,
+the last one counts, and a line that would only repeat the last one is not written. The last lines are
+found by an index in a temporary database, so the memory stays small however long the file is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, cast
+
+from foxapi_async.bulk.keys import key_digest
+from foxapi_async.bulk.locking import locked
+from foxapi_async.bulk.result import Result, facts_digest, facts_of, result_line
+from foxapi_async.bulk.seen import no_room, temporary_database
+from foxapi_async.errors import ConfigurationError
+
+__all__ = ["ResultsFile"]
+
+_BLOCK: Final = 256 * 1024
+_PAID: Final = frozenset({"completed", "unsaved", "unfinished"})
+
+
+class ResultsFile:
+    """The results of a job, open to append.
+
+    Args:
+        path: The file; it is made if it is not there. What a crash has left of its last line is
+            completed if it is whole, else removed.
+
+    Raises:
+        ConfigurationError: It cannot be read or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path: Final = path
+        self.damaged = 0
+        """Lines in the middle that could not be read."""
+        self.paid = 0
+        """Lines that tell of a task that was paid for."""
+        self._read_to = 0
+        try:
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+            self._file = os.open(path, flags, 0o666)
+        except OSError as error:
+            raise self._trouble(error) from error
+        try:
+            self._index = temporary_database(
+                "CREATE TABLE last (key BLOB PRIMARY KEY, facts BLOB, line INTEGER, good INTEGER,"
+                " place INTEGER) WITHOUT ROWID"
+            )
+            with locked(self._file):
+                self._mend()
+                self._catch_up()
+        except OSError as error:
+            os.close(self._file)
+            raise self._trouble(error) from error
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def close(self) -> None:
+        """Put everything on disk and close the file."""
+        try:
+            os.fsync(self._file)
+        except OSError as error:
+            raise self._trouble(error) from error
+        finally:
+            os.close(self._file)
+            self._index.close()
+
+    def append(self, results: Sequence[Result]) -> int:
+        """Write those results that tell something new; return how many those were.
+
+        Raises:
+            ConfigurationError: The file cannot be written; it is left without half a line.
+        """
+        try:
+            with locked(self._file):
+                self._catch_up()
+                now = datetime.now(UTC)
+                new = [result for result in results if self._is_new(result)]
+                self._write("".join(result_line(result, now) for result in new).encode())
+                self._catch_up()
+        except OSError as error:
+            raise self._trouble(error) from error
+        return len(new)
+
+    def select(self, *, good: bool, most: int) -> Iterator[dict[str, Any]]:
+        """Yield the last line of each request that is completed (or that is not), as in the job."""
+        places = self._index.execute(
+            "SELECT place FROM last WHERE good = ? ORDER BY line, place LIMIT ?", (good, most)
+        ).fetchall()
+        for (place,) in places:
+            described = _described(self._line_at(place))
+            if described is not None:
+                yield described
+
+    def count(self, *, good: bool) -> int:
+        """Return of how many requests the last line is completed (or is not)."""
+        row = self._index.execute("SELECT count(*) FROM last WHERE good = ?", (good,)).fetchone()
+        return int(row[0])
+
+    def _is_new(self, result: Result) -> bool:
+        row = self._index.execute(
+            "SELECT facts FROM last WHERE key = ?", (key_digest(result.key),)
+        ).fetchone()
+        return row is None or row[0] != facts_of(result)
+
+    def _write(self, content: bytes) -> None:
+        if not content:
+            return
+        end = os.fstat(self._file).st_size
+        rest = memoryview(content)
+        try:
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+        except OSError:
+            os.ftruncate(self._file, end)
+            raise
+
+    def _mend(self) -> None:
+        size = os.fstat(self._file).st_size
+        start = self._start_of_last_line(size)
+        if start == size:
+            return
+        if _described(self._read(start, size)) is not None:
+            os.write(self._file, b"\n")
+        else:
+            os.ftruncate(self._file, start)
+
+    def _start_of_last_line(self, size: int) -> int:
+        end = size
+        while end > 0:
+            begin = max(end - _BLOCK, 0)
+            found = self._read(begin, end).rfind(b"\n")
+            if found >= 0:
+                return begin + found + 1
+            end = begin
+        return 0
+
+    def _catch_up(self) -> None:
+        """Take in what was written since, by this process or another."""
+        size = os.fstat(self._file).st_size
+        if size < self._read_to:
+            raise ConfigurationError(f"{self.path} was cut short while the job ran; start again")
+        rest = b""
+        at = self._read_to
+        while at + len(rest) < size:
+            begin = at + len(rest)
+            block = rest + self._read(begin, min(begin + _BLOCK, size))
+            *lines, rest = block.split(b"\n")
+            for line in lines:
+                self._note(line, at)
+                at += len(line) + 1
+        self._read_to = at
+
+    def _note(self, line: bytes, place: int) -> None:
+        described = _described(line)
+        if described is None:
+            self.damaged += bool(line.strip())
+            return
+        number = described.get("line")
+        status = described.get("status")
+        self.paid += status in _PAID
+        try:
+            self._index.execute(
+                "INSERT OR REPLACE INTO last VALUES (?, ?, ?, ?, ?)",
+                (
+                    key_digest(described["key"]),
+                    facts_digest(described),
+                    number if isinstance(number, int) and abs(number) < 2**62 else 0,
+                    status == "completed",
+                    place,
+                ),
+            )
+        except sqlite3.Error as error:
+            raise no_room(error) from error
+
+    def _line_at(self, place: int) -> bytes:
+        line = b""
+        while b"\n" not in line and (block := self._read(place, place + _BLOCK)):
+            line += block
+            place += len(block)
+        return line.partition(b"\n")[0]
+
+    def _read(self, begin: int, end: int) -> bytes:
+        # Not pread, which Windows has not. What is written goes to the end wherever this stands.
+        os.lseek(self._file, begin, os.SEEK_SET)
+        parts: list[bytes] = []
+        while begin < end and (block := os.read(self._file, end - begin)):
+            parts.append(block)
+            begin += len(block)
+        return b"".join(parts)
+
+    def _trouble(self, error: OSError) -> ConfigurationError:
+        return ConfigurationError(f"{self.path} cannot be written: {error.strerror or error}")
+
+
+def _described(line: bytes) -> dict[str, Any] | None:
+    """Return what a line says; None if it is damaged."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict) or not isinstance(value.get("key"), str):  # pyright: ignore[reportUnknownMemberType]
+        return None
+    return cast("dict[str, Any]", value)
