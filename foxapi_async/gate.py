@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 
 from foxapi_async.answers import Answer
+from foxapi_async.bell import Bell
 from foxapi_async.events import Announcer, RateLimited
 from foxapi_async.pacing import Lane, Pacer
 from foxapi_async.tally import Tally
@@ -29,7 +30,7 @@ class Gate:
         self._tally = tally
         self._queues = {lane: anyio.Lock(fast_acquire=True) for lane in Lane}
         self._waiting = dict.fromkeys(Lane, 0)
-        self._room = anyio.Event()
+        self._room = Bell()
         self._out = 0
         self._known = 0
 
@@ -96,7 +97,7 @@ class Gate:
         self._out -= images
         if known:
             self._known -= images
-        self._room.set()
+        self._room.ring()
 
     def _delay(self, lane: Lane, images: int) -> float:
         now = anyio.current_time()
@@ -106,6 +107,5 @@ class Gate:
         return max(room, self._pacer.delay(lane, now))
 
     async def _sleep(self, seconds: float) -> None:
-        self._room = anyio.Event()
         with anyio.move_on_after(seconds):
             await self._room.wait()
