@@ -15,6 +15,7 @@ the run goes on. No event contains the API key.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Callable
@@ -152,5 +153,5 @@ class Announcer:
             return
         try:
             self._listener(event)
-        except Exception:  # noqa: BLE001 - a listener may raise whatever it likes
+        except (Exception, asyncio.CancelledError):  # noqa: BLE001 - not the listener's to start
             _log.exception("on_event raised for %s; the run goes on", type(event).__name__)

@@ -9,6 +9,7 @@ import anyio
 import anyio.lowlevel
 
 from foxapi_async.answers import Answer
+from foxapi_async.bell import Bell
 from foxapi_async.events import Announcer, RateLimited
 from foxapi_async.pacing import Lane, Pacer
 from foxapi_async.tally import Tally
@@ -39,7 +40,7 @@ class Gate:
         self._clock = clock
         self._queues = {lane: anyio.Lock(fast_acquire=True) for lane in Lane}
         self._waiting = dict.fromkeys(Lane, 0)
-        self._room = anyio.Event()
+        self._room = Bell()
         self._out = 0
         self._known = 0
 
@@ -108,7 +109,7 @@ class Gate:
         self._out -= images
         if known:
             self._known -= images
-        self._room.set()
+        self._room.ring()
 
     def _delay(self, lane: Lane, images: int) -> float:
         now = self._clock()
@@ -118,6 +119,5 @@ class Gate:
         return max(room, self._pacer.delay(lane, now))
 
     async def _sleep(self, seconds: float) -> None:
-        self._room = anyio.Event()
         with anyio.move_on_after(seconds):
             await self._room.wait()

@@ -15,6 +15,7 @@ import anyio.lowlevel
 
 from foxapi_async.agenda import Agenda
 from foxapi_async.answers import Answer
+from foxapi_async.bell import Bell
 from foxapi_async.errors import (
     FoxAPIError,
     SessionClosedError,
@@ -109,7 +110,7 @@ class Poller:
         self._places = _LOOKS_AT_ONCE
         self._idle: list[_Seat] = []
         self._wakes_at = math.inf
-        self._wake = anyio.Event()
+        self._wake = Bell()
 
     def track(self, watch: Watch, *, first_look: float | None = None) -> None:
         """Watch a task from now on; the first look comes by schedule, or when it is said."""
@@ -130,7 +131,6 @@ class Poller:
             while True:
                 self._wakes_at = math.inf
                 self._hand_out(workers)
-                self._wake = anyio.Event()
                 with anyio.CancelScope(deadline=self._wakes_at):
                     await self._wake.wait()
 
@@ -186,7 +186,7 @@ class Poller:
     def _wake_by(self, moment: float) -> None:
         if moment < self._wakes_at:
             self._wakes_at = moment
-            self._wake.set()
+            self._wake.ring()
 
     async def _work(self, turn: _Turn) -> None:
         """Look, and look again as long as looks are due; then stay at hand for the next one."""

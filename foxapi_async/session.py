@@ -94,7 +94,11 @@ class Session:
         if self._runtime is not None:
             raise ConfigurationError("a session is entered once; make a new Session")
         self._runtime = Runtime(self._transport, self._options, self._announce)
-        await self._runtime.open()
+        try:
+            await self._runtime.open()
+        except BaseException:
+            await self._runtime.aclose()
+            raise
         return self
 
     async def __aexit__(

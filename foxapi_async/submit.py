@@ -13,23 +13,24 @@ from collections.abc import Callable
 from typing import Final
 
 import anyio
-import anyio.abc
 import attrs
 
 from foxapi_async.answers import Answer, of_failure, understand
 from foxapi_async.budget import OutputBudget
 from foxapi_async.errors import (
     APIConnectionError,
+    ConfigurationError,
     FoxAPIError,
     InvalidResponseError,
     SessionClosedError,
     SubmissionUnknownError,
 )
-from foxapi_async.events import Announcer, SubmissionFailed, SubmissionStarted
+from foxapi_async.events import Announcer, SubmissionFailed, SubmissionStarted, TaskSubmitted
 from foxapi_async.gate import Gate
 from foxapi_async.journal import Entry, Journal, JournalStatus
 from foxapi_async.journal.claims import Claim
 from foxapi_async.models import Task
+from foxapi_async.nursery import Nursery
 from foxapi_async.options import Retry
 from foxapi_async.outcome import OutcomeStatus, status_of
 from foxapi_async.pacing import Lane
@@ -110,7 +111,7 @@ class Submitter:
         retry: Retry,
         announce: Announcer,
         tally: Tally,
-        nursery: anyio.abc.TaskGroup,
+        nursery: Nursery,
         journal: Journal | None,
         welcome: Callable[[Task, Flight], Watch],
         resume: Callable[[Entry, Flight, int], Watch],
@@ -157,7 +158,7 @@ class Submitter:
                     await flight.claim.not_sent(error)
             raise
         self._flights.add(flight)
-        self._nursery.start_soon(self._fly, flight)
+        self._nursery.start(self._fly, flight)
 
     async def submit(self, flight: Flight) -> Watch:
         """Launch a submission and wait until its task id is known."""
@@ -198,6 +199,12 @@ class Submitter:
             # Billed by whoever submitted it, but the server still works on it.
             images = entry.num_outputs
             await self._budget.take(images, billed=0)
+        if self._closed:
+            self._budget.free(images)
+            raise SessionClosedError(
+                f"the session has ended; task {entry.task_id} goes on at the server",
+                task_id=entry.task_id,
+            )
         flight.watch = self._resume(entry, flight, images)
         flight.land()
 
@@ -211,7 +218,13 @@ class Submitter:
             flight.error = error
         except Exception as fault:  # noqa: BLE001 - whatever it was, somebody waits for this
             _log.exception("a submission went wrong")
-            flight.error = _unknown(flight, fault)
+            if flight.sending:
+                flight.error = _unknown(flight, fault)
+            else:
+                flight.error = ConfigurationError(
+                    f"the submission went wrong before it was sent: {fault!r}"
+                )
+                flight.error.__cause__ = fault
         finally:
             if flight.watch is None:
                 with anyio.CancelScope(shield=True):
@@ -264,6 +277,9 @@ class Submitter:
                 flight.watch = self._welcome(answer.value, flight)
                 self._gate.accepted(outputs)
                 await self._write_down(flight, answer.value)
+                if self._announce:
+                    self._announce(TaskSubmitted(answer.value, flight.request, flight.key))
+                flight.watch.saw(answer.value, anyio.current_time())
             flight.sending = False
             self._gate.report(Lane.SUBMIT, answer, sent_at)
             return answer

@@ -29,6 +29,7 @@ __all__ = ["decode", "excerpt", "one_line", "read_task", "read_upload", "task_to
 _log = logging.getLogger("foxapi_async")
 
 _EXCERPT: Final = 200
+_MOST_DIGITS: Final = 4000
 _STATUS_WORDS: Final = {
     **{status.value: status for status in TaskStatus if status is not TaskStatus.OTHER},
     "canceled": TaskStatus.CANCELLED,
@@ -54,9 +55,17 @@ def decode(body: bytes) -> object:
         ValueError: It is not JSON.
     """
     try:
-        return json.loads(body)
+        try:
+            return json.loads(body)
+        except ValueError:
+            # Python refuses numbers of more digits than this; no field of ours needs one.
+            return json.loads(body, parse_int=_whole_number)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+def _whole_number(digits: str) -> int | float:
+    return int(digits) if len(digits) < _MOST_DIGITS else math.inf
 
 
 def excerpt(body: bytes) -> str:

@@ -190,6 +190,7 @@ summary{padding:13px 18px;cursor:pointer;font-weight:600}
 table{border-collapse:collapse;width:100%;min-width:640px}
 th,td{padding:9px 18px;text-align:left;vertical-align:top;border-top:1px solid var(--line);
 overflow-wrap:anywhere}
+th,td:nth-child(1),td:nth-child(2){overflow-wrap:normal;white-space:nowrap}
 th{color:var(--faint);font-size:12.5px;font-weight:500}
 td:nth-child(2){font-variant-numeric:tabular-nums;color:var(--faint)}
 td:nth-child(3){width:36%}

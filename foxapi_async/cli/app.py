@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Annotated, Any, NoReturn, cast
+from typing import IO, Annotated, Any, cast
 
 import typer
 from rich.console import Console
@@ -12,18 +12,18 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
-from foxapi_async.cli import interrupt
 from foxapi_async.cli.carry_out import carry_out
 from foxapi_async.cli.command import Setup, prepare
 from foxapi_async.cli.doctor import run_doctor
+from foxapi_async.cli.ending import end
 from foxapi_async.cli.errands import show_status, upload_file
-from foxapi_async.cli.exits import MEANINGS, Exit, exit_for
+from foxapi_async.cli.exits import MEANINGS, Exit
 from foxapi_async.cli.keys import ADVICE, key_as_argument
 from foxapi_async.cli.options import AsJson, BaseUrl, Folder, KeyFile, Quiet, Timeout, Verbose
 from foxapi_async.cli.requesting import Asked, prompt_from
+from foxapi_async.cli.run_command import run_jobs
 from foxapi_async.cli.screen import Screen
 from foxapi_async.cli.streams import standard_output
-from foxapi_async.errors import FoxAPIError
 from foxapi_async.options import Limits, Polling
 from foxapi_async.version import __version__
 
@@ -77,18 +77,6 @@ def _version(wanted: bool) -> None:  # noqa: FBT001 - called by typer
     if wanted:
         Screen().result(f"foxapi-async {__version__}")
         raise typer.Exit
-
-
-def _end(screen: Screen, do: Callable[[], Exit]) -> NoReturn:
-    """Do what a command is there for, and end with its exit code."""
-    try:
-        code = do()
-    except interrupt.Interrupted as signal:
-        code = signal.code
-    except FoxAPIError as error:
-        code = screen.fail_with(error, exit_for(error))
-    screen.flush()
-    raise typer.Exit(int(code))
 
 
 @app.callback()
@@ -178,7 +166,10 @@ def generate(
             polling=polling,
         )
 
-    _end(setup.screen, do)
+    end(setup.screen, do)
+
+
+app.command("run")(run_jobs)
 
 
 @app.command()
@@ -196,7 +187,7 @@ def status(
     Exit code 1 if it failed or was cancelled, 0 otherwise.
     """
     setup = Setup(Screen(as_json=as_json, quiet=quiet, verbose=verbose), key_file, base_url)
-    _end(setup.screen, lambda: show_status(setup, task_id))
+    end(setup.screen, lambda: show_status(setup, task_id))
 
 
 @app.command()
@@ -217,7 +208,7 @@ def wait(
     after a day.
     """
     setup = Setup(Screen(as_json=as_json, quiet=quiet, verbose=verbose), key_file, base_url)
-    _end(
+    end(
         setup.screen,
         lambda: carry_out(
             setup,
@@ -243,7 +234,7 @@ def upload(
 ) -> None:
     """Store an input file and print its link, for image_urls and the like. It is kept for 72 hours."""
     setup = Setup(Screen(as_json=as_json, quiet=quiet, verbose=verbose), key_file, base_url)
-    _end(setup.screen, lambda: upload_file(setup, file, filename))
+    end(setup.screen, lambda: upload_file(setup, file, filename))
 
 
 @app.command()
@@ -257,7 +248,7 @@ def doctor(
 ) -> None:
     """Check key, network, models and clock. Only free calls are made: nothing is billed."""
     screen = Screen(as_json=as_json, quiet=quiet, verbose=verbose)
-    _end(screen, lambda: run_doctor(screen, key_file, base_url))
+    end(screen, lambda: run_doctor(screen, key_file, base_url))
 
 
 @app.command()
@@ -277,7 +268,7 @@ def demo(
     from foxapi_async.cli.demo import run_demo  # noqa: PLC0415 - needs Pillow
 
     screen = Screen(as_json=as_json, quiet=quiet, verbose=verbose)
-    _end(screen, lambda: run_demo(screen, output, speed=speed))
+    end(screen, lambda: run_demo(screen, output, speed=speed))
 
 
 @app.command()
@@ -322,7 +313,7 @@ def emulator(
     from foxapi_async.cli.serve import run_emulator  # noqa: PLC0415 - the emulator is not small
 
     screen = Screen(as_json=as_json, quiet=quiet, verbose=verbose)
-    _end(
+    end(
         screen,
         lambda: run_emulator(
             screen,

@@ -46,6 +46,7 @@ class Setup:
         *,
         limits: Limits | None = None,
         polling: Polling | None = None,
+        journal: Path | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> Session:
         """Return a session that has not been entered.
@@ -58,6 +59,7 @@ class Setup:
             base_url=self.base_url,
             limits=limits or Limits(),
             polling=polling or Polling(),
+            journal=journal,
             on_event=on_event,
         )
 

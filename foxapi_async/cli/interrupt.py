@@ -27,13 +27,14 @@ class Interrupted(Exception):  # noqa: N818 - nothing went wrong
 def run(
     main: Coroutine[Any, Any, T],
     *,
-    on_first: Callable[[], None] = lambda: None,
+    on_first: Callable[[], object] = lambda: None,
     on_second: Callable[[], None] = lambda: None,
 ) -> T:
     """Run a coroutine in an event loop of its own.
 
-    The first signal cancels it: what must be finished (a POST under way) is finished. The second
-    one ends the process at once.
+    The first signal cancels it, unless ``on_first`` returns True because it has told the coroutine to
+    come to its end: what must be finished (a POST under way) is finished. The second one ends the
+    process at once.
 
     Args:
         main: The coroutine.
@@ -49,8 +50,8 @@ def run(
         work = loop.create_task(main)
 
         def end_it() -> None:
-            on_first()
-            work.cancel()
+            if on_first() is not True:
+                work.cancel()
 
         def on_signal(number: int, _frame: FrameType | None) -> None:
             caught.append(number)
@@ -62,11 +63,15 @@ def run(
 
         before = {number: signal.signal(number, on_signal) for number in _signals()}
         try:
-            return loop.run_until_complete(work)
+            result = loop.run_until_complete(work)
         except asyncio.CancelledError:
             if not caught:
                 raise
             raise Interrupted(_code(caught[0])) from None
+        else:
+            if caught:
+                raise Interrupted(_code(caught[0]))
+            return result
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)

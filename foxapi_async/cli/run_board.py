@@ -1,0 +1,118 @@
+"""How far a job is: two lines drawn again and again on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import anyio
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from foxapi_async.bulk import JobRun, Result, Summary
+from foxapi_async.cli.run_words import Meter, standing_of, time_left
+from foxapi_async.cli.screen import Screen
+from foxapi_async.cli.streams import plain
+from foxapi_async.cli.words import count
+
+__all__ = ["RunBoard"]
+
+_FRAMES: Final = 4
+"""Drawings in a second."""
+
+_FIRST_LINE: Final = 5.0
+_LONGEST: Final = 60.0
+"""Seconds until the first line and, growing, between two lines where nothing can be drawn."""
+
+_TROUBLES: Final = 20
+"""Failures that are told one by one; the others are counted."""
+
+
+class RunBoard:
+    """Shows how far a job is."""
+
+    def __init__(self, screen: Screen, run: JobRun) -> None:
+        self._screen = screen
+        self._run = run
+        self._images = Meter()
+        self._requests = Meter()
+        self._told = 0
+
+    @asynccontextmanager
+    async def shown(self) -> AsyncGenerator[None, None]:
+        """Show it within the block."""
+        if self._screen.quiet:
+            yield
+        elif self._screen.is_terminal:
+            self._screen.hold()
+            live = Live(
+                console=self._screen.console,
+                get_renderable=self.render,
+                refresh_per_second=_FRAMES,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            try:
+                with live:
+                    yield
+            finally:
+                self._screen.release()
+        else:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._tell_now_and_then)
+                yield
+                group.cancel_scope.cancel()
+
+    def note(self, result: Result) -> None:
+        """Tell of a request that went wrong."""
+        if result.status == "completed":
+            return
+        self._told += 1
+        if self._told == _TROUBLES + 1:
+            self._screen.warn("more of them are in results.jsonl")
+        if self._told > _TROUBLES:
+            return
+        self._screen.warn(
+            f"line {result.line}: {result.status}: {result.error or result.error_code}"
+        )
+
+    def render(self) -> RenderableType:
+        """Draw what is known now; called by another thread as well."""
+        summary = self._look()
+        table = Table.grid(padding=(0, 1), expand=True)
+        table.add_column(ratio=1)
+        table.add_column(justify="right", no_wrap=True)
+        share = summary.decided / summary.requests
+        bar = ProgressBar(1.0, share, complete_style="cyan", finished_style="green", pulse=False)
+        table.add_row(bar, f"{summary.decided:,} of {summary.requests:,}  {100 * share:.0f} %")
+        return Group(table, Text(plain(self._words(summary)), style="dim"))
+
+    def _look(self) -> Summary:
+        summary, now = self._run.summary, time.monotonic()
+        self._images.note(now, summary.fetched)
+        self._requests.note(now, summary.decided - summary.from_journal)
+        return summary
+
+    def _words(self, summary: Summary) -> str:
+        rate = self._images.per_minute()
+        parts = [standing_of(summary)]
+        if rate is not None:
+            parts.append(f"{rate:.0f} images/min" if rate >= 10 else f"{rate:.1f} images/min")  # noqa: PLR2004
+        parts.append(f"{count(summary.in_flight, 'task')} in flight")
+        left = time_left(summary.not_submitted, self._requests.per_minute())
+        if left is not None and summary.stopped is None:
+            parts.append(f"about {left} left")
+        return "  ·  ".join(parts)
+
+    async def _tell_now_and_then(self) -> None:
+        pause = _FIRST_LINE
+        while True:
+            self._look()
+            await anyio.sleep(pause)
+            self._screen.say(self._words(self._look()))
+            pause = min(pause * 1.5, _LONGEST)
