@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from benchmarks.speed.processes import CUT, Server, run
 QUESTION = "CPU, detection lag and polls of a task, by client"
 
 _CLIENT = "benchmarks.speed.client"
-_PATIENCE = 60.0
+_PATIENCE = 40.0
 """Seconds that a peer gets beyond those that the tasks themselves take."""
 
 _PEERS = {
@@ -53,9 +54,7 @@ class Run:
         return self.cpu / max(self.delivered, 1)
 
 
-def _measure(
-    server: Server, name: str, seconds: list[float], *options: object
-) -> Run:
+def _measure(server: Server, name: str, seconds: list[float], *options: object) -> Run:
     server.plan(seconds, estimate=sorted(seconds)[len(seconds) // 2])
     patience = _PATIENCE + 2 * max(seconds)
     said = run(_CLIENT, name, server.url, len(seconds), *options, seconds=patience)
@@ -111,18 +110,20 @@ _LABELS = {
 }
 
 
-def _sizes(*, quick: bool) -> Iterator[tuple[int, float]]:
-    yield (30, 1.5) if quick else (100, 5.0)
-    if not quick:
-        yield 1_000, 5.0
-        yield 10_000, 20.0
+_MEDIANS = {30: 0.6, 100: 3.0, 1_000: 3.0, 10_000: 12.0}
+"""Median duration in seconds by the number of tasks at once: the server must not be the limit."""
+
+
+def installed_peers() -> list[str]:
+    """Return the names of the clients of the field that can be measured here."""
+    return [name for name, (module, _) in _PEERS.items() if find_spec(module) is not None]
 
 
 def _peer_rows(
     server: Server, n: int, seconds: list[float], floor: Sequence[Run], *, quick: bool
 ) -> Iterator[list[object]]:
-    for name, (module, most) in _PEERS.items():
-        if n > most or find_spec(module) is None:
+    for name in installed_peers():
+        if n > _PEERS[name][1]:
             continue
         for interval in (1.0,) if quick else (None, 1.0):
             options = () if interval is None else ("--interval", interval)
@@ -130,28 +131,23 @@ def _peer_rows(
             yield _row(n, label, [_measure(server, name, seconds, *options)], floor)
 
 
-def _billed_when_lost(server: Server) -> Iterator[list[object]]:
-    for name, module in (("ours", "foxapi_async"), *((n, m) for n, (m, _) in _PEERS.items())):
-        if find_spec(module) is None:
-            continue
+def _billed_when_lost(server: Server, *, peers: bool) -> Iterator[list[object]]:
+    for name in ["ours", *(installed_peers() if peers else [])]:
         server.plan([1.0], lose=True)
         run(_CLIENT, name, server.url, 1, "--cold", seconds=60)
         yield [_LABELS.get(name, name), server.report()["submissions"]]
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    peers = True
-    arguments = list(sys.argv[1:] if given is None else given)
-    if "--no-peers" in arguments:
-        arguments.remove("--no-peers")
-        peers = False
-    options = table.arguments(QUESTION, arguments)
+    options = table.arguments(QUESTION, given, more=_more)
+    sizes = [30] if options.quick else options.sizes or [100, 1_000, 10_000]
+    peers = not options.no_peers
     table.introduce(QUESTION, packages=table.OURS + (table.PEERS if peers else ()))
     rows: list[Any] = []
     targets: list[list[object]] = []
     with Server() as server, tempfile.TemporaryDirectory() as folder:
-        for n, median in _sizes(quick=options.quick):
-            seconds = durations(n, median=median)
+        for n in sizes:
+            seconds = durations(n, median=_MEDIANS[n], sigma=0.25)
             rounds = [_round(server, seconds, Path(folder)) for _ in range(options.rounds)]
             by_name = {name: [each[name] for each in rounds] for name in rounds[0]}
             floor = by_name["floor"]
@@ -160,15 +156,23 @@ def main(given: Sequence[str] | None = None) -> int:
                 rows += _peer_rows(server, n, seconds, floor, quick=options.quick)
             targets.append([f"{n} tasks", *_per_request(by_name)])
         table.show(
-            ("client", "tasks", "CPU ms/task", "x floor", "looks/task", "lag s", "lag 95 % s")
-            + ("wall s", "came home"),
+            (
+                *("client", "tasks", "CPU ms/task", "x floor", "looks/task", "lag s", "lag 95 % s"),
+                *("wall s", "came home"),
+            ),
             rows,
         )
-        table.show(("CPU per request", "ours us", "aiohttp loop us", "ratio (target 1.25)"), targets)
-        if peers or options.quick:
-            billed = list(_billed_when_lost(server))
-            table.show(("the answer to one submit is lost", "tasks billed"), billed)
+        table.show(
+            ("CPU per request", "ours us", "aiohttp loop us", "ratio (target 1.25)"), targets
+        )
+        billed = list(_billed_when_lost(server, peers=peers))
+        table.show(("the answer to one submit is lost", "tasks billed"), billed)
     return 0
+
+
+def _more(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--no-peers", action="store_true", help="only ours and loops by hand")
+    parser.add_argument("--sizes", type=int, nargs="+", choices=_MEDIANS, help="tasks at once")
 
 
 def _per_request(by_name: dict[str, list[Run]]) -> list[object]:

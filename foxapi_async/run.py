@@ -6,6 +6,7 @@ import asyncio
 import weakref
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from functools import partial
 from typing import Final
 
 import anyio
@@ -98,6 +99,8 @@ class Run:
         self._fatal: FoxAPIError | None = None
         self._input_error: Exception | None = None
         self._scope = anyio.CancelScope()
+        # One bound method for all tasks in flight, instead of one for each.
+        self._tell = self._ended
         self._closing = False
         self._news = Bell()
         self._space = Bell()
@@ -217,18 +220,17 @@ class Run:
             self._note_fatal(error)
             self._put(Outcome.of_error(flight.request, flight.key, index, error, None))
         elif watch.ended:
-            self._ended(index, flight, watch)
+            self._ended(index, flight.request, flight.key, watch)
         else:
-            watch.on_end.append(lambda: self._ended(index, flight, watch))
+            watch.on_end.append(partial(self._tell, index, flight.request, flight.key, watch))
 
-    def _ended(self, index: int, flight: Flight, watch: Watch) -> None:
+    def _ended(self, index: int, request: Request, key: str | None, watch: Watch) -> None:
+        # Not given the flight, which would be kept for as long as the task is in flight.
         if watch.error is None:
-            outcome = Outcome(flight.request, flight.key, index, "completed", watch.latest)
+            outcome = Outcome(request, key, index, "completed", watch.latest)
         else:
             self._note_fatal(watch.error)
-            outcome = Outcome.of_error(
-                flight.request, flight.key, index, watch.error.again(), watch.latest
-            )
+            outcome = Outcome.of_error(request, key, index, watch.error.again(), watch.latest)
         self._put(outcome)
 
     def _note_fatal(self, error: FoxAPIError) -> None:

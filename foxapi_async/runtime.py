@@ -14,6 +14,7 @@ from urllib.parse import quote
 import anyio
 import attrs
 
+from foxapi_async.announcer import Announcer
 from foxapi_async.answers import Answer
 from foxapi_async.budget import OutputBudget
 from foxapi_async.calls import Calls, ask
@@ -23,7 +24,6 @@ from foxapi_async.errors import (
     TaskCancelledError,
     TaskFailedError,
 )
-from foxapi_async.events import Announcer
 from foxapi_async.files.digest import describe
 from foxapi_async.files.download import Downloads
 from foxapi_async.files.threads import in_thread
@@ -85,6 +85,7 @@ class Runtime:
             ),
             announce,
             self._tally,
+            clock=self._loop.time,
         )
         self._schedule = Schedule(
             poll_cost=polling.poll_cost,
@@ -99,6 +100,7 @@ class Runtime:
             announce=announce,
             tally=self._tally,
             on_end=self._wrap_up,
+            clock=self._loop.time,
         )
         self.calls = Calls(self._gate, options.retry, self._tally)
         self.downloads = Downloads(
@@ -243,6 +245,8 @@ class Runtime:
                         run.close()
                     await see_through(self._submitter.aclose)
                     nursery.cancel()
+            self._name_what_is_in_flight()
+            await self._poller.wind_up()
         finally:
             self._closed = True
             self._ready.set()

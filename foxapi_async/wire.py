@@ -105,7 +105,7 @@ def read_task(payload: object, *, asked: str | None = None) -> Task:
             f"asked for task {asked}, the answer is about {task_id}", task_id=asked
         )
     outputs = tuple(_outputs(payload))
-    task = _converter.structure({**payload, "outputs": outputs, "raw": payload}, Task)
+    task: Task = _structure_task({**payload, "outputs": outputs, "raw": payload}, Task)
     if task.status is not TaskStatus.FAILED:
         return task
     error = task.error or TaskError()
@@ -253,7 +253,10 @@ def _error(value: object, _: object) -> TaskError | None:
 
 
 def _info(value: object, _: object) -> TaskInfo:
-    return _converter.structure(value, TaskInfo) if isinstance(value, dict) else TaskInfo()
+    if not isinstance(value, dict):
+        return TaskInfo()
+    info: TaskInfo = _structure_info(value, TaskInfo)
+    return info
 
 
 def _code(value: object, _: object) -> str | None:
@@ -325,3 +328,7 @@ def _make_converter() -> cattrs.Converter:
 
 
 _converter = _make_converter()
+
+# Looked up once: this is most of what an answer costs.
+_structure_task = _converter.get_structure_hook(Task)
+_structure_info = _converter.get_structure_hook(TaskInfo)

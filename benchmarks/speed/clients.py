@@ -48,7 +48,9 @@ async def ours(setting: Setting) -> AsyncIterator[Crowd]:
     """foxapi_async, with all tasks in flight at once."""
     from foxapi_async import Limits, PhotaImage, Session  # noqa: PLC0415
 
-    async with Session("sk-bench", base_url=setting.url, limits=Limits(outputs=1_000_000)) as session:
+    async with Session(
+        "sk-bench", base_url=setting.url, limits=Limits(outputs=1_000_000)
+    ) as session:
 
         async def crowd(n: int) -> int:
             outcomes = session.map(PhotaImage(f"p{i}") for i in range(n))
@@ -62,10 +64,10 @@ async def floor(setting: Setting) -> AsyncIterator[Crowd]:
     """A loop over aiohttp that knows when each task ends, and asks once then."""
     async with _http(setting) as http:
 
-        async def one(_: int) -> None:
-            id_, seconds = await _post(http, _)
+        async def one(i: int) -> None:
+            id_, seconds = await _post(http, i)
             await asyncio.sleep(seconds)
-            while not await _is_done(http, id_):
+            while not await _is_done(http, id_):  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
 
         yield _gathered(one)
@@ -79,7 +81,8 @@ async def same_requests(setting: Setting) -> AsyncIterator[Crowd]:
         async def one(i: int) -> None:
             id_, seconds = await _post(http, i)
             began = asyncio.get_running_loop().time()
-            ages = setting.ages[i % len(setting.ages)] if seconds > 1 and setting.ages else [seconds]
+            is_warm_up = id_.startswith("warm-up") or not setting.ages
+            ages = [seconds] if is_warm_up else setting.ages[i % len(setting.ages)]
             for age in (*ages[:-1], max(ages[-1], seconds)):
                 await asyncio.sleep(began + age - asyncio.get_running_loop().time())
                 done = await _is_done(http, id_)
@@ -97,7 +100,7 @@ async def plain(setting: Setting) -> AsyncIterator[Crowd]:
 
         async def one(i: int) -> None:
             id_, _ = await _post(http, i)
-            while not await _is_done(http, id_):
+            while not await _is_done(http, id_):  # noqa: ASYNC110
                 await asyncio.sleep(setting.interval or 1.0)
 
         yield _gathered(one)

@@ -7,19 +7,24 @@ down by a chatty server.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from benchmarks.speed.orders import Order, Orders
 
 Json = dict[str, Any]
-Say = Callable[[Order, bool, str], Json]
+
+
+class Say(Protocol):
+    """Describes a task in the words of one service."""
+
+    def __call__(self, order: Order, base: str, *, ended: bool) -> Json: ...
+
 
 _PICTURE = "/picture.png"
 _WHEN = "2026-01-01T00:00:00Z"
 
 
-def _foxapi(order: Order, ended: bool, base: str) -> Json:
+def _foxapi(order: Order, base: str, *, ended: bool) -> Json:
     said: Json = {
         "created": 1760000000,
         "id": order.id,
@@ -35,7 +40,7 @@ def _foxapi(order: Order, ended: bool, base: str) -> Json:
     return said
 
 
-def _replicate(order: Order, ended: bool, base: str) -> Json:
+def _replicate(order: Order, base: str, *, ended: bool) -> Json:
     get = f"{base}/v1/predictions/{order.id}"
     return {
         "id": order.id,
@@ -54,12 +59,12 @@ def _replicate(order: Order, ended: bool, base: str) -> Json:
     }
 
 
-def _runway(order: Order, ended: bool, base: str) -> Json:
+def _runway(order: Order, base: str, *, ended: bool) -> Json:
     said: Json = {"id": order.id, "createdAt": _WHEN, "status": "SUCCEEDED" if ended else "RUNNING"}
     return {**said, "output": [base + _PICTURE]} if ended else {**said, "progress": 0.5}
 
 
-def _openai(order: Order, ended: bool, base: str) -> Json:
+def _openai(order: Order, base: str, *, ended: bool) -> Json:
     del base
     return {
         "id": order.id,
@@ -78,7 +83,7 @@ def _openai(order: Order, ended: bool, base: str) -> Json:
     }
 
 
-def _fal(order: Order, ended: bool, base: str) -> Json:
+def _fal(order: Order, base: str, *, ended: bool) -> Json:
     del order, base
     if ended:
         return {"status": "COMPLETED", "logs": None, "metrics": {}}
@@ -111,7 +116,7 @@ def submit(orders: Orders, path: str, base: str) -> tuple[int, Json, float] | No
             "cancel_url": f"{here}/cancel",
         }
     else:
-        said = say(order, False, base)
+        said = say(order, base, ended=False)
     if dialect == "foxapi":
         said["status"] = "pending"
         if orders.estimate is not None:
@@ -128,10 +133,14 @@ def look(orders: Orders, path: str, base: str) -> Json | None:
         return None
     if order.dialect == "fal" and not is_status:
         return {"images": [{"url": base + _PICTURE}]}
-    return _SAY[order.dialect](order, order.look(), base)
+    return _SAY[order.dialect](order, base, ended=order.look())
+
+
+def look_of(order: Order, *, ended: bool) -> Json:
+    """Return what FoxAPI says of a task."""
+    return _foxapi(order, "https://cdn.example", ended=ended)
 
 
 def encode(said: Json) -> bytes:
     """Return an answer as a body."""
     return json.dumps(said, separators=(",", ":")).encode()
-

@@ -61,9 +61,7 @@ def run(module: str, *arguments: object, seconds: float = 120.0) -> dict[str, An
     """
     command = [sys.executable, "-m", module, *map(str, arguments)]
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=seconds, check=False
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
         return {CUT: seconds}
     if done.returncode:

@@ -128,7 +128,7 @@ async def _serve(port: int) -> None:
         server = await loop.create_server(
             lambda: Connection(orders, files), "127.0.0.1", port, backlog=4096
         )
-        print("http://127.0.0.1:{}".format(server.sockets[0].getsockname()[1]), flush=True)
+        print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
         async with server:
             await server.serve_forever()
 

@@ -6,21 +6,28 @@ import argparse
 import os
 import platform
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 
-OURS = ("foxapi-async", "aiohttp", "anyio", "attrs", "cattrs")
+from foxapi_async.version import __version__
+
+OURS = ("aiohttp", "anyio", "attrs", "cattrs")
 PEERS = ("fal-client", "replicate", "runwayml", "openai", "httpx")
 
 
 def arguments(
-    question: str, given: Sequence[str] | None, *, rounds: int = 3
+    question: str,
+    given: Sequence[str] | None,
+    *,
+    rounds: int = 3,
+    more: Callable[[argparse.ArgumentParser], object] = lambda _: None,
 ) -> argparse.Namespace:
-    """Return the options that every benchmark has: ``quick`` and ``rounds``."""
+    """Return the options that every benchmark has, ``quick`` and ``rounds``, and ``more``."""
     parser = argparse.ArgumentParser(description=question)
     parser.add_argument("--quick", action="store_true", help="seconds; to see that it runs")
     parser.add_argument("--rounds", type=int, default=rounds, help="the median of them is shown")
+    more(parser)
     read = parser.parse_args(given)
     if read.quick:
         read.rounds = 1
@@ -32,7 +39,8 @@ def introduce(question: str, *, packages: Iterable[str] = OURS) -> None:
     print(f"# {question}\n")
     print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, ", end="")
     print(f"{os.cpu_count()} cores ({_processor()})")
-    print(", ".join(f"{name} {version}" for name in packages if (version := _version(name))))
+    versions = [f"{name} {version}" for name in packages if (version := _version(name))]
+    print(", ".join([f"foxapi-async {__version__}", *versions]))
 
 
 def show(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -40,8 +48,16 @@ def show(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     cells = [[_cell(cell) for cell in row] for row in rows]
     widths = [max(len(line[i]) for line in [list(head), *cells]) for i in range(len(head))]
     print()
-    print("| " + " | ".join(name.ljust(width) for name, width in zip(head, widths, strict=True)) + " |")
-    print("|" + "|".join("-" * (width + 1) + (":" if i else "-") for i, width in enumerate(widths)) + "|")
+    print(
+        "| "
+        + " | ".join(name.ljust(width) for name, width in zip(head, widths, strict=True))
+        + " |"
+    )
+    print(
+        "|"
+        + "|".join("-" * (width + 1) + (":" if i else "-") for i, width in enumerate(widths))
+        + "|"
+    )
     for line in cells:
         aligned = (
             cell.rjust(width) if i else cell.ljust(width)
