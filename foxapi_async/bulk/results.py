@@ -83,6 +83,7 @@ class ResultsFile:
         """
         try:
             with locked(self._file):
+                self._mend()  # another process may have died in the middle of a line
                 self._catch_up()
                 now = datetime.now(UTC)
                 new = [result for result in results if self._is_new(result)]
@@ -127,9 +128,9 @@ class ResultsFile:
 
     def _mend(self) -> None:
         size = os.fstat(self._file).st_size
-        start = self._start_of_last_line(size)
-        if start == size:
+        if size == 0 or self._read(size - 1, size) == b"\n":
             return
+        start = self._start_of_last_line(size)
         if _described(self._read(start, size)) is not None:
             os.write(self._file, b"\n")
         else:
