@@ -31,6 +31,7 @@ class Announcer:
         return self._listener is not None
 
     def __call__(self, event: Event) -> None:
+        """Tell the listener of an event."""
         if self._listener is None:
             return
         try:
