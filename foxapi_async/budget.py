@@ -15,7 +15,6 @@ __all__ = ["OutputBudget"]
 @attrs.define(eq=False)
 class _Waiter:
     outputs: int
-    billed: int
     admitted: bool = False
     called: anyio.Event | None = None
     refusal: BudgetExceededError | None = None
@@ -42,12 +41,8 @@ class OutputBudget:
         """How many are waiting for places."""
         return len(self._queue)
 
-    async def take(self, outputs: int, *, billed: int | None = None) -> None:
+    async def take(self, outputs: int) -> None:
         """Wait for so many places and hold them.
-
-        Args:
-            outputs: How many places.
-            billed: How many of them are going to be billed; None for all.
 
         Raises:
             InvalidRequestError: More than there are in all.
@@ -61,7 +56,7 @@ class OutputBudget:
                 field="num_outputs",
                 value=outputs,
             )
-        waiter = _Waiter(outputs, outputs if billed is None else billed)
+        waiter = _Waiter(outputs)
         self._queue.append(waiter)
         try:
             self._admit_those_who_fit()
@@ -73,6 +68,13 @@ class OutputBudget:
             raise
         if waiter.refusal is not None:
             raise waiter.refusal
+
+    def occupy(self, outputs: int) -> None:
+        """Hold places for images that are in flight already, however many there are.
+
+        Others wait until there is room again.
+        """
+        self.in_flight += outputs
 
     def refund(self, outputs: int) -> None:
         """Give back what was held for images that were certainly not billed."""
@@ -87,11 +89,11 @@ class OutputBudget:
     def _admit_those_who_fit(self) -> None:
         while self._queue:
             waiter = self._queue[0]
-            if (refusal := self._overspent(waiter.billed)) is not None:
+            if (refusal := self._overspent(waiter.outputs)) is not None:
                 waiter.refusal = refusal
             elif self.in_flight + waiter.outputs <= self.places:
                 self.in_flight += waiter.outputs
-                self.spent += waiter.billed
+                self.spent += waiter.outputs
             else:
                 return
             self._queue.popleft()
@@ -104,16 +106,15 @@ class OutputBudget:
             self._queue.remove(waiter)
             self._admit_those_who_fit()
         elif waiter.refusal is None:
-            self.spent -= waiter.billed
-            self.free(waiter.outputs)
+            self.refund(waiter.outputs)
 
-    def _overspent(self, billed: int) -> BudgetExceededError | None:
-        if self.total is None or self.spent + billed <= self.total:
+    def _overspent(self, outputs: int) -> BudgetExceededError | None:
+        if self.total is None or self.spent + outputs <= self.total:
             return None
         return BudgetExceededError(
-            f"{billed} more images would exceed Limits(total_outputs={self.total}): "
+            f"{outputs} more images would exceed Limits(total_outputs={self.total}): "
             f"{self.spent} are billed or on their way",
             total=self.total,
             used=self.spent,
-            requested=billed,
+            requested=outputs,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,14 @@ from foxapi_async.tally import Tally
 
 __all__ = ["Gate"]
 
+_log = logging.getLogger("foxapi_async")
+
 _UNAVAILABLE = 503
+
+_LONGEST_503 = 60.0
+"""Seconds for which a 503 pauses a session at most: it may speak of one model or one server only."""
+
+_WORTH_TELLING = 30.0
 
 
 class Gate:
@@ -88,12 +96,17 @@ class Gate:
         in_flight = self._known if lane is Lane.SUBMIT else None
         if answer.rate_limited:
             self._tally.rate_limited += 1
+            if (answer.retry_after or 0.0) >= _WORTH_TELLING:
+                _log.warning(
+                    "429: the server asks to wait %g s, so the whole session pauses",
+                    answer.retry_after,
+                )
             if self._announce:
                 self._announce(RateLimited(answer.retry_after))
             self._pacer.refused(lane, now, answer.retry_after, sent_at=sent_at, in_flight=in_flight)
         elif answer.status is not None:
             if answer.status == _UNAVAILABLE and answer.retry_after is not None:
-                self._pacer.pause(now, answer.retry_after)
+                self._pacer.pause(now, min(answer.retry_after, _LONGEST_503))
             self._pacer.answered(lane, now, sent_at=sent_at, in_flight=in_flight)
 
     def accepted(self, images: int) -> None:

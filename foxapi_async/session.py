@@ -13,6 +13,7 @@ import aiohttp
 import anyio
 
 from foxapi_async.announcer import Announcer
+from foxapi_async.checks import check_seconds
 from foxapi_async.config import check_headers, find_api_key, find_base_url
 from foxapi_async.errors import (
     APITimeoutError,
@@ -108,7 +109,8 @@ class Session:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        assert self._runtime is not None
+        if self._runtime is None:
+            raise ConfigurationError(_NOT_ENTERED)
         await self._runtime.aclose()
 
     async def submit(self, request: Request, *, key: str | None = None) -> TaskHandle:
@@ -149,7 +151,8 @@ class Session:
 
         Raises:
             TaskOutcomeError: As for `TaskHandle.wait`; a task that exists is named.
-            APITimeoutError: ``timeout`` was over before there was room; nothing was sent.
+            APITimeoutError: ``timeout`` was over before a task was created; nothing was billed.
+                ``__cause__`` is the last refusal, if there was one.
             FoxAPIError: As for `submit`.
         """
         runtime = self._open()
@@ -162,8 +165,8 @@ class Session:
             if flight.error is not None and not isinstance(flight.error, SessionClosedError):
                 raise flight.error
             raise APITimeoutError(
-                f"no room for the submission within {timeout:g} s; nothing was sent", sent=False
-            )
+                f"no task was created within {timeout:g} s, and nothing was billed", sent=False
+            ) from flight.declined
         task = flight.watch.latest
         raise TaskTimeoutError(
             f"task {task.id} is still {task.status.value} after {timeout:g} s; it goes on at the "
@@ -180,8 +183,10 @@ class Session:
             estimated_time: Seconds that it is expected to take from now on, if you know.
 
         Raises:
-            InvalidRequestError: It cannot be a task id.
+            InvalidRequestError: It cannot be a task id, or the time is no number of seconds.
         """
+        if estimated_time is not None:
+            check_seconds("estimated_time", estimated_time)
         runtime = self._open()
         watch = runtime.adopt(check_task_id(task_id), estimated_time=estimated_time)
         return TaskHandle(watch, runtime.check)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 import anyio
+import anyio.lowlevel
 import attrs
 
 from foxapi_async.announcer import Announcer
@@ -60,6 +61,7 @@ class Flight:
 
     ``sending`` is true from the first byte of a POST to its answer: in that time it must not be cut
     off. ``stop`` is asked before each POST and returns the error with which not to send it.
+    ``declined`` is why the last POST created nothing, if there is to be another.
     """
 
     request: Request
@@ -69,6 +71,7 @@ class Flight:
     sending: bool = False
     abandoned: bool = False
     claim: Claim | None = None
+    declined: FoxAPIError | None = None
     watch: Watch | None = None
     error: FoxAPIError | None = None
     scope: anyio.CancelScope | None = None
@@ -83,6 +86,8 @@ class Flight:
 
     def land(self) -> None:
         """Tell those who wait that the submission is over."""
+        if self.is_over:
+            return
         self.is_over = True
         if self._over is not None:
             self._over.set()
@@ -153,7 +158,7 @@ class Submitter:
             flight.claim = await self._journal.claim(flight.key, flight.request)
         try:
             if flight.claim is not None and flight.claim.entry is not None:
-                await self._pick_up(flight, flight.claim.entry)
+                self._pick_up(flight, flight.claim.entry)
                 return
             await self._wait_for_room(flight)
         except BaseException as error:
@@ -180,12 +185,15 @@ class Submitter:
         self._closed = True
         for flight in tuple(self._flights):
             flight.abandon()
+        for _ in range(2):  # turns of the event loop, in which every task that can has begun
+            await anyio.lowlevel.checkpoint()
+        for flight in tuple(self._flights):
+            if flight.scope is None:  # somebody cancelled its task before it began
+                flight.error = SessionClosedError("given up before it was sent")
+                flight.land()
         with anyio.move_on_after(self._transport.timeout.request + _GRACE):
             for flight in tuple(self._flights):
                 await flight.over()
-        for flight in tuple(self._flights):  # somebody cancelled their tasks before they began
-            flight.error = flight.error or SessionClosedError("given up before it was sent")
-            flight.land()
 
     async def _wait_for_room(self, flight: Flight) -> None:
         outputs = flight.request.num_outputs
@@ -200,19 +208,17 @@ class Submitter:
             self._budget.refund(outputs)
             raise SessionClosedError("the session has ended; nothing was sent")
 
-    async def _pick_up(self, flight: Flight, entry: Entry) -> None:
-        images = 0
-        in_flight = entry.status is JournalStatus.ACCEPTED and not self._is_watched(entry.task_id)
-        if in_flight and entry.num_outputs <= self._budget.places:
-            # Billed by whoever submitted it, but the server still works on it.
-            images = entry.num_outputs
-            await self._budget.take(images, billed=0)
+    def _pick_up(self, flight: Flight, entry: Entry) -> None:
         if self._closed:
-            self._budget.free(images)
             raise SessionClosedError(
                 f"the session has ended; task {entry.task_id} goes on at the server",
                 task_id=entry.task_id,
             )
+        images = 0
+        if entry.status is JournalStatus.ACCEPTED and not self._is_watched(entry.task_id):
+            # Billed by whoever submitted it, but the server still works on it.
+            images = entry.num_outputs
+            self._budget.occupy(images)
         flight.watch = self._resume(entry, flight, images)
         flight.land()
 
@@ -269,6 +275,7 @@ class Submitter:
                 raise error
             if flight.claim is not None:
                 await flight.claim.postponed(error)
+            flight.declined = error
             self._tally.repeated_submissions += 1
             _log.info("%s: it created nothing and is sent again", error)
             if not answer.rate_limited:  # after a 429 the gate makes everybody wait

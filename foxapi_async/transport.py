@@ -69,6 +69,7 @@ class Transport:
         self._is_secret = len(api_key) >= _SHORTEST_SECRET
         self._given = http
         self._http = http
+        self._files: aiohttp.ClientSession | None = None
         self._headers = CIMultiDict({"User-Agent": USER_AGENT, "Accept": "application/json"})
         self._headers.update(headers)
         self._headers["Authorization"] = f"Bearer {api_key}"
@@ -80,14 +81,23 @@ class Transport:
             # The session has limits of its own, so a queue inside the pool would only make a wait
             # for a free connection look like a slow connect.
             connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE)
-            self._http = aiohttp.ClientSession(
+            self._http = self._files = aiohttp.ClientSession(
                 connector=connector, cookie_jar=aiohttp.DummyCookieJar()
+            )
+        elif not self._http.closed:
+            # The headers and cookies that the given session sends by itself may hold secrets; the
+            # hosts of results get its connections only.
+            self._files = aiohttp.ClientSession(
+                connector=self._http.connector,
+                connector_owner=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=self._http.trust_env,
             )
 
     async def aclose(self) -> None:
         """Close the connection pool, unless it was given."""
-        if self._http is not None and self._given is None:
-            await self._http.close()
+        if self._files is not None:
+            await self._files.close()
 
     async def call(
         self,
@@ -148,7 +158,7 @@ class Transport:
         )
         what = f"GET {url.with_query(None)}"
         try:
-            async with self._session.get(
+            async with _usable(self._files).get(
                 url,
                 # A length can be compared with the bytes on disk only if nothing is compressed.
                 headers={
@@ -165,14 +175,8 @@ class Transport:
         except _FOREIGN as error:
             raise self._ours(error, what, None) from _cause(error)
 
-    @property
-    def _session(self) -> aiohttp.ClientSession:
-        if self._http is None or self._http.closed:
-            raise ConfigurationError("the aiohttp.ClientSession of this session is closed")
-        return self._http
-
     async def _exchange(self, method: str, path: str, data: Any) -> Reply:
-        async with self._session.request(
+        async with _usable(self._http).request(
             method,
             URL(self._root + path, encoded=True),
             data=data,
@@ -215,6 +219,12 @@ class Transport:
             return APITimeoutError(f"{what}: {words}", sent=sent)
         happened = "the connection broke" if sent else "no connection was made"
         return APIConnectionError(f"{what}: {happened}: {words}", sent=sent)
+
+
+def _usable(http: aiohttp.ClientSession | None) -> aiohttp.ClientSession:
+    if http is None or http.closed:
+        raise ConfigurationError("the aiohttp.ClientSession of this session is closed")
+    return http
 
 
 class _Body(aiohttp.BytesPayload):
