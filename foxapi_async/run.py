@@ -33,6 +33,7 @@ __all__ = ["Item", "Outcomes", "Run"]
 Item = Request | tuple[str | None, Request]
 
 _SLACK: Final = 64
+_ITEMS_AT_ONCE: Final = 16
 _FATAL: Final = (AuthenticationError, InsufficientQuotaError, PermissionDeniedError)
 
 
@@ -280,10 +281,11 @@ async def _each(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncIterator[It
         async for item in items:
             yield item
         return
-    for item in items:
+    for number, item in enumerate(items, 1):
         yield item
         # A long input whose items are decided at once must not hold up the event loop.
-        await anyio.lowlevel.checkpoint()
+        if number % _ITEMS_AT_ONCE == 0:
+            await anyio.lowlevel.checkpoint()
 
 
 def _parts(item: object, index: int) -> tuple[str | None, Request]:

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.speed.fetching ours|loop URL SIZE COUNT``: downloads files to disk.
+"""``python -m benchmarks.speed.fetching ours|loop|loop-fsync URL SIZE COUNT``: downloads files to disk.
 
 Prints a JSON object: megabytes per second, and CPU seconds. Eight files are fetched at once.
 """
@@ -9,8 +9,10 @@ import argparse
 import asyncio
 import json
 import logging
+import os
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -30,7 +32,7 @@ async def _ours(url: str, size: int, count: int, folder: Path) -> None:
         await asyncio.gather(*(fetch(i) for i in range(count)))
 
 
-async def _loop(url: str, size: int, count: int, folder: Path) -> None:
+async def _loop(url: str, size: int, count: int, folder: Path, *, sync: bool = False) -> None:
     numbers = iter(range(count))
     async with aiohttp.ClientSession() as http:
 
@@ -41,19 +43,25 @@ async def _loop(url: str, size: int, count: int, folder: Path) -> None:
                     with (folder / f"{i}.png").open("wb") as file:
                         async for chunk in reply.content.iter_any():
                             file.write(chunk)
+                        if sync:
+                            file.flush()
+                            await asyncio.to_thread(os.fsync, file.fileno())
 
         await asyncio.gather(*(work() for _ in range(_AT_ONCE)))
 
 
+WORK = {"ours": _ours, "loop": _loop, "loop-fsync": partial(_loop, sync=True)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("name", choices=("ours", "loop"))
+    parser.add_argument("name", choices=WORK)
     parser.add_argument("url")
     parser.add_argument("size", type=int)
     parser.add_argument("count", type=int)
     given = parser.parse_args()
     logging.disable(logging.WARNING)
-    work = _ours if given.name == "ours" else _loop
+    work = WORK[given.name]
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(work(given.url, 1000, _AT_ONCE, Path(folder)))
         target = Path(folder) / "measured"
