@@ -18,12 +18,19 @@ _PATIENCE = 30.0
 _REFRESH = 1.0
 """Seconds for which an urgency is taken to hold; ranking anew at each look would cost too much."""
 
+_AT_ONCE = 32
+"""Items that are ranked in one go. Of more than these, a few are ranked with each that is handed
+out, so that neither a hundred thousand at once nor all of them each second hold anybody up."""
+
+_A_FEW = 4
+
 
 class Agenda(Generic[T]):
     """A heap of due times; what is due is handed out by urgency.
 
     ``urgency`` is asked only when more is due than can be done at once. It may grow with time, so
-    the ranking is made anew once a second.
+    the ranking is made anew once a second; if there is too much for that, each item is ranked several
+    times while the whole queue turns over once.
     """
 
     def __init__(self, urgency: Callable[[T, float], float]) -> None:
@@ -32,8 +39,10 @@ class Agenda(Generic[T]):
         self._planned: list[tuple[float, int, T]] = []
         self._due: dict[int, tuple[float, T]] = {}
         self._by_age: deque[int] = deque()
-        self._unranked: set[int] = set()
+        self._unranked: deque[int] = deque()
+        # An item may be in both: what was found last counts as soon as it is more urgent.
         self._ranked: list[tuple[float, int]] = []
+        self._ranked_before: list[tuple[float, int]] = []
         self._ranked_at = float("-inf")
 
     def __len__(self) -> int:
@@ -51,17 +60,22 @@ class Agenda(Generic[T]):
 
     def take(self, now: float) -> T | None:
         """Return the due item to do next, None if nothing is due."""
-        while self._planned and self._planned[0][0] <= now:
+        if not self._due:
+            self._forget_ranks(now)
+        for _ in range(_AT_ONCE):
+            if not (self._planned and self._planned[0][0] <= now):
+                break
             due, ticket, item = heapq.heappop(self._planned)
             self._due[ticket] = due, item
             self._by_age.append(ticket)
-            self._unranked.add(ticket)
+            self._unranked.appendleft(ticket)
         if not self._due:
             return None
+        if len(self._unranked) > 2 * len(self._due) + _AT_ONCE:  # those that went by their age
+            self._forget_ranks(float("-inf"))
         oldest = self._oldest()
         alone = len(self._due) == 1 or self._due[oldest][0] <= now - _PATIENCE
         ticket = oldest if alone else self._most_urgent(now)
-        self._unranked.discard(ticket)
         return self._due.pop(ticket)[1]
 
     def _oldest(self) -> int:
@@ -70,15 +84,32 @@ class Agenda(Generic[T]):
             self._by_age.popleft()
         return self._by_age[0]
 
-    def _most_urgent(self, now: float) -> int:
-        if now - self._ranked_at >= _REFRESH:
-            self._ranked_at = now
-            self._ranked.clear()
-            self._unranked = set(self._due)
-        for ticket in self._unranked:
-            urgency = self._urgency(self._due[ticket][1], now)
-            heapq.heappush(self._ranked, (-urgency, ticket))
+    def _forget_ranks(self, ranked_at: float) -> None:
+        self._ranked_at = ranked_at
         self._unranked.clear()
-        while (ticket := heapq.heappop(self._ranked)[1]) not in self._due:
-            pass
-        return ticket
+        self._ranked.clear()
+        self._ranked_before.clear()
+
+    def _most_urgent(self, now: float) -> int:
+        self._rank_some(now)
+        best = None
+        for ranked in (self._ranked, self._ranked_before):
+            while ranked and ranked[0][1] not in self._due:
+                heapq.heappop(ranked)
+            if ranked and (best is None or ranked[0] < best[0]):
+                best = ranked
+        assert best is not None
+        return heapq.heappop(best)[1]
+
+    def _rank_some(self, now: float) -> None:
+        if not self._unranked and now - self._ranked_at >= _REFRESH:
+            self._ranked_at = now
+            self._ranked, self._ranked_before = [], self._ranked
+            self._unranked.extend(self._due)
+        few = len(self._unranked) if len(self._unranked) <= _AT_ONCE else _A_FEW
+        while self._unranked and few:
+            ticket = self._unranked.popleft()
+            if ticket in self._due:  # and not gone by its age
+                few -= 1
+                urgency = self._urgency(self._due[ticket][1], now)
+                heapq.heappush(self._ranked, (-urgency, ticket))

@@ -16,7 +16,8 @@ __all__ = ["OutputBudget"]
 class _Waiter:
     outputs: int
     billed: int
-    admitted: anyio.Event = attrs.field(factory=anyio.Event)
+    admitted: bool = False
+    called: anyio.Event | None = None
     refusal: BudgetExceededError | None = None
 
 
@@ -64,8 +65,9 @@ class OutputBudget:
         self._queue.append(waiter)
         try:
             self._admit_those_who_fit()
-            if not waiter.admitted.is_set():
-                await waiter.admitted.wait()
+            if not waiter.admitted:
+                waiter.called = anyio.Event()
+                await waiter.called.wait()
         except BaseException:
             self._leave(waiter)
             raise
@@ -93,10 +95,12 @@ class OutputBudget:
             else:
                 return
             self._queue.popleft()
-            waiter.admitted.set()
+            waiter.admitted = True
+            if waiter.called is not None:
+                waiter.called.set()
 
     def _leave(self, waiter: _Waiter) -> None:
-        if not waiter.admitted.is_set():
+        if not waiter.admitted:
             self._queue.remove(waiter)
             self._admit_those_who_fit()
         elif waiter.refusal is None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 
+from foxapi_async.announcer import Announcer
 from foxapi_async.answers import Answer
-from foxapi_async.events import Announcer, RateLimited
+from foxapi_async.bell import Bell
+from foxapi_async.events import RateLimited
 from foxapi_async.pacing import Lane, Pacer
 from foxapi_async.tally import Tally
 
@@ -23,13 +27,21 @@ class Gate:
     (`accepted`), and no longer in flight (`landed`).
     """
 
-    def __init__(self, pacer: Pacer, announce: Announcer, tally: Tally) -> None:
+    def __init__(
+        self,
+        pacer: Pacer,
+        announce: Announcer,
+        tally: Tally,
+        *,
+        clock: Callable[[], float] = anyio.current_time,
+    ) -> None:
         self._pacer = pacer
         self._announce = announce
         self._tally = tally
+        self._clock = clock
         self._queues = {lane: anyio.Lock(fast_acquire=True) for lane in Lane}
         self._waiting = dict.fromkeys(Lane, 0)
-        self._room = anyio.Event()
+        self._room = Bell()
         self._out = 0
         self._known = 0
 
@@ -42,13 +54,15 @@ class Gate:
         """
         self._waiting[lane] += 1
         try:
-            async with self._queues[lane]:
-                while (delay := self._delay(lane, images)) > 0:
-                    await self._sleep(delay)
-                now = anyio.current_time()
-                self._pacer.sent(lane, now)
-                self._out += images
-                return now
+            await anyio.lowlevel.checkpoint_if_cancelled()
+            if self._waiting[lane] > 1 or self._delay(lane, images) > 0:
+                async with self._queues[lane]:
+                    while (delay := self._delay(lane, images)) > 0:
+                        await self._sleep(delay)
+            now = self._clock()
+            self._pacer.sent(lane, now)
+            self._out += images
+            return now
         finally:
             self._waiting[lane] -= 1
             self._pacer.waiting(lane, self._waiting[lane])
@@ -56,11 +70,11 @@ class Gate:
     def poll_delay(self, waiting: int) -> float:
         """Return the seconds until a look may leave; ``waiting`` looks are due."""
         self._pacer.waiting(Lane.POLL, waiting)
-        return self._pacer.delay(Lane.POLL, anyio.current_time())
+        return self._pacer.delay(Lane.POLL, self._clock())
 
     def poll_sent(self) -> float:
         """Record that a look leaves, and return the moment."""
-        now = anyio.current_time()
+        now = self._clock()
         self._pacer.sent(Lane.POLL, now)
         return now
 
@@ -70,7 +84,7 @@ class Gate:
 
     def report(self, lane: Lane, answer: Answer[Any], sent_at: float) -> None:
         """Let the pacer learn from an answer."""
-        now = anyio.current_time()
+        now = self._clock()
         in_flight = self._known if lane is Lane.SUBMIT else None
         if answer.rate_limited:
             self._tally.rate_limited += 1
@@ -96,16 +110,15 @@ class Gate:
         self._out -= images
         if known:
             self._known -= images
-        self._room.set()
+        self._room.ring()
 
     def _delay(self, lane: Lane, images: int) -> float:
-        now = anyio.current_time()
+        now = self._clock()
         room = self._pacer.room_delay(images, self._out, now) if images else 0.0
         # Who waits for room could not use a turn, so it must not hold one up.
         self._pacer.waiting(lane, 0 if room > 0 else self._waiting[lane])
         return max(room, self._pacer.delay(lane, now))
 
     async def _sleep(self, seconds: float) -> None:
-        self._room = anyio.Event()
         with anyio.move_on_after(seconds):
             await self._room.wait()

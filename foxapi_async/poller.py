@@ -11,16 +11,19 @@ from itertools import islice
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
 
 from foxapi_async.agenda import Agenda
+from foxapi_async.announcer import Announcer
 from foxapi_async.answers import Answer
+from foxapi_async.bell import Bell
 from foxapi_async.errors import (
     FoxAPIError,
     SessionClosedError,
     TaskCancelledError,
     TaskFailedError,
 )
-from foxapi_async.events import Announcer, PollFailed, TaskEnded, TaskUpdated
+from foxapi_async.events import PollFailed, TaskEnded, TaskUpdated
 from foxapi_async.gate import Gate
 from foxapi_async.models import Task
 from foxapi_async.options import Polling
@@ -34,6 +37,9 @@ __all__ = ["Poller"]
 _log = logging.getLogger("foxapi_async")
 
 _LOOKS_AT_ONCE = 64
+
+_ENDED_AT_ONCE = 100
+"""Waits that are ended in one go: those of a hundred thousand tasks would hold up the event loop."""
 
 _AFTER_A_FAULT = 10.0
 """Seconds until a task is looked at again after a fault of our own."""
@@ -75,6 +81,7 @@ class Poller:
         announce: Takes events.
         tally: Takes counts.
         on_end: Called with each watch that has ended, before those who wait for it.
+        clock: Tells the time of the event loop in seconds.
     """
 
     def __init__(
@@ -87,6 +94,7 @@ class Poller:
         announce: Announcer,
         tally: Tally,
         on_end: Callable[[Watch], None],
+        clock: Callable[[], float] = anyio.current_time,
     ) -> None:
         self.watches: dict[str, Watch] = {}
         self._look = look
@@ -96,17 +104,19 @@ class Poller:
         self._announce = announce
         self._tally = tally
         self._on_end = on_end
+        self._keeper = self._settle
+        self._clock = clock
         self._agenda: Agenda[Watch] = Agenda(self._chance_of_an_end)
         self._deadlines: list[tuple[float, str]] = []
         self._places = _LOOKS_AT_ONCE
         self._idle: list[_Seat] = []
         self._wakes_at = math.inf
-        self._wake = anyio.Event()
+        self._wake = Bell()
 
     def track(self, watch: Watch, *, first_look: float | None = None) -> None:
         """Watch a task from now on; the first look comes by schedule, or when it is said."""
         self.watches[watch.id] = watch
-        watch.on_end.append(lambda: self._settle(watch))
+        watch.keeper = self._keeper
         if self._announce:
             watch.on_change.append(lambda task: self._announce(TaskUpdated(task, watch.request)))
         heapq.heappush(self._deadlines, (watch.deadline, watch.id))
@@ -122,23 +132,32 @@ class Poller:
             while True:
                 self._wakes_at = math.inf
                 self._hand_out(workers)
-                self._wake = anyio.Event()
                 with anyio.CancelScope(deadline=self._wakes_at):
                     await self._wake.wait()
 
+    async def wind_up(self) -> None:
+        """End every wait, a few at a time, because the session ends."""
+        for number, watch in enumerate(tuple(self.watches.values())):
+            self._close(watch)
+            if number % _ENDED_AT_ONCE == 0:
+                await anyio.lowlevel.cancel_shielded_checkpoint()
+
     def close(self) -> None:
-        """End every wait, because the session ends."""
-        for watch in list(self.watches.values()):
-            watch.finish(
-                SessionClosedError(
-                    f"the session ended while task {watch.id} was in flight; it goes on at the "
-                    f"server and is billed: session.attach({watch.id!r}) waits for it again",
-                    task_id=watch.id,
-                )
+        """End every wait that is left, at once."""
+        for watch in tuple(self.watches.values()):
+            self._close(watch)
+
+    def _close(self, watch: Watch) -> None:
+        watch.finish(
+            SessionClosedError(
+                f"the session ended while task {watch.id} was in flight; it goes on at the "
+                f"server and is billed: session.attach({watch.id!r}) waits for it again",
+                task_id=watch.id,
             )
+        )
 
     def _hand_out(self, workers: anyio.abc.TaskGroup) -> None:
-        self._expire(anyio.current_time())
+        self._expire(self._clock())
         if self._deadlines:
             self._wake_by(self._deadlines[0][0])
         while self._places and (turn := self._next_turn()) is not None:
@@ -149,7 +168,7 @@ class Poller:
                 workers.start_soon(self._work, turn)
 
     def _next_turn(self) -> _Turn | None:
-        now = anyio.current_time()
+        now = self._clock()
         while (due := self._agenda.next_due()) is not None and due <= now:
             delay = self._gate.poll_delay(1)
             if delay > 0:
@@ -168,7 +187,7 @@ class Poller:
     def _wake_by(self, moment: float) -> None:
         if moment < self._wakes_at:
             self._wakes_at = moment
-            self._wake.set()
+            self._wake.ring()
 
     async def _work(self, turn: _Turn) -> None:
         """Look, and look again as long as looks are due; then stay at hand for the next one."""
@@ -180,7 +199,7 @@ class Poller:
                 # A fault at one task must not end the poller, on which all others depend.
                 _log.exception("looking at task %s went wrong; it is looked at again", watch.id)
                 if not watch.ended:
-                    self._plan_for(watch, anyio.current_time() + _AFTER_A_FAULT)
+                    self._plan_for(watch, self._clock() + _AFTER_A_FAULT)
             following = self._next_turn()
             if following is None:
                 self._places += 1
@@ -190,7 +209,9 @@ class Poller:
             turn = following
 
     def _expire(self, now: float) -> None:
-        while self._deadlines and self._deadlines[0][0] <= now:
+        for _ in range(_ENDED_AT_ONCE):
+            if not (self._deadlines and self._deadlines[0][0] <= now):
+                break
             watch = self.watches.get(heapq.heappop(self._deadlines)[1])
             if watch is not None and watch.deadline <= now:
                 watch.expire()
@@ -203,7 +224,7 @@ class Poller:
         sync_upstream = self._polling.sync_upstream and not watch.awaits_outputs
         answer = await self._look(watch.id, sync_upstream)
         self._gate.report(Lane.POLL, answer, sent_at)
-        now = anyio.current_time()
+        now = self._clock()
         if answer.value is not None:
             ran_until = watch.ran_until
             watch.saw(answer.value, now)
@@ -224,7 +245,7 @@ class Poller:
         watch.missed(error, now)
 
     def _plan(self, watch: Watch) -> None:
-        now = anyio.current_time()
+        now = self._clock()
         due = watch.next_look(self._schedule, self._polling, now, random.random())  # noqa: S311
         if due is not None:
             self._plan_for(watch, due)
@@ -241,7 +262,7 @@ class Poller:
         if self._schedule.revision(group) == before:
             return
         # What is in flight was planned knowing less.
-        now = anyio.current_time()
+        now = self._clock()
         alike = (other for other in self.watches.values() if other.group == group)
         for other in islice(alike, _PLANNED_ANEW):
             due = other.sooner_look(self._schedule, now, random.random())  # noqa: S311
@@ -250,7 +271,7 @@ class Poller:
 
     def _settle(self, watch: Watch) -> None:
         self.watches.pop(watch.id, None)
-        now = anyio.current_time()
+        now = self._clock()
         age = now - watch.born
         error = watch.error
         ended_at_the_server = True

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import weakref
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from functools import partial
 from typing import Final
 
 import anyio
 import anyio.lowlevel
 
+from foxapi_async.bell import Bell
 from foxapi_async.errors import (
     AuthenticationError,
     FoxAPIError,
@@ -45,15 +48,15 @@ class Outcomes(AsyncIterator[Outcome]):
         self._start = start
         self._started = False
         # A `break` in `async for` drops the iterator without a word.
-        weakref.finalize(self, run.stop)
+        weakref.finalize(self, _let_go, run, asyncio.get_running_loop())
 
     def __aiter__(self) -> Outcomes:
         return self
 
     async def __anext__(self) -> Outcome:
         if not self._started:
-            self._started = True
             self._start(self._run)
+            self._started = True
         return await self._run.next_outcome()
 
     def wind_down(self, why: FoxAPIError) -> None:
@@ -96,8 +99,11 @@ class Run:
         self._fatal: FoxAPIError | None = None
         self._input_error: Exception | None = None
         self._scope = anyio.CancelScope()
-        self._news = anyio.Event()
-        self._space = anyio.Event()
+        # One bound method for all tasks in flight, instead of one for each.
+        self._tell = self._ended
+        self._closing = False
+        self._news = Bell()
+        self._space = Bell()
 
     def stop(self) -> None:
         """Submit no more, because nobody wants to know."""
@@ -118,6 +124,7 @@ class Run:
 
     def close(self) -> None:
         """Submit no more, because the session ends; what is known is still told."""
+        self._closing = True
         if self._reading:
             self._input_error = SessionClosedError(
                 f"the session ended after {self._read_items} requests of the input were read"
@@ -136,10 +143,9 @@ class Run:
                 if error is not None and not self._stopped:
                     raise error
                 raise StopAsyncIteration
-            self._news = anyio.Event()
             await self._news.wait()
         self._open -= 1
-        self._space.set()
+        self._space.ring()
         return self._outcomes.popleft()
 
     def _end_reading(self) -> None:
@@ -148,7 +154,7 @@ class Run:
         if self._reading:
             self._reading = False
             self._scope.cancel()
-        self._news.set()
+        self._news.ring()
 
     async def read(self) -> None:
         """Read the input to its end and submit what it holds."""
@@ -157,14 +163,19 @@ class Run:
                 await self._read()
         except Exception as error:  # noqa: BLE001 - the input may raise whatever it likes
             self._input_error = error
+        except anyio.get_cancelled_exc_class() as error:
+            if self._closing:
+                raise
+            # Not ours: the input waited for something that was cancelled.
+            self._input_error = FoxAPIError("the input of map was cancelled")
+            self._input_error.__cause__ = error
         finally:
             self._reading = False
-            self._news.set()
+            self._news.ring()
 
     async def _read(self) -> None:
         async for item in _each(self._items):
             while self._open >= self._window:
-                self._space = anyio.Event()
                 await self._space.wait()
             index = self._read_items
             key, request = _parts(item, index)
@@ -193,6 +204,10 @@ class Run:
             closed = SessionClosedError("the session ended before there was room; nothing was sent")
             self._not_submitted(index, flight, self._fatal or closed)
             raise
+        except BaseException:
+            self._flights.discard(flight)
+            self._open -= 1
+            raise
 
     def _landed(self, index: int, flight: Flight) -> None:
         self._flights.discard(flight)
@@ -205,18 +220,17 @@ class Run:
             self._note_fatal(error)
             self._put(Outcome.of_error(flight.request, flight.key, index, error, None))
         elif watch.ended:
-            self._ended(index, flight, watch)
+            self._ended(index, flight.request, flight.key, watch)
         else:
-            watch.on_end.append(lambda: self._ended(index, flight, watch))
+            watch.on_end.append(partial(self._tell, index, flight.request, flight.key, watch))
 
-    def _ended(self, index: int, flight: Flight, watch: Watch) -> None:
+    def _ended(self, index: int, request: Request, key: str | None, watch: Watch) -> None:
+        # Not given the flight, which would be kept for as long as the task is in flight.
         if watch.error is None:
-            outcome = Outcome(flight.request, flight.key, index, "completed", watch.latest)
+            outcome = Outcome(request, key, index, "completed", watch.latest)
         else:
             self._note_fatal(watch.error)
-            outcome = Outcome.of_error(
-                flight.request, flight.key, index, watch.error.again(), watch.latest
-            )
+            outcome = Outcome.of_error(request, key, index, watch.error.again(), watch.latest)
         self._put(outcome)
 
     def _note_fatal(self, error: FoxAPIError) -> None:
@@ -236,7 +250,21 @@ class Run:
             while (ready := self._early.pop(self._next, None)) is not None:
                 self._outcomes.append(ready)
                 self._next += 1
-        self._news.set()
+        self._news.ring()
+
+
+def _let_go(run: Run, loop: asyncio.AbstractEventLoop) -> None:
+    """Stop a run whose outcomes nobody can ask for any more; perhaps from another thread's GC."""
+    if loop.is_closed():
+        return
+    try:
+        here = asyncio.get_running_loop() is loop
+    except RuntimeError:
+        here = False
+    if here:
+        run.stop()
+    else:
+        loop.call_soon_threadsafe(run.stop)
 
 
 async def _each(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncIterator[Item]:

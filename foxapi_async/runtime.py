@@ -12,9 +12,9 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import anyio
-import anyio.abc
 import attrs
 
+from foxapi_async.announcer import Announcer
 from foxapi_async.answers import Answer
 from foxapi_async.budget import OutputBudget
 from foxapi_async.calls import Calls, ask
@@ -24,7 +24,6 @@ from foxapi_async.errors import (
     TaskCancelledError,
     TaskFailedError,
 )
-from foxapi_async.events import Announcer, TaskSubmitted
 from foxapi_async.files.digest import describe
 from foxapi_async.files.download import Downloads
 from foxapi_async.files.threads import in_thread
@@ -32,6 +31,7 @@ from foxapi_async.files.upload import Uploads
 from foxapi_async.gate import Gate
 from foxapi_async.journal import Entry, Journal
 from foxapi_async.models import Output, Task
+from foxapi_async.nursery import Nursery
 from foxapi_async.options import Limits, Polling, Retry
 from foxapi_async.pacing import Pacer
 from foxapi_async.poller import Poller
@@ -85,6 +85,7 @@ class Runtime:
             ),
             announce,
             self._tally,
+            clock=self._loop.time,
         )
         self._schedule = Schedule(
             poll_cost=polling.poll_cost,
@@ -99,6 +100,7 @@ class Runtime:
             announce=announce,
             tally=self._tally,
             on_end=self._wrap_up,
+            clock=self._loop.time,
         )
         self.calls = Calls(self._gate, options.retry, self._tally)
         self.downloads = Downloads(
@@ -113,7 +115,7 @@ class Runtime:
         self._closing = anyio.Event()
         self._ready = anyio.Event()
         self._closed = False
-        self._journal_closed = False
+        self._journal_is_open = False
         self._owner: asyncio.Task[None] | None = None
 
     @property
@@ -159,6 +161,7 @@ class Runtime:
         journal = self._options.journal
         if journal is not None:
             await journal.open()
+            self._journal_is_open = True
             self._schedule.from_json(await journal.recall(_MEMORY))
         await self._transport.open()
         self._owner = asyncio.create_task(self._live(), name="foxapi-async session")
@@ -217,7 +220,7 @@ class Runtime:
         """Begin to read the input of a run."""
         self.check()
         self._runs.add(run)
-        self._nursery.start_soon(self._read, run)
+        self._nursery.start(self._read, run)
 
     def new_run(self, items: Iterable[Item] | AsyncIterable[Item], *, ordered: bool) -> Run:
         """Return a run that has not begun to read its input."""
@@ -230,34 +233,46 @@ class Runtime:
 
     async def _live(self) -> None:
         try:
-            async with anyio.create_task_group() as self._nursery:
-                self._submitter = self._make_submitter(self._nursery)
-                self._nursery.start_soon(self._poller.run)
+            async with anyio.create_task_group() as group:
+                nursery = self._nursery = Nursery(group)
+                self._submitter = self._make_submitter(nursery)
+                nursery.start(self._poll)
                 self._ready.set()
-                await self._closing.wait()
-                for run in tuple(self._runs):
-                    run.close()
-                await self._submitter.aclose()
-                self._nursery.cancel_scope.cancel()
+                try:
+                    await self._closing.wait()
+                finally:
+                    for run in tuple(self._runs):
+                        run.close()
+                    await see_through(self._submitter.aclose)
+                    nursery.cancel()
+            self._name_what_is_in_flight()
+            await self._poller.wind_up()
         finally:
             self._closed = True
             self._ready.set()
             self._name_what_is_in_flight()
             self._poller.close()
 
+    async def _poll(self) -> None:
+        try:
+            await self._poller.run()
+        finally:
+            # Without its poller the session is of no use, and nobody shall wait in vain.
+            self._closing.set()
+
     async def _wind_up(self) -> None:
         owner = self._owner
-        assert owner is not None
-        await asyncio.wait([owner])
+        if owner is not None:
+            await asyncio.wait([owner])
         await self._transport.aclose()
-        if self._options.journal is not None and not self._journal_closed:
-            self._journal_closed = True
+        if self._options.journal is not None and self._journal_is_open:
+            self._journal_is_open = False
             self._options.journal.remember(_MEMORY, self._schedule.to_json())
             await self._options.journal.aclose()
-        if not owner.cancelled() and (fault := owner.exception()) is not None:
+        if owner is not None and not owner.cancelled() and (fault := owner.exception()) is not None:
             _log.error("the session's own work went wrong", exc_info=fault)
 
-    def _make_submitter(self, nursery: anyio.abc.TaskGroup) -> Submitter:
+    def _make_submitter(self, nursery: Nursery) -> Submitter:
         return Submitter(
             self._transport,
             budget=self._budget,
@@ -296,10 +311,7 @@ class Runtime:
         self._tally.headway += 1
         self._tally.images_billed += images
         _log.info("task %s was created (%s, %d outputs)", task.id, request.model, images)
-        if self._announce:
-            self._announce(TaskSubmitted(task, request, flight.key))
         self._poller.track(watch)
-        watch.saw(task, now)
         return watch
 
     def _resume(self, entry: Entry, flight: Flight, images: int) -> Watch:

@@ -12,6 +12,7 @@ from typing import Self
 import aiohttp
 import anyio
 
+from foxapi_async.announcer import Announcer
 from foxapi_async.config import check_headers, find_api_key, find_base_url
 from foxapi_async.errors import (
     APITimeoutError,
@@ -20,7 +21,7 @@ from foxapi_async.errors import (
     SessionClosedError,
     TaskTimeoutError,
 )
-from foxapi_async.events import Announcer, Event
+from foxapi_async.events import Event
 from foxapi_async.handle import TaskHandle
 from foxapi_async.ids import check_task_id
 from foxapi_async.journal import Journal
@@ -94,7 +95,11 @@ class Session:
         if self._runtime is not None:
             raise ConfigurationError("a session is entered once; make a new Session")
         self._runtime = Runtime(self._transport, self._options, self._announce)
-        await self._runtime.open()
+        try:
+            await self._runtime.open()
+        except BaseException:
+            await self._runtime.aclose()
+            raise
         return self
 
     async def __aexit__(

@@ -13,23 +13,25 @@ from collections.abc import Callable
 from typing import Final
 
 import anyio
-import anyio.abc
 import attrs
 
+from foxapi_async.announcer import Announcer
 from foxapi_async.answers import Answer, of_failure, understand
 from foxapi_async.budget import OutputBudget
 from foxapi_async.errors import (
     APIConnectionError,
+    ConfigurationError,
     FoxAPIError,
     InvalidResponseError,
     SessionClosedError,
     SubmissionUnknownError,
 )
-from foxapi_async.events import Announcer, SubmissionFailed, SubmissionStarted
+from foxapi_async.events import SubmissionFailed, SubmissionStarted, TaskSubmitted
 from foxapi_async.gate import Gate
 from foxapi_async.journal import Entry, Journal, JournalStatus
 from foxapi_async.journal.claims import Claim
 from foxapi_async.models import Task
+from foxapi_async.nursery import Nursery
 from foxapi_async.options import Retry
 from foxapi_async.outcome import OutcomeStatus, status_of
 from foxapi_async.pacing import Lane
@@ -47,6 +49,9 @@ __all__ = ["Flight", "Submitter"]
 _log = logging.getLogger("foxapi_async")
 
 _POSTS_AT_ONCE: Final = 64
+
+_GRACE: Final = 5.0
+"""Seconds beyond ``Timeout.request`` in which what came of a POST is written down."""
 
 
 @attrs.define(eq=False)
@@ -67,19 +72,29 @@ class Flight:
     claim: Claim | None = None
     watch: Watch | None = None
     error: FoxAPIError | None = None
-    scope: anyio.CancelScope = attrs.field(factory=anyio.CancelScope)
-    done: anyio.Event = attrs.field(factory=anyio.Event)
+    scope: anyio.CancelScope | None = None
+    is_over: bool = False
+    _over: anyio.Event | None = None
 
     def abandon(self) -> None:
         """Stop as soon as that is safe: at once, or after the POST under way."""
         self.abandoned = True
-        if not self.sending:
+        if not self.sending and self.scope is not None:
             self.scope.cancel()
 
     def land(self) -> None:
         """Tell those who wait that the submission is over."""
-        self.done.set()
+        self.is_over = True
+        if self._over is not None:
+            self._over.set()
         self.on_done(self)
+
+    async def over(self) -> None:
+        """Wait until the submission is over."""
+        if not self.is_over:
+            # Made here, because most of a run's submissions are waited for by nobody.
+            self._over = self._over or anyio.Event()
+            await self._over.wait()
 
     def landed(self) -> Watch:
         """Return the watch of the task, or raise what ended the submission."""
@@ -101,7 +116,7 @@ class Submitter:
         retry: Retry,
         announce: Announcer,
         tally: Tally,
-        nursery: anyio.abc.TaskGroup,
+        nursery: Nursery,
         journal: Journal | None,
         welcome: Callable[[Task, Flight], Watch],
         resume: Callable[[Entry, Flight, int], Watch],
@@ -148,17 +163,16 @@ class Submitter:
                     await flight.claim.not_sent(error)
             raise
         self._flights.add(flight)
-        self._nursery.start_soon(self._fly, flight)
+        self._nursery.start(self._fly, flight)
 
     async def submit(self, flight: Flight) -> Watch:
         """Launch a submission and wait until its task id is known."""
         await self.launch(flight)
         try:
-            if not flight.done.is_set():
-                await flight.done.wait()
+            await flight.over()
         except BaseException:
             flight.abandon()
-            await see_through(flight.done.wait)
+            await see_through(flight.over)
             raise
         return flight.landed()
 
@@ -167,8 +181,12 @@ class Submitter:
         self._closed = True
         for flight in tuple(self._flights):
             flight.abandon()
-        for flight in tuple(self._flights):
-            await flight.done.wait()
+        with anyio.move_on_after(self._transport.timeout.request + _GRACE):
+            for flight in tuple(self._flights):
+                await flight.over()
+        for flight in tuple(self._flights):  # somebody cancelled their tasks before they began
+            flight.error = flight.error or SessionClosedError("given up before it was sent")
+            flight.land()
 
     async def _wait_for_room(self, flight: Flight) -> None:
         outputs = flight.request.num_outputs
@@ -190,25 +208,42 @@ class Submitter:
             # Billed by whoever submitted it, but the server still works on it.
             images = entry.num_outputs
             await self._budget.take(images, billed=0)
+        if self._closed:
+            self._budget.free(images)
+            raise SessionClosedError(
+                f"the session has ended; task {entry.task_id} goes on at the server",
+                task_id=entry.task_id,
+            )
         flight.watch = self._resume(entry, flight, images)
         flight.land()
 
     async def _fly(self, flight: Flight) -> None:
         try:
-            with flight.scope:
+            with anyio.CancelScope() as flight.scope:
+                if flight.abandoned:
+                    flight.scope.cancel()
                 await self._attempts(flight)
         except FoxAPIError as error:
             flight.error = error
         except Exception as fault:  # noqa: BLE001 - whatever it was, somebody waits for this
             _log.exception("a submission went wrong")
-            flight.error = _unknown(flight, fault)
+            if flight.sending:
+                flight.error = _unknown(flight, fault)
+            else:
+                flight.error = ConfigurationError(
+                    f"the submission went wrong before it was sent: {fault!r}"
+                )
+                flight.error.__cause__ = fault
         finally:
-            if flight.watch is None:
-                with anyio.CancelScope(shield=True):
-                    await self._failed(flight)
-            self._flights.discard(flight)
-            self._posts.release()
-            flight.land()
+            try:
+                if flight.watch is None:
+                    with anyio.CancelScope(shield=True):
+                        await self._failed(flight)
+            finally:
+                flight.scope = None
+                self._flights.discard(flight)
+                self._posts.release()
+                flight.land()
 
     async def _attempts(self, flight: Flight) -> Watch:
         body = json.dumps(flight.request.payload(), separators=(",", ":")).encode()
@@ -256,6 +291,9 @@ class Submitter:
                 flight.watch = self._welcome(answer.value, flight)
                 self._gate.accepted(outputs)
                 await self._write_down(flight, answer.value)
+                if self._announce:
+                    self._announce(TaskSubmitted(answer.value, flight.request, flight.key))
+                flight.watch.saw(answer.value, anyio.current_time())
             flight.sending = False
             self._gate.report(Lane.SUBMIT, answer, sent_at)
             return answer

@@ -40,6 +40,8 @@ USER_AGENT: Final = (
 
 _KEEPALIVE: Final = 15.0
 
+_SHORTEST_SECRET: Final = 8
+
 _FOREIGN: Final = (aiohttp.ClientError, OSError)
 _QUOTES_URL: Final = (aiohttp.ClientResponseError, aiohttp.InvalidURL)
 """They quote the whole URL, and the query of a link is not for logs."""
@@ -63,6 +65,8 @@ class Transport:
         self.timeout = timeout
         self._root = str(base_url).rstrip("/")
         self._key = api_key.encode()
+        # A key as short as a word, which no real one is, may be part of an id or a link by chance.
+        self._is_secret = len(api_key) >= _SHORTEST_SECRET
         self._given = http
         self._http = http
         self._headers = CIMultiDict({"User-Agent": USER_AGENT, "Accept": "application/json"})
@@ -198,7 +202,7 @@ class Transport:
                 )
         # A server may quote the key ("incorrect key sk-…"), and what it says ends up in errors,
         # logs and events.
-        return bytes(chunks).replace(self._key, b"[API key]")
+        return bytes(chunks).replace(self._key, b"[API key]") if self._is_secret else bytes(chunks)
 
     def _ours(self, error: Exception, what: str, body: _Body | None) -> APIConnectionError:
         sent = _may_have_left(error) if body is None else body.sending
@@ -222,20 +226,25 @@ class _Body(aiohttp.BytesPayload):
         self._on_sending = on_sending
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        self._start()
+        self._start(writer)
         await super().write(writer)
 
     async def write_with_length(
         self, writer: AbstractStreamWriter, content_length: int | None
     ) -> None:
-        self._start()
+        self._start(writer)
         await super().write_with_length(writer, content_length)
 
-    def _start(self) -> None:
-        if not self.sending:
-            self.sending = True
-            if self._on_sending is not None:
-                self._on_sending()
+    def _start(self, writer: AbstractStreamWriter) -> None:
+        if self.sending:
+            return
+        connection = getattr(writer, "transport", None)
+        if connection is not None and connection.is_closing():
+            # A connection that was kept alive and has just been closed by the server takes no byte.
+            raise ConnectionResetError("the connection was closed before the request")
+        if self._on_sending is not None:
+            self._on_sending()
+        self.sending = True
 
 
 def _cause(error: Exception) -> BaseException | None:

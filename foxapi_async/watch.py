@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Final
 
 import attrs
@@ -43,7 +44,8 @@ class Watch:
     All times are in seconds: ``born``, ``deadline`` and ``due`` (of the next look,
     infinite while there is none planned) are moments on the session's clock,
     ``ran_until`` and ``first_seen_ended`` ages of the task. ``born`` is the submission, or the
-    attaching of a task that was submitted elsewhere (then ``adopted`` is true).
+    attaching of a task that was submitted elsewhere (then ``adopted`` is true). ``keeper`` is told
+    of the end first.
     """
 
     latest: Task
@@ -60,8 +62,9 @@ class Watch:
     first_seen_ended: float | None = None
     ended: bool = False
     error: FoxAPIError | None = None
+    keeper: Callable[[Watch], None] | None = None
     on_end: list[Callable[[], None]] = attrs.field(factory=list[Callable[[], None]])
-    on_change: list[Callable[[Task], None]] = attrs.field(factory=list[Callable[[Task], None]])
+    _on_change: list[Callable[[Task], None]] | None = None
     _failures: int = 0
     _last_failure: FoxAPIError | None = None
     _missing_since: float | None = None
@@ -70,6 +73,13 @@ class Watch:
     def id(self) -> str:
         """The id of the task."""
         return self.latest.id
+
+    @property
+    def on_change(self) -> list[Callable[[Task], None]]:
+        """Who is told of each change; made when it is asked for, because most tasks have nobody."""
+        if self._on_change is None:
+            self._on_change = []
+        return self._on_change
 
     @property
     def awaits_outputs(self) -> bool:
@@ -88,7 +98,7 @@ class Watch:
             self._saw_nothing(now)
             return
         if (task.status, task.progress) != (before.status, before.progress) or self.awaits_outputs:
-            for tell in tuple(self.on_change):
+            for tell in tuple(self._on_change or ()):
                 tell(task)
         age = now - self.born
         if task.status.is_terminal:
@@ -136,7 +146,9 @@ class Watch:
             return
         self.ended = True
         self.error = error
-        told, self.on_end, self.on_change = self.on_end, [], []
+        told, self.on_end, self._on_change = self.on_end, [], None
+        if self.keeper is not None:
+            told.insert(0, partial(self.keeper, self))
         fault: Exception | None = None
         for tell in told:
             try:

@@ -29,6 +29,7 @@ __all__ = ["decode", "excerpt", "one_line", "read_task", "read_upload", "task_to
 _log = logging.getLogger("foxapi_async")
 
 _EXCERPT: Final = 200
+_MOST_DIGITS: Final = 4000
 _STATUS_WORDS: Final = {
     **{status.value: status for status in TaskStatus if status is not TaskStatus.OTHER},
     "canceled": TaskStatus.CANCELLED,
@@ -54,9 +55,17 @@ def decode(body: bytes) -> object:
         ValueError: It is not JSON.
     """
     try:
-        return json.loads(body)
+        try:
+            return json.loads(body)
+        except ValueError:
+            # Python refuses numbers of more digits than this; no field of ours needs one.
+            return json.loads(body, parse_int=_whole_number)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+def _whole_number(digits: str) -> int | float:
+    return int(digits) if len(digits) < _MOST_DIGITS else math.inf
 
 
 def excerpt(body: bytes) -> str:
@@ -96,7 +105,7 @@ def read_task(payload: object, *, asked: str | None = None) -> Task:
             f"asked for task {asked}, the answer is about {task_id}", task_id=asked
         )
     outputs = tuple(_outputs(payload))
-    task = _converter.structure({**payload, "outputs": outputs, "raw": payload}, Task)
+    task: Task = _structure_task({**payload, "outputs": outputs, "raw": payload}, Task)
     if task.status is not TaskStatus.FAILED:
         return task
     error = task.error or TaskError()
@@ -244,7 +253,10 @@ def _error(value: object, _: object) -> TaskError | None:
 
 
 def _info(value: object, _: object) -> TaskInfo:
-    return _converter.structure(value, TaskInfo) if isinstance(value, dict) else TaskInfo()
+    if not isinstance(value, dict):
+        return TaskInfo()
+    info: TaskInfo = _structure_info(value, TaskInfo)
+    return info
 
 
 def _code(value: object, _: object) -> str | None:
@@ -316,3 +328,7 @@ def _make_converter() -> cattrs.Converter:
 
 
 _converter = _make_converter()
+
+# Looked up once: this is most of what an answer costs.
+_structure_task = _converter.get_structure_hook(Task)
+_structure_info = _converter.get_structure_hook(TaskInfo)

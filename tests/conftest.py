@@ -6,10 +6,15 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from foxapi_async import Session
 from foxapi_async.emulator import Emulator
 from tests.virtual_time import VirtualTimeLoop
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 OpenSession = Callable[..., Session]
 

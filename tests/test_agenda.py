@@ -191,3 +191,31 @@ def test_what_was_handed_out_alone_is_not_ranked_a_moment_later():
     agenda.plan("c", 1.2)
     agenda.plan("d", 1.2)
     assert take_all(agenda, 1.2) == ["c", "d"]
+
+
+def test_a_hundred_thousand_that_are_due_are_not_ranked_in_one_go():
+    asked = 0
+
+    def urgency(item: int, now: float) -> float:
+        nonlocal asked
+        asked += 1
+        return item + now
+
+    agenda: Agenda[int] = Agenda(urgency)
+    for number in range(100_000):
+        agenda.plan(number, 0.0)
+    most = 0
+    for step in range(3_000):
+        before = asked
+        assert agenda.take(1.0 + step / 100) is not None
+        most = max(most, asked - before)
+    assert most <= 64
+
+
+def test_among_more_than_are_ranked_in_one_go_the_most_urgent_still_come_first():
+    agenda: Agenda[int] = Agenda(lambda item, _: item)
+    for number in range(1_000):
+        agenda.plan(number, 0.0)
+    taken = [agenda.take(1.0 + step / 1000) for step in range(1_000)]
+    assert sorted(taken) == list(range(1_000))
+    assert all(number >= 500 for number in taken[300:400])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import typing
 
 import pytest
@@ -67,7 +68,7 @@ def test_every_status_but_completed_comes_of_an_error():
 def test_every_status_is_described():
     assert Outcome.__doc__ is not None
     for status in typing.get_args(OutcomeStatus):
-        assert f"\n    {status} " in Outcome.__doc__
+        assert re.search(rf"^ *{status} ", Outcome.__doc__, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from foxapi_async import (
     Polling,
     RateLimitError,
     Retry,
+    SessionClosedError,
     SubmissionUnknownError,
     TaskFailedError,
     TaskTimeoutError,
@@ -268,6 +269,21 @@ async def test_what_was_learned_of_durations_serves_the_next_run(
         looks.append(emulator.counters.polls - before)
     ignorant, taught = looks
     assert taught < ignorant
+
+
+async def test_one_who_waits_to_pick_a_task_up_learns_that_the_session_has_ended(
+    emulator: Emulator, open_session: OpenSession, journal: Journal
+):
+    emulator.script(Fault("submit", Fate(duration=500), times=None))
+    async with open_session(journal=journal) as session:
+        known = await session.submit(FOX, key="k")
+    async with open_session(journal=journal, limits=Limits(outputs=1)) as session:
+        await session.submit(FOX)
+        waiting = asyncio.ensure_future(session.generate(FOX, key="k"))
+        await anyio.sleep(5)
+    with pytest.raises(SessionClosedError) as caught:
+        await waiting
+    assert caught.value.task_id == known.id
 
 
 async def test_one_journal_serves_two_sessions_of_a_process(

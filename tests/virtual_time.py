@@ -48,6 +48,13 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._executor_job_done)
         return future
 
+    async def shutdown_default_executor(self, *args: Any, **kwargs: Any) -> None:
+        self._executor_jobs += 1  # the threads that are joined count as busy
+        try:
+            await super().shutdown_default_executor(*args, **kwargs)
+        finally:
+            self._executor_jobs -= 1
+
     def _executor_job_done(self, _future: object) -> None:
         self._executor_jobs -= 1
 

@@ -13,6 +13,7 @@ from typing import Final
 import anyio
 import attrs
 
+from foxapi_async.announcer import Announcer
 from foxapi_async.errors import (
     APIConnectionError,
     APIStatusError,
@@ -21,7 +22,7 @@ from foxapi_async.errors import (
     NotFoundError,
     OutputExpiredError,
 )
-from foxapi_async.events import Announcer, Downloaded, DownloadProgress
+from foxapi_async.events import Downloaded, DownloadProgress
 from foxapi_async.files.fetch import Fetch, LinkRefusedError
 from foxapi_async.files.names import file_name
 from foxapi_async.files.sinks import DiskSink, MemorySink, Sink

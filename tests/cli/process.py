@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -109,6 +109,19 @@ async def foxapi(*arguments: str, env: Mapping[str, str], stdin: bytes = b"") ->
     """Run a command to its end."""
     async with running(*arguments, env=env, stdin=stdin) as command:
         return await command.end()
+
+
+async def together(*commands: Callable[[], Awaitable[Done]]) -> list[Done]:
+    """Run several commands at the same time and return their ends in order."""
+    ends: dict[int, Done] = {}
+
+    async def run(index: int) -> None:
+        ends[index] = await commands[index]()
+
+    async with anyio.create_task_group() as group:
+        for index in range(len(commands)):
+            group.start_soon(run, index)
+    return [ends[index] for index in range(len(commands))]
 
 
 async def until(holds: Callable[[], bool]) -> None:

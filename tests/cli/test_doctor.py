@@ -15,7 +15,7 @@ from foxapi_async.cli.diagnosis import Finding, Grade, diagnose
 from foxapi_async.cli.exits import Exit, gravest
 from foxapi_async.cli.keys import Key
 from foxapi_async.emulator import Fault, html, text
-from tests.cli.process import KEY, environment, foxapi
+from tests.cli.process import KEY, environment, foxapi, together
 
 NOW = datetime(2026, 5, 1, 12, 0, 0, 500_000, tzinfo=UTC)
 LISTED = b'{"data": [{"id": "phota-image"}, {"id": "x/phota-image-edit"}, {"id": 7}, "odd"]}'
@@ -118,12 +118,18 @@ def test_a_balance_that_cannot_be_asked_is_not_checked():
 
 @pytest.mark.ordinary_loop
 async def test_it_asks_a_real_server_and_nothing_is_billed(emulated):
-    async with emulated() as (emulator, env):
-        done = await foxapi("doctor", env=env)
-        wrong = await foxapi("doctor", "--json", env={**env, "FOXAPI_API_KEY": "sk-wrong"})
-        without = await foxapi("doctor", "-q", env={**env, "FOXAPI_API_KEY": ""})
-        emulator.script(Fault("models", html(200, "Welcome")), Fault("credits", text(500, "oh")))
-        portal = await foxapi("doctor", env=env)
+    async with emulated(api_key=[KEY, "sk-portal"]) as (emulator, env):
+        welcome = html(200, "Welcome")
+        emulator.script(
+            Fault("models", welcome, when=lambda call: "portal" in call.headers["Authorization"]),
+            Fault("credits", text(500, "oh")),
+        )
+        done, wrong, without, portal = await together(
+            lambda: foxapi("doctor", env=env),
+            lambda: foxapi("doctor", "--json", env={**env, "FOXAPI_API_KEY": "sk-wrong"}),
+            lambda: foxapi("doctor", "-q", env={**env, "FOXAPI_API_KEY": ""}),
+            lambda: foxapi("doctor", env={**env, "FOXAPI_API_KEY": "sk-portal"}),
+        )
     assert done.code == 0
     assert "ok    key accepted  it may call 4 models" in done.lines
     assert KEY not in done.out + done.err
@@ -141,9 +147,11 @@ async def test_it_asks_a_real_server_and_nothing_is_billed(emulated):
 @pytest.mark.ordinary_loop
 async def test_it_tells_which_step_towards_the_server_fails():
     env = environment(FOXAPI_API_KEY=KEY)
-    nobody = await foxapi("doctor", "--base-url", "http://127.0.0.1:9", env=env)
+    nobody, plain = await together(
+        lambda: foxapi("doctor", "--base-url", "http://127.0.0.1:9", env=env),
+        lambda: foxapi("doctor", "--base-url", "http://example.com", env=env),
+    )
     assert nobody.code == 5
     assert "no connection to port 9" in nobody.out
-    plain = await foxapi("doctor", "--base-url", "http://example.com", env=env)
     assert plain.code == 3
     assert "not HTTPS" in plain.out

@@ -41,7 +41,7 @@ async def test_without_a_folder_the_links_are_the_result_and_the_wait_has_an_end
 
 async def test_a_limit_of_the_rate_is_told_once(emulated, tmp_path):
     async with emulated() as (emulator, env):
-        emulator.script(Fault("submit", rate_limit(1), times=2))
+        emulator.script(Fault("submit", rate_limit(1)))
         done = await foxapi("generate", "a fox", "-o", str(tmp_path), env=env)
     assert done.code == 0
     assert done.err.count("the server limits the rate (429): slowing down; it asks to wait 1") == 1

@@ -10,8 +10,9 @@ import pytest
 from attrs import define, field
 from yarl import URL
 
+from foxapi_async.announcer import Announcer
 from foxapi_async.emulator import Emulator
-from foxapi_async.events import Announcer, Event
+from foxapi_async.events import Event
 from foxapi_async.files.download import Downloads
 from foxapi_async.models import Task
 from foxapi_async.options import Retry, Timeout

@@ -1,0 +1,134 @@
+"""What do the small parts cost? ``python -m benchmarks.micro [--quick] [--rounds N]``."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+import anyio
+
+from benchmarks.speed import dialects, table
+from benchmarks.speed.orders import Order
+from benchmarks.speed.processes import Server, run
+from foxapi_async import Task
+from foxapi_async.answers import Reply, understand
+from foxapi_async.handle import TaskHandle
+from foxapi_async.options import Polling
+from foxapi_async.schedule import Schedule
+from foxapi_async.watch import Watch
+from foxapi_async.wire import decode, read_task
+
+QUESTION = "The small parts, by themselves"
+
+_ID = "task-unified-1760000000-00000001"
+_BODIES = {
+    "running": dialects.encode(dialects.look_of(Order(_ID, "foxapi", 0.0, 9.0), ended=False)),
+    "completed": dialects.encode(dialects.look_of(Order(_ID, "foxapi", 0.0, 9.0), ended=True)),
+}
+
+
+def _by_hand(body: bytes) -> object:
+    task = json.loads(body)
+    if task["status"] == "completed":
+        return [result["url"] for result in task["results"]]
+    return task["status"], task["progress"]
+
+
+def _ours(body: bytes) -> object:
+    task = read_task(decode(body), asked=_ID)
+    return [output.url for output in task.outputs] or (task.status, task.progress)
+
+
+def _answer(body: bytes) -> object:
+    return understand(Reply(200, body), lambda said: read_task(said, asked=_ID), "GET").value
+
+
+def _next_look() -> Callable[[], object]:
+    schedule, polling = Schedule(), Polling()
+    watch = Watch(Task(_ID), born=0.0, deadline=600.0, estimate=20.0)
+    return lambda: watch.next_look(schedule, polling, 3.0, 0.5)
+
+
+def _seconds(work: Callable[[], object], times: int) -> float:
+    gc.collect()
+    began = time.process_time()
+    for _ in range(times):
+        work()
+    return (time.process_time() - began) / times
+
+
+async def _waits(times: int) -> tuple[float, float]:
+    """Return CPU seconds of one wait on a handle, and of one on a bare event."""
+
+    def watch() -> Watch:
+        return Watch(Task(_ID), born=0.0, deadline=600.0)
+
+    watches = [watch() for _ in range(times)]
+    began = time.process_time()
+    async with anyio.create_task_group() as group:
+        for each in watches:
+            group.start_soon(TaskHandle(each, lambda: None).wait)
+        await asyncio.sleep(0.01)
+        for each in watches:
+            each.finish(None)
+    ours = time.process_time() - began
+    events = [anyio.Event() for _ in range(times)]
+    began = time.process_time()
+    async with anyio.create_task_group() as group:
+        for event in events:
+            group.start_soon(event.wait)
+        await asyncio.sleep(0.01)
+        for event in events:
+            event.set()
+    return ours / times, (time.process_time() - began) / times
+
+
+def _submissions(server: Server, n: int) -> tuple[float, float]:
+    """Return CPU seconds of one POST through `map`, and of one from a hand-written loop."""
+    costs = []
+    for name in ("ours", "posts"):
+        server.plan([1e6], estimate=1e6)
+        costs.append(run("benchmarks.speed.posts", name, server.url, n)["cpu"] / n)
+    return costs[0], costs[1]
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    options = table.arguments(QUESTION, given, rounds=5)
+    table.introduce(QUESTION)
+    times, n = (200, 100) if options.quick else (20_000, 3_000)
+    rounds: list[dict[str, tuple[float, float | None]]] = []
+    with Server() as server:
+        for _ in range(options.rounds):
+            found: dict[str, tuple[float, float | None]] = {}
+            for name, body in _BODIES.items():
+                by_hand = _seconds(lambda body=body: _by_hand(body), times)  # type: ignore[misc]
+                found[f"read a {name} task | json.loads and items"] = (
+                    _seconds(lambda body=body: _ours(body), times),  # type: ignore[misc]
+                    by_hand,
+                )
+                found[f"understand an answer, {name} | the same"] = (
+                    _seconds(lambda body=body: _answer(body), times),  # type: ignore[misc]
+                    by_hand,
+                )
+            found["decide when to look next | -"] = (_seconds(_next_look(), times), None)
+            found["wait on a handle | on an event"] = asyncio.run(_waits(min(times, 2_000)))
+            found["submit in map | POST in a loop of 64"] = _submissions(server, n)
+            rounds.append(found)
+    rows = []
+    for name in rounds[0]:
+        ours = [each[name][0] for each in rounds]
+        others = [other for each in rounds if (other := each[name][1]) is not None]
+        ratio = table.middle(a / b for a, b in zip(ours, others, strict=True)) if others else None
+        what, _, against = name.partition(" | ")
+        other = 1e6 * table.middle(others) if others else None
+        rows.append([what, 1e6 * table.middle(ours), other, ratio, against])
+    table.show(("part", "ours us", "by hand us", "ratio", "by hand"), rows)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What the speed benchmarks share: a server of their own, clients, processes and tables."""

@@ -1,0 +1,128 @@
+"""``python -m benchmarks.speed.held URL N``: one process with N tasks in flight.
+
+Prints a JSON object: memory for each task, CPU for each look, and how late a heartbeat came.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+
+from foxapi_async import Limits, PhotaImage, Polling, Session
+
+_BEAT = 0.005
+
+
+def resident() -> int:
+    """Return the bytes of memory that the process holds."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError("no VmRSS")
+
+
+@attrs.define
+class Heartbeat:
+    """A coroutine that wants to run every 5 ms; what keeps it is late work of others."""
+
+    late: list[float] = attrs.field(factory=list[float])
+    collecting: float = 0.0
+    _began: float = 0.0
+
+    async def run(self) -> None:
+        while True:
+            # Not the clock on the wall: other processes on the machine are no fault of this one.
+            before, worked = time.monotonic(), time.thread_time()
+            await asyncio.sleep(_BEAT)
+            late = time.monotonic() - before - _BEAT
+            self.late.append(min(late, time.thread_time() - worked))
+
+    def on_collection(self, phase: str, _: dict[str, int]) -> None:
+        if phase == "start":
+            self._began = time.thread_time()
+        else:
+            self.collecting = max(self.collecting, time.thread_time() - self._began)
+
+    def worst(self) -> float:
+        return 1000 * max(self.late, default=0.0)
+
+
+async def _measure(
+    url: str, n: int, *, rate: float, seconds: float, ceiling: float | None
+) -> dict[str, float]:
+    interval = max(1.0, n / rate)
+    polling = Polling(min_interval=interval, max_interval=interval, give_up_after=36_000)
+    limits = Limits(outputs=n + 1000, polls_per_second=ceiling)
+    beat = Heartbeat()
+    async with Session("sk-bench", base_url=url, polling=polling, limits=limits) as session:
+        await asyncio.gather(*(session.submit(PhotaImage(f"warm-up {i}")) for i in range(128)))
+        warm = session.statistics().submitted
+        gc.collect()
+        before = resident()
+        pulse = asyncio.create_task(beat.run())
+        gc.callbacks.append(beat.on_collection)
+        outcomes = session.map(_requests(n))
+        reading = asyncio.ensure_future(anext(outcomes))
+        began, began_at = time.process_time(), time.monotonic()
+        while session.statistics().submitted < n + warm:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        submitting = time.process_time() - began
+        submit_beat, submit_gc = beat.worst(), 1000 * beat.collecting
+        memory = (_settled() - before) / n
+        # The looks begin an interval after the first submission.
+        await asyncio.sleep(max(1.0, began_at + 1.1 * interval - time.monotonic()))
+        beat.late.clear()
+        beat.collecting = 0.0
+        polls, cpu = session.statistics().polls, time.process_time()
+        await asyncio.sleep(seconds)
+        cpu, polls = time.process_time() - cpu, session.statistics().polls - polls
+        worst, collecting = beat.worst(), 1000 * beat.collecting
+        gc.callbacks.clear()
+        pulse.cancel()
+        reading.cancel()
+        await asyncio.wait([pulse, reading])
+        del outcomes
+    return {
+        "memory": memory,
+        "cpu_per_submission": submitting / n,
+        "cpu_per_look": cpu / max(polls, 1),
+        "looks_per_second": polls / seconds,
+        "late": worst,
+        "gc": collecting,
+        "late_submitting": submit_beat,
+        "gc_submitting": submit_gc,
+    }
+
+
+def _requests(n: int) -> Iterator[PhotaImage]:
+    return (PhotaImage(f"a fox in the snow, number {i}") for i in range(n))
+
+
+def _settled() -> int:
+    gc.collect()
+    return resident()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("url")
+    parser.add_argument("n", type=int)
+    parser.add_argument("--rate", type=float, default=400.0, help="looks per second wanted")
+    parser.add_argument("--ceiling", type=float, help="Limits.polls_per_second")
+    parser.add_argument("--seconds", type=float, default=10.0)
+    given = parser.parse_args()
+    measured = _measure(
+        given.url, given.n, rate=given.rate, seconds=given.seconds, ceiling=given.ceiling
+    )
+    print(json.dumps(asyncio.run(measured)))
+
+
+if __name__ == "__main__":
+    main()

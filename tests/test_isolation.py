@@ -1,0 +1,147 @@
+"""What goes wrong at one caller, in the input, in a listener or in a collector reaches no other."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+
+import anyio
+import pytest
+
+from foxapi_async import FoxAPIError, Limits, PhotaImage, Session, SessionClosedError
+from foxapi_async.bell import Bell
+from foxapi_async.emulator import Delay, Emulator, Fate, Fault
+from foxapi_async.events import Event, TaskSubmitted
+from tests.conftest import OpenSession
+
+FOX = PhotaImage("a fox in the snow")
+
+
+async def test_a_bell_wakes_all_who_wait_each_time_it_rings():
+    bell, heard = Bell(), []
+
+    async def listen(name: str) -> None:
+        for _ in range(2):
+            await bell.wait()
+            heard.append(name)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(listen, "a")
+        tasks.start_soon(listen, "b")
+        for _ in range(2):
+            await anyio.sleep(1)
+            bell.ring()
+    assert sorted(heard) == ["a", "a", "b", "b"]
+
+
+async def test_an_input_that_was_cancelled_ends_its_own_run_only(
+    emulator: Emulator, open_session: OpenSession
+):
+    emulator.script(
+        Fault("submit", Delay(20, carried_out=True), when=lambda call: call.prompt == "slow")
+    )
+    never = asyncio.ensure_future(asyncio.sleep(9))
+    never.cancel()
+
+    async def requests() -> AsyncIterator[PhotaImage]:
+        yield FOX
+        await never
+
+    async with open_session() as session:
+        slow = asyncio.ensure_future(session.submit(PhotaImage("slow")))
+        await anyio.sleep(1)
+        outcomes = session.map(requests())
+        assert (await anext(outcomes)).status == "completed"
+        with pytest.raises(FoxAPIError, match="cancelled"):
+            await anext(outcomes)
+        assert (await (await slow)).outputs
+        assert (await session.generate(FOX)).outputs
+
+
+async def test_a_listener_that_raises_a_cancellation_loses_no_task(
+    emulator: Emulator, open_session: OpenSession
+):
+    def listen(event: Event) -> None:
+        if isinstance(event, TaskSubmitted):
+            raise asyncio.CancelledError
+
+    async with open_session(on_event=listen) as session:
+        assert (await session.generate(FOX)).outputs
+    assert emulator.counters.images_billed == 1
+
+
+async def test_tasks_of_the_session_that_somebody_cancels_leave_nobody_waiting(
+    emulator: Emulator, open_session: OpenSession
+):
+    emulator.script(Fault("submit", Fate(duration=60), times=None))
+    async with open_session() as session:
+        handle = await session.submit(FOX)
+        waiting = asyncio.ensure_future(handle.wait())
+        await anyio.sleep(1)
+        for task in asyncio.all_tasks():
+            if "foxapi" in task.get_name().lower():
+                task.cancel()
+        with pytest.raises(SessionClosedError) as caught:
+            await waiting
+        assert caught.value.task_id == handle.id
+        with pytest.raises(SessionClosedError):
+            await session.submit(FOX)
+
+
+async def test_an_iterator_that_is_collected_in_another_thread_stops_its_run(
+    emulator: Emulator, open_session: OpenSession
+):
+    async with open_session(limits=Limits(outputs=2)) as session:
+        holder = [session.map([FOX] * 100)]
+        await anext(holder[0])
+        thread = threading.Thread(target=holder.clear)
+        thread.start()
+        await anyio.to_thread.run_sync(thread.join)
+        await anyio.sleep(500)
+        posts = emulator.counters.posts
+        await anyio.sleep(500)
+        assert emulator.counters.posts == posts < 100
+
+
+async def test_two_readers_of_one_iterator_share_its_outcomes(open_session: OpenSession):
+    async with open_session(limits=Limits(outputs=3)) as session:
+        outcomes = session.map([FOX] * 20)
+        seen: list[int] = []
+
+        async def read() -> None:
+            seen.extend([outcome.index async for outcome in outcomes])
+
+        async with anyio.create_task_group() as readers:
+            readers.start_soon(read)
+            readers.start_soon(read)
+    assert sorted(seen) == list(range(20))
+
+
+async def test_an_iterator_that_was_refused_is_refused_again(open_session: OpenSession):
+    async with open_session() as session:
+        outcomes = session.map([FOX])
+    for _ in range(2):
+        with pytest.raises(SessionClosedError):
+            await anext(outcomes)
+
+
+async def test_a_cancelled_entering_leaves_nothing_behind(emulator: Emulator, tmp_path: object):
+    before = asyncio.all_tasks()
+    for turns in range(8):
+        session = Session("sk-emulator", base_url=emulator.url, journal=f"{tmp_path}/{turns}")
+        entering = asyncio.ensure_future(session.__aenter__())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        entering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await entering
+    assert asyncio.all_tasks() == before
+
+
+async def test_a_key_as_short_as_a_word_spoils_no_id():
+    async with (
+        Emulator(api_key="task", duration=1, picture_scale=1 / 16) as emulator,
+        Session("task", base_url=emulator.url) as session,
+    ):
+        assert (await session.generate(FOX)).id in emulator.tasks
