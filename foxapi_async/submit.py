@@ -70,6 +70,7 @@ class Flight:
     on_done: Callable[[Flight], None] = lambda _: None
     sending: bool = False
     abandoned: bool = False
+    stopped: bool = False
     claim: Claim | None = None
     declined: FoxAPIError | None = None
     watch: Watch | None = None
@@ -254,8 +255,7 @@ class Submitter:
         body = json.dumps(flight.request.payload(), separators=(",", ":")).encode()
         tries = Tries(self._retry, began=anyio.current_time(), headway=self._tally.headway)
         while True:
-            if (stopped := flight.stop()) is not None:
-                raise stopped
+            self._check_whether_to_stop(flight)
             answer = await self._try(flight, body)
             if flight.watch is not None:
                 return flight.watch
@@ -281,12 +281,16 @@ class Submitter:
             if not answer.rate_limited:  # after a 429 the gate makes everybody wait
                 await anyio.sleep(tries.pause(random.random()))  # noqa: S311
 
+    def _check_whether_to_stop(self, flight: Flight) -> None:
+        if (stopped := flight.stop()) is not None:
+            flight.stopped = True
+            raise stopped
+
     async def _try(self, flight: Flight, body: bytes) -> Answer[Task]:
         outputs = flight.request.num_outputs
         sent_at = await self._gate.enter(Lane.SUBMIT, images=outputs)
         try:
-            if (stopped := flight.stop()) is not None:  # it may have waited for long
-                raise stopped
+            self._check_whether_to_stop(flight)  # it may have waited for long
             if flight.claim is not None:
                 await flight.claim.sending()
             answer = await self._post(flight, body)
@@ -342,7 +346,8 @@ class Submitter:
             flight.error = error = _unknown(flight, cut_off)
         elif error is None:
             flight.error = error = SessionClosedError("given up before it was sent")
-        status = status_of(error)
+        # What stopped the run may be a refusal, but not of this request: it was not sent.
+        status = "not_submitted" if flight.stopped else status_of(error)
         if status == "unknown":
             self._budget.free(outputs)
             self._tally.unknown += 1
