@@ -12,7 +12,7 @@ from typing import Final
 import anyio
 import anyio.lowlevel
 
-from foxapi_async.bell import Bell
+from foxapi_async.concurrency.bell import Bell
 from foxapi_async.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -24,9 +24,9 @@ from foxapi_async.errors import (
 )
 from foxapi_async.narrow import is_tuple
 from foxapi_async.outcome import Outcome
+from foxapi_async.polling.watch import Watch
 from foxapi_async.requests import Request
 from foxapi_async.submit import Flight, Submitter
-from foxapi_async.watch import Watch
 
 __all__ = ["Item", "Outcomes", "Run"]
 

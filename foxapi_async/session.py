@@ -24,7 +24,8 @@ from foxapi_async.errors import (
 )
 from foxapi_async.events import Event
 from foxapi_async.handle import TaskHandle
-from foxapi_async.ids import check_task_id
+from foxapi_async.http.ids import check_task_id
+from foxapi_async.http.transport import Transport
 from foxapi_async.journal import Journal
 from foxapi_async.models import Output, Task, UploadedFile
 from foxapi_async.options import Limits, Polling, Retry, Timeout
@@ -34,7 +35,6 @@ from foxapi_async.run import Item, Outcomes
 from foxapi_async.runtime import Options, Runtime
 from foxapi_async.submit import Flight
 from foxapi_async.tally import Statistics
-from foxapi_async.transport import Transport
 
 __all__ = ["Session"]
 

@@ -17,8 +17,8 @@ import anyio.lowlevel
 import attrs
 
 from foxapi_async.announcer import Announcer
-from foxapi_async.answers import Answer, of_failure, understand
-from foxapi_async.budget import OutputBudget
+from foxapi_async.concurrency.nursery import Nursery
+from foxapi_async.concurrency.unbroken import see_through
 from foxapi_async.errors import (
     APIConnectionError,
     ConfigurationError,
@@ -28,22 +28,22 @@ from foxapi_async.errors import (
     SubmissionUnknownError,
 )
 from foxapi_async.events import SubmissionFailed, SubmissionStarted, TaskSubmitted
-from foxapi_async.gate import Gate
+from foxapi_async.http.answers import Answer, of_failure, understand
+from foxapi_async.http.transport import Transport
+from foxapi_async.http.verdict import SUBMIT_VERDICTS, Verdict
+from foxapi_async.http.wire import read_task
 from foxapi_async.journal import Entry, Journal, JournalStatus
 from foxapi_async.journal.claims import Claim
 from foxapi_async.models import Task
-from foxapi_async.nursery import Nursery
 from foxapi_async.options import Retry
 from foxapi_async.outcome import OutcomeStatus, status_of
-from foxapi_async.pacing import Lane
+from foxapi_async.pacing.budget import OutputBudget
+from foxapi_async.pacing.gate import Gate
+from foxapi_async.pacing.pacer import Lane
+from foxapi_async.pacing.tries import Tries
+from foxapi_async.polling.watch import Watch
 from foxapi_async.requests import Request
 from foxapi_async.tally import Tally
-from foxapi_async.transport import Transport
-from foxapi_async.tries import Tries
-from foxapi_async.unbroken import see_through
-from foxapi_async.verdict import SUBMIT_VERDICTS, Verdict
-from foxapi_async.watch import Watch
-from foxapi_async.wire import read_task
 
 __all__ = ["Flight", "Submitter"]
 

@@ -25,6 +25,7 @@ from foxapi_async.bulk.result import Result, code_of
 from foxapi_async.bulk.results import ResultsFile
 from foxapi_async.bulk.sheet import write_sheet
 from foxapi_async.bulk.summary import Counts, Summary
+from foxapi_async.concurrency.unbroken import see_through
 from foxapi_async.errors import ConfigurationError, FoxAPIError
 from foxapi_async.files.publish import remove_stale_parts
 from foxapi_async.files.threads import in_thread
@@ -32,7 +33,6 @@ from foxapi_async.outcome import Outcome
 from foxapi_async.requests import Request
 from foxapi_async.run import Outcomes
 from foxapi_async.session import Session
-from foxapi_async.unbroken import see_through
 
 __all__ = ["GRACE", "JOURNAL_NAME", "RESULTS_NAME", "SHEET_NAME", "JobRun", "run_job"]
 

@@ -18,9 +18,9 @@ from typing import Any
 
 from foxapi_async.bulk.results import ResultsFile
 from foxapi_async.files.publish import PartFile
+from foxapi_async.http.transport import Transport
 from foxapi_async.journal import Claim, Journal
 from foxapi_async.runtime import Runtime
-from foxapi_async.transport import Transport
 
 STAGES = (
     "claimed",  # the key is ours, nothing is sent

@@ -20,9 +20,9 @@ from foxapi_async.errors import (
     ServerError,
 )
 from foxapi_async.files.upload import Uploads
-from foxapi_async.gate import Gate
 from foxapi_async.options import Retry
-from foxapi_async.pacing import Pacer
+from foxapi_async.pacing.gate import Gate
+from foxapi_async.pacing.pacer import Pacer
 from foxapi_async.tally import Tally
 from tests.files.conftest import opened
 
