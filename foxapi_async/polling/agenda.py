@@ -18,7 +18,7 @@ _PATIENCE = 30.0
 _REFRESH = 1.0
 """Seconds for which an urgency is taken to hold; ranking anew at each look would cost too much."""
 
-_AT_ONCE = 32
+_AT_ONCE = 8
 """Items that are ranked in one go. Of more than these, a few are ranked with each that is handed
 out, so that neither a hundred thousand at once nor all of them each second hold anybody up."""
 
