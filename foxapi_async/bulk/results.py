@@ -110,9 +110,13 @@ class ResultsFile:
 
     def _is_new(self, result: Result) -> bool:
         row = self._index.execute(
-            "SELECT facts FROM last WHERE key = ?", (key_digest(result.key),)
+            "SELECT facts, good FROM last WHERE key = ?", (key_digest(result.key),)
         ).fetchone()
-        return row is None or row[0] != facts_of(result)
+        if row is None:
+            return True
+        # A journal that could not be written when the task was accepted knows less than this file.
+        knows_less = bool(row[1]) and result.status == "unknown"
+        return not knows_less and row[0] != facts_of(result)
 
     def _write(self, content: bytes) -> None:
         if not content:

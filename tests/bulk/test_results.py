@@ -81,6 +81,12 @@ def test_the_last_line_of_a_request_counts(path: Path):
     file.close()
 
 
+def test_a_journal_that_knows_less_does_not_hide_a_completed_request(path: Path):
+    append(path, RESULT)
+    assert append(path, attrs.evolve(RESULT, status="unknown", task_id=None, files=())) == 0
+    assert append(path, attrs.evolve(RESULT, status="unsaved", files=())) == 1
+
+
 def test_a_torn_tail_is_removed_and_a_whole_one_is_ended(path: Path):
     append(path, RESULT)
     whole = path.read_bytes()
