@@ -15,12 +15,12 @@ from benchmarks.speed import dialects, table
 from benchmarks.speed.orders import Order
 from benchmarks.speed.processes import Server, run
 from foxapi_async import Task
-from foxapi_async.answers import Reply, understand
 from foxapi_async.handle import TaskHandle
+from foxapi_async.http.answers import Reply, understand
+from foxapi_async.http.wire import decode, read_task
 from foxapi_async.options import Polling
-from foxapi_async.schedule import Schedule
-from foxapi_async.watch import Watch
-from foxapi_async.wire import decode, read_task
+from foxapi_async.polling.schedule import Schedule
+from foxapi_async.polling.watch import Watch
 
 QUESTION = "The small parts, by themselves"
 

@@ -8,14 +8,14 @@ from typing import TypeVar
 
 import anyio
 
-from foxapi_async.answers import Answer, Reply, of_failure, understand
 from foxapi_async.errors import APIConnectionError, InvalidResponseError
-from foxapi_async.gate import Gate
+from foxapi_async.http.answers import Answer, Reply, of_failure, understand
+from foxapi_async.http.verdict import LOOK_VERDICTS, Verdict
 from foxapi_async.options import Retry
-from foxapi_async.pacing import Lane
+from foxapi_async.pacing.gate import Gate
+from foxapi_async.pacing.pacer import Lane
+from foxapi_async.pacing.tries import Tries
 from foxapi_async.tally import Tally
-from foxapi_async.tries import Tries
-from foxapi_async.verdict import LOOK_VERDICTS, Verdict
 
 __all__ = ["Calls", "ask"]
 

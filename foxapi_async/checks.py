@@ -29,6 +29,13 @@ def check_count(field: str, value: object) -> None:
         raise refuse(field, value, "a whole number of at least 1")
 
 
+def check_seconds(field: str, value: object) -> None:
+    """Raise InvalidRequestError unless the value is a finite number of at least 0."""
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else -1.0
+    if not 0 <= number < math.inf:
+        raise refuse(field, value, "a number of seconds, 0 or more")
+
+
 def count(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     """Allow whole numbers of at least 1."""
     check_count(attribute.name, value)

@@ -15,15 +15,11 @@ the run goes on. No event contains the API key.
 
 from __future__ import annotations
 
-import asyncio
-import inspect
-import logging
-from collections.abc import Callable
 from pathlib import Path
 
 import attrs
 
-from foxapi_async.errors import ConfigurationError, FoxAPIError
+from foxapi_async.errors import FoxAPIError
 from foxapi_async.models import Output, Task
 from foxapi_async.requests import Request
 
@@ -39,8 +35,6 @@ __all__ = [
     "TaskSubmitted",
     "TaskUpdated",
 ]
-
-_log = logging.getLogger("foxapi_async")
 
 
 @attrs.frozen
@@ -131,27 +125,3 @@ class Downloaded(Event):
     output: Output
     path: Path
     size: int
-
-
-class Announcer:
-    """Hands events to the listener, if there is one."""
-
-    def __init__(self, listener: Callable[[Event], object] | None) -> None:
-        if inspect.iscoroutinefunction(listener):
-            raise ConfigurationError(
-                "on_event is a coroutine function, which nobody would await; it must be a plain "
-                "function, which may put the event into a queue"
-            )
-        self._listener = listener
-
-    def __bool__(self) -> bool:
-        """Whether anybody listens, so that an event is worth building."""
-        return self._listener is not None
-
-    def __call__(self, event: Event) -> None:
-        if self._listener is None:
-            return
-        try:
-            self._listener(event)
-        except (Exception, asyncio.CancelledError):  # noqa: BLE001 - not the listener's to start
-            _log.exception("on_event raised for %s; the run goes on", type(event).__name__)

@@ -10,8 +10,8 @@ import anyio
 
 from foxapi_async.errors import TaskOutcomeError, TaskTimeoutError
 from foxapi_async.models import Task
+from foxapi_async.polling.watch import Watch
 from foxapi_async.requests import Request
-from foxapi_async.watch import Watch
 
 __all__ = ["TaskHandle"]
 

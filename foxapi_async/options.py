@@ -58,7 +58,9 @@ class Limits:
 
     Args:
         outputs: Images in flight: a task holds as many places as it has ``num_outputs``, from before
-            its POST until it has ended. Waiting is first come, first served.
+            its POST until it has ended. Waiting is first come, first served. A submission whose
+            outcome is unknown gives its places back: if it did create a task, the server has that
+            many images more in flight than the session knows of.
         total_outputs: Images that the session may bill in all, those of unknown submissions
             included; None for no bound.
         submissions_per_second: Ceiling for POSTs that create tasks; None for no ceiling of ours.

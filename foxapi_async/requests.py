@@ -102,7 +102,7 @@ def _params(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise wrong(f"cannot be sent as JSON: {error}") from error
-    if "num_outputs" in value:
+    if value.get("num_outputs") is not None:
         check_count("params['num_outputs']", value["num_outputs"])
 
 
@@ -173,7 +173,7 @@ class GenerationRequest(Request):
     @property
     def num_outputs(self) -> int:
         """How many outputs are asked for: ``params["num_outputs"]``, or 1."""
-        return int(self.params.get("num_outputs", 1))
+        return int(self.params.get("num_outputs") or 1)
 
     def payload(self) -> dict[str, Any]:
         """Return the exact JSON object for the POST: the model, and the parameters but for None."""

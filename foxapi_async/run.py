@@ -12,9 +12,10 @@ from typing import Final
 import anyio
 import anyio.lowlevel
 
-from foxapi_async.bell import Bell
+from foxapi_async.concurrency.bell import Bell
 from foxapi_async.errors import (
     AuthenticationError,
+    ConfigurationError,
     FoxAPIError,
     InsufficientQuotaError,
     InvalidRequestError,
@@ -23,9 +24,9 @@ from foxapi_async.errors import (
 )
 from foxapi_async.narrow import is_tuple
 from foxapi_async.outcome import Outcome
+from foxapi_async.polling.watch import Watch
 from foxapi_async.requests import Request
 from foxapi_async.submit import Flight, Submitter
-from foxapi_async.watch import Watch
 
 __all__ = ["Item", "Outcomes", "Run"]
 
@@ -49,12 +50,17 @@ class Outcomes(AsyncIterator[Outcome]):
         self._start = start
         self._started = False
         # A `break` in `async for` drops the iterator without a word.
-        weakref.finalize(self, _let_go, run, asyncio.get_running_loop())
+        self._loop = asyncio.get_running_loop()
+        weakref.finalize(self, _let_go, run, self._loop)
 
     def __aiter__(self) -> Outcomes:
         return self
 
     async def __anext__(self) -> Outcome:
+        if asyncio.get_running_loop() is not self._loop:
+            raise ConfigurationError(
+                "the outcomes are read in another event loop than the session's"
+            )
         if not self._started:
             self._start(self._run)
             self._started = True
@@ -176,7 +182,9 @@ class Run:
 
     async def _read(self) -> None:
         async for item in _each(self._items):
-            while self._open >= self._window:
+            # While outcomes are waiting to be read, nobody may be reading any more: an iterator that
+            # is still held after a `break` says nothing.
+            while self._outcomes or self._open >= self._window:
                 await self._space.wait()
             index = self._read_items
             key, request = _parts(item, index)

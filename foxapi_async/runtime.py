@@ -14,35 +14,35 @@ from urllib.parse import quote
 import anyio
 import attrs
 
-from foxapi_async.answers import Answer
-from foxapi_async.budget import OutputBudget
+from foxapi_async.announcer import Announcer
 from foxapi_async.calls import Calls, ask
+from foxapi_async.concurrency.nursery import Nursery
+from foxapi_async.concurrency.unbroken import see_through
 from foxapi_async.errors import (
     ConfigurationError,
     SessionClosedError,
     TaskCancelledError,
     TaskFailedError,
 )
-from foxapi_async.events import Announcer
 from foxapi_async.files.digest import describe
 from foxapi_async.files.download import Downloads
 from foxapi_async.files.threads import in_thread
 from foxapi_async.files.upload import Uploads
-from foxapi_async.gate import Gate
+from foxapi_async.http.answers import Answer
+from foxapi_async.http.transport import Transport
+from foxapi_async.http.wire import read_task
 from foxapi_async.journal import Entry, Journal
 from foxapi_async.models import Output, Task
-from foxapi_async.nursery import Nursery
 from foxapi_async.options import Limits, Polling, Retry
-from foxapi_async.pacing import Pacer
-from foxapi_async.poller import Poller
+from foxapi_async.pacing.budget import OutputBudget
+from foxapi_async.pacing.gate import Gate
+from foxapi_async.pacing.pacer import Pacer
+from foxapi_async.polling.poller import Poller
+from foxapi_async.polling.schedule import Schedule
+from foxapi_async.polling.watch import Watch, group_of
 from foxapi_async.run import Item, Run
-from foxapi_async.schedule import Schedule
 from foxapi_async.submit import Flight, Submitter
 from foxapi_async.tally import Statistics, Tally
-from foxapi_async.transport import Transport
-from foxapi_async.unbroken import see_through
-from foxapi_async.watch import Watch, group_of
-from foxapi_async.wire import read_task
 
 __all__ = ["Options", "Runtime"]
 

@@ -12,6 +12,8 @@ from typing import Self
 import aiohttp
 import anyio
 
+from foxapi_async.announcer import Announcer
+from foxapi_async.checks import check_seconds
 from foxapi_async.config import check_headers, find_api_key, find_base_url
 from foxapi_async.errors import (
     APITimeoutError,
@@ -20,9 +22,10 @@ from foxapi_async.errors import (
     SessionClosedError,
     TaskTimeoutError,
 )
-from foxapi_async.events import Announcer, Event
+from foxapi_async.events import Event
 from foxapi_async.handle import TaskHandle
-from foxapi_async.ids import check_task_id
+from foxapi_async.http.ids import check_task_id
+from foxapi_async.http.transport import Transport
 from foxapi_async.journal import Journal
 from foxapi_async.models import Output, Task, UploadedFile
 from foxapi_async.options import Limits, Polling, Retry, Timeout
@@ -32,7 +35,6 @@ from foxapi_async.run import Item, Outcomes
 from foxapi_async.runtime import Options, Runtime
 from foxapi_async.submit import Flight
 from foxapi_async.tally import Statistics
-from foxapi_async.transport import Transport
 
 __all__ = ["Session"]
 
@@ -107,7 +109,8 @@ class Session:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        assert self._runtime is not None
+        if self._runtime is None:
+            raise ConfigurationError(_NOT_ENTERED)
         await self._runtime.aclose()
 
     async def submit(self, request: Request, *, key: str | None = None) -> TaskHandle:
@@ -148,7 +151,8 @@ class Session:
 
         Raises:
             TaskOutcomeError: As for `TaskHandle.wait`; a task that exists is named.
-            APITimeoutError: ``timeout`` was over before there was room; nothing was sent.
+            APITimeoutError: ``timeout`` was over before a task was created; nothing was billed.
+                ``__cause__`` is the last refusal, if there was one.
             FoxAPIError: As for `submit`.
         """
         runtime = self._open()
@@ -161,8 +165,8 @@ class Session:
             if flight.error is not None and not isinstance(flight.error, SessionClosedError):
                 raise flight.error
             raise APITimeoutError(
-                f"no room for the submission within {timeout:g} s; nothing was sent", sent=False
-            )
+                f"no task was created within {timeout:g} s, and nothing was billed", sent=False
+            ) from flight.declined
         task = flight.watch.latest
         raise TaskTimeoutError(
             f"task {task.id} is still {task.status.value} after {timeout:g} s; it goes on at the "
@@ -179,8 +183,10 @@ class Session:
             estimated_time: Seconds that it is expected to take from now on, if you know.
 
         Raises:
-            InvalidRequestError: It cannot be a task id.
+            InvalidRequestError: It cannot be a task id, or the time is no number of seconds.
         """
+        if estimated_time is not None:
+            check_seconds("estimated_time", estimated_time)
         runtime = self._open()
         watch = runtime.adopt(check_task_id(task_id), estimated_time=estimated_time)
         return TaskHandle(watch, runtime.check)

@@ -13,10 +13,12 @@ from collections.abc import Callable
 from typing import Final
 
 import anyio
+import anyio.lowlevel
 import attrs
 
-from foxapi_async.answers import Answer, of_failure, understand
-from foxapi_async.budget import OutputBudget
+from foxapi_async.announcer import Announcer
+from foxapi_async.concurrency.nursery import Nursery
+from foxapi_async.concurrency.unbroken import see_through
 from foxapi_async.errors import (
     APIConnectionError,
     ConfigurationError,
@@ -25,29 +27,32 @@ from foxapi_async.errors import (
     SessionClosedError,
     SubmissionUnknownError,
 )
-from foxapi_async.events import Announcer, SubmissionFailed, SubmissionStarted, TaskSubmitted
-from foxapi_async.gate import Gate
+from foxapi_async.events import SubmissionFailed, SubmissionStarted, TaskSubmitted
+from foxapi_async.http.answers import Answer, of_failure, understand
+from foxapi_async.http.transport import Transport
+from foxapi_async.http.verdict import SUBMIT_VERDICTS, Verdict
+from foxapi_async.http.wire import read_task
 from foxapi_async.journal import Entry, Journal, JournalStatus
 from foxapi_async.journal.claims import Claim
 from foxapi_async.models import Task
-from foxapi_async.nursery import Nursery
 from foxapi_async.options import Retry
 from foxapi_async.outcome import OutcomeStatus, status_of
-from foxapi_async.pacing import Lane
+from foxapi_async.pacing.budget import OutputBudget
+from foxapi_async.pacing.gate import Gate
+from foxapi_async.pacing.pacer import Lane
+from foxapi_async.pacing.tries import Tries
+from foxapi_async.polling.watch import Watch
 from foxapi_async.requests import Request
 from foxapi_async.tally import Tally
-from foxapi_async.transport import Transport
-from foxapi_async.tries import Tries
-from foxapi_async.unbroken import see_through
-from foxapi_async.verdict import SUBMIT_VERDICTS, Verdict
-from foxapi_async.watch import Watch
-from foxapi_async.wire import read_task
 
 __all__ = ["Flight", "Submitter"]
 
 _log = logging.getLogger("foxapi_async")
 
 _POSTS_AT_ONCE: Final = 64
+
+_GRACE: Final = 5.0
+"""Seconds beyond ``Timeout.request`` in which what came of a POST is written down."""
 
 
 @attrs.define(eq=False)
@@ -56,6 +61,7 @@ class Flight:
 
     ``sending`` is true from the first byte of a POST to its answer: in that time it must not be cut
     off. ``stop`` is asked before each POST and returns the error with which not to send it.
+    ``declined`` is why the last POST created nothing, if there is to be another.
     """
 
     request: Request
@@ -64,7 +70,9 @@ class Flight:
     on_done: Callable[[Flight], None] = lambda _: None
     sending: bool = False
     abandoned: bool = False
+    stopped: bool = False
     claim: Claim | None = None
+    declined: FoxAPIError | None = None
     watch: Watch | None = None
     error: FoxAPIError | None = None
     scope: anyio.CancelScope | None = None
@@ -79,6 +87,8 @@ class Flight:
 
     def land(self) -> None:
         """Tell those who wait that the submission is over."""
+        if self.is_over:
+            return
         self.is_over = True
         if self._over is not None:
             self._over.set()
@@ -149,7 +159,7 @@ class Submitter:
             flight.claim = await self._journal.claim(flight.key, flight.request)
         try:
             if flight.claim is not None and flight.claim.entry is not None:
-                await self._pick_up(flight, flight.claim.entry)
+                self._pick_up(flight, flight.claim.entry)
                 return
             await self._wait_for_room(flight)
         except BaseException as error:
@@ -176,8 +186,15 @@ class Submitter:
         self._closed = True
         for flight in tuple(self._flights):
             flight.abandon()
+        for _ in range(2):  # turns of the event loop, in which every task that can has begun
+            await anyio.lowlevel.checkpoint()
         for flight in tuple(self._flights):
-            await flight.over()
+            if flight.scope is None:  # somebody cancelled its task before it began
+                flight.error = SessionClosedError("given up before it was sent")
+                flight.land()
+        with anyio.move_on_after(self._transport.timeout.request + _GRACE):
+            for flight in tuple(self._flights):
+                await flight.over()
 
     async def _wait_for_room(self, flight: Flight) -> None:
         outputs = flight.request.num_outputs
@@ -192,19 +209,17 @@ class Submitter:
             self._budget.refund(outputs)
             raise SessionClosedError("the session has ended; nothing was sent")
 
-    async def _pick_up(self, flight: Flight, entry: Entry) -> None:
-        images = 0
-        in_flight = entry.status is JournalStatus.ACCEPTED and not self._is_watched(entry.task_id)
-        if in_flight and entry.num_outputs <= self._budget.places:
-            # Billed by whoever submitted it, but the server still works on it.
-            images = entry.num_outputs
-            await self._budget.take(images, billed=0)
+    def _pick_up(self, flight: Flight, entry: Entry) -> None:
         if self._closed:
-            self._budget.free(images)
             raise SessionClosedError(
                 f"the session has ended; task {entry.task_id} goes on at the server",
                 task_id=entry.task_id,
             )
+        images = 0
+        if entry.status is JournalStatus.ACCEPTED and not self._is_watched(entry.task_id):
+            # Billed by whoever submitted it, but the server still works on it.
+            images = entry.num_outputs
+            self._budget.occupy(images)
         flight.watch = self._resume(entry, flight, images)
         flight.land()
 
@@ -226,20 +241,21 @@ class Submitter:
                 )
                 flight.error.__cause__ = fault
         finally:
-            if flight.watch is None:
-                with anyio.CancelScope(shield=True):
-                    await self._failed(flight)
-            flight.scope = None
-            self._flights.discard(flight)
-            self._posts.release()
-            flight.land()
+            try:
+                if flight.watch is None:
+                    with anyio.CancelScope(shield=True):
+                        await self._failed(flight)
+            finally:
+                flight.scope = None
+                self._flights.discard(flight)
+                self._posts.release()
+                flight.land()
 
     async def _attempts(self, flight: Flight) -> Watch:
         body = json.dumps(flight.request.payload(), separators=(",", ":")).encode()
         tries = Tries(self._retry, began=anyio.current_time(), headway=self._tally.headway)
         while True:
-            if (stopped := flight.stop()) is not None:
-                raise stopped
+            self._check_whether_to_stop(flight)
             answer = await self._try(flight, body)
             if flight.watch is not None:
                 return flight.watch
@@ -259,17 +275,22 @@ class Submitter:
                 raise error
             if flight.claim is not None:
                 await flight.claim.postponed(error)
+            flight.declined = error
             self._tally.repeated_submissions += 1
             _log.info("%s: it created nothing and is sent again", error)
             if not answer.rate_limited:  # after a 429 the gate makes everybody wait
                 await anyio.sleep(tries.pause(random.random()))  # noqa: S311
 
+    def _check_whether_to_stop(self, flight: Flight) -> None:
+        if (stopped := flight.stop()) is not None:
+            flight.stopped = True
+            raise stopped
+
     async def _try(self, flight: Flight, body: bytes) -> Answer[Task]:
         outputs = flight.request.num_outputs
         sent_at = await self._gate.enter(Lane.SUBMIT, images=outputs)
         try:
-            if (stopped := flight.stop()) is not None:  # it may have waited for long
-                raise stopped
+            self._check_whether_to_stop(flight)  # it may have waited for long
             if flight.claim is not None:
                 await flight.claim.sending()
             answer = await self._post(flight, body)
@@ -325,7 +346,8 @@ class Submitter:
             flight.error = error = _unknown(flight, cut_off)
         elif error is None:
             flight.error = error = SessionClosedError("given up before it was sent")
-        status = status_of(error)
+        # What stopped the run may be a refusal, but not of this request: it was not sent.
+        status = "not_submitted" if flight.stopped else status_of(error)
         if status == "unknown":
             self._budget.free(outputs)
             self._tally.unknown += 1

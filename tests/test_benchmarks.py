@@ -32,6 +32,7 @@ def run(*arguments: str) -> str:
         ("imports", "foxapi_async"),
         ("micro", "understand an answer, running"),
         ("downloads", "8 of 2 MiB"),
+        ("journal", "CPU of a task at 100 per second"),
     ],
 )
 def test_a_benchmark_prints_its_table_with_machine_and_versions(benchmark: str, row: str):

@@ -9,7 +9,8 @@ import attrs
 import pytest
 
 from foxapi_async import FoxAPIError, Output, PhotaImage, Task, events
-from foxapi_async.events import Announcer, Event
+from foxapi_async.announcer import Announcer
+from foxapi_async.events import Event
 
 REQUEST = PhotaImage("a fox")
 TASK = Task("task-1")

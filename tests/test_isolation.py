@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from foxapi_async import FoxAPIError, Limits, PhotaImage, Session, SessionClosedError
-from foxapi_async.bell import Bell
+from foxapi_async.concurrency.bell import Bell
 from foxapi_async.emulator import Delay, Emulator, Fate, Fault
 from foxapi_async.events import Event, TaskSubmitted
 from tests.conftest import OpenSession

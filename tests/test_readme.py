@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 SNIPPETS = [code for language, code in BLOCKS if language == "python"]
-COMMANDS = [line for language, code in BLOCKS if language == "sh" for line in code.splitlines()]
+SCRIPTS = [code for language, code in BLOCKS if language == "sh"]
 
 
 def run(command: list[str], folder: Path) -> str:
@@ -57,19 +56,22 @@ def test_running_the_snippet_with_a_journal_again_bills_nothing(
     assert len(list((tmp_path / "out").iterdir())) == 4
 
 
-def test_each_command_of_foxapi_runs(foxapi_emulator: Emulator, tmp_path: Path):
-    commands = [shlex.split(line) for line in COMMANDS if line.startswith("foxapi ")]
-    assert commands
-    for command in commands:
-        run([sys.executable, "-m", "foxapi_async.cli", *command[1:]], tmp_path)
-    assert len(list((tmp_path / "out").glob("*.png"))) == 2
+@pytest.mark.parametrize("script", SCRIPTS[2:], ids=range(len(SCRIPTS) - 2))
+def test_each_command_of_foxapi_runs(
+    script: str, foxapi_emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    here = Path(sys.executable).parent  # where an installed `foxapi` lies, activated or not
+    monkeypatch.setenv("PATH", f"{here}{os.pathsep}{os.environ['PATH']}")
+    run(["bash", "-ec", script], tmp_path)
+    pictures = list((tmp_path / "out").glob("*.png"))
+    assert len(pictures) == foxapi_emulator.counters.images_billed > 1
 
 
 def test_the_quickstart_has_two_commands_and_ci_runs_them():
-    quickstart = [line for line in COMMANDS if not line.startswith("foxapi ")]
-    assert COMMANDS[:2] == quickstart
-    assert quickstart[0].endswith("foxapi demo")
-    assert quickstart[1].endswith("pytest -q")
+    quickstart = [script.splitlines() for script in SCRIPTS[:2]]
+    assert [len(lines) for lines in quickstart] == [1, 1]
+    assert quickstart[0][0].endswith("foxapi demo")
+    assert quickstart[1][0].endswith("pytest -q")
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "readme_command 1" in script
     assert "readme_command 2" in script

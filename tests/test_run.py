@@ -254,6 +254,21 @@ async def test_breaking_out_stops_submitting_and_leaves_what_is_in_flight(
         assert session.statistics().images_in_flight == 0
 
 
+async def test_an_iterator_that_is_still_held_after_a_break_submits_no_more(
+    emulator: Emulator, open_session: OpenSession
+):
+    async with open_session(limits=Limits(outputs=8)) as session:
+        outcomes = session.map(foxes(1000))
+        async for _ in outcomes:
+            break
+        await anyio.sleep(1000)
+        posts = emulator.counters.posts
+        assert posts <= 8 + 2
+        await anext(outcomes)
+        await anyio.sleep(1000)
+        assert emulator.counters.posts <= posts + 8  # who reads on gets more
+
+
 async def test_closing_the_stream_stops_submitting_too(
     emulator: Emulator, open_session: OpenSession
 ):

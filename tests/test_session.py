@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import threading
+from pathlib import Path
 
 import aiohttp
 import anyio
@@ -178,6 +179,26 @@ async def test_an_aiohttp_session_of_ones_own_is_used_and_not_closed(
         with pytest.raises(ConfigurationError, match="closed"):
             await session.submit(FOX)
     assert emulator.counters.posts == 1
+
+
+async def test_secrets_of_an_aiohttp_session_of_ones_own_go_to_no_host_of_results(
+    open_session: OpenSession, tmp_path: Path
+):
+    async with (
+        Emulator(duration=0, files_port=0, picture_scale=1 / 16) as emulator,
+        aiohttp.ClientSession(headers={"Authorization": "Bearer mine"}) as http,
+        Session("sk-emulator", base_url=emulator.url, http=http) as session,
+    ):
+        task = await session.generate(FOX)
+        assert len(await session.download(task, tmp_path)) == 1
+        assert (emulator.counters.keys_leaked, emulator.counters.wrong_keys) == (0, 0)
+
+
+@pytest.mark.parametrize("seconds", ["5", -1, float("nan"), True])
+async def test_an_estimate_of_ones_own_is_checked(seconds: float, open_session: OpenSession):
+    async with open_session() as session:
+        with pytest.raises(InvalidRequestError, match="estimated_time"):
+            session.attach("task-1", estimated_time=seconds)
 
 
 async def test_extra_headers_are_sent(emulator: Emulator, open_session: OpenSession):

@@ -18,7 +18,7 @@ from benchmarks.pacing.measures import (
 from benchmarks.pacing.servers import FixedWindow, TokenBucket
 from benchmarks.pacing.simulation import RateRun
 from benchmarks.pacing.tasks import TaskRun
-from foxapi_async.pacing import Lane, Pacer
+from foxapi_async.pacing.pacer import Lane, Pacer
 
 _SETTLED, _HALVED, _DOUBLED, _END = 60.0, 240.0, 390.0, 540.0
 

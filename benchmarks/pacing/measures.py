@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 from benchmarks.pacing.simulation import Record
-from foxapi_async.pacing import Lane
+from foxapi_async.pacing.pacer import Lane
 
 
 def between(records: Sequence[Record], start: float, end: float) -> Sequence[Record]:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from attrs import define, field
 
 from benchmarks.pacing.servers import Server
-from foxapi_async.pacing import Lane, Pacer
+from foxapi_async.pacing.pacer import Lane, Pacer
 
 UNDER_WAY = 64
 """Requests that the session has under way at most."""

@@ -10,7 +10,7 @@ from attrs import define, field
 
 from benchmarks.pacing.servers import Server
 from benchmarks.pacing.simulation import Clock, Network, Record
-from foxapi_async.pacing import Lane, Pacer
+from foxapi_async.pacing.pacer import Lane, Pacer
 
 _LOOK_EVERY = 3.0
 """Seconds between two looks at one task."""

@@ -15,7 +15,7 @@ from benchmarks.polling.policies import (
 )
 from benchmarks.polling.simulate import Result, Watcher, simulate
 from benchmarks.polling.worlds import Job, World
-from foxapi_async.schedule import Schedule
+from foxapi_async.polling.schedule import Schedule
 
 LEARNED = 100  # ends after which the schedule counts as having learned
 FIRST = 50

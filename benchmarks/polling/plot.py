@@ -10,7 +10,7 @@ from statistics import fmean
 from benchmarks.polling.policies import Backoff, EstimateThenOneSecond, Fixed, Optimum, Ours
 from benchmarks.polling.simulate import Watcher, simulate
 from benchmarks.polling.worlds import Job, World
-from foxapi_async.schedule import Schedule
+from foxapi_async.polling.schedule import Schedule
 
 WIDTH, HEIGHT = 760, 500
 LEFT, RIGHT, TOP, BOTTOM = 74, 44, 64, 62

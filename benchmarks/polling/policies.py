@@ -7,7 +7,7 @@ from functools import cache
 
 from benchmarks.polling.optimum import Plan, optimal_plan
 from benchmarks.polling.worlds import Job, Mixture, survival
-from foxapi_async.schedule import Schedule
+from foxapi_async.polling.schedule import Schedule
 
 
 class Stateless:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import threading
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -24,13 +25,14 @@ from foxapi_async.bulk.result import Result, code_of
 from foxapi_async.bulk.results import ResultsFile
 from foxapi_async.bulk.sheet import write_sheet
 from foxapi_async.bulk.summary import Counts, Summary
+from foxapi_async.concurrency.unbroken import see_through
 from foxapi_async.errors import ConfigurationError, FoxAPIError
+from foxapi_async.files.publish import remove_stale_parts
 from foxapi_async.files.threads import in_thread
 from foxapi_async.outcome import Outcome
 from foxapi_async.requests import Request
 from foxapi_async.run import Outcomes
 from foxapi_async.session import Session
-from foxapi_async.unbroken import see_through
 
 __all__ = ["GRACE", "JOURNAL_NAME", "RESULTS_NAME", "SHEET_NAME", "JobRun", "run_job"]
 
@@ -211,9 +213,10 @@ class JobRun(AsyncIterator[Result]):
     def _open(self) -> ResultsFile:
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
+            remove_stale_parts(self._directory, time.time())
         except OSError as error:
             raise ConfigurationError(
-                f"{self._directory} cannot be made: {error.strerror or error}"
+                f"nothing can be saved in {self._directory}: {error.strerror or error}"
             ) from error
         results = ResultsFile(self._results_path)
         try:

@@ -83,6 +83,7 @@ class ResultsFile:
         """
         try:
             with locked(self._file):
+                self._mend()  # another process may have died in the middle of a line
                 self._catch_up()
                 now = datetime.now(UTC)
                 new = [result for result in results if self._is_new(result)]
@@ -109,9 +110,13 @@ class ResultsFile:
 
     def _is_new(self, result: Result) -> bool:
         row = self._index.execute(
-            "SELECT facts FROM last WHERE key = ?", (key_digest(result.key),)
+            "SELECT facts, good FROM last WHERE key = ?", (key_digest(result.key),)
         ).fetchone()
-        return row is None or row[0] != facts_of(result)
+        if row is None:
+            return True
+        # A journal that could not be written when the task was accepted knows less than this file.
+        knows_less = bool(row[1]) and result.status == "unknown"
+        return not knows_less and row[0] != facts_of(result)
 
     def _write(self, content: bytes) -> None:
         if not content:
@@ -127,9 +132,9 @@ class ResultsFile:
 
     def _mend(self) -> None:
         size = os.fstat(self._file).st_size
-        start = self._start_of_last_line(size)
-        if start == size:
+        if size == 0 or self._read(size - 1, size) == b"\n":
             return
+        start = self._start_of_last_line(size)
         if _described(self._read(start, size)) is not None:
             os.write(self._file, b"\n")
         else:

@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from foxapi_async.answers import Reply
 from foxapi_async.cli.checkup import Connection, Exchange, Facts
 from foxapi_async.cli.exits import Exit
 from foxapi_async.config import is_loopback
-from foxapi_async.wire import decode, excerpt
+from foxapi_async.http.answers import Reply
+from foxapi_async.http.wire import decode, excerpt
 
 __all__ = ["Finding", "Grade", "diagnose"]
 

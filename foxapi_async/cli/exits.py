@@ -18,6 +18,7 @@ from foxapi_async.errors import (
     InsufficientQuotaError,
     InvalidRequestError,
     InvalidResponseError,
+    JobFileError,
     NotFoundError,
     PayloadTooLargeError,
     PermissionDeniedError,
@@ -82,6 +83,7 @@ _GRAVITY: Final = (
 # Looked up along the method resolution order, so that the nearest class counts.
 _BY_CLASS: Final[Mapping[type[FoxAPIError], Exit]] = {
     InvalidRequestError: Exit.USAGE,
+    JobFileError: Exit.USAGE,
     ConfigurationError: Exit.KEY,
     SessionClosedError: Exit.UNFINISHED,
     BudgetExceededError: Exit.QUOTA,

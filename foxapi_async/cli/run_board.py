@@ -101,7 +101,7 @@ class RunBoard:
     def _words(self, summary: Summary) -> str:
         rate = self._images.per_minute()
         parts = [standing_of(summary)]
-        if rate is not None:
+        if rate:
             parts.append(f"{rate:.0f} images/min" if rate >= 10 else f"{rate:.1f} images/min")  # noqa: PLR2004
         parts.append(f"{count(summary.in_flight, 'task')} in flight")
         left = time_left(summary.not_submitted, self._requests.per_minute())

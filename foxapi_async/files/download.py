@@ -13,6 +13,7 @@ from typing import Final
 import anyio
 import attrs
 
+from foxapi_async.announcer import Announcer
 from foxapi_async.errors import (
     APIConnectionError,
     APIStatusError,
@@ -21,13 +22,13 @@ from foxapi_async.errors import (
     NotFoundError,
     OutputExpiredError,
 )
-from foxapi_async.events import Announcer, Downloaded, DownloadProgress
+from foxapi_async.events import Downloaded, DownloadProgress
 from foxapi_async.files.fetch import Fetch, LinkRefusedError
 from foxapi_async.files.names import file_name
 from foxapi_async.files.sinks import DiskSink, MemorySink, Sink
+from foxapi_async.http.transport import Transport
 from foxapi_async.models import Output, Task
 from foxapi_async.options import Retry
-from foxapi_async.transport import Transport
 
 __all__ = ["LARGEST_FILE", "LARGEST_IN_MEMORY", "DownloadTally", "Downloads"]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import stat
 import threading
@@ -18,10 +19,36 @@ from typing import Final
 
 from foxapi_async.files.names import clean, numbered
 
-__all__ = ["PartFile"]
+__all__ = ["PartFile", "remove_stale_parts"]
 
 _BLOCK: Final = 1024 * 1024
 _HINT: Final = 60
+
+
+_STALE: Final = 900.0
+"""Seconds without a write after which nobody can be writing to a part any more; a download that
+stalls for longer than a minute is given up."""
+
+_PART: Final = re.compile(r"\..*\.[0-9a-f]{12}\.part", re.DOTALL)
+
+
+def remove_stale_parts(folder: Path, now: float) -> int:
+    """Remove what killed processes have left half-written in a folder; return how many files.
+
+    Args:
+        folder: Where files are saved.
+        now: Seconds since 1970.
+    """
+    removed = 0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if _PART.fullmatch(entry.name) is None:
+                continue
+            with suppress(OSError):
+                if now - entry.stat(follow_symlinks=False).st_mtime > _STALE:
+                    Path(entry.path).unlink()
+                    removed += 1
+    return removed
 
 
 class PartFile:

@@ -13,15 +13,15 @@ import aiohttp
 import anyio
 from aiohttp.abc import AbstractStreamWriter
 
-from foxapi_async.answers import Reply
 from foxapi_async.calls import Calls, ask
 from foxapi_async.errors import InvalidRequestError
 from foxapi_async.files.names import clean
 from foxapi_async.files.signature import HEAD, content_type_of, recognise
 from foxapi_async.files.threads import in_thread
+from foxapi_async.http.answers import Reply
+from foxapi_async.http.transport import Transport
+from foxapi_async.http.wire import read_upload
 from foxapi_async.models import UploadedFile
-from foxapi_async.transport import Transport
-from foxapi_async.wire import read_upload
 
 __all__ = ["Uploads"]
 

@@ -44,6 +44,7 @@ class GroupCommit:
         self._urgent = False
         self._at_work: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = 0.0
         self._pace: Final = Pace()
         self.commits = 0
         """Groups that were written so far."""
@@ -96,11 +97,12 @@ class GroupCommit:
             return
         due = self._pace.due(len(self._waiting)) if self._urgent else self._loop.time() + _LAZY
         if self._timer is not None:
-            if self._timer.when() <= due:
+            if self._timer_due <= due:
                 return
             self._timer.cancel()
         # Even if it is due: the coroutines that are ready as well have something to say, too.
         self._timer = self._loop.call_at(due, self._start)
+        self._timer_due = due  # the handles of some event loops do not tell
 
     def _start(self) -> None:
         if self._timer is not None:

@@ -10,13 +10,14 @@ import pytest
 from attrs import define, field
 from yarl import URL
 
+from foxapi_async.announcer import Announcer
 from foxapi_async.emulator import Emulator
-from foxapi_async.events import Announcer, Event
+from foxapi_async.events import Event
 from foxapi_async.files.download import Downloads
+from foxapi_async.http.transport import Transport
+from foxapi_async.http.wire import decode, read_task
 from foxapi_async.models import Task
 from foxapi_async.options import Retry, Timeout
-from foxapi_async.transport import Transport
-from foxapi_async.wire import decode, read_task
 
 KEY = "sk-emulator"
 

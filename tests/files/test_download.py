@@ -385,7 +385,7 @@ async def cancelled_after(steps, way, work):
 @pytest.mark.ordinary_loop
 async def test_the_event_loop_is_never_blocked_by_a_file(shop, tmp_path):
     task = await shop.task(2)
-    with blockbuster_ctx(scanned_modules=["foxapi_async.files", "foxapi_async.transport"]):
+    with blockbuster_ctx(scanned_modules=["foxapi_async.files", "foxapi_async.http.transport"]):
         await shop.downloads().save(task, tmp_path / "new")
         await shop.downloads().save(task, tmp_path / "new")
         await shop.downloads().read(task.outputs[0])

@@ -9,6 +9,7 @@ import anyio
 import pytest
 from yarl import URL
 
+from foxapi_async.announcer import Announcer
 from foxapi_async.calls import Calls
 from foxapi_async.emulator import Answer, Deliver, Drop, Fault, Hang, error, html
 from foxapi_async.errors import (
@@ -18,11 +19,10 @@ from foxapi_async.errors import (
     PermissionDeniedError,
     ServerError,
 )
-from foxapi_async.events import Announcer
 from foxapi_async.files.upload import Uploads
-from foxapi_async.gate import Gate
 from foxapi_async.options import Retry
-from foxapi_async.pacing import Pacer
+from foxapi_async.pacing.gate import Gate
+from foxapi_async.pacing.pacer import Pacer
 from foxapi_async.tally import Tally
 from tests.files.conftest import opened
 

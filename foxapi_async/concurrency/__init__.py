@@ -1,0 +1,1 @@
+"""Tools for structured concurrency that the session's guarantees need beyond anyio."""

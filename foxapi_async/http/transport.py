@@ -1,0 +1,267 @@
+"""HTTP through aiohttp: the only module that says ``except aiohttp``.
+
+Whether a request left is decided by fact, not by the class of an exception: aiohttp asks the body
+to write itself once the connection stands, and `_Body` notes that moment. A server cannot act on a
+POST of which it has no byte of the body, so before that moment nothing was sent.
+"""
+
+from __future__ import annotations
+
+import logging
+import platform
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import aiohttp
+import anyio
+from aiohttp.abc import AbstractStreamWriter
+from multidict import CIMultiDict
+from yarl import URL
+
+from foxapi_async.errors import (
+    APIConnectionError,
+    APITimeoutError,
+    ConfigurationError,
+    InvalidResponseError,
+)
+from foxapi_async.http.answers import Reply
+from foxapi_async.options import Timeout
+from foxapi_async.version import __version__
+
+__all__ = ["Transport"]
+
+MAX_BODY: Final = 8 * 1024 * 1024
+"""Bytes of an answer that are read at most, as a careful client of this API does."""
+
+USER_AGENT: Final = (
+    f"foxapi-async/{__version__} Python/{platform.python_version()} aiohttp/{aiohttp.__version__}"
+)
+
+_KEEPALIVE: Final = 15.0
+
+_SHORTEST_SECRET: Final = 8
+
+_FOREIGN: Final = (aiohttp.ClientError, OSError)
+_QUOTES_URL: Final = (aiohttp.ClientResponseError, aiohttp.InvalidURL)
+"""They quote the whole URL, and the query of a link is not for logs."""
+
+_log = logging.getLogger("foxapi_async.http")
+
+
+class Transport:
+    """One aiohttp session, the key, and the seam where foreign exceptions become ours."""
+
+    def __init__(
+        self,
+        base_url: URL,
+        api_key: str,
+        *,
+        timeout: Timeout,
+        headers: Mapping[str, str],
+        http: aiohttp.ClientSession | None,
+    ) -> None:
+        self.base_url = base_url
+        self.timeout = timeout
+        self._root = str(base_url).rstrip("/")
+        self._key = api_key.encode()
+        # A key as short as a word, which no real one is, may be part of an id or a link by chance.
+        self._is_secret = len(api_key) >= _SHORTEST_SECRET
+        self._given = http
+        self._http = http
+        self._files: aiohttp.ClientSession | None = None
+        self._headers = CIMultiDict({"User-Agent": USER_AGENT, "Accept": "application/json"})
+        self._headers.update(headers)
+        self._headers["Authorization"] = f"Bearer {api_key}"
+        self._phases = aiohttp.ClientTimeout(total=None, sock_connect=timeout.connect)
+
+    async def open(self) -> None:
+        """Make the connection pool, unless one was given."""
+        if self._http is None:
+            # The session has limits of its own, so a queue inside the pool would only make a wait
+            # for a free connection look like a slow connect.
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE)
+            self._http = self._files = aiohttp.ClientSession(
+                connector=connector, cookie_jar=aiohttp.DummyCookieJar()
+            )
+        elif not self._http.closed:
+            # The headers and cookies that the given session sends by itself may hold secrets; the
+            # hosts of results get its connections only.
+            self._files = aiohttp.ClientSession(
+                connector=self._http.connector,
+                connector_owner=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=self._http.trust_env,
+            )
+
+    async def aclose(self) -> None:
+        """Close the connection pool, unless it was given."""
+        if self._files is not None:
+            await self._files.close()
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: bytes | None = None,
+        form: aiohttp.FormData | None = None,
+        on_sending: Callable[[], None] | None = None,
+        patience: anyio.CancelScope | None = None,
+    ) -> Reply:
+        """Send one request to the API and read its answer to the end.
+
+        Args:
+            method: The HTTP method.
+            path: Absolute path, with its query, percent-encoded.
+            json: The body of a POST.
+            form: The body of an upload.
+            on_sending: Called right before the first byte of the JSON body leaves.
+            patience: Whose deadline counts in place of ``Timeout.request``; it may move meanwhile.
+
+        Raises:
+            APITimeoutError: Not done within ``Timeout.request``, or not connected within
+                ``Timeout.connect``.
+            APIConnectionError: Not connected, or the connection broke; ``sent`` tells which.
+            InvalidResponseError: The answer is larger than `MAX_BODY`.
+        """
+        what = f"{method} {path.partition('?')[0]}"
+        body = None if json is None else _Body(json, on_sending)
+        began = anyio.current_time()
+        reply: Reply | None = None
+        with patience or anyio.move_on_after(self.timeout.request):
+            try:
+                reply = await self._exchange(method, path, body if form is None else form)
+            except _FOREIGN as error:
+                raise self._ours(error, what, body) from _cause(error)
+        if reply is None:
+            seconds = anyio.current_time() - began
+            raise APITimeoutError(
+                f"{what}: no answer within {seconds:.3g} s",
+                sent=body is None or body.sending,
+            )
+        _log.debug("%s: HTTP %s, %.3f s", what, reply.status, anyio.current_time() - began)
+        return reply
+
+    @asynccontextmanager
+    async def stream(
+        self, url: URL, headers: Mapping[str, str]
+    ) -> AsyncGenerator[aiohttp.ClientResponse, None]:
+        """Open a result file, without the key; the caller reads it within the block.
+
+        Raises:
+            APITimeoutError: No byte for ``Timeout.stall``.
+            APIConnectionError: Not connected, or the connection broke.
+        """
+        timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=self.timeout.connect, sock_read=self.timeout.stall
+        )
+        what = f"GET {url.with_query(None)}"
+        try:
+            async with _usable(self._files).get(
+                url,
+                # A length can be compared with the bytes on disk only if nothing is compressed.
+                headers={
+                    "User-Agent": USER_AGENT,
+                    "Accept-Encoding": "identity",
+                    **headers,
+                },
+                allow_redirects=False,
+                raise_for_status=False,
+                timeout=timeout,
+            ) as response:
+                _log.debug("%s: HTTP %s", what, response.status)
+                yield response
+        except _FOREIGN as error:
+            raise self._ours(error, what, None) from _cause(error)
+
+    async def _exchange(self, method: str, path: str, data: Any) -> Reply:
+        async with _usable(self._http).request(
+            method,
+            URL(self._root + path, encoded=True),
+            data=data,
+            headers=self._headers,
+            # aiohttp would answer a 307 by posting again, and take the key along.
+            allow_redirects=False,
+            raise_for_status=False,
+            timeout=self._phases,
+        ) as response:
+            headers = response.headers
+            return Reply(
+                response.status,
+                await self._read(response, f"{method} {path}"),
+                retry_after=headers.get("Retry-After"),
+                date=headers.get("Date"),
+                request_id=headers.get("X-Request-Id"),
+            )
+
+    async def _read(self, response: aiohttp.ClientResponse, what: str) -> bytes:
+        chunks = bytearray()
+        while chunk := await response.content.readany():
+            chunks += chunk
+            if len(chunks) > MAX_BODY:
+                response.close()
+                raise InvalidResponseError(
+                    f"{what}: the answer is larger than {MAX_BODY} bytes", status=response.status
+                )
+        # A server may quote the key ("incorrect key sk-…"), and what it says ends up in errors,
+        # logs and events.
+        return bytes(chunks).replace(self._key, b"[API key]") if self._is_secret else bytes(chunks)
+
+    def _ours(self, error: Exception, what: str, body: _Body | None) -> APIConnectionError:
+        sent = _may_have_left(error) if body is None else body.sending
+        if isinstance(error, _QUOTES_URL):
+            said = getattr(error, "message", "it is not a URL").partition("\n")[0].rstrip(":")
+        else:
+            said = str(error)
+        words = said.replace(self._key.decode(), "[API key]") or type(error).__name__
+        if isinstance(error, TimeoutError):
+            return APITimeoutError(f"{what}: {words}", sent=sent)
+        happened = "the connection broke" if sent else "no connection was made"
+        return APIConnectionError(f"{what}: {happened}: {words}", sent=sent)
+
+
+def _usable(http: aiohttp.ClientSession | None) -> aiohttp.ClientSession:
+    if http is None or http.closed:
+        raise ConfigurationError("the aiohttp.ClientSession of this session is closed")
+    return http
+
+
+class _Body(aiohttp.BytesPayload):
+    """A JSON body that notes when it starts to leave."""
+
+    def __init__(self, value: bytes, on_sending: Callable[[], None] | None) -> None:
+        super().__init__(value, content_type="application/json")
+        self.sending = False
+        self._on_sending = on_sending
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        self._start(writer)
+        await super().write(writer)
+
+    async def write_with_length(
+        self, writer: AbstractStreamWriter, content_length: int | None
+    ) -> None:
+        self._start(writer)
+        await super().write_with_length(writer, content_length)
+
+    def _start(self, writer: AbstractStreamWriter) -> None:
+        if self.sending:
+            return
+        connection = getattr(writer, "transport", None)
+        if connection is not None and connection.is_closing():
+            # A connection that was kept alive and has just been closed by the server takes no byte.
+            raise ConnectionResetError("the connection was closed before the request")
+        if self._on_sending is not None:
+            self._on_sending()
+        self.sending = True
+
+
+def _cause(error: Exception) -> BaseException | None:
+    return error.__cause__ if isinstance(error, _QUOTES_URL) else error
+
+
+def _may_have_left(error: Exception) -> bool:
+    return not isinstance(
+        error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.InvalidURL
+    )

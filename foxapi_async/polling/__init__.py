@@ -1,0 +1,1 @@
+"""When to look at which task, what a look means, and the one coroutine that looks."""

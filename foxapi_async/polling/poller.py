@@ -1,0 +1,297 @@
+"""The one coroutine that watches all tasks of a session."""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import math
+import random
+from collections.abc import Awaitable, Callable
+from itertools import islice
+
+import anyio
+import anyio.abc
+import anyio.lowlevel
+
+from foxapi_async.announcer import Announcer
+from foxapi_async.concurrency.bell import Bell
+from foxapi_async.errors import (
+    FoxAPIError,
+    SessionClosedError,
+    TaskCancelledError,
+    TaskFailedError,
+)
+from foxapi_async.events import PollFailed, TaskEnded, TaskUpdated
+from foxapi_async.http.answers import Answer
+from foxapi_async.models import Task
+from foxapi_async.options import Polling
+from foxapi_async.pacing.gate import Gate
+from foxapi_async.pacing.pacer import Lane
+from foxapi_async.polling.agenda import Agenda
+from foxapi_async.polling.schedule import Schedule
+from foxapi_async.polling.watch import Watch
+from foxapi_async.tally import Tally
+
+__all__ = ["Poller"]
+
+_log = logging.getLogger("foxapi_async")
+
+_LOOKS_AT_ONCE = 64
+
+_ENDED_AT_ONCE = 100
+"""Waits that are ended in one go: those of a hundred thousand tasks would hold up the event loop."""
+
+_AFTER_A_FAULT = 10.0
+"""Seconds until a task is looked at again after a fault of our own."""
+
+_PLANNED_ANEW = 1000
+"""Tasks that are planned anew when much was learned: a few milliseconds of work at most."""
+
+Look = Callable[[str, bool], Awaitable[Answer[Task]]]
+
+_Turn = tuple[Watch, float]
+"""A task to look at, and the moment in which the look leaves."""
+
+
+class _Seat:
+    """Where one who looks waits for the next turn; a new task for each look would cost more."""
+
+    def __init__(self) -> None:
+        self._called = anyio.Event()
+        self._turn: _Turn | None = None
+
+    def give(self, turn: _Turn) -> None:
+        self._turn = turn
+        self._called.set()
+
+    async def wait(self) -> _Turn:
+        await self._called.wait()
+        assert self._turn is not None
+        return self._turn
+
+
+class Poller:
+    """Looks at each watched task when its time has come, and tells when it has ended.
+
+    Args:
+        look: Asks the server once for a task id, with or without ``sync_upstream``.
+        gate: Where each look waits for its turn.
+        schedule: When to look next.
+        polling: Bounds and deadline.
+        announce: Takes events.
+        tally: Takes counts.
+        on_end: Called with each watch that has ended, before those who wait for it.
+        clock: Tells the time of the event loop in seconds.
+    """
+
+    def __init__(
+        self,
+        look: Look,
+        *,
+        gate: Gate,
+        schedule: Schedule,
+        polling: Polling,
+        announce: Announcer,
+        tally: Tally,
+        on_end: Callable[[Watch], None],
+        clock: Callable[[], float] = anyio.current_time,
+    ) -> None:
+        self.watches: dict[str, Watch] = {}
+        self._look = look
+        self._gate = gate
+        self._schedule = schedule
+        self._polling = polling
+        self._announce = announce
+        self._tally = tally
+        self._on_end = on_end
+        self._keeper = self._settle
+        self._clock = clock
+        self._agenda: Agenda[Watch] = Agenda(self._chance_of_an_end)
+        self._deadlines: list[tuple[float, str]] = []
+        self._places = _LOOKS_AT_ONCE
+        self._idle: list[_Seat] = []
+        self._wakes_at = math.inf
+        self._wake = Bell()
+
+    def track(self, watch: Watch, *, first_look: float | None = None) -> None:
+        """Watch a task from now on; the first look comes by schedule, or when it is said."""
+        self.watches[watch.id] = watch
+        watch.keeper = self._keeper
+        if self._announce:
+            watch.on_change.append(lambda task: self._announce(TaskUpdated(task, watch.request)))
+        heapq.heappush(self._deadlines, (watch.deadline, watch.id))
+        self._wake_by(watch.deadline)
+        if first_look is None:
+            self._plan(watch)
+        else:
+            self._plan_for(watch, first_look)
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        async with anyio.create_task_group() as workers:
+            while True:
+                self._wakes_at = math.inf
+                self._hand_out(workers)
+                with anyio.CancelScope(deadline=self._wakes_at):
+                    await self._wake.wait()
+
+    async def wind_up(self) -> None:
+        """End every wait, a few at a time, because the session ends."""
+        for number, watch in enumerate(tuple(self.watches.values())):
+            self._close(watch)
+            if number % _ENDED_AT_ONCE == 0:
+                await anyio.lowlevel.cancel_shielded_checkpoint()
+
+    def close(self) -> None:
+        """End every wait that is left, at once."""
+        for watch in tuple(self.watches.values()):
+            self._close(watch)
+
+    def _close(self, watch: Watch) -> None:
+        watch.finish(
+            SessionClosedError(
+                f"the session ended while task {watch.id} was in flight; it goes on at the "
+                f"server and is billed: session.attach({watch.id!r}) waits for it again",
+                task_id=watch.id,
+            )
+        )
+
+    def _hand_out(self, workers: anyio.abc.TaskGroup) -> None:
+        self._expire(self._clock())
+        if self._deadlines:
+            self._wake_by(self._deadlines[0][0])
+        while self._places and (turn := self._next_turn()) is not None:
+            self._places -= 1
+            if self._idle:
+                self._idle.pop().give(turn)
+            else:
+                workers.start_soon(self._work, turn)
+
+    def _next_turn(self) -> _Turn | None:
+        now = self._clock()
+        while (due := self._agenda.next_due()) is not None and due <= now:
+            delay = self._gate.poll_delay(1)
+            if delay > 0:
+                self._wake_by(now + delay)
+                return None
+            watch = self._agenda.take(now)
+            # One that was planned anew is still in the agenda for the moment of its former plan.
+            if watch is not None and not watch.ended and watch.due <= now:
+                watch.due = math.inf
+                return watch, self._gate.poll_sent()
+        self._gate.poll_delay(0)
+        if due is not None:
+            self._wake_by(due)
+        return None
+
+    def _wake_by(self, moment: float) -> None:
+        if moment < self._wakes_at:
+            self._wakes_at = moment
+            self._wake.ring()
+
+    async def _work(self, turn: _Turn) -> None:
+        """Look, and look again as long as looks are due; then stay at hand for the next one."""
+        while True:
+            watch, sent_at = turn
+            try:
+                await self._look_at(watch, sent_at)
+            except Exception:  # noqa: BLE001
+                # A fault at one task must not end the poller, on which all others depend.
+                _log.exception("looking at task %s went wrong; it is looked at again", watch.id)
+                if not watch.ended:
+                    self._plan_for(watch, self._clock() + _AFTER_A_FAULT)
+            following = self._next_turn()
+            if following is None:
+                self._places += 1
+                seat = _Seat()
+                self._idle.append(seat)
+                following = await seat.wait()
+            turn = following
+
+    def _expire(self, now: float) -> None:
+        for _ in range(_ENDED_AT_ONCE):
+            if not (self._deadlines and self._deadlines[0][0] <= now):
+                break
+            watch = self.watches.get(heapq.heappop(self._deadlines)[1])
+            if watch is not None and watch.deadline <= now:
+                watch.expire()
+        if len(self._deadlines) > 2 * len(self.watches) + 1000:  # those that ended long before
+            self._deadlines = [(watch.deadline, id_) for id_, watch in self.watches.items()]
+            heapq.heapify(self._deadlines)
+
+    async def _look_at(self, watch: Watch, sent_at: float) -> None:
+        self._tally.polls += 1
+        sync_upstream = self._polling.sync_upstream and not watch.awaits_outputs
+        answer = await self._look(watch.id, sync_upstream)
+        self._gate.report(Lane.POLL, answer, sent_at)
+        now = self._clock()
+        if answer.value is not None:
+            ran_until = watch.ran_until
+            watch.saw(answer.value, now)
+            if watch.ran_until > ran_until and not watch.adopted:
+                self._schedule.still_running(
+                    watch.group, watch.estimate, ran_until, watch.ran_until
+                )
+        elif answer.error is not None:
+            self._missed(watch, answer.error, now)
+        if not watch.ended:
+            self._plan(watch)
+
+    def _missed(self, watch: Watch, error: FoxAPIError, now: float) -> None:
+        self._tally.polls_failed += 1
+        _log.debug("looking at task %s failed: %s", watch.id, error)
+        if self._announce:
+            self._announce(PollFailed(watch.id, error))
+        watch.missed(error, now)
+
+    def _plan(self, watch: Watch) -> None:
+        now = self._clock()
+        due = watch.next_look(self._schedule, self._polling, now, random.random())  # noqa: S311
+        if due is not None:
+            self._plan_for(watch, due)
+
+    def _plan_for(self, watch: Watch, due: float) -> None:
+        watch.due = due
+        self._agenda.plan(watch, due)
+        self._wake_by(due)
+
+    def _learn(self, watch: Watch, age: float) -> None:
+        group, before = watch.group, self._schedule.revision(watch.group)
+        ended_by = age if watch.first_seen_ended is None else watch.first_seen_ended
+        self._schedule.observe(group, watch.estimate, watch.ran_until, ended_by)
+        if self._schedule.revision(group) == before:
+            return
+        # What is in flight was planned knowing less.
+        now = self._clock()
+        alike = (other for other in self.watches.values() if other.group == group)
+        for other in islice(alike, _PLANNED_ANEW):
+            due = other.sooner_look(self._schedule, now, random.random())  # noqa: S311
+            if due < other.due:
+                self._plan_for(other, due)
+
+    def _settle(self, watch: Watch) -> None:
+        self.watches.pop(watch.id, None)
+        now = self._clock()
+        age = now - watch.born
+        error = watch.error
+        ended_at_the_server = True
+        if error is None:
+            self._tally.completed += 1
+        elif isinstance(error, TaskFailedError | TaskCancelledError):
+            self._tally.failed += 1
+        else:
+            self._tally.unfinished += 1
+            ended_at_the_server = False
+        self._tally.headway += 1
+        if ended_at_the_server and not watch.adopted:
+            self._learn(watch, age)
+        if error is None:
+            _log.info("task %s is completed after %.1f s", watch.id, age)
+        else:
+            _log.info("task %s: %s", watch.id, error)
+        self._on_end(watch)
+        if self._announce:
+            self._announce(TaskEnded(watch.id, watch.latest, error, watch.request, age))
+
+    def _chance_of_an_end(self, watch: Watch, now: float) -> float:
+        return self._schedule.chance(watch.group, watch.estimate, watch.ran_until, now - watch.born)

@@ -1,0 +1,261 @@
+"""Checking a job file: whole, by line and field, in bounded memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foxapi_async import GenerationRequest, PhotaImage, PhotaImageEdit, PhotaImageEnhance
+from foxapi_async.bulk import Job, JobFileError
+from foxapi_async.bulk.lines import LONGEST_LINE
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Path:
+    return tmp_path / "jobs.jsonl"
+
+
+def write(path: Path, *lines: dict[str, Any] | str) -> Path:
+    path.write_text(
+        "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
+    )
+    return path
+
+
+def problems(path: Path, **options: Any) -> list[tuple[int, str | None]]:
+    with pytest.raises(JobFileError) as caught:
+        Job.read(path, **options)
+    for problem in caught.value.problems[:100]:
+        assert str(problem) in str(caught.value)
+    return [(problem.line, problem.field) for problem in caught.value.problems]
+
+
+def requests(path: Path) -> list[Any]:
+    return [line.request for line in Job.read(path).lines()]
+
+
+def test_each_line_is_a_request_of_its_model(jobs: Path):
+    write(
+        jobs,
+        {"prompt": "a fox"},
+        {"model": "phota-image-edit", "prompt": "b", "image_urls": ["https://x.example/a.png"]},
+        {"model": "phota-image-enhance", "image_url": "https://x.example/a.png", "creativity": 0.5},
+        {"model": "gpt-image-2", "prompt": "c", "size": "1:1", "num_outputs": 3},
+        {"model": "suno-v4", "kind": "audio", "params": {"text": "d"}},
+        {"model": "phota-image", "params": {"prompt": "e", "num_outputs": 2, "resolution": "8K"}},
+    )
+    job = Job.read(jobs)
+    assert (job.requests, job.outputs, job.heaviest) == (6, 9, 3)
+    assert requests(jobs) == [
+        PhotaImage("a fox"),
+        PhotaImageEdit("b", image_urls=("https://x.example/a.png",)),
+        PhotaImageEnhance("https://x.example/a.png", creativity=0.5),
+        GenerationRequest("gpt-image-2", {"prompt": "c", "size": "1:1", "num_outputs": 3}),
+        GenerationRequest("suno-v4", {"text": "d"}, "audio"),
+        GenerationRequest("phota-image", {"prompt": "e", "num_outputs": 2, "resolution": "8K"}),
+    ]
+
+
+def test_all_problems_are_told_at_once_by_line_and_field(jobs: Path):
+    write(
+        jobs,
+        {"prompt": " "},
+        "",
+        {"prompt": "a", "num_outputs": 0, "resolution": "9K", "colour": "red"},
+        "{nope",
+        "[1]",
+        '{"prompt": "a", "prompt": "b"}',
+        '{"prompt": "a", "num_outputs": NaN}',
+        {"model": "phota-image-edit"},
+        {"model": 7},
+        {"prompt": "a", "key": 7},
+        {"prompt": "a", "key": ""},
+        {"model": "x", "params": {"a": 1}, "b": 2},
+        {"model": "x", "kind": "smell"},
+        "[" * 100_000,
+    )
+    assert problems(jobs) == [
+        (1, "prompt"),
+        (3, "colour"),
+        (3, "num_outputs"),
+        (3, "resolution"),
+        *((line, None) for line in (4, 5, 6, 7)),
+        (8, "prompt"),
+        (8, "image_urls"),
+        (9, "model"),
+        (10, "key"),
+        (11, "key"),
+        (12, "b"),
+        (13, "kind"),
+        (14, None),
+    ]
+
+
+def test_a_million_problems_are_counted_and_not_kept(jobs: Path):
+    write(jobs, *["nope"] * 3000)
+    with pytest.raises(JobFileError, match="3,000 problems") as caught:
+        Job.read(jobs)
+    assert (len(caught.value.problems), caught.value.more) == (1000, 2000)
+    assert "and 2,900 more" in str(caught.value)
+
+
+def test_the_same_key_twice_is_a_mistake_even_for_the_same_request(jobs: Path):
+    write(jobs, {"prompt": "a", "key": "k"}, {"prompt": "b"}, {"prompt": "a", "key": "k"})
+    assert problems(jobs) == [(3, "key")]
+
+
+def test_a_key_that_another_line_gets_by_default_is_a_mistake(jobs: Path):
+    (line,) = Job.read(write(jobs, {"prompt": "a"})).lines()
+    write(jobs, {"prompt": "a"}, {"prompt": "b", "key": line.key})
+    assert problems(jobs) == [(2, "key")]
+
+
+def keys(path: Path) -> list[str]:
+    return [line.key for line in Job.read(path).lines()]
+
+
+def test_default_keys_are_stable_when_lines_are_appended(jobs: Path):
+    lines = [{"prompt": "a"}, {"prompt": "b"}, {"prompt": "a"}]
+    before = keys(write(jobs, *lines))
+    assert len(set(before)) == 3
+    assert keys(write(jobs, *lines, {"prompt": "a"}, {"prompt": "c"}))[:3] == before
+
+
+def test_default_keys_depend_on_content_and_not_on_its_spelling(jobs: Path):
+    before = keys(write(jobs, {"prompt": "ä", "num_outputs": 2}))
+    assert keys(write(jobs, "", '{ "num_outputs":2,   "prompt": "ä" , "model": null}')) == before
+    assert keys(write(jobs, {"prompt": "ä", "num_outputs": 3})) != before
+
+
+def test_a_byte_order_mark_blank_lines_and_other_line_ends_are_tolerated(jobs: Path):
+    jobs.write_bytes(b'\xef\xbb\xbf{"prompt": "a"}\r\n\r\n  \r\n{"prompt": "b"}')
+    assert [(line.number, line.request) for line in Job.read(jobs).lines()] == [
+        (1, PhotaImage("a")),
+        (4, PhotaImage("b")),
+    ]
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n"])
+def test_a_file_without_a_request_is_a_mistake(jobs: Path, content: bytes):
+    jobs.write_bytes(content)
+    assert problems(jobs) == [(1, None)]
+
+
+def test_what_is_no_utf8_or_too_long_costs_a_problem_and_not_the_memory(jobs: Path):
+    jobs.write_bytes(b"\xff\xfe\n" + b"x" * (2 * LONGEST_LINE + 5) + b'\n{"prompt": "a"}\n')
+    assert problems(jobs) == [(1, None), (2, None)]
+
+
+def test_a_file_that_is_not_there_or_no_file_is_named(tmp_path: Path):
+    for path in (tmp_path / "missing.jsonl", tmp_path):
+        with pytest.raises(JobFileError, match=str(path)):
+            Job.read(path)
+
+
+def test_a_file_that_was_changed_since_is_refused_but_one_that_grew_is_not(jobs: Path):
+    write(jobs, {"prompt": "a"}, {"prompt": "b"}, "")
+    job = Job.read(jobs)
+    with jobs.open("a") as file:
+        file.write('{"prompt": "c"}\nnonsense\n')
+    assert [line.request for line in job.lines()] == [PhotaImage("a"), PhotaImage("b")]
+    write(jobs, {"prompt": "z"})
+    with pytest.raises(JobFileError, match="was changed"):
+        list(job.lines())
+
+
+TABLE = '\ufeffkey,prompt,num_outputs,profile_ids\none,"a fox, red",2,\n,42,,\n\n"t\nwo",wide,1,\n'
+
+
+def test_a_table_is_read_by_the_types_of_the_fields(tmp_path: Path):
+    path = tmp_path / "jobs.csv"
+    path.write_text(TABLE.replace(",profile_ids", "").replace(",\n", "\n").replace(",42,", ",42,"))
+    lines = list(Job.read(path).lines())
+    assert [(line.number, line.request) for line in lines] == [
+        (2, PhotaImage("a fox, red", num_outputs=2)),
+        (3, PhotaImage("42")),
+        (5, PhotaImage("wide", num_outputs=1)),
+    ]
+    assert [lines[0].key, lines[2].key] == ["one", "t\nwo"]
+
+
+def test_lists_numbers_and_parameters_come_from_cells(tmp_path: Path):
+    path = tmp_path / "jobs.tsv"
+    path.write_text(
+        "model\tprompt\timage_urls\timage_url\tcreativity\tsize\n"
+        "phota-image-edit\ta\thttps://x.example/1 https://x.example/2\t\t\t\n"
+        'phota-image-edit\ta\t["https://x.example/1"]\t\t\t\n'
+        "phota-image-enhance\t\t\thttps://x.example/1\t0.25\t\n"
+        "gpt-image-2\t7\t\t\t\t[1, 2]\n"
+    )
+    urls = ("https://x.example/1", "https://x.example/2")
+    assert requests(path) == [
+        PhotaImageEdit("a", image_urls=urls),
+        PhotaImageEdit("a", image_urls=urls[:1]),
+        PhotaImageEnhance(urls[0], creativity=0.25),
+        GenerationRequest("gpt-image-2", {"prompt": "7", "size": [1, 2]}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("table", "found"),
+    [
+        ("prompt,num_outputs\na,two\nb,1.5\n", [(2, "num_outputs"), (3, "num_outputs")]),
+        ("prompt,,x\na\n", [(1, None)]),
+        ("prompt,prompt\na,b\n", [(1, None)]),
+        ("prompt\na,b\n", [(2, None)]),
+        ('prompt\n"a\n', [(2, None)]),
+        ("model,size\nx,[1\n", [(2, "size")]),
+        ("prompt\n\n", [(1, None)]),
+    ],
+)
+def test_what_is_wrong_in_a_table_is_named(tmp_path: Path, table: str, found: object):
+    path = tmp_path / "jobs.csv"
+    path.write_text(table)
+    assert problems(path) == found
+
+
+def test_a_table_in_another_encoding_is_named(tmp_path: Path):
+    path = tmp_path / "jobs.csv"
+    path.write_bytes(b"prompt\nf\xfcchse\na\n")
+    assert problems(path) == [(2, None)]
+
+
+MEASURE = """
+import resource, sys
+from foxapi_async.bulk import Job
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+job = Job.read(sys.argv[1])
+plan = job.plan(sys.argv[1] + ".journal")
+assert plan.submit == job.requests
+print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, job.requests)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="peak memory is asked of POSIX")
+def test_the_peak_of_memory_does_not_grow_with_the_number_of_lines(tmp_path: Path):
+    def peak(lines: int) -> float:
+        path = tmp_path / f"{lines}.jsonl"
+        with path.open("w") as file:
+            for number in range(lines):
+                file.write(f'{{"prompt": "a fox in the snow, number {number}"}}\n')
+        said = subprocess.run(
+            [sys.executable, "-c", MEASURE, path],
+            check=True,
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        ).stdout.split()
+        assert int(said[2]) == lines
+        return int(said[1]) / int(said[0])
+
+    # The index of keys may fill its cache of 4 MiB; 90,000 more lines in memory would be tenfold.
+    assert peak(100_000) < 1.2 * peak(10_000)

@@ -1,0 +1,148 @@
+"""results.jsonl: append-only, mended after a crash, one line for each fact."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foxapi_async import ConfigurationError, PhotaImage
+from foxapi_async.bulk import Result
+from foxapi_async.bulk.results import ResultsFile
+from foxapi_async.journal import SavedFile
+
+RESULT = Result(
+    line=7,
+    key="k",
+    status="completed",
+    request=PhotaImage("a fox"),
+    task_id="t1",
+    files=(SavedFile("k.png", 3, "abc", 0),),
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "results.jsonl"
+
+
+def lines(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def append(path: Path, *results: Result) -> int:
+    file = ResultsFile(path)
+    try:
+        return file.append(results)
+    finally:
+        file.close()
+
+
+def test_a_line_tells_what_became_of_a_request(path: Path):
+    append(path, RESULT)
+    (line,) = lines(path)
+    assert line.pop("at")
+    assert line == {
+        "key": "k",
+        "line": 7,
+        "status": "completed",
+        "task_id": "t1",
+        "model": "phota-image",
+        "prompt": "a fox",
+        "num_outputs": 1,
+        "files": [{"path": "k.png", "size": 3, "sha256": "abc", "index": 0}],
+        "error": None,
+    }
+
+
+def test_what_is_known_is_not_written_again_by_this_process_or_a_later_one(path: Path):
+    file, other = ResultsFile(path), ResultsFile(path)
+    assert [file.append([RESULT]), file.append([RESULT]), other.append([RESULT])] == [1, 0, 0]
+    file.close()
+    other.close()
+    assert append(path, RESULT) == 0
+    assert append(path, attrs.evolve(RESULT, line=9)) == 0
+    assert append(path, attrs.evolve(RESULT, files=())) == 1
+    assert len(lines(path)) == 2
+
+
+def test_the_last_line_of_a_request_counts(path: Path):
+    failed = attrs.evolve(RESULT, status="failed", error_code="no", error="it failed", files=())
+    append(path, failed)
+    append(path, RESULT, attrs.evolve(failed, key="other"))
+    file = ResultsFile(path)
+    assert [each["key"] for each in file.select(good=True, most=9)] == ["k"]
+    assert [each["key"] for each in file.select(good=False, most=9)] == ["other"]
+    assert (file.count(good=True), file.count(good=False), file.paid) == (1, 1, 1)
+    file.close()
+
+
+def test_a_journal_that_knows_less_does_not_hide_a_completed_request(path: Path):
+    append(path, RESULT)
+    assert append(path, attrs.evolve(RESULT, status="unknown", task_id=None, files=())) == 0
+    assert append(path, attrs.evolve(RESULT, status="unsaved", files=())) == 1
+
+
+def test_a_torn_tail_is_removed_and_a_whole_one_is_ended(path: Path):
+    append(path, RESULT)
+    whole = path.read_bytes()
+    for cut in range(1, len(whole)):
+        path.write_bytes(whole + whole.replace(b'"k"', b'"l"')[:cut])
+        append(path)
+        kept = path.read_bytes()
+        assert kept == (whole if cut < len(whole) - 1 else whole + whole.replace(b'"k"', b'"l"'))
+
+
+@given(st.binary(max_size=400))
+def test_no_tail_whatever_keeps_a_result_from_being_written(tmp_path_factory, tail: bytes):
+    path = tmp_path_factory.mktemp("tail") / "results.jsonl"
+    append(path, RESULT)
+    with path.open("ab") as file:
+        file.write(tail)
+    assert append(path, attrs.evolve(RESULT, key="new")) == 1
+    last = path.read_bytes().splitlines()[-1]
+    assert json.loads(last)["key"] == "new"
+
+
+def test_a_line_that_another_process_has_torn_meanwhile_is_removed(path: Path):
+    file = ResultsFile(path)
+    file.append([RESULT])
+    with path.open("ab") as other:
+        other.write(b'{"key": "torn", "stat')
+    assert file.append([attrs.evolve(RESULT, key="new")]) == 1
+    file.close()
+    assert [line["key"] for line in lines(path)] == ["k", "new"]
+
+
+def test_damage_in_the_middle_is_counted_and_left_alone(path: Path):
+    append(path, RESULT)
+    path.write_bytes(b"\0\0\0\n" + path.read_bytes() + b"[1]\n\n")
+    file = ResultsFile(path)
+    assert (file.damaged, file.count(good=True)) == (2, 1)
+    file.close()
+    assert path.read_bytes().startswith(b"\0\0\0\n")
+
+
+def test_a_very_long_line_is_found_whole(path: Path):
+    long = attrs.evolve(RESULT, request=PhotaImage("fox " * 200_000))
+    append(path, long, attrs.evolve(RESULT, key="l"))
+    file = ResultsFile(path)
+    assert [each["key"] for each in file.select(good=True, most=9)] == ["k", "l"]
+    file.close()
+
+
+@pytest.mark.parametrize("key", ["\ud800", "a\0b", "🦊" * 100, "../../x", "\n"])
+def test_any_key_is_found_again(path: Path, key: str):
+    result = attrs.evolve(RESULT, key=key)
+    assert [append(path, result), append(path, result)] == [1, 0]
+    assert lines(path)[0]["key"] == key
+
+
+def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path):
+    (tmp_path / "results.jsonl").mkdir()
+    with pytest.raises(ConfigurationError, match=r"results\.jsonl"):
+        ResultsFile(tmp_path / "results.jsonl")

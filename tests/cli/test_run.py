@@ -1,0 +1,198 @@
+"""`foxapi run`: the estimate, the agreement, the run, and how to go on."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foxapi_async.emulator import Delay, Drop, Fate, Fault, Hang
+from tests.cli.process import environment, foxapi, running, until
+
+pytestmark = pytest.mark.ordinary_loop
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Path:
+    return write(tmp_path / "jobs.jsonl", *({"prompt": f"p{n}", "key": f"p{n}"} for n in range(8)))
+
+
+def write(path: Path, *lines: dict[str, Any]) -> Path:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+async def test_a_job_is_estimated_run_and_summed_up(emulated, jobs, tmp_path):
+    out = tmp_path / "out"
+    async with emulated() as (emulator, env):
+        done = await foxapi("run", str(jobs), "-o", str(out), "--yes", "--json", env=env)
+        again = await foxapi("run", str(jobs), "-o", str(out), env=env)
+    assert done.code == 0
+    assert "to be billed: 8 images" in done.err
+    document = done.document
+    assert (document["completed"], document["pictures"], document["exit_code"]) == (8, 8, 0)
+    assert document["billed"] == {"outputs": 8, "outputs_unknown": 0}
+    assert document["plan"]["submit"] == 8
+    assert again.code == 0
+    assert again.lines == [str(out / "results.jsonl"), str(out / "index.html")]
+    assert "to be billed: 0 images" in again.err
+    assert emulator.counters.images_billed == 8
+    assert len(list(out.glob("*.png"))) == 8
+
+
+async def test_a_dry_run_needs_no_key_and_leaves_nothing(jobs, tmp_path):
+    out = tmp_path / "out"
+    env = environment()
+    done = await foxapi("run", str(jobs), "-o", str(out), "--dry-run", "--json", env=env)
+    assert done.code == 0
+    assert done.document["plan"]["outputs_to_bill"] == 8
+    assert not out.exists()
+
+
+async def test_without_a_terminal_and_without_yes_nothing_is_spent(emulated, jobs, tmp_path):
+    async with emulated() as (emulator, env):
+        done = await foxapi("run", str(jobs), "-o", str(tmp_path / "out"), env=env, stdin=b"y\n")
+    assert done.code == 2
+    assert "--yes" in done.err
+    assert emulator.counters.posts == 0
+
+
+async def test_all_that_is_wrong_with_the_file_is_told_before_anything_is_sent(emulated, tmp_path):
+    jobs = write(tmp_path / "bad.jsonl", {"prompt": ""}, {"prompt": "a"}, {"promt": "b"})
+    async with emulated() as (emulator, env):
+        done = await foxapi("run", str(jobs), "-o", str(tmp_path), "--yes", "--json", env=env)
+    assert done.code == done.document["exit_code"] == 2
+    assert done.document["error"] == "JobFileError"
+    for words in ("line 1, prompt", "line 3, promt", "line 3, prompt"):
+        assert words in done.err
+    assert emulator.counters.posts == 0
+
+
+async def test_keys_that_stand_for_other_requests_are_told_before_anything_is_sent(
+    emulated, jobs, tmp_path
+):
+    out = str(tmp_path / "out")
+    async with emulated() as (emulator, env):
+        await foxapi("run", str(jobs), "-o", out, "--yes", env=env)
+        write(jobs, {"prompt": "new", "key": "new"}, {"prompt": "other", "key": "p3"})
+        done = await foxapi("run", str(jobs), "-o", out, "--yes", env=env)
+    assert done.code == 2
+    assert "line 2, key" in done.err
+    assert emulator.counters.tasks == 8
+
+
+async def test_max_images_is_a_hard_stop_and_the_next_run_goes_on(emulated, jobs, tmp_path):
+    arguments = ["run", str(jobs), "-o", str(tmp_path / "out"), "--yes", "--max-images", "5"]
+    async with emulated() as (emulator, env):
+        first = await foxapi(*arguments, env=env)
+        assert emulator.counters.images_billed == 5
+        second = await foxapi(*arguments, env=env)
+    assert (first.code, second.code) == (4, 0)
+    assert "to be billed: 5 images, at most 5" in first.err
+    assert "to go on, run it again" in first.err
+    assert emulator.counters.images_billed == 8
+
+
+async def test_402_in_the_middle_says_so_and_brings_home_what_is_in_flight(
+    emulated, jobs, tmp_path
+):
+    arguments = ["run", str(jobs), "-o", str(tmp_path / "out"), "--yes", "--outputs", "2"]
+    async with emulated(credits=90_000) as (_, env):
+        done = await foxapi(*arguments, env=env)
+    assert done.code == 4
+    assert "402" in done.err
+    assert len(list((tmp_path / "out").glob("*.png"))) == 3
+
+
+async def test_what_failed_is_named_with_its_line_and_what_to_do(emulated, jobs, tmp_path):
+    arguments = ["run", str(jobs), "-o", str(tmp_path / "out"), "--yes"]
+    async with emulated() as (emulator, env):
+        emulator.script(
+            Fault("submit", Fate(ends_as="failed"), when=lambda call: call.prompt == "p2"),
+            Fault("submit", Drop(carried_out=True), when=lambda call: call.prompt == "p4"),
+        )
+        first = await foxapi(*arguments, env=env)
+        emulator.faults.clear()
+        second = await foxapi(*arguments, "--retry-unknown", env=env)
+        third = await foxapi(*arguments, "--retry-failed", env=env)
+    assert (first.code, second.code, third.code) == (6, 1, 0)
+    assert "line 3: failed" in first.err
+    assert "line 5: unknown" in first.err
+    assert "--retry-unknown" in first.err.splitlines()[-1]
+    assert "--retry-failed" in second.err.splitlines()[-1]
+    assert emulator.counters.tasks == 10
+
+
+async def test_a_request_that_is_heavier_than_the_limit_is_refused_first(emulated, tmp_path):
+    jobs = write(tmp_path / "jobs.jsonl", {"prompt": "a"}, {"prompt": "b", "num_outputs": 40})
+    arguments = ["run", str(jobs), "-o", str(tmp_path / "out"), "--yes"]
+    async with emulated() as (emulator, env):
+        done = await foxapi(*arguments, "--outputs", "39", env=env)
+        assert done.code == 2
+        assert emulator.counters.posts == 0
+        assert (await foxapi(*arguments, env=env)).code == 0
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+async def test_one_signal_brings_home_what_is_in_flight(emulated, jobs, tmp_path, number, code):
+    out = tmp_path / "out"
+    arguments = ["run", str(jobs), "-o", str(out), "--yes", "--outputs", "2", "--json"]
+    async with emulated(duration=1.0) as (emulator, env):
+        async with running(*arguments, env=env) as command:
+            await until(lambda: emulator.counters.tasks == 2)
+            command.interrupt(number)
+            done = await command.end()
+        assert done.code == code
+        assert emulator.counters.tasks <= 3
+        assert done.document["completed"] == emulator.counters.tasks
+        assert done.document["interrupted"] is True
+        assert f"foxapi run {jobs} -o {out}" in done.err
+        assert (await foxapi(*arguments, env=env)).code == 0
+    assert emulator.counters.tasks == 8
+
+
+async def test_a_grace_that_is_over_and_a_second_signal_leave_at_once(emulated, jobs, tmp_path):
+    out = tmp_path / "out"
+    arguments = ["run", str(jobs), "-o", str(out), "--yes", "--outputs", "2"]
+    async with emulated(duration=60.0) as (emulator, env):
+        async with running(*arguments, "--grace", "0.1", env=env) as command:
+            await until(lambda: emulator.counters.tasks == 2)
+            command.interrupt()
+            done = await command.end()
+        assert (done.code, "2 unfinished" in done.err) == (130, True)
+        async with running(*arguments, env=env) as command:
+            await command.says("2 requests, 2 images  (paid for; they are picked up)")
+            await until(lambda: emulator.counters.polls >= 3)
+            command.interrupt()
+            await command.says("Once more leaves at once")
+            command.interrupt()
+            done = await command.end()
+    assert done.code == 130
+    assert "what is paid for is not paid again" in done.err
+    assert emulator.counters.tasks == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "signals", "unknown"),
+    [(Delay(0.5, carried_out=True), 1, 0), (Hang(carried_out=True), 2, 1)],
+)
+async def test_a_signal_during_a_submission_finishes_it_and_a_second_one_tells(
+    emulated, jobs, *, tmp_path, fault, signals, unknown
+):
+    arguments = ["run", str(jobs), "-o", str(tmp_path / "out"), "--yes", "--outputs", "1"]
+    async with emulated(duration=0.1) as (emulator, env):
+        emulator.script(Fault("submit", fault))
+        async with running(*arguments, env=env) as command:
+            await until(lambda: emulator.counters.tasks == 1)
+            command.interrupt()
+            if signals > 1:
+                await command.says("Once more leaves at once")
+                command.interrupt()
+            done = await command.end()
+        assert done.code == 130
+        plan = await foxapi(*arguments, "--dry-run", "--json", env=env)
+    assert plan.document["plan"]["unknown"] == unknown
+    assert plan.document["plan"]["done"] == 1 - unknown

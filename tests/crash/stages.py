@@ -1,0 +1,166 @@
+"""The moments at which a process is killed: a real SIGKILL, by itself, in the middle of its own code.
+
+A kill from outside comes at a random moment, and the short stages of a submission (a rename, a line
+written by half) would hardly ever be hit. So each stage is wrapped, and the n-th time that it is
+reached the process kills itself. Nothing else is changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import mmap
+import os
+import signal
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from foxapi_async.bulk.results import ResultsFile
+from foxapi_async.files.publish import PartFile
+from foxapi_async.http.transport import Transport
+from foxapi_async.journal import Claim, Journal
+from foxapi_async.runtime import Runtime
+
+STAGES = (
+    "claimed",  # the key is ours, nothing is sent
+    "sending",  # the intent is on disk, no byte has left
+    "posting",  # between POST and answer
+    "answered",  # the id is known, and not on disk
+    "accepted",  # the id is on disk
+    "polling",
+    "downloading",  # some bytes are on disk
+    "linking",  # the picture has its name, the part is still there
+    "publishing",  # the picture is on disk, the journal does not know
+    "saving",  # the journal is about to know
+    "saved",  # the journal knows, results.jsonl does not
+    "writing",  # half a line of results.jsonl
+)
+
+
+class Fuse:
+    """Kills the process when a stage is reached for the n-th time."""
+
+    def __init__(self, stage: str, nth: int) -> None:
+        self._stage = stage
+        self._left = nth
+
+    def reached(self, stage: str) -> bool:
+        if stage != self._stage:
+            return False
+        self._left -= 1
+        return self._left == 0
+
+    def pass_by(self, stage: str) -> None:
+        if self.reached(stage):
+            kill()
+
+
+def kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Airborne:
+    """How many submissions are between intent and known answer, in memory that outlives a kill."""
+
+    def __init__(self, path: Path) -> None:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
+        os.ftruncate(descriptor, 8)
+        self._memory = mmap.mmap(descriptor, 8)
+        os.close(descriptor)
+
+    @property
+    def number(self) -> int:
+        return struct.unpack("q", self._memory[:8])[0]
+
+    @number.setter
+    def number(self, value: int) -> None:
+        self._memory[:8] = struct.pack("q", value)
+
+
+def install(fuse: Fuse, airborne: Airborne) -> None:
+    """Wrap the stages in this process."""
+    airborne.number = 0
+    _in_submissions(fuse, airborne)
+    _in_files(fuse)
+
+
+def _in_submissions(fuse: Fuse, airborne: Airborne) -> None:
+    def grow(by: int) -> None:
+        airborne.number += by
+
+    _after(Journal, "claim", lambda: fuse.pass_by("claimed"))
+    _after(Claim, "sending", lambda: fuse.pass_by("sending"))
+    _before(Claim, "sending", lambda: grow(1))
+    _before(Claim, "accepted", lambda: fuse.pass_by("answered"))
+    _after(Claim, "accepted", lambda: (grow(-1), fuse.pass_by("accepted")))
+    for name in ("rejected", "unknown", "postponed"):
+        _after(Claim, name, lambda: grow(-1))
+    _before(Runtime, "look", lambda: fuse.pass_by("polling"))
+    _before(Journal, "saved", lambda: fuse.pass_by("saving"))
+    _after(Journal, "saved", lambda: fuse.pass_by("saved"))
+
+    call = Transport.call
+
+    async def posting(self: Transport, method: str, *args: Any, **options: Any) -> Any:
+        if method == "POST" and fuse.reached("posting"):
+            asyncio.get_running_loop().call_later(0.02, kill)
+        return await call(self, method, *args, **options)
+
+    Transport.call = posting  # type: ignore[method-assign]
+
+
+def _in_files(fuse: Fuse) -> None:
+    write, take, publish = PartFile.write, PartFile._take, PartFile.publish
+    append = ResultsFile._write
+
+    def writing(self: PartFile, data: bytes | bytearray) -> None:
+        if fuse.reached("downloading"):
+            write(self, data[: len(data) // 2])
+            kill()
+        write(self, data)
+
+    def taking(self: PartFile, target: Path) -> bool:
+        taken = take(self, target)
+        fuse.pass_by("linking")
+        return taken
+
+    def publishing(self: PartFile, name: str) -> Path:
+        path = publish(self, name)
+        fuse.pass_by("publishing")
+        return path
+
+    def appending(self: ResultsFile, content: bytes) -> None:
+        if content and fuse.reached("writing"):
+            append(self, content[: -len(content) // 3])
+            kill()
+        append(self, content)
+
+    PartFile.write = writing  # type: ignore[method-assign]
+    PartFile._take = taking  # type: ignore[method-assign]
+    PartFile.publish = publishing  # type: ignore[method-assign]
+    ResultsFile._write = appending  # type: ignore[method-assign]
+
+
+def _after(owner: Any, name: str, then: Callable[[], object]) -> None:
+    real = getattr(owner, name)
+
+    async def wrapped(*args: Any, **options: Any) -> Any:
+        result = await real(*args, **options)
+        then()
+        return result
+
+    setattr(owner, name, wrapped)
+
+
+def _before(owner: Any, name: str, first: Callable[[], object]) -> None:
+    real = getattr(owner, name)
+
+    async def wrapped(*args: Any, **options: Any) -> Any:
+        first()
+        return await real(*args, **options)
+
+    setattr(owner, name, wrapped)
+
+
+__all__ = ["STAGES", "Airborne", "Fuse", "install"]

@@ -1,0 +1,203 @@
+"""When to look next."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from foxapi_async.polling.schedule import GROUPS, Schedule
+
+estimates = st.none() | st.floats() | st.sampled_from([0, -1, 45, 1e12, math.nan, math.inf])
+jitters = st.floats(0, 1, exclude_max=True)
+ages = st.floats(0, 1e6)
+
+
+def taught(seed=0, count=60, median=30.0, sigma=0.25, estimate=None, **options):
+    schedule, rng = Schedule(**options), random.Random(seed)
+    for _ in range(count):
+        duration = median * math.exp(rng.gauss(0.0, sigma))
+        schedule.observe("g", estimate, duration * 0.95, duration * 1.05)
+    return schedule
+
+
+@given(
+    estimates,
+    ages,
+    jitters,
+    st.tuples(st.floats(0.01, 10), st.floats(0.1, 5), st.floats(0, 500)),
+)
+def test_the_next_look_is_never_sooner_nor_later_than_the_bounds(estimate, age, jitter, bounds):
+    poll_cost, shortest, more = bounds
+    schedule = Schedule(poll_cost=poll_cost, min_interval=shortest, max_interval=shortest + more)
+    interval = schedule.next_look("g", estimate, age, jitter=jitter) - age
+    assert shortest - 1e-6 <= interval <= shortest + more + 1e-6
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.tuples(estimates, st.floats(), st.floats()), max_size=30),
+    st.lists(st.tuples(estimates, ages, jitters), min_size=1, max_size=5),
+)
+def test_nothing_that_is_observed_breaks_the_bounds(observed, asked):
+    schedule = Schedule()
+    for estimate, low, high in observed:
+        schedule.observe("g", estimate, low, high)
+        schedule.still_running("g", estimate, low, high)
+        schedule.next_look("g", estimate, 0.0)
+    for estimate, age, jitter in asked:
+        assert (
+            0.5 - 1e-6
+            <= schedule.next_look("g", estimate, age, jitter=jitter) - age
+            <= 180.0 + 1e-6
+        )
+        assert 0.0 <= schedule.chance("g", estimate, age, age * 2 + 1) <= 1.0
+
+
+@given(estimates, ages, st.floats(0, 1e6), st.floats(0, 1e6))
+def test_the_chance_that_it_ended_grows_with_time(estimate, age, sooner, later):
+    schedule = Schedule()
+    sooner, later = age + min(sooner, later), age + max(sooner, later)
+    chances = [schedule.chance("g", estimate, age, at) for at in (age, sooner, later)]
+    assert chances[0] == 0.0
+    assert chances == sorted(chances)
+
+
+@pytest.mark.parametrize("estimate", [None, 0.0, 45.0, 1e-9, 1e12, math.nan])
+@pytest.mark.parametrize("count", [0, 60])
+def test_a_task_that_never_ends_is_looked_at_a_bounded_number_of_times_an_hour(estimate, count):
+    schedule = taught(count=count, estimate=estimate)
+    age, looks = 0.0, 0
+    while age < 7200.0:
+        age = schedule.next_look("g", estimate, age)
+        looks += 3600.0 < age <= 7200.0
+    assert 60 <= looks <= 250
+
+
+def test_a_task_is_looked_at_often_where_its_end_is_likely_and_rarely_elsewhere():
+    schedule = taught()
+    first = schedule.next_look("g", None, 0.0)
+    likely = schedule.next_look("g", None, 30.0) - 30.0
+    late = schedule.next_look("g", None, 200.0) - 200.0
+    assert 15.0 < first < 30.0
+    assert likely < 4.0 < late
+
+
+def test_a_good_estimate_moves_the_first_look():
+    schedule, rng = Schedule(), random.Random(5)
+    for _ in range(80):
+        size = math.exp(rng.uniform(2, 5))
+        duration = size * math.exp(rng.gauss(0.0, 0.15))
+        schedule.observe("g", size, duration * 0.95, duration * 1.05)
+    short, long = schedule.next_look("g", 10.0, 0.0), schedule.next_look("g", 40.0, 0.0)
+    assert 5.0 < short < 10.0
+    assert 20.0 < long < 40.0
+
+
+@pytest.mark.parametrize("estimate", [12.0, 45.0, None])
+def test_a_thousand_tasks_submitted_together_are_spread(estimate):
+    schedule = taught(median=45.0, estimate=estimate)
+    dues = sorted(schedule.next_look("g", estimate, 0.0, jitter=i / 1000) for i in range(1000))
+    usual = schedule.next_look("g", estimate, 45.0) - 45.0
+    assert dues[-1] - dues[0] > 0.3 * usual
+    busiest = max(sum(due <= other < due + 0.1 for other in dues) for due in dues[::20])
+    assert busiest < 200
+
+
+def test_a_crowd_that_waits_for_the_longest_interval_is_spread_as_well():
+    schedule = taught(median=3000.0)
+    dues = [schedule.next_look("g", None, 0.0, jitter=i / 10) for i in range(10)]
+    assert max(dues) - min(dues) > 4.0
+
+
+def test_equal_calls_give_equal_answers():
+    one, other = taught(seed=3), taught(seed=3)
+    assert [one.next_look("g", 20.0, float(a)) for a in range(90)] == [
+        other.next_look("g", 20.0, float(a)) for a in range(90)
+    ]
+
+
+def test_a_new_group_starts_from_what_the_others_took():
+    schedule = taught(median=300.0)
+    assert schedule.next_look("new", None, 0.0) > 1.2 * Schedule().next_look("new", None, 0.0)
+
+
+def test_groups_learn_apart_and_the_one_that_slept_longest_is_forgotten():
+    schedule = taught(median=30.0)
+    for _ in range(50):
+        schedule.observe("other", None, 95.0, 105.0)
+    assert schedule.next_look("other", None, 30.0) > 20 + schedule.next_look("g", None, 30.0)
+    schedule.observe("g", None, 29.0, 30.0)
+    for i in range(GROUPS - 1):
+        schedule.next_look(i, None, 0.0)
+    assert schedule.revision("g") > 0
+    assert schedule.revision("other") == 0
+
+
+def test_the_revision_grows_with_what_was_learned_but_ever_more_slowly():
+    schedule, revisions = Schedule(), [0]
+    for _ in range(256):
+        schedule.observe("g", None, 1.0, 2.0)
+        revisions.append(schedule.revision("g"))
+    assert revisions[:5] == [0, 1, 2, 3, 4]
+    assert revisions == sorted(revisions)
+    assert revisions[-1] == 16
+
+
+def test_what_was_learned_survives_a_trip_through_json():
+    known = taught(median=30.0)
+    known.observe(("phota-image", "1K", 2, None), 10.0, 8.0, 9.0)
+    known.observe(object(), 10.0, 8.0, 9.0)
+    revived = Schedule()
+    assert revived.from_json(json.loads(json.dumps(known.to_json()))) == 61
+    for age in (0.0, 25.0, 30.0, 40.0):
+        assert revived.next_look("g", None, age) == pytest.approx(
+            known.next_look("g", None, age), rel=0.05
+        )
+    assert revived.to_json() == known.to_json()
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+
+
+@given(
+    json_values
+    | st.builds(lambda groups: {"version": 1, "groups": groups}, json_values)
+    | st.builds(
+        lambda name, evidence, ended: {
+            "version": 1,
+            "groups": [{"group": name, "evidence": evidence, "ended": ended}],
+        },
+        json_values,
+        json_values,
+        st.lists(st.lists(json_values, max_size=4)) | json_values,
+    )
+)
+def test_garbage_in_the_memory_is_left_out(garbage):
+    schedule = Schedule()
+    schedule.from_json(garbage)
+    assert 0.5 <= schedule.next_look("g", 20.0, 0.0) <= 180.0
+    json.dumps(schedule.to_json())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"poll_cost": 0.0},
+        {"poll_cost": math.nan},
+        {"min_interval": -1.0},
+        {"max_interval": math.inf},
+        {"min_interval": 5.0, "max_interval": 4.0},
+    ],
+)
+def test_figures_that_make_no_sense_are_refused(options):
+    with pytest.raises(ValueError, match=r"poll_cost|min_interval|max_interval"):
+        Schedule(**options)
