@@ -102,15 +102,15 @@ class Runtime:
             on_end=self._wrap_up,
             clock=self._loop.time,
         )
-        self.calls = Calls(self._gate, options.retry, self._tally)
-        self.downloads = Downloads(
+        self.calls: Calls = Calls(self._gate, options.retry, self._tally)
+        self.downloads: Downloads = Downloads(
             transport,
             retry=options.retry,
             announce=announce,
             at_once=limits.downloads,
             refresh=self.retrieve,
         )
-        self.uploads = Uploads(transport, self.calls)
+        self.uploads: Uploads = Uploads(transport, self.calls)
         self._runs: set[Run] = set()
         self._closing = anyio.Event()
         self._ready = anyio.Event()

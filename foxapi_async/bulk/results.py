@@ -40,9 +40,9 @@ class ResultsFile:
 
     def __init__(self, path: Path) -> None:
         self.path: Final = path
-        self.damaged = 0
+        self.damaged: int = 0
         """Lines in the middle that could not be read."""
-        self.paid = 0
+        self.paid: int = 0
         """Lines that tell of a task that was paid for."""
         self._read_to = 0
         try:

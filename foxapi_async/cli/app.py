@@ -44,7 +44,7 @@ class _Commands(TyperGroup):
         console.print(" Exit codes:\n", codes)
 
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="foxapi",
     help="Generate images with FoxAPI: submit, wait wisely, never pay twice.\n\n"
     "Results go to stdout, everything else to stderr. "

@@ -34,7 +34,7 @@ class Screen:
         self.quiet = quiet
         self.output: Stream = standard_output()
         self.error_stream: Stream = standard_error()
-        self.console = Console(
+        self.console: Console = Console(
             file=cast("IO[str]", self.error_stream),
             force_terminal=None if self.error_stream.isatty() else False,
             markup=False,

@@ -75,7 +75,7 @@ class Downloads:
         refresh: Callable[[str], Awaitable[Task]],
         dice: Callable[[], float] = random.random,
     ) -> None:
-        self.tally = DownloadTally()
+        self.tally: DownloadTally = DownloadTally()
         self._transport = transport
         self._retry = retry
         self._announce = announce

@@ -61,7 +61,7 @@ class Claim:
         self.key: Final = key
         self.num_outputs: Final = num_outputs
         self.entry: Final = entry
-        self.status = JournalStatus.PLANNED if entry is None else entry.status
+        self.status: JournalStatus = JournalStatus.PLANNED if entry is None else entry.status
         self._new: Final = new
         self._commit: Final = commit
         self._leave = leave

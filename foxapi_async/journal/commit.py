@@ -46,7 +46,7 @@ class GroupCommit:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
         self._pace: Final = Pace()
-        self.commits = 0
+        self.commits: int = 0
         """Groups that were written so far."""
 
     def put(self, change: Change) -> None:

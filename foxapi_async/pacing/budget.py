@@ -30,10 +30,10 @@ class OutputBudget:
     """
 
     def __init__(self, places: int, total: int | None = None) -> None:
-        self.places = places
-        self.total = total
-        self.in_flight = 0
-        self.spent = 0
+        self.places: int = places
+        self.total: int | None = total
+        self.in_flight: int = 0
+        self.spent: int = 0
         self._queue: deque[_Waiter] = deque()
 
     @property

@@ -46,7 +46,7 @@ class Belief:
     __slots__ = ("base", "mass", "survival")
 
     def __init__(self, base: list[float]) -> None:
-        self.base = base
+        self.base: list[float] = base
         self.mass: list[float] = base
         self.survival: list[float] = []
         self.reset()

@@ -45,14 +45,14 @@ class History:
     def __init__(
         self, relative: list[float] | None = None, absolute: list[float] | None = None
     ) -> None:
-        self.relative = Belief(relative or guess_relative())
-        self.absolute = Belief(absolute or guess_absolute())
+        self.relative: Belief = Belief(relative or guess_relative())
+        self.absolute: Belief = Belief(absolute or guess_absolute())
         self.ended: deque[tuple[float, float, float | None]] = deque(maxlen=MEMORY)
         self._running_relative = [0.0] * BINS
         self._running_absolute = [0.0] * BINS
-        self.evidence = 0.0
-        self.seen = 0
-        self.learned_at = 0
+        self.evidence: float = 0.0
+        self.seen: int = 0
+        self.learned_at: int = 0
         self._surprise = 0.0
 
     @property

@@ -56,9 +56,9 @@ class LookTable:
         longest: float,
         born: int = 0,
     ) -> None:
-        self.survival = survival
-        self.born = born
-        self.uses = 0
+        self.survival: Sequence[float] = survival
+        self.born: int = born
+        self.uses: int = 0
         self._poll_cost = poll_cost
         points = _Grid(survival, poll_cost, shortest, longest)
         self._times = points.times
