@@ -27,17 +27,14 @@ from foxapi_async.polling.history import (
 from foxapi_async.polling.looks import LookTable
 from foxapi_async.polling.remembered import exported, imported
 
-SHORTEST_ESTIMATE, LONGEST_ESTIMATE = (
-    0.1,
-    86_400.0,
-)  # seconds; beyond them it is taken for a missing one
+# Seconds; an estimate beyond them is taken for a missing one.
+SHORTEST_ESTIMATE, LONGEST_ESTIMATE = 0.1, 86_400.0
 ESTIMATE_STEP = 4  # bins: estimates within 20 % of each other share a table, scaled by their ratio
 USELESS = 0.02  # below this trust in estimates all tasks of a group share one table
 USES = 32  # looks that a table serves before news makes it worth a new one ...
 YOUNG = 40  # ... unless the group has seen fewer ends than these
-GROUPS = (
-    128  # groups remembered, at 85 KiB each; the one without an end for longest is forgotten first
-)
+# Groups remembered, at 85 KiB each; the one without an end for longest is forgotten first.
+GROUPS = 128
 KIN = 8  # groups whose history serves as the first guess for a new one, and ...
 KIN_SEEN = 8  # ... how many ends each must have seen
 KIN_SHARE = 0.5
