@@ -50,12 +50,14 @@ def main(given: Sequence[str] | None = None) -> int:
     many, paced = (100, 30) if options.quick else (3_000, 1_000)
     with Server() as server:
         bursts = [_pair(server, "burst", many, 1e6) for _ in range(options.rounds)]
+        streams = [_pair(server, "stream", many, 1e6) for _ in range(options.rounds)]
         # Short tasks: what is measured is the submission, and few looks.
         steady = [_pair(server, "paced", paced, 1.0) for _ in range(options.rounds)]
     table.show(
         ("", "without", "with", "ratio", "least", "greatest"),
         [
             _row("submissions per second", bursts, "wall", many, per_second=True),
+            _row("the same through map", streams, "wall", many, per_second=True),
             _row("CPU of a submission in a burst, us", bursts, "cpu", many, per_second=False),
             _row("CPU of a task at 100 per second, us", steady, "cpu", paced, per_second=False),
         ],

@@ -22,11 +22,12 @@ from foxapi_async.errors import (
     PermissionDeniedError,
     SessionClosedError,
 )
+from foxapi_async.flight import Flight
 from foxapi_async.narrow import is_tuple
 from foxapi_async.outcome import Outcome
 from foxapi_async.polling.watch import Watch
 from foxapi_async.requests import Request
-from foxapi_async.submit import Flight, Submitter
+from foxapi_async.submit import Submitter
 
 __all__ = ["Item", "Outcomes", "Run"]
 
@@ -34,6 +35,11 @@ Item = Request | tuple[str | None, Request]
 
 _SLACK: Final = 64
 _ITEMS_AT_ONCE: Final = 16
+
+_KEYS_AT_ONCE: Final = 64
+"""Keys that the journal is asked for at once: they share one commit, which takes about as long as
+sixty POSTs."""
+
 _FATAL: Final = (AuthenticationError, InsufficientQuotaError, PermissionDeniedError)
 
 
@@ -86,11 +92,13 @@ class Run:
         items: Iterable[Item] | AsyncIterable[Item],
         *,
         submitter: Submitter,
+        start: Callable[..., None],
         outputs: int,
         ordered: bool,
     ) -> None:
         self._items = items
         self._submitter = submitter
+        self._start = start
         self._ordered = ordered
         # Read but not yet yielded: as many as can be in flight, and as many again that wait for the
         # reader, so that a slow reader halts the run rather than fill the memory.
@@ -103,6 +111,9 @@ class Run:
         self._reading = True
         self._stopped = False
         self._read_items = 0
+        # Of requests whose keys the journal is being asked for, or which wait for room after that.
+        self._keys_ahead = 0
+        self._outputs_ahead = 0
         self._fatal: FoxAPIError | None = None
         self._input_error: Exception | None = None
         self._scope = anyio.CancelScope()
@@ -190,15 +201,46 @@ class Run:
             key, request = _parts(item, index)
             self._read_items += 1
             self._open += 1
-            await self._submit(index, key, request)
+            flight = Flight(
+                request,
+                key,
+                stop=lambda: self._fatal,
+                on_done=partial(self._landed, index),
+            )
+            if not self._submitter.asks_for(key):
+                await self._submit(index, flight)
+                continue
+            self._keys_ahead += 1
+            self._outputs_ahead += request.num_outputs
+            self._start(self._ask_and_submit, index, flight)
+            while self._is_far_ahead():
+                await self._space.wait()
 
-    async def _submit(self, index: int, key: str | None, request: Request) -> None:
-        flight = Flight(
-            request,
-            key,
-            stop=lambda: self._fatal,
-            on_done=lambda flight: self._landed(index, flight),
+    def _is_far_ahead(self) -> bool:
+        """Whether what was read must be launched before more is, so that the input is read lazily."""
+        if self._keys_ahead == 0:
+            return False
+        return (
+            self._keys_ahead >= _KEYS_AT_ONCE or self._outputs_ahead >= self._submitter.free_places
         )
+
+    async def _ask_and_submit(self, index: int, flight: Flight) -> None:
+        """Launch a flight beside others, since the answer of the journal takes a while."""
+        try:
+            with anyio.CancelScope() as flight.scope:
+                if flight.abandoned:
+                    flight.scope.cancel()
+                await self._submit(index, flight)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the reader must be told
+            self._input_error = error
+            self._end_reading()
+        finally:
+            flight.scope = None
+            self._keys_ahead -= 1
+            self._outputs_ahead -= flight.request.num_outputs
+            self._space.ring()
+
+    async def _submit(self, index: int, flight: Flight) -> None:
         if self._fatal is not None:
             self._not_submitted(index, flight, self._fatal)
             return
@@ -207,7 +249,7 @@ class Run:
             await self._submitter.launch(flight)
         except FoxAPIError as error:
             self._flights.discard(flight)
-            self._put(Outcome.of_error(request, key, index, error, None))
+            self._put(Outcome.of_error(flight.request, flight.key, index, error, None))
         except anyio.get_cancelled_exc_class():
             self._flights.discard(flight)
             closed = SessionClosedError("the session ended before there was room; nothing was sent")

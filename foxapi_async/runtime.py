@@ -28,6 +28,7 @@ from foxapi_async.files.digest import describe
 from foxapi_async.files.download import Downloads
 from foxapi_async.files.threads import in_thread
 from foxapi_async.files.upload import Uploads
+from foxapi_async.flight import Flight
 from foxapi_async.http.answers import Answer
 from foxapi_async.http.transport import Transport
 from foxapi_async.http.wire import read_task
@@ -41,7 +42,7 @@ from foxapi_async.polling.poller import Poller
 from foxapi_async.polling.schedule import Schedule
 from foxapi_async.polling.watch import Watch, group_of
 from foxapi_async.run import Item, Run
-from foxapi_async.submit import Flight, Submitter
+from foxapi_async.submit import Submitter
 from foxapi_async.tally import Statistics, Tally
 
 __all__ = ["Options", "Runtime"]
@@ -227,6 +228,7 @@ class Runtime:
         return Run(
             items,
             submitter=self._submitter,
+            start=self._nursery.start,
             outputs=self._options.limits.outputs,
             ordered=ordered,
         )

@@ -23,6 +23,7 @@ from foxapi_async.errors import (
     TaskTimeoutError,
 )
 from foxapi_async.events import Event
+from foxapi_async.flight import Flight
 from foxapi_async.handle import TaskHandle
 from foxapi_async.http.ids import check_task_id
 from foxapi_async.http.transport import Transport
@@ -33,7 +34,6 @@ from foxapi_async.outcome import Outcome
 from foxapi_async.requests import Request
 from foxapi_async.run import Item, Outcomes
 from foxapi_async.runtime import Options, Runtime
-from foxapi_async.submit import Flight
 from foxapi_async.tally import Statistics
 
 __all__ = ["Session"]

@@ -14,7 +14,6 @@ from typing import Final
 
 import anyio
 import anyio.lowlevel
-import attrs
 
 from foxapi_async.announcer import Announcer
 from foxapi_async.concurrency.nursery import Nursery
@@ -28,6 +27,7 @@ from foxapi_async.errors import (
     SubmissionUnknownError,
 )
 from foxapi_async.events import SubmissionFailed, SubmissionStarted, TaskSubmitted
+from foxapi_async.flight import Flight
 from foxapi_async.http.answers import Answer, of_failure, understand
 from foxapi_async.http.transport import Transport
 from foxapi_async.http.verdict import SUBMIT_VERDICTS, Verdict
@@ -42,10 +42,9 @@ from foxapi_async.pacing.gate import Gate
 from foxapi_async.pacing.pacer import Lane
 from foxapi_async.pacing.tries import Tries
 from foxapi_async.polling.watch import Watch
-from foxapi_async.requests import Request
 from foxapi_async.tally import Tally
 
-__all__ = ["Flight", "Submitter"]
+__all__ = ["Submitter"]
 
 _log = logging.getLogger("foxapi_async")
 
@@ -53,60 +52,6 @@ _POSTS_AT_ONCE: Final = 64
 
 _GRACE: Final = 5.0
 """Seconds beyond ``Timeout.request`` in which what came of a POST is written down."""
-
-
-@attrs.define(eq=False)
-class Flight:
-    """One submission under way.
-
-    ``sending`` is true from the first byte of a POST to its answer: in that time it must not be cut
-    off. ``stop`` is asked before each POST and returns the error with which not to send it.
-    ``declined`` is why the last POST created nothing, if there is to be another.
-    """
-
-    request: Request
-    key: str | None
-    stop: Callable[[], FoxAPIError | None] = lambda: None
-    on_done: Callable[[Flight], None] = lambda _: None
-    sending: bool = False
-    abandoned: bool = False
-    stopped: bool = False
-    claim: Claim | None = None
-    declined: FoxAPIError | None = None
-    watch: Watch | None = None
-    error: FoxAPIError | None = None
-    scope: anyio.CancelScope | None = None
-    is_over: bool = False
-    _over: anyio.Event | None = None
-
-    def abandon(self) -> None:
-        """Stop as soon as that is safe: at once, or after the POST under way."""
-        self.abandoned = True
-        if not self.sending and self.scope is not None:
-            self.scope.cancel()
-
-    def land(self) -> None:
-        """Tell those who wait that the submission is over."""
-        if self.is_over:
-            return
-        self.is_over = True
-        if self._over is not None:
-            self._over.set()
-        self.on_done(self)
-
-    async def over(self) -> None:
-        """Wait until the submission is over."""
-        if not self.is_over:
-            # Made here, because most of a run's submissions are waited for by nobody.
-            self._over = self._over or anyio.Event()
-            await self._over.wait()
-
-    def landed(self) -> Watch:
-        """Return the watch of the task, or raise what ended the submission."""
-        if self.error is not None:
-            raise self.error
-        assert self.watch is not None
-        return self.watch
 
 
 class Submitter:
@@ -143,6 +88,15 @@ class Submitter:
         self._posts = anyio.Semaphore(_POSTS_AT_ONCE, fast_acquire=True)
         self._flights: set[Flight] = set()
         self._closed = False
+
+    @property
+    def free_places(self) -> int:
+        """How many more images may be in flight now."""
+        return self._budget.places - self._budget.in_flight
+
+    def asks_for(self, key: str | None) -> bool:
+        """Whether `launch` must ask the journal for the key, which takes as long as a commit."""
+        return key is not None and self._journal is not None
 
     async def launch(self, flight: Flight) -> None:
         """Wait for room, then let the session carry out the submission.
