@@ -190,9 +190,8 @@ class Runtime:
         path = f"/v1/tasks/{quote(task_id, safe='')}"
         query = "?sync_upstream=true" if sync_upstream else ""
         seconds = min(_LOOK_TIMEOUT, self._transport.timeout.request)
-        patience = anyio.CancelScope(deadline=anyio.current_time() + seconds)
         return await ask(
-            lambda: self._transport.call("GET", path + query, patience=patience),
+            lambda: self._transport.call("GET", path + query, seconds=seconds),
             lambda payload: read_task(payload, asked=task_id),
             f"GET {path}",
             task_id=task_id,
@@ -288,6 +287,7 @@ class Runtime:
             resume=self._resume,
             is_watched=self._poller.watches.__contains__,
             awaited=self._poller.watches.__len__,
+            clock=self._loop.time,
         )
 
     async def _read(self, run: Run) -> None:
@@ -297,7 +297,7 @@ class Runtime:
             self._runs.discard(run)
 
     def _welcome(self, task: Task, flight: Flight) -> Watch:
-        request, now = flight.request, anyio.current_time()
+        request, now = flight.request, self._loop.time()
         images = request.num_outputs
         watch = Watch(
             task,
@@ -339,7 +339,7 @@ class Runtime:
         return watch
 
     def _adopt(self, task: Task, *, age: float = 0.0, kind: str | None, **known: Any) -> Watch:
-        now = anyio.current_time()
+        now = self._loop.time()
         deadline = now + self._options.polling.deadline_for(kind)
         watch = Watch(task, born=now - age, deadline=deadline, adopted=True, **known)
         self._poller.track(watch, first_look=now)

@@ -6,7 +6,6 @@ what has begun to leave is finished, so that no billed task is without a known i
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 from collections.abc import Callable
@@ -31,7 +30,7 @@ from foxapi_async.flight import Flight
 from foxapi_async.http.answers import Answer, of_failure, understand
 from foxapi_async.http.transport import Transport
 from foxapi_async.http.verdict import SUBMIT_VERDICTS, Verdict
-from foxapi_async.http.wire import read_task
+from foxapi_async.http.wire import encode, read_task
 from foxapi_async.journal import Entry, Journal, JournalStatus
 from foxapi_async.journal.claims import Claim
 from foxapi_async.models import Task
@@ -72,6 +71,7 @@ class Submitter:
         resume: Callable[[Entry, Flight, int], Watch],
         is_watched: Callable[[object], bool],
         awaited: Callable[[], int],
+        clock: Callable[[], float],
     ) -> None:
         self._transport = transport
         self._budget = budget
@@ -85,6 +85,7 @@ class Submitter:
         self._resume = resume
         self._is_watched = is_watched
         self._awaited = awaited
+        self._clock = clock
         self._posts = anyio.Semaphore(_POSTS_AT_ONCE, fast_acquire=True)
         self._flights: set[Flight] = set()
         self._closed = False
@@ -206,8 +207,8 @@ class Submitter:
                 flight.land()
 
     async def _attempts(self, flight: Flight) -> Watch:
-        body = json.dumps(flight.request.payload(), separators=(",", ":")).encode()
-        tries = Tries(self._retry, began=anyio.current_time(), headway=self._tally.headway)
+        body = encode(flight.request.payload())
+        tries = Tries(self._retry, began=self._clock(), headway=self._tally.headway)
         while True:
             self._check_whether_to_stop(flight)
             answer = await self._try(flight, body)
@@ -220,7 +221,7 @@ class Submitter:
                 raise _unknown(flight, error)
             may_go_on = tries.may_go_on(
                 rate_limited=answer.rate_limited,
-                now=anyio.current_time(),
+                now=self._clock(),
                 headway=self._tally.headway,
                 awaited=self._awaited(),
             )
@@ -254,7 +255,7 @@ class Submitter:
                 await self._write_down(flight, answer.value)
                 if self._announce:
                     self._announce(TaskSubmitted(answer.value, flight.request, flight.key))
-                flight.watch.saw(answer.value, anyio.current_time())
+                flight.watch.saw(answer.value, self._clock())
             flight.sending = False
             self._gate.report(Lane.SUBMIT, answer, sent_at)
             return answer

@@ -16,13 +16,16 @@ class Bell:
     __slots__ = ("_next",)
 
     def __init__(self) -> None:
-        self._next = anyio.Event()
+        self._next: anyio.Event | None = None
 
     def ring(self) -> None:
         """Wake all who wait."""
-        rung, self._next = self._next, anyio.Event()
-        rung.set()
+        rung, self._next = self._next, None
+        if rung is not None:
+            rung.set()
 
     async def wait(self) -> None:
         """Wait for the next ring."""
+        # Made here, because most rings are heard by nobody.
+        self._next = self._next or anyio.Event()
         await self._next.wait()

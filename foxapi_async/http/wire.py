@@ -13,6 +13,7 @@ import math
 import reprlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import attrs
@@ -24,7 +25,7 @@ from foxapi_async.http.ids import is_task_id
 from foxapi_async.models import Output, Task, TaskError, TaskInfo, TaskStatus, UploadedFile
 from foxapi_async.narrow import is_array, is_object
 
-__all__ = ["decode", "excerpt", "one_line", "read_task", "read_upload", "task_to_json"]
+__all__ = ["decode", "encode", "excerpt", "one_line", "read_task", "read_upload", "task_to_json"]
 
 _log = logging.getLogger("foxapi_async")
 
@@ -45,7 +46,14 @@ _LABELS: Final = frozenset(
 
 _NOTHING: Final[tuple[object, ...]] = (None, "", [], {})
 
+_compact: Final = json.JSONEncoder(separators=(",", ":")).encode
+
 _unknown_words: set[str] = set()
+
+
+def encode(payload: Mapping[str, Any]) -> bytes:
+    """Return the body of a POST: compact JSON, in ASCII."""
+    return _compact(payload).encode()
 
 
 def decode(body: bytes) -> object:
@@ -253,10 +261,17 @@ def _error(value: object, _: object) -> TaskError | None:
 
 
 def _info(value: object, _: object) -> TaskInfo:
-    if not isinstance(value, dict):
-        return TaskInfo()
-    info: TaskInfo = _structure_info(value, TaskInfo)
-    return info
+    if not is_object(value):
+        return _shared_info(None, None)
+    return _shared_info(
+        _flag(value.get("can_cancel"), None), _seconds(value.get("estimated_time"), None)
+    )
+
+
+@lru_cache(maxsize=64)
+def _shared_info(can_cancel: bool | None, estimated_time: float | None) -> TaskInfo:  # noqa: FBT001
+    # Most tasks say the same, and a hundred thousand of them may be in flight.
+    return TaskInfo(can_cancel, estimated_time)
 
 
 def _code(value: object, _: object) -> str | None:
@@ -274,12 +289,7 @@ def _make_converter() -> cattrs.Converter:
 
     converter = cattrs.Converter(detailed_validation=False)
     text, moment = field(_text), field(_moment)
-    converter.register_structure_hook(
-        TaskInfo,
-        make_dict_structure_fn(
-            TaskInfo, converter, can_cancel=field(_flag), estimated_time=field(_seconds)
-        ),
-    )
+    converter.register_structure_hook(TaskInfo, _info)
     converter.register_structure_hook(
         TaskError,
         make_dict_structure_fn(TaskError, converter, code=field(_code), message=text, type=text),
@@ -329,6 +339,5 @@ def _make_converter() -> cattrs.Converter:
 
 _converter = _make_converter()
 
-# Looked up once: this is most of what an answer costs.
+# Looked up once: that is a good part of what an answer costs.
 _structure_task = _converter.get_structure_hook(Task)
-_structure_info = _converter.get_structure_hook(TaskInfo)
