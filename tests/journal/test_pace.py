@@ -23,7 +23,7 @@ def test_a_change_after_a_pause_is_committed_at_once():
 
 
 def test_a_burst_of_commits_is_slowed_down_so_that_groups_form():
-    assert pace_after(BURST).due(3) == BURST[-1][0] + 0.04
+    assert pace_after(BURST).due(3) == BURST[-1][0] + 0.08
 
 
 def test_enough_changes_do_not_wait_for_more():
