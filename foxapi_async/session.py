@@ -213,7 +213,8 @@ class Session:
 
         No outcome raises: `Outcome.status` tells. After 401, 402 or 403 nothing more is sent, the
         rest is "not_submitted", and what is in flight comes home. If the input itself raises, what
-        is in flight comes home first. Leaving the iteration stops submitting.
+        is in flight comes home first. Leaving the iteration stops submitting, and while an outcome
+        waits to be read nothing is submitted either: start what takes long beside the loop.
 
         Args:
             requests: Requests, or (key, request) pairs; any iterable or async iterable. Only so much

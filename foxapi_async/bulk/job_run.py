@@ -46,9 +46,10 @@ JOURNAL_NAME: Final = "journal.sqlite"
 GRACE: Final = 120.0
 """Seconds that tasks in flight get to come home when a run is stopped."""
 
-_HOMEWARD: Final = 64
+_HOMEWARD: Final = 1024
 """Tasks whose files are being fetched or wait for that. When all places are taken no more outcomes
-are read, so a slow disk halts the submissions rather than fill the memory."""
+are read, so a slow disk halts the submissions rather than fill the memory. As many as may well be in
+flight: tasks that end at the same time must not keep new ones from being submitted."""
 
 _UNREAD: Final = 64
 """Results that may wait for the caller, for the same reason."""
