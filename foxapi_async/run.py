@@ -79,6 +79,10 @@ class Outcomes(AsyncIterator[Outcome]):
         """
         self._run.wind_down(why)
 
+    def read_no_more(self) -> None:
+        """Leave the rest of the input; what was read is still submitted, as far as the limits allow."""
+        self._run.end_reading()
+
     async def aclose(self) -> None:
         """Submit no more, and yield no more."""
         self._run.stop()
@@ -128,7 +132,7 @@ class Run:
         self._stopped = True
         self._outcomes.clear()
         self._early.clear()
-        self._end_reading()
+        self.end_reading()
         for flight in tuple(self._flights):
             flight.abandon()
 
@@ -136,7 +140,7 @@ class Run:
         """Submit no more; what is in flight is still told."""
         if self._fatal is None:
             self._fatal = why
-        self._end_reading()
+        self.end_reading()
         for flight in tuple(self._flights):
             flight.abandon()
 
@@ -147,7 +151,7 @@ class Run:
             self._input_error = SessionClosedError(
                 f"the session ended after {self._read_items} requests of the input were read"
             )
-        self._end_reading()
+        self.end_reading()
 
     async def next_outcome(self) -> Outcome:
         """Wait for the next outcome.
@@ -166,7 +170,8 @@ class Run:
         self._space.ring()
         return self._outcomes.popleft()
 
-    def _end_reading(self) -> None:
+    def end_reading(self) -> None:
+        """Leave the rest of the input."""
         # An iterator that outlives its event loop stops here when it is collected, and a scope can be
         # cancelled only inside of one; by then the reading has long ended.
         if self._reading:
@@ -233,7 +238,7 @@ class Run:
                 await self._submit(index, flight)
         except Exception as error:  # noqa: BLE001 - whatever it was, the reader must be told
             self._input_error = error
-            self._end_reading()
+            self.end_reading()
         finally:
             flight.scope = None
             self._keys_ahead -= 1

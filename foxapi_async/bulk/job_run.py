@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -22,11 +22,11 @@ from foxapi_async.bulk.feed import Ask, Feed, Known
 from foxapi_async.bulk.homeward import bring_home
 from foxapi_async.bulk.job import Job, JobLine
 from foxapi_async.bulk.result import Result, code_of
-from foxapi_async.bulk.results import ResultsFile
+from foxapi_async.bulk.results import ResultsFile, lasting
 from foxapi_async.bulk.sheet import write_sheet
 from foxapi_async.bulk.summary import Counts, Summary
 from foxapi_async.concurrency.unbroken import see_through
-from foxapi_async.errors import ConfigurationError, FoxAPIError
+from foxapi_async.errors import BudgetExceededError, ConfigurationError, FoxAPIError
 from foxapi_async.files.publish import remove_stale_parts
 from foxapi_async.files.threads import in_thread
 from foxapi_async.outcome import Outcome
@@ -238,7 +238,12 @@ class JobRun(AsyncIterator[Result]):
     def _halt(self, why: FoxAPIError) -> None:
         if self._why is None:
             self._why = why
-        if self._outcomes is not None:
+        if self._outcomes is None:
+            return
+        if isinstance(why, BudgetExceededError):
+            # What was read before it still has its share of the budget.
+            self._outcomes.read_no_more()
+        else:
             self._outcomes.wind_down(why)
 
     async def _live(self, send: MemoryObjectSendStream[Result]) -> None:
@@ -378,7 +383,7 @@ class JobRun(AsyncIterator[Result]):
                 except (anyio.WouldBlock, anyio.EndOfStream):
                     break
             try:
-                if await in_thread(self.results.append, _lasting(results)):
+                if await in_thread(self.results.append, lasting(results)):
                     self._has_news = True
             except FoxAPIError as error:
                 self._fault = self._fault or error
@@ -386,13 +391,3 @@ class JobRun(AsyncIterator[Result]):
             for result in results:
                 self._counts.add(result)
                 await send.send(result)
-
-
-def _lasting(results: Sequence[Result]) -> list[Result]:
-    """Return the results that are worth a line: the others are decided by a later run."""
-    return [
-        result
-        for result in results
-        if result.status != "unfinished"
-        and (result.status != "not_submitted" or result.error_code == "InvalidRequestError")
-    ]

@@ -21,7 +21,7 @@ from foxapi_async.bulk.result import Result, facts_digest, facts_of, result_line
 from foxapi_async.bulk.seen import no_room, temporary_database
 from foxapi_async.errors import ConfigurationError
 
-__all__ = ["ResultsFile"]
+__all__ = ["ResultsFile", "lasting"]
 
 _BLOCK: Final = 256 * 1024
 _PAID: Final = frozenset({"completed", "unsaved", "unfinished"})
@@ -217,3 +217,13 @@ def _described(line: bytes) -> dict[str, Any] | None:
     if not isinstance(value, dict) or not isinstance(value.get("key"), str):  # pyright: ignore[reportUnknownMemberType]
         return None
     return cast("dict[str, Any]", value)
+
+
+def lasting(results: Sequence[Result]) -> list[Result]:
+    """Return the results that are worth a line: the others are decided by a later run."""
+    return [
+        result
+        for result in results
+        if result.status != "unfinished"
+        and (result.status != "not_submitted" or result.error_code == "InvalidRequestError")
+    ]
