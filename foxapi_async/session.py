@@ -298,6 +298,11 @@ class Session:
         return self._journal
 
     @property
+    def limits(self) -> Limits:
+        """The limits that the session was given."""
+        return self._options.limits
+
+    @property
     def in_flight(self) -> tuple[TaskHandle, ...]:
         """The tasks that have not ended, in the order in which they came."""
         if self._runtime is None:

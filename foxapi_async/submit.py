@@ -32,7 +32,7 @@ from foxapi_async.http.transport import Transport
 from foxapi_async.http.verdict import SUBMIT_VERDICTS, Verdict
 from foxapi_async.http.wire import encode, read_task
 from foxapi_async.journal import Entry, Journal, JournalStatus
-from foxapi_async.journal.claims import Claim
+from foxapi_async.journal.claims import Claim, KeyTakenError
 from foxapi_async.models import Task
 from foxapi_async.options import Retry
 from foxapi_async.outcome import OutcomeStatus, status_of
@@ -183,7 +183,10 @@ class Submitter:
             with anyio.CancelScope() as flight.scope:
                 if flight.abandoned:
                     flight.scope.cancel()
-                await self._attempts(flight)
+                try:
+                    await self._attempts(flight)
+                except KeyTakenError:
+                    await self._join(flight)
         except FoxAPIError as error:
             flight.error = error
         except Exception as fault:  # noqa: BLE001 - whatever it was, somebody waits for this
@@ -205,6 +208,22 @@ class Submitter:
                 self._flights.discard(flight)
                 self._posts.release()
                 flight.land()
+
+    async def _join(self, flight: Flight) -> None:
+        """Pick up the task of somebody else who submits the same key right now."""
+        assert self._journal is not None
+        assert flight.claim is not None
+        await flight.claim.not_sent("somebody else submits it")
+        flight.claim = None
+        claim = await self._journal.claim(flight.key, flight.request)
+        if claim.entry is None:
+            given_up = FoxAPIError(
+                f"somebody else was submitting {flight.key!r} and has given it up; nothing was sent"
+            )
+            await claim.not_sent(given_up)
+            raise given_up
+        self._pick_up(flight, claim.entry)
+        self._budget.refund(flight.request.num_outputs)
 
     async def _attempts(self, flight: Flight) -> Watch:
         body = encode(flight.request.payload())

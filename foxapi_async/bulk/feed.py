@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -13,6 +13,7 @@ from foxapi_async.bulk.job import Job, JobLine
 from foxapi_async.bulk.plan import Step, step_for
 from foxapi_async.bulk.result import Result
 from foxapi_async.bulk.shelf import is_whole
+from foxapi_async.errors import ConfigurationError
 from foxapi_async.journal import Entry, Journal
 
 __all__ = ["Ask", "Feed", "Known"]
@@ -30,10 +31,15 @@ class Known:
 
 @attrs.frozen
 class Ask:
-    """A request that the session must carry out; ``forget`` is what it must not be taken for."""
+    """A request that the session must carry out.
+
+    ``forget`` is an entry of which nothing was billed and that is in its way; ``anew`` one that a
+    person wants to be submitted once more.
+    """
 
     line: JobLine
     forget: Entry | None = None
+    anew: Entry | None = None
 
 
 class Feed:
@@ -45,12 +51,14 @@ class Feed:
         journal: Journal,
         directory: Path,
         *,
+        paid_before: Callable[[str], str | None],
         retry_failed: bool,
         retry_unknown: bool,
     ) -> None:
         self._lines: Iterator[JobLine] = job.lines()
         self._journal = journal
         self._directory = directory
+        self._paid_before = paid_before
         self._again = {Step.FAILED: retry_failed, Step.UNKNOWN: retry_unknown}
 
     def next_batch(self) -> Sequence[Known | Ask]:
@@ -58,7 +66,7 @@ class Feed:
 
         Raises:
             JobFileError: The file was changed since it was checked.
-            ConfigurationError: The journal cannot be read.
+            ConfigurationError: The journal cannot be read, or does not know what was paid for.
         """
         lines = list(islice(self._lines, _BATCH))
         if not lines:
@@ -67,7 +75,7 @@ class Feed:
         return [self._judge(line, found.get(line.key)) for line in lines]
 
     def forget(self, entry: Entry) -> None:
-        """Let go of a key by a person's decision, unless somebody has decided on it meanwhile."""
+        """Let go of a key, unless somebody has decided on it meanwhile."""
         self._journal.forget(entry.key, only=entry)
 
     def close(self) -> None:
@@ -78,13 +86,26 @@ class Feed:
 
     def _judge(self, line: JobLine, entry: Entry | None) -> Known | Ask:
         step = step_for(entry)
-        if entry is None or not _is_same(line, entry):
-            return Ask(line)  # the journal refuses the key, in its own words
+        if entry is None:
+            self._check_that_it_is_new(line)
+            return Ask(line)
+        if not _is_same(line, entry):
+            # Nothing was billed: the line was mended. Else the journal refuses the key, in its words.
+            return Ask(line, forget=entry if step is Step.SUBMIT else None)
         if step in self._again:
-            return Ask(line, forget=entry) if self._again[step] else Known(_ended(line, entry))
+            return Ask(line, anew=entry) if self._again[step] else Known(_ended(line, entry))
         if step is Step.CHECK and self._is_whole(entry):
             return Known(Result.of_entry(line.number, line.request, entry, "completed", None))
         return Ask(line)
+
+    def _check_that_it_is_new(self, line: JobLine) -> None:
+        status = self._paid_before(line.key)
+        if status is not None and not self._journal.was_forgotten(line.key):
+            raise ConfigurationError(
+                f"the results of an earlier run say that {line.key!r} (line {line.number}) is {status}, "
+                f"but the journal {str(self._journal.path)!r} does not know it: to submit it would "
+                "perhaps pay twice. Give the journal that belongs to these results, or another folder"
+            )
 
     def _is_whole(self, entry: Entry) -> bool:
         # Without files its results are data, which only the server has.

@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +18,8 @@ import attrs
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from foxapi_async.bulk.brake import Brake
-from foxapi_async.bulk.feed import Ask, Feed, Known
+from foxapi_async.bulk.feed import Feed
+from foxapi_async.bulk.feeding import Feeding
 from foxapi_async.bulk.homeward import bring_home
 from foxapi_async.bulk.job import Job, JobLine
 from foxapi_async.bulk.result import Result, code_of
@@ -29,8 +30,8 @@ from foxapi_async.concurrency.unbroken import see_through
 from foxapi_async.errors import BudgetExceededError, ConfigurationError, FoxAPIError
 from foxapi_async.files.publish import remove_stale_parts
 from foxapi_async.files.threads import in_thread
+from foxapi_async.journal import JournalStatus
 from foxapi_async.outcome import Outcome
-from foxapi_async.requests import Request
 from foxapi_async.run import Outcomes
 from foxapi_async.session import Session
 
@@ -46,10 +47,20 @@ JOURNAL_NAME: Final = "journal.sqlite"
 GRACE: Final = 120.0
 """Seconds that tasks in flight get to come home when a run is stopped."""
 
-_HOMEWARD: Final = 1024
-"""Tasks whose files are being fetched or wait for that. When all places are taken no more outcomes
-are read, so a slow disk halts the submissions rather than fill the memory. As many as may well be in
-flight: tasks that end at the same time must not keep new ones from being submitted."""
+_HOMEWARD: Final = 64
+"""Tasks whose files are being fetched or wait for that, at least; as many as may be in flight if those
+are more, since tasks that end together must not keep new ones from being submitted. When all places
+are taken no more outcomes are read, so that no more is paid for than comes home."""
+
+_LEFT: Final = {
+    JournalStatus.SENDING: "unknown",
+    JournalStatus.UNKNOWN: "unknown",
+    JournalStatus.ACCEPTED: "unfinished",
+    JournalStatus.COMPLETED: "unfinished",
+    JournalStatus.SAVED: "unfinished",
+    JournalStatus.FAILED: "failed",
+}
+"""What a request is that the run was left with; all others were not submitted."""
 
 _UNREAD: Final = 64
 """Results that may wait for the caller, for the same reason."""
@@ -116,6 +127,7 @@ class JobRun(AsyncIterator[Result]):
             job,
             self._journal,
             directory,
+            paid_before=self._paid_before,
             retry_failed=retry_failed,
             retry_unknown=retry_unknown,
         )
@@ -126,16 +138,15 @@ class JobRun(AsyncIterator[Result]):
         self._results_path = directory / RESULTS_NAME
         self._outcomes: Outcomes | None = None
         self._lines: dict[int, JobLine] = {}
-        self._places = anyio.Semaphore(_HOMEWARD)
+        self._places = anyio.Semaphore(max(_HOMEWARD, session.limits.outputs))
         self._brake = Brake()
         self._counts = Counts()
         self._before = session.statistics()
         self._why: FoxAPIError | None = None
         self._fault: Exception | None = None
         self._stop_asked = False
-        self._over = False
         self._patience = anyio.CancelScope()
-        self._fed = anyio.Event()
+        self._taken = 0
         self._owner: asyncio.Task[None] | None = None
         self._news: MemoryObjectReceiveStream[Result] | None = None
 
@@ -192,14 +203,12 @@ class JobRun(AsyncIterator[Result]):
         """How far the job is; after the last result, how it ended."""
         counts = self._counts.statuses
         now, before = self._session.statistics(), self._before
-        unfinished = counts["unfinished"] + (len(self._lines) if self._over else 0)
-        others = ("completed", "unsaved", "failed", "rejected", "unknown")
+        others = ("completed", "unsaved", "failed", "unfinished", "rejected", "unknown")
         known = {name: counts[name] for name in others}
         return Summary(
             requests=self._job.requests,
             **known,
-            unfinished=unfinished,
-            not_submitted=self._job.requests - sum(known.values()) - unfinished,
+            not_submitted=self._job.requests - sum(known.values()),
             pictures=self._counts.pictures,
             fetched=self._counts.fetched,
             from_journal=self._counts.from_journal,
@@ -228,12 +237,16 @@ class JobRun(AsyncIterator[Result]):
         return results
 
     def _check_that_it_is_known(self, results: ResultsFile) -> None:
-        if results.paid and not self._journal.count():
+        # A journal that knows some and not others is met line by line.
+        if (paid := results.count_paid()) and self._journal.is_blank():
             raise ConfigurationError(
-                f"{self._results_path} tells of {results.paid} tasks that were paid for, but the "
+                f"{self._results_path} tells of {paid} requests that were paid for, but the "
                 f"journal {str(self._journal.path)!r} is empty: running the job would pay for them "
                 "again. Give the journal that belongs to it, or another folder"
             )
+
+    def _paid_before(self, key: str) -> str | None:
+        return self.results.paid_before(key)
 
     def _halt(self, why: FoxAPIError) -> None:
         if self._why is None:
@@ -255,12 +268,10 @@ class JobRun(AsyncIterator[Result]):
                     with self._patience:
                         await self._work(reports)
                     reports.close()
-                self._over = True
                 await self._draw()
         except Exception as fault:  # noqa: BLE001 - handed to whoever reads the results
             self._fault = self._fault or fault
         finally:
-            self._over = True
             reports.close()
             reported.close()
 
@@ -284,7 +295,7 @@ class JobRun(AsyncIterator[Result]):
         return not (self._directory / SHEET_NAME).exists()
 
     async def _work(self, reports: MemoryObjectSendStream[Result]) -> None:
-        feeding = self._feeding(reports)
+        feeding = Feeding(self._feed, self._journal, reports, self._take)
         outcomes = self._session.map(feeding)
         assert isinstance(outcomes, Outcomes)
         self._outcomes = outcomes
@@ -300,33 +311,21 @@ class JobRun(AsyncIterator[Result]):
                     self._fault = fault
         finally:
             await outcomes.aclose()
+            await feeding.aclose()
             with anyio.CancelScope(shield=True):
-                try:
-                    await feeding.aclose()
-                except RuntimeError:  # it is being cancelled right now, and closes itself
-                    await self._fed.wait()
+                await in_thread(self._count_what_is_left)
 
-    async def _feeding(
-        self, reports: MemoryObjectSendStream[Result]
-    ) -> AsyncGenerator[tuple[str, Request], None]:
-        """Yield what the session must carry out; report what the journal knows all about."""
-        index = 0
-        try:
-            while batch := await in_thread(self._feed.next_batch):
-                for item in batch:
-                    match item:
-                        case Known(result):
-                            await reports.send(result)
-                        case Ask(line, forget):
-                            if forget is not None:
-                                await in_thread(self._feed.forget, forget)
-                            self._lines[index] = line
-                            index += 1
-                            yield line.key, line.request
-        finally:
-            with anyio.CancelScope(shield=True):
-                await in_thread(self._feed.close)
-                self._fed.set()
+    def _count_what_is_left(self) -> None:
+        """Count the requests whose end nobody has waited for, by what the journal knows of them."""
+        keys = [line.key for line in self._lines.values()]
+        for entry in self._journal.find(keys).values():
+            status = _LEFT.get(entry.status)
+            if status is not None:
+                self._counts.statuses[status] += 1
+
+    def _take(self, line: JobLine) -> None:
+        self._lines[self._taken] = line
+        self._taken += 1
 
     async def _finish(self, outcome: Outcome, reports: MemoryObjectSendStream[Result]) -> None:
         line = self._lines[outcome.index]
@@ -364,10 +363,10 @@ class JobRun(AsyncIterator[Result]):
         home = await bring_home(self._session, self._journal, self._directory, line, task)
         data = tuple(output.data for output in task.outputs if output.url is None)
         result = attrs.evolve(result, files=home.files, data=data, fetched=home.fetched)
-        if home.error is None:
-            return result
         if (why := self._brake.after_saving(home.error)) is not None:
             self._halt(why)
+        if home.error is None:
+            return result
         words = "; ".join([str(home.error), *getattr(home.error, "__notes__", ())])
         return attrs.evolve(result, status="unsaved", error_code=code_of(home.error), error=words)
 

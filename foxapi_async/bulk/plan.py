@@ -160,7 +160,7 @@ def _name(entry: Entry | None, directory: Path | None) -> str:
 
 
 def _conflict(number: int, entry: Entry | None, request: Request) -> Problem | None:
-    if entry is None:
+    if entry is None or step_for(entry) is Step.SUBMIT:  # nothing was billed: the line was mended
         return None
     different = difference(entry.path, entry.payload, request.path, request.payload())
     if not different:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +25,8 @@ from foxapi_async.errors import ConfigurationError
 __all__ = ["ResultsFile", "lasting"]
 
 _BLOCK: Final = 256 * 1024
-_PAID: Final = frozenset({"completed", "unsaved", "unfinished"})
+_PAID: Final = ("completed", "unsaved", "unfinished", "failed", "unknown")
+"""What may have been billed."""
 
 
 class ResultsFile:
@@ -42,9 +44,8 @@ class ResultsFile:
         self.path: Final = path
         self.damaged: int = 0
         """Lines in the middle that could not be read."""
-        self.paid: int = 0
-        """Lines that tell of a task that was paid for."""
         self._read_to = 0
+        self._turn = threading.Lock()
         try:
             flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
             self._file = os.open(path, flags, 0o666)
@@ -53,7 +54,7 @@ class ResultsFile:
         try:
             self._index = temporary_database(
                 "CREATE TABLE last (key BLOB PRIMARY KEY, facts BLOB, line INTEGER, good INTEGER,"
-                " place INTEGER) WITHOUT ROWID"
+                " place INTEGER, status TEXT) WITHOUT ROWID"
             )
             with locked(self._file):
                 self._mend()
@@ -82,7 +83,7 @@ class ResultsFile:
             ConfigurationError: The file cannot be written; it is left without half a line.
         """
         try:
-            with locked(self._file):
+            with self._turn, locked(self._file):
                 self._mend()  # another process may have died in the middle of a line
                 self._catch_up()
                 now = datetime.now(UTC)
@@ -107,6 +108,23 @@ class ResultsFile:
         """Return of how many requests the last line is completed (or is not)."""
         row = self._index.execute("SELECT count(*) FROM last WHERE good = ?", (good,)).fetchone()
         return int(row[0])
+
+    def count_paid(self) -> int:
+        """Return of how many requests the last line tells of something that may have been billed."""
+        marks = ",".join("?" * len(_PAID))
+        row = self._index.execute(
+            f"SELECT count(*) FROM last WHERE status IN ({marks})",  # noqa: S608
+            _PAID,
+        ).fetchone()
+        return int(row[0])
+
+    def paid_before(self, key: str) -> str | None:
+        """Return the last status of a request that may have been billed; None for any other."""
+        with self._turn:
+            row = self._index.execute(
+                "SELECT status FROM last WHERE key = ?", (key_digest(key),)
+            ).fetchone()
+        return row[0] if row is not None and row[0] in _PAID else None
 
     def _is_new(self, result: Result) -> bool:
         row = self._index.execute(
@@ -173,16 +191,16 @@ class ResultsFile:
             return
         number = described.get("line")
         status = described.get("status")
-        self.paid += status in _PAID
         try:
             self._index.execute(
-                "INSERT OR REPLACE INTO last VALUES (?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO last VALUES (?, ?, ?, ?, ?, ?)",
                 (
                     key_digest(described["key"]),
                     facts_digest(described),
                     number if isinstance(number, int) and abs(number) < 2**62 else 0,
                     status == "completed",
                     place,
+                    status if isinstance(status, str) else None,
                 ),
             )
         except sqlite3.Error as error:

@@ -21,6 +21,8 @@ __all__ = [
     "Move",
     "Note",
     "Planned",
+    "Reinstating",
+    "Retaking",
     "Saving",
     "planned",
     "storable",
@@ -111,6 +113,31 @@ class Dropping(Change):
     """An entry of this owner under a random key, of which nothing was sent, is of no use."""
 
     key: bytes
+
+
+@attrs.define(eq=False, kw_only=True)
+class Retaking(Change):
+    """An entry that stands as ``over`` is about to be sent once more, as a person has decided.
+
+    Afterwards ``taken`` tells whether it still stood so.
+    """
+
+    new: Planned
+    over: Entry
+    taken: bool = False
+
+    @property
+    def is_owed(self) -> bool:
+        """It asks to go ahead."""
+        return False
+
+
+@attrs.define(eq=False, kw_only=True)
+class Reinstating(Change):
+    """What was sent once more has certainly created nothing: the entry stands as before."""
+
+    key: bytes
+    over: Entry
 
 
 @attrs.define(eq=False, kw_only=True)

@@ -7,18 +7,30 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import anyio
 import attrs
 
-from foxapi_async.errors import APIStatusError
-from foxapi_async.journal.changes import Dropping, Move, Planned, storable
+from foxapi_async.errors import APIStatusError, FoxAPIError
+from foxapi_async.journal.changes import (
+    Change,
+    Dropping,
+    Move,
+    Planned,
+    Reinstating,
+    Retaking,
+    storable,
+)
 from foxapi_async.journal.commit import GroupCommit
 from foxapi_async.journal.entry import Entry
 from foxapi_async.journal.moves import JournalStatus, check_move
 
-__all__ = ["Claim", "Gate"]
+__all__ = ["Claim", "ClaimAnew", "Gate", "KeyTakenError"]
+
+
+class KeyTakenError(FoxAPIError):
+    """Somebody else has decided on a key meanwhile; nothing was sent. Ask for the key again."""
 
 
 @attrs.define(eq=False)
@@ -148,10 +160,10 @@ class Claim:
             return
         with anyio.CancelScope(shield=True):
             why = error or "it was left without an answer"
-            if self.status is JournalStatus.PLANNED:
-                await self.not_sent(why)
-            else:
+            if self.status is JournalStatus.SENDING:
                 await self.unknown(why)
+            else:
+                await self.not_sent(why)
 
     def _move(
         self, after: JournalStatus, *, why: BaseException | str | None = None, keep: bool = False
@@ -175,9 +187,9 @@ class Claim:
             new=self._new,
         )
 
-    async def _decide(self, move: Move) -> None:
+    async def _decide(self, change: Change) -> None:
         try:
-            await self._commit.make(move)
+            await self._commit.make(change)
         finally:
             # Also if the waiting was cancelled: whoever asks next is served after this change.
             self._go()
@@ -186,3 +198,48 @@ class Claim:
         if self._leave is not None:
             self._leave()
             self._leave = None
+
+
+class ClaimAnew(Claim):
+    """A key whose submission failed or is unknown, which a person wants to be sent once more.
+
+    The entry stays what it was until the POST is about to leave, and becomes it again if the server
+    certainly created nothing.
+    """
+
+    def __init__(self, key: str, over: Entry, **known: Any) -> None:
+        super().__init__(key, **known)
+        self._over: Final = over
+        self.status = over.status
+
+    async def sending(self) -> None:
+        """Record that the POST is about to leave; return when that is durable.
+
+        Raises:
+            KeyTakenError: Somebody else has decided on the key; nothing may be sent.
+            ConfigurationError: It cannot be recorded; nothing may be sent.
+        """
+        change = Retaking(new=self._new, over=self._over)
+        await self._commit.make(change)
+        if not change.taken:
+            raise KeyTakenError(f"somebody else has decided on {self.key!r}; nothing was sent")
+        self.status = JournalStatus.SENDING
+
+    async def rejected(self, error: BaseException | str) -> None:  # noqa: ARG002
+        """Record that the server refused; what was true of the key before is true again."""
+        await self._decide(self._back())
+
+    async def postponed(self, reason: BaseException | str) -> None:  # noqa: ARG002
+        """Record that certainly no task was created; the caller will try again with `sending`."""
+        await self._commit.make(self._back())
+
+    async def not_sent(self, reason: BaseException | str) -> None:  # noqa: ARG002
+        """Record that certainly no task was created, and let go of the key."""
+        if self.status is JournalStatus.SENDING:
+            await self._decide(self._back())
+        else:
+            self._go()
+
+    def _back(self) -> Reinstating:
+        self.status = self._over.status
+        return Reinstating(key=self._new.key, over=self._over)

@@ -6,13 +6,13 @@ import asyncio
 import json
 import time
 import uuid
-from typing import Final
+from typing import Any, Final
 
 import anyio
 
 from foxapi_async.errors import InvalidRequestError, SubmissionUnknownError
 from foxapi_async.journal.changes import Claiming, Move, Planned, planned
-from foxapi_async.journal.claims import Claim, Gate
+from foxapi_async.journal.claims import Claim, ClaimAnew, Gate
 from foxapi_async.journal.commit import GroupCommit
 from foxapi_async.journal.entry import Entry
 from foxapi_async.journal.moves import JournalStatus
@@ -32,8 +32,13 @@ class Desk:
     def __init__(self, commit: GroupCommit) -> None:
         self._commit: Final = commit
         self._gates: Final[dict[str, Gate]] = {}
+        self._anew: Final[dict[str, Entry]] = {}
 
-    def claim_anew(self, request: Request) -> Claim:
+    def submit_anew(self, entry: Entry) -> None:
+        """Let the next claim of a key be the caller's although it stands for a task or a doubt."""
+        self._anew[entry.key] = entry
+
+    def claim_without_key(self, request: Request) -> Claim:
         """Return a claim under a random key."""
         key = uuid.uuid4().hex
         new = planned(key, request, time.time(), keyed=False)
@@ -51,6 +56,7 @@ class Desk:
             ConfigurationError: The journal cannot be written.
         """
         new = planned(key, request, time.time(), keyed=True)
+        anew = self._anew.pop(key, None)
         pause = _FIRST_LOOK
         while True:
             entry: Entry | None
@@ -67,6 +73,10 @@ class Desk:
                     await anyio.sleep(pause)
                     pause = min(2 * pause, _LONGEST_LOOK)
                     continue
+            if entry is not None and anew is not None and entry.stands_as(anew):
+                _check_found(entry, new)
+                self._gates[key] = Gate(new)
+                return self._taken(key, request, new, over=entry)
             if entry is not None:
                 return self._attach(entry, request, new)
 
@@ -95,14 +105,16 @@ class Desk:
             self._open_gate(key, None if change.held else change.found)
         return change
 
-    def _taken(self, key: str, request: Request, new: Planned) -> Claim:
-        return Claim(
-            key,
-            num_outputs=request.num_outputs,
-            new=new,
-            commit=self._commit,
-            leave=lambda: self._open_gate(key, None),
-        )
+    def _taken(
+        self, key: str, request: Request, new: Planned, *, over: Entry | None = None
+    ) -> Claim:
+        known: dict[str, Any] = {
+            "num_outputs": request.num_outputs,
+            "new": new,
+            "commit": self._commit,
+            "leave": lambda: self._open_gate(key, None),
+        }
+        return Claim(key, **known) if over is None else ClaimAnew(key, over, **known)
 
     def _open_gate(self, key: str, entry: Entry | None) -> None:
         self._gates.pop(key).open(entry)

@@ -73,6 +73,14 @@ class Entry:
                     return request
         return GenerationRequest(self.model, fields, self.kind, self.path)
 
+    def stands_as(self, other: Entry) -> bool:
+        """Whether nobody has decided anything on it since it was the other."""
+        return (self.status, self.task_id, self.created) == (
+            other.status,
+            other.task_id,
+            other.created,
+        )
+
     def with_status(self, status: JournalStatus) -> Self:
         """Return the same entry with another status."""
         return attrs.evolve(self, status=status)

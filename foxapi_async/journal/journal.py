@@ -28,7 +28,7 @@ from foxapi_async.journal.changes import (
 )
 from foxapi_async.journal.claims import Claim
 from foxapi_async.journal.entry import Entry, SavedFile, json_line
-from foxapi_async.journal.moves import UNFINISHED, JournalStatus
+from foxapi_async.journal.moves import BY_DECISION, UNFINISHED, JournalStatus
 from foxapi_async.journal.opened import Opened
 from foxapi_async.models import TaskError, TaskStatus
 from foxapi_async.requests import Request
@@ -109,6 +109,23 @@ class Journal:
         """
         self._write_first()
         return reading.count(self.path)
+
+    def was_forgotten(self, key: str) -> bool:
+        """Return whether somebody has removed the key with `forget`.
+
+        Raises:
+            ConfigurationError: The file cannot be read.
+        """
+        return reading.was_forgotten(self.path, key)
+
+    def is_blank(self) -> bool:
+        """Return whether nothing was ever recorded.
+
+        Raises:
+            ConfigurationError: The file cannot be read.
+        """
+        self._write_first()
+        return reading.is_blank(self.path)
 
     def forget(self, key: str, *, only: Entry | None = None) -> Entries:
         """Remove what is known of a key, so that it can be submitted, and billed, anew.
@@ -192,10 +209,28 @@ class Journal:
         """
         desk = self._running().desk
         if key is None:
-            return desk.claim_anew(request)
+            return desk.claim_without_key(request)
         if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance] - not everybody checks types
             raise InvalidRequestError(f"key is {key!r}; it must be a text", field="key", value=key)
         return await desk.claim(key, request)
+
+    def submit_anew(self, entry: Entry) -> None:
+        """Let the key of a failed or unknown entry be submitted, and billed, once more.
+
+        A person's decision. It is for the next submission of the key in this process; until its POST
+        leaves, and if the server refuses it, the entry stays what it is.
+
+        Args:
+            entry: As it was found; if somebody else has decided on the key since, nothing changes.
+
+        Raises:
+            ConfigurationError: The journal is not open, or the entry is neither failed nor unknown.
+        """
+        if entry.status not in BY_DECISION:
+            raise ConfigurationError(
+                f"{entry.key!r} is {entry.status}; only what failed or is unknown is sent once more"
+            )
+        self._running().desk.submit_anew(entry)
 
     def ended(self, task_id: str, status: TaskStatus, *, error: TaskError | None = None) -> None:
         """Record how a task ended, within about a second; tasks of others are ignored.

@@ -18,6 +18,7 @@ from typing import Final
 
 __all__ = [
     "AFTER_A_CRASH",
+    "BY_DECISION",
     "MOVES",
     "ON_CLAIM",
     "UNFINISHED",
@@ -69,6 +70,10 @@ MOVES: Final[Mapping[JournalStatus, frozenset[JournalStatus]]] = {
 
 AFTER_A_CRASH: Final[Mapping[JournalStatus, JournalStatus]] = {_S.SENDING: _S.UNKNOWN}
 """What a status means once the process that set it is dead; others mean what they meant."""
+
+BY_DECISION: Final = frozenset({_S.FAILED, _S.UNKNOWN})
+"""What a person may decide to send, and pay, once more. Until the POST leaves, and if it comes to
+nothing, the entry stays what it was: a crash or a refusal must not take the mark away."""
 
 UNFINISHED: Final = frozenset({_S.ACCEPTED})
 """Paid for and not yet brought home: the task has an id, and nobody has seen it end."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any, Final
 
 from foxapi_async.errors import ConfigurationError
 from foxapi_async.journal import owners, statements
+from foxapi_async.journal.changes import storable
 from foxapi_async.journal.entry import COLUMNS, Entry, bytes_of, entry_from_row
 from foxapi_async.journal.moves import AFTER_A_CRASH, JournalStatus
 from foxapi_async.journal.schema import open_to_read, open_to_write
 from foxapi_async.journal.trouble import FILE_TROUBLE, configuration_error
 
-__all__ = ["count", "find", "forget", "read"]
+__all__ = ["count", "find", "forget", "is_blank", "read", "was_forgotten"]
 
 _PAGE: Final = 500
 """Entries in one query: a longer look would keep the log from being folded into the file."""
@@ -72,7 +74,7 @@ def forget(path: Path, key: str, only: Entry | None = None) -> list[Entry]:
             if row is None:
                 return []
             entry = _as_of_now(path, row)
-            if only is not None and _stand(entry) != _stand(only):
+            if only is not None and not entry.stands_as(only):
                 return []
             if entry.status in _UNDECIDED and owners.is_alive(path, row[-1]):
                 raise ConfigurationError(
@@ -80,17 +82,39 @@ def forget(path: Path, key: str, only: Entry | None = None) -> list[Entry]:
                     "forgotten once that is decided"
                 )
             connection.execute("DELETE FROM entries WHERE key = ?", (bytes_of(key),))
+            connection.execute(
+                "INSERT OR REPLACE INTO memory (name, value, updated) VALUES (?, 'true', ?)",
+                (_FORGOTTEN + storable(key), time.time()),
+            )
             connection.execute("COMMIT")
         except FILE_TROUBLE as error:
             raise configuration_error(path, error) from error
     return [entry]
 
 
+def was_forgotten(path: Path, key: str) -> bool:
+    """Return whether a key was forgotten by somebody's decision, rather than never known."""
+    for connection in _opened(path):
+        query = "SELECT 1 FROM memory WHERE name = ?"
+        return bool(_rows(path, connection, query, [_FORGOTTEN + storable(key)]))
+    return False
+
+
+def is_blank(path: Path) -> bool:
+    """Return whether there has never been an entry."""
+    for connection in _opened(path):
+        query = (
+            "SELECT EXISTS (SELECT 1 FROM entries) OR EXISTS (SELECT 1 FROM memory WHERE name"
+            " BETWEEN ? AND ?)"
+        )
+        return not _rows(path, connection, query, [_FORGOTTEN, _FORGOTTEN + "\U0010ffff"])[0][0]
+    return True
+
+
+_FORGOTTEN: Final = "forgotten "
+"""Before the key, in the memory of the journal."""
+
 _UNDECIDED: Final = frozenset({JournalStatus.PLANNED, JournalStatus.SENDING})
-
-
-def _stand(entry: Entry) -> tuple[object, ...]:
-    return entry.status, entry.task_id, entry.created
 
 
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:

@@ -25,6 +25,8 @@ from foxapi_async.journal.changes import (
     Move,
     Note,
     Planned,
+    Reinstating,
+    Retaking,
     Saving,
 )
 from foxapi_async.journal.entry import Entry, entry_from_row, text_of
@@ -84,6 +86,10 @@ class Store:
             self._insert([claim.new for claim in claims if not claim.new.keyed])
             for moves in _rounds(_of(Move, changes)):
                 self._move(moves)
+            for reinstating in _of(Reinstating, changes):
+                self._reinstate(reinstating)
+            for retaking in _of(Retaking, changes):
+                self._retake(retaking)
             self._drop(_of(Dropping, changes))
             self._end(_of(Ending, changes))
             self._save(_of(Saving, changes))
@@ -176,6 +182,33 @@ class Store:
                 "UPDATE entries SET status = ?, owner = NULL, error = ?, updated = ? WHERE key = ?",
                 (JournalStatus.UNKNOWN, _DIED_SENDING, claim.new.at, claim.new.key),
             )
+
+    def _retake(self, change: Retaking) -> None:
+        row = self._connection.execute(statements.select(1), [change.new.key]).fetchone()
+        if row is None or owners.is_alive(self._path, row[-1]):
+            return
+        entry = entry_from_row(row)
+        entry = entry.with_status(AFTER_A_CRASH.get(entry.status, entry.status))
+        change.taken = entry.stands_as(change.over)
+        if change.taken:
+            self._connection.execute(
+                "UPDATE entries SET status = ?, owner = ?, updated = ?, task_id = NULL,"
+                " submitted = NULL, estimated_time = NULL, error_code = NULL, error = NULL,"
+                " files = NULL WHERE key = ?",
+                (JournalStatus.SENDING, self._owner.id, change.new.at, change.new.key),
+            )
+
+    def _reinstate(self, change: Reinstating) -> None:
+        over = change.over
+        self._connection.execute(
+            "UPDATE entries SET status = ?, owner = NULL, updated = ?, task_id = ?, submitted = ?,"
+            " estimated_time = ?, error_code = ?, error = ? WHERE key = ? AND owner = ?",
+            (
+                *(over.status, over.updated.timestamp(), over.task_id),
+                *(over.submitted and over.submitted.timestamp(), over.estimated_time),
+                *(over.error_code, over.error, change.key, self._owner.id),
+            ),
+        )
 
     def _insert(self, entries: Sequence[Planned]) -> None:
         for some in _chunks(entries):

@@ -77,7 +77,7 @@ def test_the_last_line_of_a_request_counts(path: Path):
     file = ResultsFile(path)
     assert [each["key"] for each in file.select(good=True, most=9)] == ["k"]
     assert [each["key"] for each in file.select(good=False, most=9)] == ["other"]
-    assert (file.count(good=True), file.count(good=False), file.paid) == (1, 1, 1)
+    assert (file.count(good=True), file.count(good=False), file.count_paid()) == (1, 1, 2)
     file.close()
 
 
