@@ -8,7 +8,7 @@ import os
 from collections.abc import AsyncIterable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import anyio
@@ -32,7 +32,6 @@ from foxapi_async.flight import Flight
 from foxapi_async.http.answers import Answer
 from foxapi_async.http.transport import Transport
 from foxapi_async.http.wire import read_task
-from foxapi_async.journal import Entry, Journal
 from foxapi_async.models import Output, Task
 from foxapi_async.options import Limits, Polling, Retry
 from foxapi_async.pacing.budget import OutputBudget
@@ -44,6 +43,9 @@ from foxapi_async.polling.watch import Watch, group_of
 from foxapi_async.run import Item, Run
 from foxapi_async.submit import Submitter
 from foxapi_async.tally import Statistics, Tally
+
+if TYPE_CHECKING:
+    from foxapi_async.journal import Entry, Journal
 
 __all__ = ["Options", "Runtime"]
 
