@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Flight"]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Flight:
     """One submission under way.
 

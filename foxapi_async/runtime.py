@@ -60,7 +60,7 @@ _MEMORY: Final = "durations of tasks"
 """Under which the journal keeps what the schedule has learned, for the next run."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Options:
     """How a session behaves."""
 

@@ -49,7 +49,7 @@ class Statistics:
     """The rate that the server was found to bear; None while no limit was met."""
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class Tally:
     """The counters behind `Statistics`."""
 

@@ -40,7 +40,7 @@ _ADVICE: Final = {
 }
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Reply:
     """An HTTP answer, read to its end."""
 
@@ -51,7 +51,7 @@ class Reply:
     request_id: str | None = None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Answer(Generic[T]):
     """What came of one request: ``value`` if the finding is OK, otherwise ``error``."""
 

@@ -68,7 +68,7 @@ LOOK_VERDICTS: Final[Mapping[Finding, Verdict]] = {
 NO_CHANNEL_CODES: Final = frozenset({"no_compatible_channel", "no_available_model"})
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class _Rule:
     statuses: frozenset[int]
     finding: Finding

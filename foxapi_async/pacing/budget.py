@@ -12,7 +12,7 @@ from foxapi_async.errors import BudgetExceededError, InvalidRequestError
 __all__ = ["OutputBudget"]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Waiter:
     outputs: int
     admitted: bool = False
