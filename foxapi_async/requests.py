@@ -14,6 +14,7 @@ import attrs
 from foxapi_async.checks import check_count, refuse
 from foxapi_async.errors import InvalidRequestError
 from foxapi_async.narrow import is_mapping
+from foxapi_async.value import Value
 
 __all__ = [
     "PATHS",
@@ -139,8 +140,8 @@ def _path(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
         raise refuse(attribute.name, value, "a plain path such as '/v1/images/generations'")
 
 
-@attrs.frozen
-class GenerationRequest(Request):
+@attrs.frozen(eq=False, repr=False)
+class GenerationRequest(Value, Request):
     """Any model, with any parameters, sent as they are.
 
     Args:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import attrs
 
+from foxapi_async.value import Value
+
 __all__ = ["Statistics", "Tally"]
 
 
-@attrs.frozen(kw_only=True)
-class Statistics:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Statistics(Value):
     """A snapshot of what a session has done.
 
     ``submitted`` to ``images_billed`` count what this session submitted; ``in_flight``,

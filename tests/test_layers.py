@@ -17,7 +17,7 @@ MOST_LINES = 400
 
 PURE = {
     *("checks", "errors", "events", "models", "narrow", "options", "outcome", "phota"),
-    *("requests", "tally", "version"),
+    *("requests", "tally", "value", "version"),
     *(f"http.{name}" for name in ("answers", "backoff", "ids", "verdict", "wire")),
     *(f"pacing.{name}" for name in ("pacer", "rate", "tries", "window")),
     *(f"polling.{name}" for name in ("agenda", "durations", "history", "looks", "remembered")),
