@@ -265,7 +265,8 @@ class Session:
             OutputExpiredError: The link has expired and the server gave no other.
             DownloadError: It is not a file, or could not be fetched whole.
         """
-        return await self._open().downloads.read(output)
+        downloads = await self._open().transfers.downloads()
+        return await downloads.read(output)
 
     async def upload(
         self,
@@ -288,9 +289,8 @@ class Session:
             PayloadTooLargeError: The server takes no file of that size.
             FoxAPIError: Any other refusal or failure, after the last try.
         """
-        return await self._open().uploads.upload(
-            path_or_bytes, filename=filename, auto_cleanup=auto_cleanup
-        )
+        uploads = await self._open().transfers.uploads()
+        return await uploads.upload(path_or_bytes, filename=filename, auto_cleanup=auto_cleanup)
 
     @property
     def journal(self) -> Journal | None:
