@@ -8,11 +8,10 @@ import os
 from collections.abc import AsyncIterable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
 
 import anyio
-import attrs
 
 from foxapi_async.announcer import Announcer
 from foxapi_async.calls import Calls, ask
@@ -59,8 +58,7 @@ _MEMORY: Final = "durations of tasks"
 """Under which the journal keeps what the schedule has learned, for the next run."""
 
 
-@attrs.frozen(eq=False, repr=False)
-class Options:
+class Options(NamedTuple):
     """How a session behaves."""
 
     limits: Limits

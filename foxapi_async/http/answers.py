@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final, Generic, TypeVar
-
-import attrs
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from foxapi_async.errors import (
     APIConnectionError,
@@ -40,8 +38,7 @@ _ADVICE: Final = {
 }
 
 
-@attrs.frozen(eq=False, repr=False)
-class Reply:
+class Reply(NamedTuple):
     """An HTTP answer, read to its end."""
 
     status: int
@@ -51,8 +48,7 @@ class Reply:
     request_id: str | None = None
 
 
-@attrs.frozen(eq=False, repr=False)
-class Answer(Generic[T]):
+class Answer(NamedTuple, Generic[T]):
     """What came of one request: ``value`` if the finding is OK, otherwise ``error``."""
 
     finding: Finding
