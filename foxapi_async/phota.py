@@ -22,7 +22,7 @@ __all__ = ["PhotaCreateProfile", "PhotaImage", "PhotaImageEdit", "PhotaImageEnha
 RESOLUTIONS: Final = ("1K", "4K")
 ASPECT_RATIOS: Final = ("1:1", "2:3", "3:2", "3:4", "4:3", "9:16", "16:9")
 
-_PROFILE_REFERENCE: Final = re.compile(r"\[\[([^\[\]]+)\]\]")
+_PROFILE_REFERENCE: Final = r"\[\[([^\[\]]+)\]\]"
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -88,7 +88,7 @@ class PhotaImage(_PhotaRequest):
     @property
     def profile_ids(self) -> tuple[str, ...]:
         """The profiles that the prompt refers to, each once, in order of appearance."""
-        found = (reference.strip() for reference in _PROFILE_REFERENCE.findall(self.prompt))
+        found = (reference.strip() for reference in re.findall(_PROFILE_REFERENCE, self.prompt))
         return tuple(dict.fromkeys(id_ for id_ in found if id_))
 
 

@@ -23,7 +23,7 @@ __all__ = ["Answer", "Reply", "of_failure", "understand"]
 T = TypeVar("T")
 
 _NOT_JSON: Final = object()
-_REQUEST_ID: Final = re.compile(r"request_id:\s*([\w-]+)")
+_REQUEST_ID: Final = r"request_id:\s*([\w-]+)"
 _ADVICE: Final = {
     301: "base_url does not lead to the API",
     302: "base_url does not lead to the API",
@@ -120,7 +120,7 @@ def _status_error(
         text += f"; the server asks to wait {retry_after:g} s"
     if (advice := _ADVICE.get(reply.status)) is not None:
         text += f"; {advice}"
-    in_message = _REQUEST_ID.search(message or "")
+    in_message = re.search(_REQUEST_ID, message or "")
     return APIStatusError.class_for(reply.status)(
         text,
         status=reply.status,
