@@ -33,7 +33,7 @@ PATHS: Final[Mapping[str, str]] = {
 
 _PATHS_OF_MODELS: Final = {"suno-v4": "/v1/audio/generations"}
 
-_PATH: Final = re.compile(r"(/[A-Za-z0-9][A-Za-z0-9._~-]*)+")
+_PATH: Final = r"(/[A-Za-z0-9][A-Za-z0-9._~-]*)+"
 
 
 class Request(abc.ABC):
@@ -136,7 +136,7 @@ def _kind(request: GenerationRequest, _: object, value: object) -> None:
 
 
 def _path(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, str) or not _PATH.fullmatch(value):
+    if not isinstance(value, str) or not re.fullmatch(_PATH, value):
         raise refuse(attribute.name, value, "a plain path such as '/v1/images/generations'")
 
 
