@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 
 from benchmarks.speed import table
@@ -13,58 +15,97 @@ QUESTION = "Import time, warm"
 
 _LINE = re.compile(r"import time:\s+(\d+) \|\s+(\d+) \|(\s+)(\S+)")
 _OURS = "foxapi_async"
+_NEEDED = "import asyncio, aiohttp, anyio.abc, anyio.lowlevel, attrs, cattrs.gen"
+_BARE = f"import {_OURS}"
+_USUAL = f"from {_OURS} import PhotaImage, Session"
+_AS_MODULES = f"import {_OURS}.phota, {_OURS}.session"
+"""What the usual line loads; Python times no module that is loaded by way of an attribute."""
+_STATEMENTS = {
+    "asyncio": "import asyncio",
+    "aiohttp": "import aiohttp",
+    "all that we need of others": _NEEDED,
+    _BARE: _BARE,
+    f"from {_OURS} import RateLimitError": f"from {_OURS} import RateLimitError",
+    f"from {_OURS} import PhotaImage": f"from {_OURS} import PhotaImage",
+    _USUAL: _USUAL,
+    f"from {_OURS} import *": f"from {_OURS} import *",
+}
+_ALONE = "ours alone, of PhotaImage and Session"
 _TIMED = (
-    "import time; w, c = time.perf_counter(), time.process_time(); import {0}; "
+    "{}; import time; w, c = time.perf_counter(), time.process_time(); exec({!r}); "
     "print(time.perf_counter() - w, time.process_time() - c)"
 )
 
 
-def _seconds(modules: str) -> tuple[float, float]:
-    """Return wall and CPU seconds of an import in a fresh process."""
-    said = _python("-c", _TIMED.format(modules)).stdout.split()
-    return float(said[0]), float(said[1])
+class _Interpreter:
+    """Fresh processes that find all bytecode compiled, wherever the package lies."""
 
+    def __init__(self, folder: str) -> None:
+        self._environment = {**os.environ, "PYTHONPYCACHEPREFIX": folder}
+        # With it a checkout would be compiled anew at each import, which no user ever sees.
+        self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
 
-def _attributed() -> dict[str, float]:
-    """Return milliseconds that each of our modules takes by itself."""
-    done = _python("-X", "importtime", "-c", f"import {_OURS}")
-    return {
-        found[4]: int(found[1]) / 1000
-        for line in done.stderr.splitlines()
-        if (found := _LINE.match(line)) and found[4].partition(".")[0] == _OURS
-    }
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *arguments],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
 
+    def seconds(self, statement: str, *, after: str = "pass") -> tuple[float, float]:
+        """Return wall and CPU seconds of an import, when something else has been imported."""
+        said = self.run("-c", _TIMED.format(after, statement)).stdout.split()
+        return float(said[0]), float(said[1])
 
-def _python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True)
+    def attributed(self, statement: str) -> dict[str, float]:
+        """Return milliseconds that each of our modules takes by itself."""
+        # What others take is loaded first, so that the first of ours to need it does not get it.
+        done = self.run("-X", "importtime", "-c", f"{_NEEDED}; {statement}")
+        return {
+            found[4]: int(found[1]) / 1000
+            for line in done.stderr.splitlines()
+            if (found := _LINE.match(line)) and found[4].partition(".")[0] == _OURS
+        }
+
+    def loaded(self, statement: str) -> set[str]:
+        return set(self.run("-c", f"{statement}; import sys; print(*sys.modules)").stdout.split())
 
 
 def main(given: Sequence[str] | None = None) -> int:
     options = table.arguments(QUESTION, given, rounds=15)
     table.introduce(QUESTION)
-    needed = "asyncio, aiohttp, anyio, attrs, cattrs, cattrs.gen"
-    _seconds(_OURS)
-    rounds = [
-        (_seconds("asyncio"), _seconds("aiohttp"), _seconds(needed), _seconds(_OURS))
-        for _ in range(options.rounds)
-    ]
-    names = ("asyncio", "aiohttp", "all that we need of others", _OURS)
-    rows: list[list[object]] = []
-    for i, name in enumerate(names):
-        best = [1000 * min(each[i][kind] for each in rounds) for kind in (0, 1)]
-        middle = [1000 * table.middle(each[i][kind] for each in rounds) for kind in (0, 1)]
-        rows.append([name, *middle, *best])
-    ours = [each[3][1] - each[2][1] for each in rounds]
-    rows.append(["ours alone", None, 1000 * table.middle(ours), None, 1000 * min(ours)])
-    table.show(("import", "wall ms", "CPU ms", "wall ms, best", "CPU ms, best"), rows)
-    runs = [_attributed() for _ in range(max(1, options.rounds // 3))]
-    own = {module: table.middle(each.get(module, 0.0) for each in runs) for module in runs[0]}
-    heavy = sorted(own.items(), key=lambda each: -each[1])[:12]
-    table.show(("our heaviest modules, by themselves", "ms"), heavy)
-    loaded = _python("-c", f"import sys, {_OURS}; print(*sys.modules)").stdout.split()
-    unwanted = ("sqlite3", "PIL", "typer", "rich", f"{_OURS}.cli", f"{_OURS}.emulator")
-    print("\nloaded though seldom needed:", ", ".join(n for n in unwanted if n in loaded) or "none")
+    with tempfile.TemporaryDirectory() as folder:
+        _measure(_Interpreter(folder), options.rounds)
     return 0
+
+
+def _measure(python: _Interpreter, rounds: int) -> None:
+    for statement in _STATEMENTS.values():
+        python.seconds(statement)
+    taken = [
+        {name: python.seconds(said) for name, said in _STATEMENTS.items()}
+        | {_ALONE: python.seconds(_USUAL, after=_NEEDED)}
+        for _ in range(rounds)
+    ]
+    rows: list[list[object]] = []
+    for name in (*_STATEMENTS, _ALONE):
+        middle = [1000 * table.middle(each[name][kind] for each in taken) for kind in (0, 1)]
+        best = [1000 * min(each[name][kind] for each in taken) for kind in (0, 1)]
+        rows.append([name, *middle, *best])
+    table.show(("import", "wall ms", "CPU ms", "wall ms, best", "CPU ms, best"), rows)
+    runs = [python.attributed(_AS_MODULES) for _ in range(max(1, rounds // 3))]
+    own = {module: min(each.get(module, 0.0) for each in runs) for module in runs[0]}
+    heavy = sorted(own.items(), key=lambda each: -each[1])[:12]
+    sums = [(f"all {len(own)} modules", sum(own.values())), *heavy]
+    table.show(("our modules by themselves, of PhotaImage and Session", "ms, best"), sums)
+    seldom = (
+        *("sqlite3", "PIL", "typer", "rich"),
+        *(f"{_OURS}.{name}" for name in ("bulk", "cli", "emulator", "journal")),
+    )
+    loaded = python.loaded(_USUAL)
+    print("\nloaded though seldom needed:", ", ".join(n for n in seldom if n in loaded) or "none")
 
 
 if __name__ == "__main__":

@@ -5,44 +5,8 @@ async with Session() as session:
     paths = await session.download(task, "out")
 """
 
-from foxapi_async.errors import (
-    APIConnectionError,
-    APIStatusError,
-    APITimeoutError,
-    AuthenticationError,
-    BadRequestError,
-    BudgetExceededError,
-    ConfigurationError,
-    DownloadError,
-    FoxAPIError,
-    InsufficientQuotaError,
-    InvalidRequestError,
-    InvalidResponseError,
-    JobFileError,
-    NotFoundError,
-    OutputExpiredError,
-    PayloadTooLargeError,
-    PermissionDeniedError,
-    RateLimitError,
-    ServerError,
-    SessionClosedError,
-    SubmissionUnknownError,
-    TaskCancelledError,
-    TaskFailedError,
-    TaskOutcomeError,
-    TaskTimeoutError,
-    UnprocessableEntityError,
-)
-from foxapi_async.events import Event
-from foxapi_async.handle import TaskHandle
-from foxapi_async.journal import Journal
-from foxapi_async.models import Output, Task, TaskError, TaskInfo, TaskStatus, UploadedFile
-from foxapi_async.options import Limits, Polling, Retry, Timeout
-from foxapi_async.outcome import Outcome
-from foxapi_async.phota import PhotaCreateProfile, PhotaImage, PhotaImageEdit, PhotaImageEnhance
-from foxapi_async.requests import GenerationRequest, Request
-from foxapi_async.session import Session
-from foxapi_async.tally import Statistics
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 __all__ = [
     "APIConnectionError",
@@ -94,3 +58,85 @@ __all__ = [
     "UnprocessableEntityError",
     "UploadedFile",
 ]
+
+# A name is loaded when it is asked for: who catches an error, or builds a request, need not wait for
+# aiohttp. Type checkers and editors read the imports, Python the table.
+if TYPE_CHECKING:
+    from foxapi_async.errors import (
+        APIConnectionError,
+        APIStatusError,
+        APITimeoutError,
+        AuthenticationError,
+        BadRequestError,
+        BudgetExceededError,
+        ConfigurationError,
+        DownloadError,
+        FoxAPIError,
+        InsufficientQuotaError,
+        InvalidRequestError,
+        InvalidResponseError,
+        JobFileError,
+        NotFoundError,
+        OutputExpiredError,
+        PayloadTooLargeError,
+        PermissionDeniedError,
+        RateLimitError,
+        ServerError,
+        SessionClosedError,
+        SubmissionUnknownError,
+        TaskCancelledError,
+        TaskFailedError,
+        TaskOutcomeError,
+        TaskTimeoutError,
+        UnprocessableEntityError,
+    )
+    from foxapi_async.events import Event
+    from foxapi_async.handle import TaskHandle
+    from foxapi_async.journal import Journal
+    from foxapi_async.models import Output, Task, TaskError, TaskInfo, TaskStatus, UploadedFile
+    from foxapi_async.options import Limits, Polling, Retry, Timeout
+    from foxapi_async.outcome import Outcome
+    from foxapi_async.phota import PhotaCreateProfile, PhotaImage, PhotaImageEdit, PhotaImageEnhance
+    from foxapi_async.requests import GenerationRequest, Request
+    from foxapi_async.session import Session
+    from foxapi_async.tally import Statistics
+else:
+    _HOMES = {
+        "Event": "events",
+        "GenerationRequest": "requests",
+        "Journal": "journal",
+        "Limits": "options",
+        "Outcome": "outcome",
+        "Output": "models",
+        "PhotaCreateProfile": "phota",
+        "PhotaImage": "phota",
+        "PhotaImageEdit": "phota",
+        "PhotaImageEnhance": "phota",
+        "Polling": "options",
+        "Request": "requests",
+        "Retry": "options",
+        "Session": "session",
+        "Statistics": "tally",
+        "Task": "models",
+        "TaskError": "models",
+        "TaskHandle": "handle",
+        "TaskInfo": "models",
+        "TaskStatus": "models",
+        "Timeout": "options",
+        "UploadedFile": "models",
+    }
+    """The modules of the names that are no errors."""
+
+    def __getattr__(name: str) -> object:
+        if name in __all__:
+            value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
+            globals()[name] = value
+            return value
+        if (
+            name == "errors" or name in _HOMES.values()
+        ):  # as attributes, without an import of theirs
+            return import_module(f"{__name__}.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__} - {"TYPE_CHECKING", "import_module"})

@@ -20,8 +20,8 @@ DEFAULT_BASE_URL: Final = "https://api.foxapi.cc"
 _OURS: Final = frozenset(
     {"authorization", "content-length", "content-type", "host", "transfer-encoding", "connection"}
 )
-_BLANK: Final = re.compile(r"[\s\x00-\x1f\x7f]")
-_NOT_IN_A_HEADER: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+_BLANK: Final = r"[\s\x00-\x1f\x7f]"
+_NOT_IN_A_HEADER: Final = r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]"
 
 
 def find_api_key(given: str | None) -> str:
@@ -57,7 +57,7 @@ def find_base_url(given: str | None) -> URL:
         host = url.host
     except (ValueError, TypeError, AttributeError):
         raise _bad_base_url("it is not a URL") from None
-    if url.scheme not in {"http", "https"} or not host or _BLANK.search(text):
+    if url.scheme not in {"http", "https"} or not host or re.search(_BLANK, text):
         raise _bad_base_url("it is not an https:// URL")
     if url.user is not None or url.password is not None:
         raise _bad_base_url("it holds a user name or a password")
@@ -105,7 +105,7 @@ def check_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
         # Values stay out of the texts: one may be a secret of a proxy.
         if not isinstance(value, str):
             raise ConfigurationError(f"headers: the value of {name} is not a text")
-        if _NOT_IN_A_HEADER.search(value):
+        if re.search(_NOT_IN_A_HEADER, value):
             raise ConfigurationError(
                 f"headers: the value of {name} holds a line break or another control character"
             )

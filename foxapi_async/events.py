@@ -22,6 +22,7 @@ import attrs
 from foxapi_async.errors import FoxAPIError
 from foxapi_async.models import Output, Task
 from foxapi_async.requests import Request
+from foxapi_async.value import Value
 
 __all__ = [
     "DownloadProgress",
@@ -37,12 +38,12 @@ __all__ = [
 ]
 
 
-@attrs.frozen
-class Event:
+@attrs.frozen(eq=False, repr=False)
+class Event(Value):
     """Something that happened in a session."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class SubmissionStarted(Event):
     """A POST that bills leaves now; it may be the second try of one that created nothing."""
 
@@ -50,7 +51,7 @@ class SubmissionStarted(Event):
     key: str | None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class TaskSubmitted(Event):
     """The server created a task."""
 
@@ -59,7 +60,7 @@ class TaskSubmitted(Event):
     key: str | None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class SubmissionFailed(Event):
     """A submission ended without a task id; the class of ``error`` tells what that means."""
 
@@ -68,7 +69,7 @@ class SubmissionFailed(Event):
     error: FoxAPIError
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class TaskUpdated(Event):
     """A look found another status or progress."""
 
@@ -76,7 +77,7 @@ class TaskUpdated(Event):
     request: Request | None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class TaskEnded(Event):
     """A task needs no more looks: completed if ``error`` is None.
 
@@ -91,7 +92,7 @@ class TaskEnded(Event):
     seconds: float
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class PollFailed(Event):
     """A look at a task failed; the task is looked at again."""
 
@@ -99,7 +100,7 @@ class PollFailed(Event):
     error: FoxAPIError
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class RateLimited(Event):
     """The server answered 429, and the whole session slows down.
 
@@ -109,7 +110,7 @@ class RateLimited(Event):
     retry_after: float | None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class DownloadProgress(Event):
     """Some bytes of an output arrived; ``total`` is None if the server does not say."""
 
@@ -118,7 +119,7 @@ class DownloadProgress(Event):
     total: int | None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Downloaded(Event):
     """An output is on disk, whole; ``size`` is in bytes."""
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import anyio
 import attrs
 
 from foxapi_async.errors import FoxAPIError
-from foxapi_async.journal.claims import Claim
 from foxapi_async.polling.watch import Watch
 from foxapi_async.requests import Request
+
+if TYPE_CHECKING:
+    from foxapi_async.journal import Claim
 
 __all__ = ["Flight"]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Flight:
     """One submission under way.
 

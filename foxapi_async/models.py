@@ -9,6 +9,8 @@ from typing import Any
 
 import attrs
 
+from foxapi_async.value import Value
+
 __all__ = ["Output", "Task", "TaskError", "TaskInfo", "TaskStatus", "UploadedFile"]
 
 
@@ -32,8 +34,8 @@ class TaskStatus(enum.Enum):
 _TERMINAL = frozenset({TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED})
 
 
-@attrs.frozen
-class TaskInfo:
+@attrs.frozen(eq=False, repr=False)
+class TaskInfo(Value):
     """What the server announced of a task.
 
     ``estimated_time`` is in seconds from the submission, None if nothing usable was announced.
@@ -44,8 +46,8 @@ class TaskInfo:
     estimated_time: float | None = None
 
 
-@attrs.frozen
-class TaskError:
+@attrs.frozen(eq=False, repr=False)
+class TaskError(Value):
     """Why a task failed; every part may be missing, and ``code`` is an open list."""
 
     code: str | None = None
@@ -53,8 +55,8 @@ class TaskError:
     type: str | None = None
 
 
-@attrs.frozen
-class Output:
+@attrs.frozen(eq=False, repr=False)
+class Output(Value):
     """One result of a task.
 
     ``index`` is its position from 0. ``url`` expires a day after the task was completed and is None
@@ -69,8 +71,8 @@ class Output:
     kind: str | None = attrs.field(default=None, repr=False)
 
 
-@attrs.frozen
-class Task:
+@attrs.frozen(eq=False, repr=False)
+class Task(Value):
     """A task as the server last described it.
 
     Only ``id`` is certain. ``progress`` is 0 to 100 or None and may go back; ``created`` is in UTC;
@@ -92,8 +94,8 @@ class Task:
     raw: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False, eq=False, repr=False)
 
 
-@attrs.frozen
-class UploadedFile:
+@attrs.frozen(eq=False, repr=False)
+class UploadedFile(Value):
     """A stored input file; ``url`` can be used in requests for 72 hours.
 
     ``size`` is in bytes, ``created`` in UTC; ``raw`` is the JSON object as received.

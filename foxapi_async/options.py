@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from foxapi_async.errors import ConfigurationError
+from foxapi_async.value import Value
 
 __all__ = ["Limits", "Polling", "Retry", "Timeout"]
 
@@ -52,8 +53,8 @@ def _wrong(
     return ConfigurationError(f"{name} is {value!r}; it must be {wanted}")
 
 
-@attrs.frozen(kw_only=True)
-class Limits:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Limits(Value):
     """What a session may do at once, and in all.
 
     Args:
@@ -80,8 +81,8 @@ class Limits:
     downloads: int = attrs.field(default=8, validator=_whole())
 
 
-@attrs.frozen(kw_only=True)
-class Polling:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Polling(Value):
     """The trade between knowing soon and asking seldom.
 
     Args:
@@ -123,8 +124,8 @@ _GIVE_UP_AFTER = {"image": 600.0, "video": 1800.0, "audio": 900.0, "document": 1
 """Deadlines by kind, as section 4.4 of the API reference suggests them."""
 
 
-@attrs.frozen(kw_only=True)
-class Retry:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Retry(Value):
     """How often something is tried, and how long to pause between tries.
 
     Args:
@@ -144,8 +145,8 @@ class Retry:
     submissions: bool = attrs.field(default=True, validator=_flag)
 
 
-@attrs.frozen(kw_only=True)
-class Timeout:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Timeout(Value):
     """How long the server may take.
 
     Args:

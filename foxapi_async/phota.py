@@ -15,17 +15,18 @@ import attrs
 from foxapi_async import checks
 from foxapi_async.narrow import is_tuple
 from foxapi_async.requests import PATHS, Request
+from foxapi_async.value import Value
 
 __all__ = ["PhotaCreateProfile", "PhotaImage", "PhotaImageEdit", "PhotaImageEnhance"]
 
 RESOLUTIONS: Final = ("1K", "4K")
 ASPECT_RATIOS: Final = ("1:1", "2:3", "3:2", "3:4", "4:3", "9:16", "16:9")
 
-_PROFILE_REFERENCE: Final = re.compile(r"\[\[([^\[\]]+)\]\]")
+_PROFILE_REFERENCE: Final = r"\[\[([^\[\]]+)\]\]"
 
 
-@attrs.frozen
-class _PhotaRequest(Request):
+@attrs.frozen(eq=False, repr=False)
+class _PhotaRequest(Value, Request):
     """A request whose payload is its model and its attrs fields."""
 
     MODEL: ClassVar[str]
@@ -59,7 +60,7 @@ class _PhotaRequest(Request):
         return attrs.evolve(self, **changes)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class PhotaImage(_PhotaRequest):
     """Images from a text; ``[[profile_id]]`` in the prompt refers to a stored profile.
 
@@ -87,11 +88,11 @@ class PhotaImage(_PhotaRequest):
     @property
     def profile_ids(self) -> tuple[str, ...]:
         """The profiles that the prompt refers to, each once, in order of appearance."""
-        found = (reference.strip() for reference in _PROFILE_REFERENCE.findall(self.prompt))
+        found = (reference.strip() for reference in re.findall(_PROFILE_REFERENCE, self.prompt))
         return tuple(dict.fromkeys(id_ for id_ in found if id_))
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class PhotaImageEdit(_PhotaRequest):
     """Images from a text and given images.
 
@@ -121,7 +122,7 @@ class PhotaImageEdit(_PhotaRequest):
     )
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class PhotaImageEnhance(_PhotaRequest):
     """A given image, made better.
 
@@ -152,7 +153,7 @@ class PhotaImageEnhance(_PhotaRequest):
         return 1
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class PhotaCreateProfile(_PhotaRequest):
     """A profile from an archive of photos; the id is in ``output.data["profile_id"]``.
 

@@ -14,6 +14,7 @@ import attrs
 from foxapi_async.checks import check_count, refuse
 from foxapi_async.errors import InvalidRequestError
 from foxapi_async.narrow import is_mapping
+from foxapi_async.value import Value
 
 __all__ = [
     "PATHS",
@@ -32,7 +33,7 @@ PATHS: Final[Mapping[str, str]] = {
 
 _PATHS_OF_MODELS: Final = {"suno-v4": "/v1/audio/generations"}
 
-_PATH: Final = re.compile(r"(/[A-Za-z0-9][A-Za-z0-9._~-]*)+")
+_PATH: Final = r"(/[A-Za-z0-9][A-Za-z0-9._~-]*)+"
 
 
 class Request(abc.ABC):
@@ -135,12 +136,12 @@ def _kind(request: GenerationRequest, _: object, value: object) -> None:
 
 
 def _path(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, str) or not _PATH.fullmatch(value):
+    if not isinstance(value, str) or not re.fullmatch(_PATH, value):
         raise refuse(attribute.name, value, "a plain path such as '/v1/images/generations'")
 
 
-@attrs.frozen
-class GenerationRequest(Request):
+@attrs.frozen(eq=False, repr=False)
+class GenerationRequest(Value, Request):
     """Any model, with any parameters, sent as they are.
 
     Args:

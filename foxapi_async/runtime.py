@@ -8,11 +8,10 @@ import os
 from collections.abc import AsyncIterable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
 
 import anyio
-import attrs
 
 from foxapi_async.announcer import Announcer
 from foxapi_async.calls import Calls, ask
@@ -25,14 +24,11 @@ from foxapi_async.errors import (
     TaskFailedError,
 )
 from foxapi_async.files.digest import describe
-from foxapi_async.files.download import Downloads
 from foxapi_async.files.threads import in_thread
-from foxapi_async.files.upload import Uploads
 from foxapi_async.flight import Flight
 from foxapi_async.http.answers import Answer
 from foxapi_async.http.transport import Transport
 from foxapi_async.http.wire import read_task
-from foxapi_async.journal import Entry, Journal
 from foxapi_async.models import Output, Task
 from foxapi_async.options import Limits, Polling, Retry
 from foxapi_async.pacing.budget import OutputBudget
@@ -44,6 +40,10 @@ from foxapi_async.polling.watch import Watch, group_of
 from foxapi_async.run import Item, Run
 from foxapi_async.submit import Submitter
 from foxapi_async.tally import Statistics, Tally
+from foxapi_async.transfers import Transfers
+
+if TYPE_CHECKING:
+    from foxapi_async.journal import Entry, Journal
 
 __all__ = ["Options", "Runtime"]
 
@@ -58,8 +58,7 @@ _MEMORY: Final = "durations of tasks"
 """Under which the journal keeps what the schedule has learned, for the next run."""
 
 
-@attrs.frozen
-class Options:
+class Options(NamedTuple):
     """How a session behaves."""
 
     limits: Limits
@@ -104,14 +103,14 @@ class Runtime:
             clock=self._loop.time,
         )
         self.calls: Calls = Calls(self._gate, options.retry, self._tally)
-        self.downloads: Downloads = Downloads(
+        self.transfers: Transfers = Transfers(
             transport,
+            self.calls,
             retry=options.retry,
             announce=announce,
             at_once=limits.downloads,
             refresh=self.retrieve,
         )
-        self.uploads: Uploads = Uploads(transport, self.calls)
         self._runs: set[Run] = set()
         self._closing = anyio.Event()
         self._ready = anyio.Event()
@@ -131,8 +130,8 @@ class Runtime:
             images_in_flight=self._budget.in_flight,
             # The loop's own clock: it is asked after the end as well, and by other threads.
             requests_per_second=self._gate.rate(self._loop.time()),
-            downloads=self.downloads.tally.files,
-            bytes_downloaded=self.downloads.tally.bytes,
+            downloads=self.transfers.files,
+            bytes_downloaded=self.transfers.bytes,
         )
 
     def check(self) -> None:
@@ -205,7 +204,8 @@ class Runtime:
         self, what: Task | Output, directory: str | os.PathLike[str], name: str | None
     ) -> list[Path]:
         """Save the files of a task or one of its outputs; the journal learns of a whole task."""
-        paths = await self.downloads.save(what, directory, name=name)
+        downloads = await self.transfers.downloads()
+        paths = await downloads.save(what, directory, name=name)
         journal = self._options.journal
         if journal is not None and isinstance(what, Task):
             indices = [output.index for output in what.outputs if output.url is not None]

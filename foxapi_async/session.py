@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import aiohttp
 import anyio
@@ -27,7 +27,6 @@ from foxapi_async.flight import Flight
 from foxapi_async.handle import TaskHandle
 from foxapi_async.http.ids import check_task_id
 from foxapi_async.http.transport import Transport
-from foxapi_async.journal import Journal
 from foxapi_async.models import Output, Task, UploadedFile
 from foxapi_async.options import Limits, Polling, Retry, Timeout
 from foxapi_async.outcome import Outcome
@@ -35,6 +34,9 @@ from foxapi_async.requests import Request
 from foxapi_async.run import Item, Outcomes
 from foxapi_async.runtime import Options, Runtime
 from foxapi_async.tally import Statistics
+
+if TYPE_CHECKING:
+    from foxapi_async.journal import Journal
 
 __all__ = ["Session"]
 
@@ -85,9 +87,7 @@ class Session:
             headers=check_headers(headers),
             http=http,
         )
-        self._journal = (
-            journal if journal is None or isinstance(journal, Journal) else Journal(journal)
-        )
+        self._journal = None if journal is None else _opened_later(journal)
         self._options = Options(limits, polling, retry, self._journal)
         self._announce = Announcer(on_event)
         self._runtime: Runtime | None = None
@@ -265,7 +265,8 @@ class Session:
             OutputExpiredError: The link has expired and the server gave no other.
             DownloadError: It is not a file, or could not be fetched whole.
         """
-        return await self._open().downloads.read(output)
+        downloads = await self._open().transfers.downloads()
+        return await downloads.read(output)
 
     async def upload(
         self,
@@ -288,9 +289,8 @@ class Session:
             PayloadTooLargeError: The server takes no file of that size.
             FoxAPIError: Any other refusal or failure, after the last try.
         """
-        return await self._open().uploads.upload(
-            path_or_bytes, filename=filename, auto_cleanup=auto_cleanup
-        )
+        uploads = await self._open().transfers.uploads()
+        return await uploads.upload(path_or_bytes, filename=filename, auto_cleanup=auto_cleanup)
 
     @property
     def journal(self) -> Journal | None:
@@ -329,6 +329,14 @@ class Session:
 
 
 _NOT_ENTERED = "the session is not open: use it as `async with Session() as session`"
+
+
+def _opened_later(journal: Journal | str | os.PathLike[str]) -> Journal:
+    # With SQLite it is a fifth of what an import of ours costs, and only some sessions have one. Here,
+    # because nothing is under way yet that reading its files could hold up.
+    from foxapi_async.journal import Journal  # noqa: PLC0415
+
+    return journal if isinstance(journal, Journal) else Journal(journal)
 
 
 def _checked(request: object) -> Request:

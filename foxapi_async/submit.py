@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 import anyio.lowlevel
@@ -31,8 +31,6 @@ from foxapi_async.http.answers import Answer, of_failure, understand
 from foxapi_async.http.transport import Transport
 from foxapi_async.http.verdict import SUBMIT_VERDICTS, Verdict
 from foxapi_async.http.wire import encode, read_task
-from foxapi_async.journal import Entry, Journal, JournalStatus
-from foxapi_async.journal.claims import Claim, KeyTakenError
 from foxapi_async.models import Task
 from foxapi_async.options import Retry
 from foxapi_async.outcome import OutcomeStatus, status_of
@@ -42,6 +40,9 @@ from foxapi_async.pacing.pacer import Lane
 from foxapi_async.pacing.tries import Tries
 from foxapi_async.polling.watch import Watch
 from foxapi_async.tally import Tally
+
+if TYPE_CHECKING:
+    from foxapi_async.journal import Claim, Entry, Journal
 
 __all__ = ["Submitter"]
 
@@ -171,7 +172,7 @@ class Submitter:
                 task_id=entry.task_id,
             )
         images = 0
-        if entry.status is JournalStatus.ACCEPTED and not self._is_watched(entry.task_id):
+        if entry.is_under_way and not self._is_watched(entry.task_id):
             # Billed by whoever submitted it, but the server still works on it.
             images = entry.num_outputs
             self._budget.occupy(images)
@@ -185,7 +186,9 @@ class Submitter:
                     flight.scope.cancel()
                 try:
                     await self._attempts(flight)
-                except KeyTakenError:
+                except FoxAPIError:
+                    if flight.claim is None or not flight.claim.is_lost:
+                        raise
                     await self._join(flight)
         except FoxAPIError as error:
             flight.error = error

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import attrs
 
+from foxapi_async.value import Value
+
 __all__ = ["Statistics", "Tally"]
 
 
-@attrs.frozen(kw_only=True)
-class Statistics:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Statistics(Value):
     """A snapshot of what a session has done.
 
     ``submitted`` to ``images_billed`` count what this session submitted; ``in_flight``,
@@ -49,25 +51,31 @@ class Statistics:
     """The rate that the server was found to bear; None while no limit was met."""
 
 
-@attrs.define
 class Tally:
     """The counters behind `Statistics`."""
 
-    submitted: int = 0
-    completed: int = 0
-    failed: int = 0
-    unfinished: int = 0
-    rejected: int = 0
-    not_submitted: int = 0
-    unknown: int = 0
-    images_billed: int = 0
-    images_unknown: int = 0
-    polls: int = 0
-    polls_failed: int = 0
-    rate_limited: int = 0
-    repeated_submissions: int = 0
-    headway: int = attrs.field(default=0, metadata={"internal": True})
-    """Grows whenever a submission is accepted or a task ends: the server lets something through."""
+    __slots__ = (
+        *("submitted", "completed", "failed", "unfinished", "rejected", "not_submitted", "unknown"),
+        *("images_billed", "images_unknown", "polls", "polls_failed", "rate_limited"),
+        *("repeated_submissions", "headway"),
+    )
+
+    def __init__(self) -> None:
+        self.submitted = 0
+        self.completed = 0
+        self.failed = 0
+        self.unfinished = 0
+        self.rejected = 0
+        self.not_submitted = 0
+        self.unknown = 0
+        self.images_billed = 0
+        self.images_unknown = 0
+        self.polls = 0
+        self.polls_failed = 0
+        self.rate_limited = 0
+        self.repeated_submissions = 0
+        self.headway = 0
+        """Grows whenever a submission is accepted or a task ends: the server lets something through."""
 
     def snapshot(
         self,
@@ -79,7 +87,7 @@ class Tally:
         bytes_downloaded: int,
     ) -> Statistics:
         """Return the counters as they are now, with what others count."""
-        counted = attrs.asdict(self, filter=lambda field, _: not field.metadata.get("internal"))
+        counted = {name: getattr(self, name) for name in self.__slots__ if name != "headway"}
         return Statistics(
             **counted,
             in_flight=in_flight,

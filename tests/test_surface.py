@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import os
+import pickle
 import re
 import subprocess
 import sys
+from functools import cache
+from importlib import import_module
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 from types import ModuleType
@@ -63,10 +67,56 @@ def test_the_list_of_names_is_sorted_and_has_no_name_twice():
 def test_the_list_of_names_is_what_the_package_shows():
     shown = {
         name
-        for name, value in vars(foxapi_async).items()
-        if not name.startswith("_") and not isinstance(value, ModuleType)
+        for name in dir(foxapi_async)
+        if not name.startswith("_") and not isinstance(getattr(foxapi_async, name), ModuleType)
     }
     assert shown == set(foxapi_async.__all__)
+
+
+def promised_to_type_checkers() -> dict[str, str]:
+    """Return the module that each name of the package comes from, as type checkers read it."""
+    source = Path(foxapi_async.__file__).read_text(encoding="utf-8")
+    branches = [node for node in ast.parse(source).body if isinstance(node, ast.If)]
+    return {
+        alias.name: str(node.module)
+        for branch in branches
+        for node in branch.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+
+def test_what_type_checkers_are_told_is_what_is_loaded():
+    promised = promised_to_type_checkers()
+    assert set(promised) == set(foxapi_async.__all__)
+    for name, module in promised.items():
+        assert getattr(foxapi_async, name) is getattr(import_module(module), name)
+
+
+def test_a_star_brings_every_name():
+    names: dict[str, object] = {}
+    exec("from foxapi_async import *", names)
+    assert names.keys() - {"__builtins__"} == set(foxapi_async.__all__)
+
+
+def test_the_modules_of_the_names_are_attributes_of_the_package():
+    code = (
+        "import foxapi_async as f; print(f.errors.FoxAPIError is f.FoxAPIError, f.options.Limits)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True <class 'foxapi_async.options.Limits'>\n"
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'foxapi_async' has no attribute 'PhotaImag'"):
+        foxapi_async.PhotaImag  # noqa: B018
+    assert not hasattr(foxapi_async, "_HOMES_")
+
+
+@pytest.mark.parametrize("name", foxapi_async.__all__)
+def test_every_name_pickles_as_itself(name):
+    value = getattr(foxapi_async, name)
+    assert pickle.loads(pickle.dumps(value)) is value
 
 
 def test_every_name_of_the_contract_is_there():
@@ -304,17 +354,22 @@ def note(event, args):
     if not event.startswith(quiet):
         events.append([event, repr(args)[:200]])
 sys.addaudithook(note)
-import foxapi_async
+exec(sys.argv[1])
 print(json.dumps({
     "modules": sorted(sys.modules), "events": events, "threads": threading.active_count()
 }))
 """
 
 
-@pytest.fixture(scope="module")
-def imported() -> dict[str, list[str]]:
+USUAL = "from foxapi_async import PhotaImage, Session"
+EVERYTHING = "from foxapi_async import *"
+
+
+@cache
+def imported(statement: str) -> dict[str, list[str]]:
+    """Return what a statement does in a fresh process."""
     done = subprocess.run(
-        [sys.executable, "-B", "-c", IMPORT],
+        [sys.executable, "-B", "-c", IMPORT, statement],
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"},
         capture_output=True,
         text=True,
@@ -341,10 +396,11 @@ def needed_by(*distributions: str) -> set[str]:
     return found
 
 
-def test_an_import_needs_only_the_four_dependencies_and_what_they_need(imported):
+@pytest.mark.parametrize("statement", [USUAL, EVERYTHING])
+def test_an_import_needs_only_the_four_dependencies_and_what_they_need(statement):
     ours = needed_by("aiohttp", "attrs", "cattrs", "anyio")
     owners = packages_distributions()
-    tops = {module.partition(".")[0] for module in imported["modules"]}
+    tops = {module.partition(".")[0] for module in imported(statement)["modules"]}
     foreign = {
         top
         for top in tops - set(sys.stdlib_module_names) - {"foxapi_async"}
@@ -353,28 +409,84 @@ def test_an_import_needs_only_the_four_dependencies_and_what_they_need(imported)
     assert {name for name in foreign if not name.startswith(("_", "__"))} == set()
 
 
+EXTRA = {
+    *("typer", "click", "rich", "PIL", "pytest", "hypothesis", "aiohttp.pytest_plugin", "trio"),
+    *("foxapi_async.bulk", "foxapi_async.cli", "foxapi_async.emulator"),
+}
+"""What not everybody needs, whatever is imported of the package."""
+
+
 @pytest.mark.parametrize(
-    "module",
+    ("statement", "needed", "left_out"),
     [
-        *(
-            "typer",
-            "click",
-            "rich",
-            "PIL",
-            "pytest",
-            "hypothesis",
-            "aiohttp.pytest_plugin",
+        ("import foxapi_async", set(), {"foxapi_async.errors", "aiohttp", "attr", "asyncio"}),
+        (
+            "from foxapi_async import FoxAPIError, RateLimitError",
+            {"foxapi_async.errors"},
+            {"aiohttp", "attr", "anyio", "asyncio"},
         ),
-        *("foxapi_async.emulator", "foxapi_async.cli", "trio"),
+        (
+            "from foxapi_async import PhotaImage, Task, Limits",
+            {"foxapi_async.phota"},
+            {"aiohttp", "anyio", "asyncio"},
+        ),
+        (
+            USUAL,
+            {"foxapi_async.phota", "foxapi_async.session", "aiohttp"},
+            {"foxapi_async.journal", "sqlite3", "_sqlite3", "foxapi_async.files.download"},
+        ),
+        (EVERYTHING, {"foxapi_async.journal", "sqlite3"}, set()),
     ],
 )
-def test_an_import_leaves_out_what_not_everybody_needs(module, imported):
-    assert module not in imported["modules"]
+def test_an_import_loads_what_it_needs_and_leaves_out_the_rest(statement, needed, left_out):
+    modules = set(imported(statement)["modules"])
+    assert needed - modules == set()
+    assert modules & (left_out | EXTRA) == set()
 
 
-def test_an_import_starts_nothing_and_opens_nothing(imported):
-    assert imported["events"] == []
-    assert imported["threads"] == 1
+def test_a_session_loads_the_journal_if_it_has_one():
+    code = "from foxapi_async import Session; import sys; Session('k'); print('sqlite3' in sys.modules);"
+    code += "Session('k', journal='there.db'); print('sqlite3' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]
+
+
+FIRST_FILES = """
+import asyncio, socket, sys, threading
+from foxapi_async import APIConnectionError, Output, Retry, Session
+loaders = {}
+class Note:
+    def find_spec(self, name, path=None, target=None):
+        if name.startswith("foxapi_async.files."):
+            loaders[name] = threading.current_thread() is threading.main_thread()
+sys.meta_path.insert(0, Note())
+deaf = socket.socket()
+deaf.bind(("127.0.0.1", 0))
+base_url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+async def main():
+    async with Session("k", base_url=base_url, retry=Retry(attempts=1)) as session:
+        assert session.statistics().downloads == 0
+        uploads = (session.upload(b"GIF89a") for _ in range(2))
+        for ended in await asyncio.gather(*uploads, return_exceptions=True):
+            assert isinstance(ended, APIConnectionError), ended
+asyncio.run(main())
+deaf.close()
+assert {"foxapi_async.files.download", "foxapi_async.files.upload"} <= loaders.keys()
+print(any(loaders.values()))
+"""
+
+
+def test_what_moves_files_is_loaded_in_a_thread_when_the_first_is_moved():
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_FILES], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+@pytest.mark.parametrize("statement", ["import foxapi_async", USUAL, EVERYTHING])
+def test_an_import_starts_nothing_and_opens_nothing(statement):
+    assert imported(statement)["events"] == []
+    assert imported(statement)["threads"] == 1
 
 
 def test_the_package_says_that_it_is_typed():

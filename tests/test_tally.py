@@ -40,11 +40,12 @@ def test_every_counter_is_shown_under_its_own_name(name):
 
 
 def test_headway_is_not_shown():
-    assert {field.name for field in attrs.fields(Tally)} - set(COUNTERS) == {"headway"}
+    assert set(Tally.__slots__) - set(COUNTERS) == {"headway"}
 
 
 def test_a_snapshot_does_not_change_when_counting_goes_on():
-    tally = Tally(polls=1)
+    tally = Tally()
+    tally.polls += 1
     before = tally.snapshot(**OUTSIDE)
     tally.polls += 1
     assert before.polls == 1

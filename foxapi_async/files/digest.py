@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from foxapi_async.journal.entry import SavedFile
+if TYPE_CHECKING:
+    from foxapi_async.journal.entry import SavedFile
 
 __all__ = ["describe"]
 
@@ -16,6 +18,9 @@ def describe(path: Path, index: int | None = None) -> SavedFile:
     Raises:
         OSError: It cannot be read.
     """
+    # Who has files described has a journal, and so has loaded this; others need not.
+    from foxapi_async.journal.entry import SavedFile  # noqa: PLC0415
+
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         return SavedFile(str(path), file.tell(), sha256, index)

@@ -44,7 +44,7 @@ class LinkRefusedError(Exception):
     """The link is no good (any more), but another one may be; never leaves this package."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class _Trouble:
     """Why a try brought less than the whole file, though the next one may."""
 
@@ -53,7 +53,7 @@ class _Trouble:
     retry_after: float | None = None
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class Fetch:
     """Fetches one file into a sink.
 

@@ -29,7 +29,7 @@ HEAD: Final = 1024
 TAIL: Final = 4096
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Format:
     """A format that is known by its first bytes."""
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final, Generic, TypeVar
-
-import attrs
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from foxapi_async.errors import (
     APIConnectionError,
@@ -25,7 +23,7 @@ __all__ = ["Answer", "Reply", "of_failure", "understand"]
 T = TypeVar("T")
 
 _NOT_JSON: Final = object()
-_REQUEST_ID: Final = re.compile(r"request_id:\s*([\w-]+)")
+_REQUEST_ID: Final = r"request_id:\s*([\w-]+)"
 _ADVICE: Final = {
     301: "base_url does not lead to the API",
     302: "base_url does not lead to the API",
@@ -40,8 +38,7 @@ _ADVICE: Final = {
 }
 
 
-@attrs.frozen
-class Reply:
+class Reply(NamedTuple):
     """An HTTP answer, read to its end."""
 
     status: int
@@ -51,8 +48,7 @@ class Reply:
     request_id: str | None = None
 
 
-@attrs.frozen
-class Answer(Generic[T]):
+class Answer(NamedTuple, Generic[T]):
     """What came of one request: ``value`` if the finding is OK, otherwise ``error``."""
 
     finding: Finding
@@ -124,7 +120,7 @@ def _status_error(
         text += f"; the server asks to wait {retry_after:g} s"
     if (advice := _ADVICE.get(reply.status)) is not None:
         text += f"; {advice}"
-    in_message = _REQUEST_ID.search(message or "")
+    in_message = re.search(_REQUEST_ID, message or "")
     return APIStatusError.class_for(reply.status)(
         text,
         status=reply.status,

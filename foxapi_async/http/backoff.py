@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 LONGEST_BELIEVED = 3600.0
 """Seconds; a server that asks for more than an hour is taken to be mistaken."""
 
-_SECONDS = re.compile(r"\d+(?:\.\d*)?|\.\d+", re.ASCII)
+_SECONDS = r"(?a:\d+(?:\.\d*)?|\.\d+)"
 
 
 def backoff(attempt: int, *, first: float, longest: float, jitter: float) -> float:
@@ -64,7 +64,7 @@ def parse_retry_after(value: str | None, *, now: datetime, date: str | None = No
     if value is None:
         return None
     text = value.strip()
-    if _SECONDS.fullmatch(text):
+    if re.fullmatch(_SECONDS, text):
         seconds = float(text)
     else:
         until = _http_date(text)

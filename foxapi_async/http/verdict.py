@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from typing import Any, Final
-
-import attrs
+from typing import Any, Final, NamedTuple
 
 from foxapi_async.narrow import is_object
 
@@ -68,8 +66,7 @@ LOOK_VERDICTS: Final[Mapping[Finding, Verdict]] = {
 NO_CHANNEL_CODES: Final = frozenset({"no_compatible_channel", "no_available_model"})
 
 
-@attrs.frozen
-class _Rule:
+class _Rule(NamedTuple):
     statuses: frozenset[int]
     finding: Finding
     envelope: bool = False

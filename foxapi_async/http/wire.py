@@ -11,9 +11,9 @@ import json
 import logging
 import math
 import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 import attrs
@@ -113,7 +113,7 @@ def read_task(payload: object, *, asked: str | None = None) -> Task:
             f"asked for task {asked}, the answer is about {task_id}", task_id=asked
         )
     outputs = tuple(_outputs(payload))
-    task: Task = _structure_task({**payload, "outputs": outputs, "raw": payload}, Task)
+    task: Task = _task_reader()({**payload, "outputs": outputs, "raw": payload}, Task)
     if task.status is not TaskStatus.FAILED:
         return task
     error = task.error or TaskError()
@@ -132,12 +132,12 @@ def read_upload(payload: object) -> UploadedFile:
         raise InvalidResponseError("the answer to the upload is not a JSON object")
     if _text(payload.get("url")) is None:
         raise InvalidResponseError("the answer to the upload has no url")
-    return _converter.structure({"id": None, **payload, "raw": payload}, UploadedFile)
+    return _converter().structure({"id": None, **payload, "raw": payload}, UploadedFile)
 
 
 def task_to_json(task: Task) -> dict[str, Any]:
     """Return a task as a JSON object, in the shape in which the service describes one."""
-    written: dict[str, Any] = _converter.unstructure(task)
+    written: dict[str, Any] = _converter().unstructure(task)
     return written
 
 
@@ -257,7 +257,7 @@ _brief.maxlevel = 2
 def _error(value: object, _: object) -> TaskError | None:
     if isinstance(value, str) and value:
         return TaskError(message=value)
-    return _converter.structure(value, TaskError) if isinstance(value, dict) else None
+    return _converter().structure(value, TaskError) if isinstance(value, dict) else None
 
 
 def _info(value: object, _: object) -> TaskInfo:
@@ -283,7 +283,9 @@ def _timestamp(moment: datetime | None) -> float | None:
     return None if moment is None else moment.timestamp()
 
 
-def _make_converter() -> cattrs.Converter:
+# What cattrs compiles is compiled for the first answer, not when the package is imported.
+@cache
+def _converter() -> cattrs.Converter:
     def field(read: Any) -> Any:
         return override(struct_hook=read)
 
@@ -337,7 +339,7 @@ def _make_converter() -> cattrs.Converter:
     return converter
 
 
-_converter = _make_converter()
-
 # Looked up once: that is a good part of what an answer costs.
-_structure_task = _converter.get_structure_hook(Task)
+@cache
+def _task_reader() -> Callable[[Any, type[Task]], Task]:
+    return _converter().get_structure_hook(Task)

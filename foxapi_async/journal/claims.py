@@ -26,11 +26,7 @@ from foxapi_async.journal.commit import GroupCommit
 from foxapi_async.journal.entry import Entry
 from foxapi_async.journal.moves import JournalStatus, check_move
 
-__all__ = ["Claim", "ClaimAnew", "Gate", "KeyTakenError"]
-
-
-class KeyTakenError(FoxAPIError):
-    """Somebody else has decided on a key meanwhile; nothing was sent. Ask for the key again."""
+__all__ = ["Claim", "ClaimAnew", "Gate"]
 
 
 @attrs.define(eq=False)
@@ -74,6 +70,8 @@ class Claim:
         self.num_outputs: Final = num_outputs
         self.entry: Final = entry
         self.status: JournalStatus = JournalStatus.PLANNED if entry is None else entry.status
+        self.is_lost: bool = False
+        """Whether somebody else has decided on the key meanwhile; it may be asked for again."""
         self._new: Final = new
         self._commit: Final = commit
         self._leave = leave
@@ -216,13 +214,14 @@ class ClaimAnew(Claim):
         """Record that the POST is about to leave; return when that is durable.
 
         Raises:
-            KeyTakenError: Somebody else has decided on the key; nothing may be sent.
+            FoxAPIError: Somebody else has decided on the key; ``is_lost`` is true from now on.
             ConfigurationError: It cannot be recorded; nothing may be sent.
         """
         change = Retaking(new=self._new, over=self._over)
         await self._commit.make(change)
-        if not change.taken:
-            raise KeyTakenError(f"somebody else has decided on {self.key!r}; nothing was sent")
+        self.is_lost = not change.taken
+        if self.is_lost:
+            raise FoxAPIError(f"somebody else has decided on {self.key!r}; nothing was sent")
         self.status = JournalStatus.SENDING
 
     async def rejected(self, error: BaseException | str) -> None:  # noqa: ARG002

@@ -11,7 +11,7 @@ import attrs
 
 from foxapi_async import phota
 from foxapi_async.errors import InvalidRequestError
-from foxapi_async.journal.moves import JournalStatus
+from foxapi_async.journal.moves import UNFINISHED, JournalStatus
 from foxapi_async.requests import GenerationRequest, Request
 
 __all__ = ["COLUMNS", "Entry", "SavedFile", "entry_from_row", "json_line"]
@@ -57,6 +57,11 @@ class Entry:
     files: tuple[SavedFile, ...] = ()
     created: datetime
     updated: datetime
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether there is a task that nobody has seen end."""
+        return self.status in UNFINISHED
 
     @property
     def request(self) -> Request:

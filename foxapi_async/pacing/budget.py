@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections import deque
 
 import anyio
-import attrs
 
 from foxapi_async.errors import BudgetExceededError, InvalidRequestError
 
 __all__ = ["OutputBudget"]
 
 
-@attrs.define(eq=False)
 class _Waiter:
-    outputs: int
-    admitted: bool = False
-    called: anyio.Event | None = None
-    refusal: BudgetExceededError | None = None
+    __slots__ = ("admitted", "called", "outputs", "refusal")
+
+    def __init__(self, outputs: int) -> None:
+        self.outputs = outputs
+        self.admitted = False
+        self.called: anyio.Event | None = None
+        self.refusal: BudgetExceededError | None = None
 
 
 class OutputBudget:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import enum
 import math
-
-from attrs import frozen
+from typing import NamedTuple
 
 from foxapi_async.http.backoff import LONGEST_BELIEVED
 from foxapi_async.pacing.rate import RateSearch
@@ -29,8 +28,7 @@ class Lane(enum.Enum):
     OTHER = "other"
 
 
-@frozen
-class Pace:
+class Pace(NamedTuple):
     """A snapshot of what the pacer allows."""
 
     rate: float | None

@@ -62,7 +62,7 @@ _REMEMBERED = 2048
 """Departures remembered; more than can be under way or matter to the rate of the last second."""
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class _Trial:
     """What to go back to if a higher estimate fails at once."""
 
@@ -72,7 +72,7 @@ class _Trial:
     """Requests beyond the estimate that were served: the burst, if the estimate was right."""
 
 
-@define
+@define(eq=False, repr=False)
 class RateSearch:
     """One unknown limit, and what is allowed because of it."""
 

@@ -32,7 +32,7 @@ _FIRST_HOLD, _LONGEST_HOLD = 0.25, 30.0
 """Seconds without submissions after several in a row were refused."""
 
 
-@define
+@define(eq=False, repr=False)
 class WindowSearch:
     """One unknown cap on images in flight."""
 

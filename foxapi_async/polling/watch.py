@@ -37,7 +37,7 @@ _SLOWEST_AGAIN: Final = 10.0
 """Longest pause in seconds before a look that failed, or that found nothing yet, is repeated."""
 
 
-@attrs.define(eq=False, weakref_slot=False)
+@attrs.define(eq=False, repr=False, weakref_slot=False)
 class Watch:
     """One task that is waited for.
 
