@@ -218,11 +218,17 @@ class ClaimAnew(Claim):
             ConfigurationError: It cannot be recorded; nothing may be sent.
         """
         change = Retaking(new=self._new, over=self._over)
-        await self._commit.make(change)
+        # Before the wait: who is cancelled in it does not know whether it was recorded.
+        self.status = JournalStatus.SENDING
+        try:
+            await self._commit.make(change)
+        except Exception:
+            self.status = self._over.status
+            raise
         self.is_lost = not change.taken
         if self.is_lost:
+            self.status = self._over.status
             raise FoxAPIError(f"somebody else has decided on {self.key!r}; nothing was sent")
-        self.status = JournalStatus.SENDING
 
     async def rejected(self, error: BaseException | str) -> None:  # noqa: ARG002
         """Record that the server refused; what was true of the key before is true again."""

@@ -15,6 +15,7 @@ from foxapi_async import (
     InvalidRequestError,
     OutputExpiredError,
     SubmissionUnknownError,
+    TaskTimeoutError,
     UnprocessableEntityError,
 )
 from foxapi_async.bulk.brake import IN_A_ROW, Brake
@@ -72,3 +73,25 @@ def test_a_disk_that_takes_nothing_stops_the_job_and_an_expired_link_does_not():
     assert Brake().after_saving(full) is full
     assert Brake().after_saving(expired) is None
     assert Brake().after_saving(DownloadError("cut short")) is None
+
+
+LATE = TaskTimeoutError("too late", task_id="t")
+GONE = OutputExpiredError("the link is gone")
+
+
+@pytest.mark.parametrize("in_vain", ["wait", "files"])
+def test_paying_for_what_does_not_come_home_has_an_end(in_vain: str):
+    brake = Brake()
+
+    def once() -> FoxAPIError | None:
+        if in_vain == "wait":
+            return brake.after("unfinished", LATE)
+        assert brake.after("completed", None) is None
+        return brake.after_saving(GONE)
+
+    for _ in range(IN_A_ROW - 1):
+        assert once() is None
+    assert brake.after_saving(None) is None  # one came home
+    for _ in range(IN_A_ROW - 1):
+        assert once() is None
+    assert "did not come home" in str(once())

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
@@ -18,58 +16,14 @@ from foxapi_async import (
     FoxAPIError,
     InsufficientQuotaError,
     Limits,
-    Polling,
     Session,
 )
-from foxapi_async.bulk import Job, Result, Summary, job_run, run_job
+from foxapi_async.bulk import Job, job_run, run_job
 from foxapi_async.emulator import Drop, Emulator, Fate, Fault, error
 from foxapi_async.files.publish import PartFile
+from tests.bulk.conftest import Desk
 
 pytestmark = [pytest.mark.ordinary_loop, pytest.mark.much]
-
-
-class Desk:
-    """A job in a folder, to be run again and again."""
-
-    def __init__(self, folder: Path, emulator: Emulator) -> None:
-        self.folder = folder
-        self.emulator = emulator
-        self.out = folder / "out"
-        self.out.mkdir()
-
-    def write(self, *lines: dict[str, Any]) -> None:
-        (self.folder / "jobs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-
-    def session(self, **options: Any) -> Session:
-        return Session(
-            "sk-emulator",
-            base_url=self.emulator.url,
-            journal=self.out / "journal.sqlite",
-            polling=Polling(poll_cost=0.01, min_interval=0.03),
-            **options,
-        )
-
-    async def run(
-        self, *, limits: Limits | None = None, **options: Any
-    ) -> tuple[dict[str, Result], Summary]:
-        job = Job.read(self.folder / "jobs.jsonl")
-        session = self.session(limits=limits or Limits())
-        async with session, run_job(session, job, self.out, **options) as run:
-            results = {result.key: result async for result in run}
-            return results, run.summary
-
-    def lines(self) -> list[dict[str, Any]]:
-        text = (self.out / "results.jsonl").read_text()
-        return [json.loads(line) for line in text.splitlines()]
-
-    def pictures(self) -> list[str]:
-        return sorted(path.name for path in self.out.glob("*.png"))
-
-
-@pytest.fixture
-async def desk(tmp_path: Path):
-    async with Emulator(duration=(0.01, 0.1), picture_scale=1 / 40, seed=1) as emulator:
-        yield Desk(tmp_path, emulator)
 
 
 async def until(condition: Callable[[], bool]) -> None:

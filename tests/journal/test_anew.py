@@ -1,0 +1,110 @@
+"""What failed or is unknown is sent once more by a person's decision, and loses its mark only then."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from foxapi_async.errors import BadRequestError, ConfigurationError, FoxAPIError
+from foxapi_async.journal import Claim, Entry, Journal
+from foxapi_async.phota import PhotaImage
+
+FOX = PhotaImage("a fox")
+
+
+async def doubtful(journal: Journal) -> Entry:
+    """Make an entry whose outcome is unknown."""
+    claim = await journal.claim("k", FOX)
+    await claim.sending()
+    await claim.unknown("cut off")
+    (entry,) = journal.entries("unknown")
+    return entry
+
+
+async def claim_anew(journal: Journal, entry: Entry) -> Claim:
+    journal.submit_anew(entry)
+    claim = await journal.claim("k", FOX)
+    assert claim.is_new
+    return claim
+
+
+def status(journal: Journal) -> str:
+    (entry,) = Journal(journal.path).entries()
+    return str(entry.status)
+
+
+async def test_the_mark_stays_until_the_post_leaves(journal: Journal):
+    async with journal:
+        claim = await claim_anew(journal, await doubtful(journal))
+        assert status(journal) == "unknown"
+        await claim.sending()
+        assert status(journal) == "sending"
+        await claim.postponed("429")
+        assert status(journal) == "unknown"
+        await claim.sending()
+        await claim.accepted("t2", 45.0)
+        (entry,) = journal.entries()
+        assert (entry.status, entry.task_id, entry.error) == ("accepted", "t2", None)
+
+
+@pytest.mark.parametrize("sent", [True, False])
+async def test_what_came_to_nothing_leaves_the_entry_as_it_was(journal: Journal, sent: bool):
+    async with journal:
+        before = await doubtful(journal)
+        claim = await claim_anew(journal, before)
+        if sent:
+            await claim.sending()
+            await claim.rejected(BadRequestError("no", status=400))
+        else:
+            await claim.not_sent("given up")
+        (after,) = journal.entries()
+        assert after == before
+
+
+async def test_given_up_while_it_is_written_it_is_as_before(journal: Journal):
+    async with journal:
+        before = await doubtful(journal)
+        claim = await claim_anew(journal, before)
+        sending = asyncio.ensure_future(claim.sending())
+        await asyncio.sleep(0)
+        sending.cancel()
+        await asyncio.wait([sending])
+        await claim.not_sent("given up")
+        assert journal.entries() == [before]
+
+
+async def test_of_two_who_decide_the_second_is_told(journal: Journal):
+    other = Journal(journal.path)
+    async with journal, other:
+        entry = await doubtful(journal)
+        first, second = await claim_anew(journal, entry), await claim_anew(other, entry)
+        await first.sending()
+        with pytest.raises(FoxAPIError, match="somebody else"):
+            await second.sending()
+        assert (first.is_lost, second.is_lost) == (False, True)
+        await first.accepted("t2")
+        await second.not_sent("lost")
+        assert (await other.claim("k", FOX)).task_id == "t2"
+
+
+async def test_a_decision_on_what_has_changed_since_decides_nothing(journal: Journal):
+    async with journal:
+        entry = await doubtful(journal)
+        claim = await claim_anew(journal, entry)
+        await claim.sending()
+        await claim.accepted("t2")
+        journal.submit_anew(entry)
+        assert (await journal.claim("k", FOX)).task_id == "t2"
+        with pytest.raises(ConfigurationError, match="only what failed or is unknown"):
+            journal.submit_anew(journal.entries()[0])
+
+
+async def test_what_was_forgotten_is_told_from_what_was_never_known(journal: Journal):
+    assert journal.is_blank()
+    async with journal:
+        await doubtful(journal)
+    assert not journal.was_forgotten("k")
+    journal.forget("k")
+    assert (journal.was_forgotten("k"), journal.was_forgotten("other")) == (True, False)
+    assert not journal.is_blank()
