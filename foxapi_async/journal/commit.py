@@ -14,7 +14,7 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeGuard
 
 from foxapi_async.errors import FoxAPIError
 from foxapi_async.journal.changes import Change, Claiming, Move
@@ -42,6 +42,7 @@ class GroupCommit:
         self._loop: Final = asyncio.get_running_loop()
         self._waiting: list[Change] = []
         self._urgent = False
+        self._has_ids = False
         self._at_work: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
@@ -65,6 +66,7 @@ class GroupCommit:
         change.done = self._loop.create_future()
         self._waiting.append(change)
         self._urgent = True
+        self._has_ids = self._has_ids or _is_an_id(change)
         self._plan()
         await change.done
 
@@ -80,7 +82,7 @@ class GroupCommit:
         """Write all that waits, blocking the event loop meanwhile, for those who look at the file."""
         if not self._waiting:
             return
-        group, self._waiting, self._urgent = self._waiting, [], False
+        group, self._waiting, self._urgent, self._has_ids = self._waiting, [], False, False
         error = self._thread.submit(self._apply, group).result()
         self._tell(group, error)
 
@@ -95,7 +97,10 @@ class GroupCommit:
     def _plan(self) -> None:
         if self._at_work is not None:
             return
-        due = self._pace.due(len(self._waiting)) if self._urgent else self._loop.time() + _LAZY
+        if self._urgent:
+            due = self._pace.due(len(self._waiting), has_ids=self._has_ids)
+        else:
+            due = self._loop.time() + _LAZY
         if self._timer is not None:
             if self._timer_due <= due:
                 return
@@ -110,7 +115,7 @@ class GroupCommit:
             self._timer = None
         if not self._waiting or self._at_work is not None:
             return
-        group, self._waiting, self._urgent = self._waiting, [], False
+        group, self._waiting, self._urgent, self._has_ids = self._waiting, [], False, False
         self._pace.committing(self._loop.time(), sum(change.done is not None for change in group))
         self._at_work = self._loop.create_future()
         future = self._loop.run_in_executor(self._thread, self._apply, group)
@@ -156,7 +161,7 @@ class GroupCommit:
         self._waiting[:0] = owed
         why = configuration_error(self._path, error)
         for change in owed:
-            if isinstance(change, Move) and change.now is JournalStatus.ACCEPTED:
+            if _is_an_id(change):
                 _LOG.error(
                     "the task %s (key %r) exists and is billed, but could not be written down: %s. "
                     "It is kept in memory and tried again",
@@ -167,7 +172,7 @@ class GroupCommit:
         )
 
     def _failure(self, change: Change, error: Exception) -> FoxAPIError | None:
-        if isinstance(change, Move) and change.now is JournalStatus.ACCEPTED:
+        if _is_an_id(change):
             why = configuration_error(self._path, error)
             failure = FoxAPIError(
                 f"the task {change.task_id} exists and is billed, but {why}. Its id is kept in memory "
@@ -182,3 +187,8 @@ class GroupCommit:
             failure = configuration_error(self._path, error)
         failure.__cause__ = error
         return failure
+
+
+def _is_an_id(change: Change) -> TypeGuard[Move]:
+    """Whether it records the id of a new task, which nobody else knows."""
+    return isinstance(change, Move) and change.now is JournalStatus.ACCEPTED

@@ -21,6 +21,10 @@ _SPACING: Final = 0.08
 """Seconds from one commit to the next while gathering; a submission waits for two or three of them,
 which is little beside the seconds that a task takes."""
 
+_SPACING_OF_IDS: Final = 0.01
+"""Seconds from one commit to the next if the id of a task waits: a process that is killed meanwhile
+loses it, and a submission becomes one of which nobody knows whether it was billed."""
+
 _BURST: Final = 8
 _BURST_WITHIN: Final = 0.08
 """So many commits in so many seconds (100 per second) are worth gathering."""
@@ -47,11 +51,16 @@ class Pace:
         self._alone = 0
         self._not_before = float("-inf")
 
-    def due(self, waiting: int) -> float:
-        """Return the moment from which a commit of so many changes is due."""
+    def due(self, waiting: int, *, has_ids: bool = False) -> float:
+        """Return the moment from which a commit of so many changes is due.
+
+        Args:
+            waiting: How many there are.
+            has_ids: Whether the ids of new tasks are among them.
+        """
         if not self._gathering or waiting >= ENOUGH:
             return float("-inf")
-        return self._commits[-1] + _SPACING
+        return self._commits[-1] + (_SPACING_OF_IDS if has_ids else _SPACING)
 
     def committing(self, now: float, size: int) -> None:
         """Note that a group of so many changes that somebody waits for is committed now."""
