@@ -21,7 +21,7 @@ _SPACING: Final = 0.08
 """Seconds from one commit to the next while gathering; a submission waits for two or three of them,
 which is little beside the seconds that a task takes."""
 
-_SPACING_OF_IDS: Final = 0.01
+_SPACING_OF_IDS: Final = 0.03
 """Seconds from one commit to the next if the id of a task waits: a process that is killed meanwhile
 loses it, and a submission becomes one of which nobody knows whether it was billed."""
 

@@ -27,7 +27,7 @@ def test_a_burst_of_commits_is_slowed_down_so_that_groups_form():
 
 
 def test_the_id_of_a_task_waits_for_little_company():
-    assert pace_after(BURST).due(3, has_ids=True) == BURST[-1][0] + 0.01
+    assert pace_after(BURST).due(3, has_ids=True) == BURST[-1][0] + 0.03
 
 
 def test_enough_changes_do_not_wait_for_more():
