@@ -10,6 +10,8 @@ from benchmarks.polling.policies import Fixed
 from benchmarks.polling.simulate import simulate
 from benchmarks.polling.worlds import Job, World
 
+pytestmark = pytest.mark.once
+
 SETTING = Setting(tasks=500, seeds=1)
 
 

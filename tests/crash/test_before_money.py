@@ -16,6 +16,7 @@ from foxapi_async.journal import Journal
 from tests.crash.siege import WIDTH, Siege, besieged
 
 pytestmark = [
+    pytest.mark.once,
     pytest.mark.ordinary_loop,
     pytest.mark.much,
     pytest.mark.skipif(sys.platform == "win32", reason="limits and users are a matter of POSIX"),

@@ -12,6 +12,7 @@ from tests.crash.siege import Siege, besieged
 from tests.crash.stages import STAGES
 
 pytestmark = [
+    pytest.mark.once,
     pytest.mark.ordinary_loop,
     pytest.mark.much,
     pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is a matter of POSIX"),

@@ -145,6 +145,7 @@ def test_two_processes_with_the_same_keys_bill_each_once(path: Path, tmp_path: P
     assert statuses(path) == ["accepted"] * 300
 
 
+@pytest.mark.once
 def test_killed_again_and_again_nothing_is_billed_twice_or_lost(path: Path, tmp_path: Path):
     bills, keys, dice = tmp_path / "bills", 400, random.Random(7)
     kills = 0
