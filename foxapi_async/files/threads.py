@@ -15,8 +15,9 @@ __all__ = ["Job", "in_thread"]
 T = TypeVar("T")
 P = TypeVarTuple("P")
 
-_MOST: Final = 32
-"""Threads for each event loop. They wait for disks, so they may be more than there are cores."""
+_MOST: Final = 12
+"""Threads for each event loop: more than there are cores, because they wait for disks; but with 32
+of them, which contend for the interpreter's lock, downloads were a quarter slower."""
 
 # Not the threads that the loop has anyway: those look up host names, which shall not wait for a disk.
 # A process that was forked has no threads, but it has another loop as well.
