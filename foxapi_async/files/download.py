@@ -79,7 +79,10 @@ class Downloads:
         self._transport = transport
         self._retry = retry
         self._announce = announce
-        self._places = anyio.CapacityLimiter(at_once)
+        self._places = anyio.Semaphore(at_once, fast_acquire=True)
+        # A disk may take longer to keep a file than the network to bring it. So the next file comes
+        # while the one before it settles, but no more of them wait for the disk than are fetched.
+        self._unsettled = anyio.Semaphore(2 * at_once, fast_acquire=True)
         self._refresh = refresh
         self._dice = dice
 
@@ -134,9 +137,10 @@ class Downloads:
     async def _save(
         self, output: Output, folder: Path, called: Callable[[str], str], links: _FreshLinks
     ) -> Path:
-        async with self._places, DiskSink(folder, called("")) as sink:
+        async with self._unsettled, DiskSink(folder, called("")) as sink:
             try:
-                fetched = await self._fetch(output, sink, LARGEST_FILE, links)
+                async with self._places:
+                    fetched = await self._fetch(output, sink, LARGEST_FILE, links)
                 path = await sink.publish(called(fetched.extension))
             except DownloadError as error:
                 error.task_id = output.task_id

@@ -27,6 +27,9 @@ __all__ = ["Fetch", "LinkRefusedError"]
 BLOCK: Final = 1024 * 1024
 """Bytes that are handed on at once: a hop to a worker thread costs as much as writing some 100 KiB."""
 
+MOST_CHUNKS: Final = 256
+"""Chunks that are handed on at once, however small; each of them costs memory of its own."""
+
 STEP: Final = 256 * 1024
 """Bytes between two reports of progress."""
 
@@ -87,7 +90,8 @@ class Fetch:
     _source: str | None = attrs.field(default=None, init=False)
     _head: bytes = attrs.field(default=b"", init=False)
     _tail: bytes = attrs.field(default=b"", init=False)
-    _block: bytearray = attrs.field(factory=bytearray, init=False)
+    _block: list[bytes] = attrs.field(factory=list[bytes], init=False)
+    _pending: int = attrs.field(default=0, init=False)
 
     async def run(self, link: str) -> None:
         """Fetch until the file is whole.
@@ -97,10 +101,11 @@ class Fetch:
             DownloadError: Too often no progress, or something that no repetition would mend.
         """
         url = self._checked(link)
-        if self._source != shown(url):
+        source = shown(url)
+        if self._source != source:
             # Another file by the same server may have the same length; its validator is its own.
             await self._start_over()
-            self._source = shown(url)
+            self._source = source
         failures = 0
         while True:
             before = self._furthest
@@ -183,20 +188,21 @@ class Fetch:
 
     async def _receive(self, response: ClientResponse, found: Opening) -> _Trouble | None:
         self._check_size(found.total or 0)
-        judged = self.received > 0
         announced = self.received
-        async for chunk in response.content.iter_any():
-            self._block += chunk
-            there = self.received + len(self._block)
+        while chunk := await response.content.readany():
+            self._block.append(chunk)
+            self._pending += len(chunk)
+            there = self.received + self._pending
             self._check_size(there)
             if found.end is not None and there > found.end:
                 return await self._useless("the server sent more than it announced")
-            if not judged and there >= HEAD:
+            self._tail = (self._tail + chunk[-TAIL:])[-TAIL:]
+            if len(self._head) < HEAD:
+                self._head += chunk[: HEAD - len(self._head)]
                 # At once, so that a page in place of a film is not read to its end.
-                judged = True
-                if wrong := objection(self.kind, bytes(self._block[:HEAD])):
+                if len(self._head) == HEAD and (wrong := objection(self.kind, self._head)):
                     return await self._useless(wrong)
-            if len(self._block) >= BLOCK:
+            if self._pending >= BLOCK or len(self._block) >= MOST_CHUNKS:
                 await self._keep()
             if there - announced >= STEP:
                 announced = there
@@ -222,11 +228,10 @@ class Fetch:
         return None
 
     async def _keep(self) -> None:
-        block, self._block = self._block, bytearray()
+        block, size = self._block, self._pending
         if block:
-            self._head += bytes(block[: HEAD - len(self._head)])
-            self._tail = (self._tail + bytes(block[-TAIL:]))[-TAIL:]
-            self.received += len(block)
+            self._block, self._pending = [], 0
+            self.received += size
             self._furthest = max(self._furthest, self.received)
             await self.sink.write(block)
 
@@ -235,7 +240,7 @@ class Fetch:
         return _Trouble(words)
 
     async def _start_over(self) -> None:
-        self._block = bytearray()
+        self._block, self._pending = [], 0
         if self.received > 0:
             await self.sink.restart()
         self.received, self._total, self._validator = 0, None, None

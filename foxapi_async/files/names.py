@@ -13,6 +13,7 @@ __all__ = ["clean", "file_name", "numbered", "safe_name"]
 LONGEST: Final = 150
 """Bytes of UTF-8 that a safe name has at most; file systems take 255, and an extension follows."""
 
+_PLAIN: Final = re.compile(r"[\w .~-]*", re.ASCII)
 _TAG: Final = re.compile(r"-[0-9a-f]{12}\Z")
 _ILLEGAL: Final = frozenset('/\\<>:"|?*')
 _JOINERS: Final = frozenset("\u200c\u200d")
@@ -44,7 +45,7 @@ def safe_name(text: str) -> str:
 
 def clean(text: str) -> str:
     """Return a legal name for a file; unlike with `safe_name`, distinct texts may become equal."""
-    name = "".join(c if _is_legal(c) else "_" for c in text)
+    name = text if _PLAIN.fullmatch(text) else "".join(c if _is_legal(c) else "_" for c in text)
     if name[:1] in {".", " ", "-", ""}:
         name = "_" + name[1:]
     name = _shortened(name, LONGEST)

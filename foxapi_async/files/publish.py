@@ -11,7 +11,9 @@ import os
 import re
 import secrets
 import stat
+import sys
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -23,7 +25,7 @@ __all__ = ["PartFile", "remove_stale_parts"]
 
 _BLOCK: Final = 1024 * 1024
 _HINT: Final = 60
-
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 _STALE: Final = 900.0
 """Seconds without a write after which nobody can be writing to a part any more; a download that
@@ -66,17 +68,20 @@ class PartFile:
         self._lock = threading.Lock()
         self._is_over = False
 
-    def write(self, data: bytes | bytearray) -> None:
-        """Append; make the file and its folder if they are not there."""
+    def write(self, chunks: Sequence[bytes]) -> None:
+        """Append at most 1,024 chunks; make the file and its folder if they are not there."""
         with self._lock:
             if self._is_over:
                 return
             file = self._opened()
-            rest = memoryview(data)
+            rest = [memoryview(chunk) for chunk in chunks]
             while rest:
-                written = os.write(file, rest)
+                written = _write_some(file, rest)
                 self._size += written
-                rest = rest[written:]
+                while rest and written >= len(rest[0]):
+                    written -= len(rest.pop(0))
+                if written:
+                    rest[0] = rest[0][written:]
 
     def restart(self) -> None:
         """Throw away what has been written."""
@@ -118,12 +123,17 @@ class PartFile:
     def _opened(self) -> int:
         if self._file is None:
             try:
-                self._folder.mkdir(parents=True, exist_ok=True)
-            except FileExistsError as error:
-                raise NotADirectoryError(errno.ENOTDIR, "it is not a folder") from error
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-            self._file = os.open(self._path, flags, 0o666)
+                self._file = os.open(self._path, _NEW, 0o666)
+            except (FileNotFoundError, NotADirectoryError):
+                self._make_folder()
+                self._file = os.open(self._path, _NEW, 0o666)
         return self._file
+
+    def _make_folder(self) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise NotADirectoryError(errno.ENOTDIR, "it is not a folder") from error
 
     def _take(self, target: Path) -> bool:
         try:
@@ -138,7 +148,7 @@ class PartFile:
         # FAT and some network and overlay file systems have no hard links. An empty file reserves
         # the name; the rename puts the whole one in its place.
         try:
-            os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+            os.close(os.open(target, _NEW, 0o666))
         except FileExistsError:
             return False
         try:
@@ -160,6 +170,14 @@ class PartFile:
                 return not theirs.read(1)
         except OSError:
             return False
+
+
+def _write_some(file: int, chunks: Sequence[memoryview]) -> int:
+    if sys.platform == "win32":
+        return os.write(file, b"".join(chunks))
+    # One call instead of one for each chunk, as each call lets go of the interpreter's lock and then
+    # waits until the event loop lets go of it.
+    return os.writev(file, chunks)
 
 
 def _sync_folder(folder: Path) -> None:

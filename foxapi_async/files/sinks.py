@@ -20,8 +20,8 @@ P = TypeVarTuple("P")
 class Sink(Protocol):
     """Takes the bytes of a download in order."""
 
-    async def write(self, block: bytearray) -> None:
-        """Append a block, which is the sink's own from now on."""
+    async def write(self, block: list[bytes]) -> None:
+        """Append a block of chunks, which is the sink's own from now on."""
         ...
 
     async def restart(self) -> None:
@@ -35,9 +35,10 @@ class MemorySink:
     def __init__(self) -> None:
         self._bytes = bytearray()
 
-    async def write(self, block: bytearray) -> None:
+    async def write(self, block: list[bytes]) -> None:
         """Append a block."""
-        self._bytes += block
+        for chunk in block:
+            self._bytes += chunk
 
     async def restart(self) -> None:
         """Throw away what came so far."""
@@ -61,7 +62,7 @@ class DiskSink:
     def __init__(self, folder: Path, hint: str) -> None:
         self._folder = folder
         self._part = PartFile(folder, hint)
-        self._last = bytearray()
+        self._last: list[bytes] = []
         self._under_way: Job | None = None
         self._published = False
 
@@ -81,7 +82,7 @@ class DiskSink:
         finally:
             await self._on_disk(self._part.discard)
 
-    async def write(self, block: bytearray) -> None:
+    async def write(self, block: list[bytes]) -> None:
         """Take a block; start to write the one before it once those before that are on disk."""
         await self._caught_up()
         if self._last:
@@ -90,7 +91,7 @@ class DiskSink:
 
     async def restart(self) -> None:
         """Throw away what came so far."""
-        self._last = bytearray()
+        self._last = []
         await self._caught_up()
         await self._on_disk(self._part.restart)
 

@@ -12,7 +12,7 @@ import mmap
 import os
 import signal
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,11 +114,12 @@ def _in_files(fuse: Fuse) -> None:
     write, take, publish = PartFile.write, PartFile._take, PartFile.publish
     append = ResultsFile._write
 
-    def writing(self: PartFile, data: bytes | bytearray) -> None:
+    def writing(self: PartFile, chunks: Sequence[bytes]) -> None:
         if fuse.reached("downloading"):
-            write(self, data[: len(data) // 2])
+            data = b"".join(chunks)
+            write(self, [data[: len(data) // 2]])
             kill()
-        write(self, data)
+        write(self, chunks)
 
     def taking(self: PartFile, target: Path) -> bool:
         taken = take(self, target)

@@ -7,12 +7,14 @@ import errno
 import logging
 import os
 import pickle
+import threading
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 import attrs
 import pytest
 from blockbuster import blockbuster_ctx
@@ -28,6 +30,7 @@ from foxapi_async.errors import (
 from foxapi_async.events import Downloaded, DownloadProgress
 from foxapi_async.files import download as downloading
 from foxapi_async.files import fetch as fetching
+from foxapi_async.files.publish import PartFile
 from foxapi_async.models import Output, Task, TaskStatus
 from tests.files.origin import Origin, Says
 
@@ -294,13 +297,37 @@ async def test_no_more_files_at_once_than_the_session_allows(shop, tmp_path):
     assert len(left(tmp_path)) == 12
 
 
-@pytest.mark.parametrize("failing", ["open", "write", "fsync", "ftruncate"])
+async def test_the_next_file_comes_while_one_settles_but_only_so_many_wait_for_the_disk(
+    shop, tmp_path, monkeypatch
+):
+    disk, waiting, publish = threading.Event(), threading.Semaphore(0), PartFile.publish
+
+    def slow(part, name):
+        waiting.release()
+        assert disk.wait(60)
+        return publish(part, name)
+
+    monkeypatch.setattr(PartFile, "publish", slow)
+    task = await shop.task(6)
+    downloads = shop.downloads(at_once=2)
+    async with anyio.create_task_group() as group:
+        group.start_soon(downloads.save, task, tmp_path)
+        for _ in range(4):
+            await anyio.to_thread.run_sync(waiting.acquire)
+        for _ in range(100):
+            await anyio.lowlevel.checkpoint()
+        assert downloads.tally.files == shop.emulator.counters.downloads == 4
+        disk.set()
+    assert len(left(tmp_path)) == downloads.tally.files == 6
+
+
+@pytest.mark.parametrize("failing", ["open", "writev", "fsync", "ftruncate"])
 async def test_a_disk_that_fails_is_named_and_nothing_is_left(shop, tmp_path, monkeypatch, failing):
     true = getattr(os, failing)
 
     def fail(target, *given):
         concerns = failing != "open" or str(target).endswith(".part")
-        if concerns and (failing != "write" or len(given[0]) > 1000):
+        if concerns:
             raise OSError(errno.ENOSPC, "No space left on device")
         return true(target, *given)
 

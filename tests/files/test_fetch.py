@@ -348,5 +348,21 @@ async def test_a_jpeg_may_have_bytes_behind_its_end():
     assert (made.extension, got) == ("jpg", JPEG + b"more\0\0")
 
 
+async def test_many_small_chunks_are_handed_on_before_they_make_a_block(monkeypatch):
+    blocks, keep = [], MemorySink.write
+
+    async def write(sink, block):
+        blocks.append(len(block))
+        await keep(sink, block)
+
+    monkeypatch.setattr(fetching, "MOST_CHUNKS", 3)
+    monkeypatch.setattr(MemorySink, "write", write)
+    async with Origin([Says(body=PNG, pieces=20)]) as origin:
+        _, got, _ = await fetch(origin)
+    assert got == PNG
+    assert max(blocks) == 3
+    assert len(blocks) > 4
+
+
 def test_blocks_are_large_enough_to_be_worth_a_thread():
     assert fetching.BLOCK >= 8 * 64 * 1024

@@ -18,7 +18,7 @@ def names(folder):
 
 def publish(folder, content, name="fox.png"):
     part = PartFile(folder, name)
-    part.write(content)
+    part.write([content])
     return part.publish(name)
 
 
@@ -35,13 +35,27 @@ def folder(request, tmp_path, monkeypatch):
 
 def test_a_file_appears_whole_and_alone(folder):
     part = PartFile(folder / "new" / "place", "fox.png")
-    part.write(b"one ")
-    part.write(bytearray(b"two"))
+    part.write([b"one "])
+    part.write([b"t", b"", b"wo"])
     assert [name[0] for name in names(folder / "new" / "place")] == ["."]
     path = part.publish("fox.png")
     assert path == folder / "new" / "place" / "fox.png"
     assert path.read_bytes() == b"one two"
     assert names(path.parent) == ["fox.png"]
+
+
+@pytest.mark.parametrize("most", [1, 3, 4, 5])
+def test_a_disk_that_takes_less_than_it_is_given_is_given_the_rest(folder, monkeypatch, most):
+    writev = os.writev
+
+    def short(file, chunks):
+        return writev(file, [b"".join(chunks)[:most]])
+
+    monkeypatch.setattr(os, "writev", short)
+    part = PartFile(folder, "fox.png")
+    part.write([b"quick", b"", b"brown", b"fo", b"x"])
+    part.write([b"jumps"])
+    assert part.publish("fox.png").read_bytes() == b"quickbrownfoxjumps"
 
 
 def test_its_mode_is_that_of_any_new_file(folder):
@@ -97,15 +111,15 @@ def test_many_at_once_never_overwrite_each_other(folder):
 def test_a_restart_throws_away_what_was_there(folder):
     part = PartFile(folder, "fox.png")
     part.restart()
-    part.write(b"page of html")
+    part.write([b"page of html"])
     part.restart()
-    part.write(b"fox")
+    part.write([b"fox"])
     assert part.publish("fox.png").read_bytes() == b"fox"
 
 
 def test_what_is_discarded_leaves_nothing(folder):
     part = PartFile(folder, "fox.png")
-    part.write(b"fox")
+    part.write([b"fox"])
     part.discard()
     part.discard()
     assert names(folder) == []
@@ -114,7 +128,7 @@ def test_what_is_discarded_leaves_nothing(folder):
 def test_a_write_that_comes_too_late_leaves_nothing_either(folder):
     part = PartFile(folder, "fox.png")
     part.discard()
-    part.write(b"fox")
+    part.write([b"fox"])
     assert names(folder) == []
 
 
@@ -123,7 +137,7 @@ def test_a_name_that_cannot_be_filled_is_given_back(tmp_path, monkeypatch):
         raise OSError(errno.EIO, "Input/output error")
 
     part = PartFile(tmp_path, "fox.png")
-    part.write(b"fox")
+    part.write([b"fox"])
     monkeypatch.setattr(os, "link", fail)
     monkeypatch.setattr(type(tmp_path), "replace", fail)
     with pytest.raises(OSError, match="Input/output"):
@@ -135,4 +149,4 @@ def test_a_name_that_cannot_be_filled_is_given_back(tmp_path, monkeypatch):
 def test_a_file_in_place_of_the_folder_is_said_to_be_one(folder):
     (folder / "taken").touch()
     with pytest.raises(NotADirectoryError, match="not a folder"):
-        PartFile(folder / "taken", "fox.png").write(b"fox")
+        PartFile(folder / "taken", "fox.png").write([b"fox"])

@@ -79,3 +79,12 @@ async def test_an_error_of_work_that_was_cancelled_is_not_left_lying_about():
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_each_loop_has_threads_of_its_own():
+    async def name():
+        return await in_thread(threading.get_ident)
+
+    here = await name()
+    assert await name() == here
+    assert await anyio.to_thread.run_sync(asyncio.run, name()) != here
