@@ -30,6 +30,7 @@ from foxapi_async.polling.remembered import exported, imported
 # Seconds; an estimate beyond them is taken for a missing one.
 SHORTEST_ESTIMATE, LONGEST_ESTIMATE = 0.1, 86_400.0
 ESTIMATE_STEP = 4  # bins: estimates within 20 % of each other share a table, scaled by their ratio
+PLANS = 64  # estimates per group whose table is remembered from one end to the next
 USELESS = 0.02  # below this trust in estimates all tasks of a group share one table
 USES = 32  # looks that a table serves before news makes it worth a new one ...
 YOUNG = 40  # ... unless the group has seen fewer ends than these
@@ -42,11 +43,13 @@ OLDEST = 1e9  # seconds
 
 
 class _Group:
-    __slots__ = ("history", "tables")
+    __slots__ = ("history", "planned_at", "plans", "tables")
 
     def __init__(self, history: History) -> None:
         self.history = history
         self.tables: dict[int | None, LookTable] = {}
+        self.plans: dict[float | None, tuple[LookTable, float]] = {}
+        self.planned_at: int = 0  # ends that were seen when these plans were made
 
 
 class Schedule:
@@ -198,6 +201,16 @@ class Schedule:
 
     def _table(self, known: _Group, estimate: float | None) -> tuple[LookTable, float]:
         """Return the table for an estimate, and by what to divide ages before they are looked up in it."""
+        if known.planned_at != known.history.seen or len(known.plans) > PLANS:
+            known.planned_at = known.history.seen
+            known.plans.clear()
+        plan = known.plans.get(estimate)
+        if plan is None:
+            plan = known.plans[estimate] = self._plan(known, estimate)
+        plan[0].uses += 1
+        return plan
+
+    def _plan(self, known: _Group, estimate: float | None) -> tuple[LookTable, float]:
         history = known.history
         trust = 0.0 if estimate is None else history.trust
         if estimate is None or trust < USELESS:
@@ -213,7 +226,6 @@ class Schedule:
         history = known.history
         table = known.tables.get(bucket)
         if table is not None:
-            table.uses += 1
             if not history.is_news(table.born) or (
                 table.uses < USES
                 and history.seen > YOUNG
