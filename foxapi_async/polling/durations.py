@@ -30,6 +30,7 @@ FIT_FROM = 4.0
 FIT_UNTIL = 60.0  # observations after which it counts for half as many
 SPREAD_GUESS = 0.5  # sigma that is expected before there are observations ...
 SPREAD_STRENGTH = 2.0  # ... and how many observations this expectation is worth
+HINT_STRENGTH = 6.0  # tasks that run count for no more than so many while no end is known: they are alike
 BANDWIDTH = 0.7  # a little below the rule of thumb, 0.9 sigma n^(-1/5): shares of wide intervals blur by themselves
 LEAST = 1e-9  # no probability below it, so that ratios stay finite
 QUARTILES = 1.349  # the distance of the quartiles of a normal distribution with sigma 1
@@ -68,7 +69,8 @@ class Belief:
             running: How many tasks that have not ended yet were last seen running in each bin.
             rounds: Rounds of EM. They start from what was believed before, so that one is enough as a rule.
         """
-        waiting = [(i, count) for i, count in enumerate(running) if count]
+        share = 1.0 if ended else HINT_STRENGTH / max(sum(running), HINT_STRENGTH)
+        waiting = [(i, share * count) for i, count in enumerate(running) if count]
         for _ in range(rounds):
             self._sharpen(*self._share_out(ended, waiting))
 

@@ -20,6 +20,7 @@ SURPRISE_FADE = 0.9
 CALM = 5.0  # good forecasts make up for no more surprise than this
 SURPRISE = -7.0  # a rival foretold e^7 times better than the history: the world has changed
 HALF = math.log(2.0) / STEP  # the rivals: a broad guess, and the history with all durations halved
+HINT = 1.4  # while no end was seen, tasks seen running are news whenever they have grown to so many times as many
 KEPT = 10  # observations that survive such a change
 UNSURE = 1e-5
 WEIGHTS = [FADE**i for i in range(MEMORY)]
@@ -56,7 +57,10 @@ class History:
         self._running_absolute = [0.0] * BINS
         self.evidence: float = 0.0
         self.seen: int = 0
+        self.news: int = 0
         self.learned_at: int = 0
+        self._told = 0
+        self._next_hint = 3.0
         self._surprise = 0.0
 
     @property
@@ -90,6 +94,7 @@ class History:
         _move(self._running_absolute, low, None)
         self.ended.append(_end(low, high, shift))
         self.seen += 1
+        self.news += 1
         # When tasks become much quicker, all end before the first look, and the looks alone would never tell: what is
         # believed of the time before it would be confirmed for ever. Hence the second rival.
         surprise = math.log((expected + UNSURE) / (max(guessed, halved) + UNSURE))
@@ -99,6 +104,11 @@ class History:
 
     def still_running(self, estimate: float | None, since: float, age: float) -> None:
         """Note that a task last seen running at the age `since` also ran at `age`, in seconds."""
+        if not self.ended:
+            self._told += 1
+            if self._told >= self._next_hint:
+                self._next_hint = self._told * HINT
+                self.news += 1
         old, new = place(since), place(age)
         _move(self._running_absolute, old, new)
         if estimate is not None:
@@ -111,6 +121,7 @@ class History:
         shift = None if estimate is None else shift_of(estimate)
         self.ended.append(_end(low, max(low, place(ended_by)), shift))
         self.seen += 1
+        self.news += 1
 
     def recalled(self) -> list[tuple[float | None, float, float]]:
         """Return the ends that are kept, oldest first: estimate, ran until, ended by, in seconds."""
@@ -120,8 +131,8 @@ class History:
         ]
 
     def is_news(self, since: int) -> bool:
-        """Whether enough tasks ended after the first `since` ones to be worth another look at all of them."""
-        return self.seen - since >= 1 + len(self.ended) // 8
+        """Whether enough was learned after the first `since` news to be worth another look at all that is known."""
+        return self.news - since >= 1 + len(self.ended) // 8
 
     def learn(self) -> None:
         """Bring the beliefs up to date, if there is news."""
@@ -137,7 +148,7 @@ class History:
         rounds = 3 if len(self.ended) < 40 else 1  # noqa: PLR2004
         self.relative.learn(relative, self._running_relative, rounds=rounds)
         self.absolute.learn(absolute, self._running_absolute, rounds=rounds)
-        self.learned_at = self.seen
+        self.learned_at = self.news
 
     def _start_over(self) -> None:
         self._surprise = 0.0

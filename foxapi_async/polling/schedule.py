@@ -49,7 +49,7 @@ class _Group:
         self.history = history
         self.tables: dict[int | None, LookTable] = {}
         self.plans: dict[float | None, tuple[LookTable, float]] = {}
-        self.planned_at: int = 0  # ends that were seen when these plans were made
+        self.planned_at: int = 0  # news that had come when these plans were made
 
 
 class Schedule:
@@ -106,8 +106,12 @@ class Schedule:
         """
         age = min(max(age, 0.0), OLDEST) if age == age else 0.0  # noqa: PLR0124 - NaN
         jitter = min(max(jitter, 0.0), 1.0)
-        table, scale = self._table(self._group(group), _usable(estimate))
-        interval = table.after(age / scale, jitter) * scale - age
+        known = self._group(group)
+        table, scale = self._table(known, _usable(estimate))
+        if age == 0.0 and not known.history.seen:
+            interval = table.first_in_ignorance(jitter) * scale
+        else:
+            interval = table.after(age / scale, jitter) * scale - age
         if interval > self._longest:
             # a crowd that waits for the bound must not arrive there as one
             interval = self._longest * (1.0 - 0.1 * jitter)
@@ -201,8 +205,8 @@ class Schedule:
 
     def _table(self, known: _Group, estimate: float | None) -> tuple[LookTable, float]:
         """Return the table for an estimate, and by what to divide ages before they are looked up in it."""
-        if known.planned_at != known.history.seen or len(known.plans) > PLANS:
-            known.planned_at = known.history.seen
+        if known.planned_at != known.history.news or len(known.plans) > PLANS:
+            known.planned_at = known.history.news
             known.plans.clear()
         plan = known.plans.get(estimate)
         if plan is None:
@@ -229,7 +233,7 @@ class Schedule:
             if not history.is_news(table.born) or (
                 table.uses < USES
                 and history.seen > YOUNG
-                and history.seen - table.born < len(history.ended) // 2
+                and history.news - table.born < len(history.ended) // 2
             ):
                 return table
         history.learn()
@@ -242,7 +246,7 @@ class Schedule:
             poll_cost=self._poll_cost,
             shortest=self._shortest,
             longest=self._longest,
-            born=history.seen,
+            born=history.news,
         )
         return table
 
