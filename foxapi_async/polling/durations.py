@@ -14,6 +14,7 @@ gives the bin of a duration in seconds; a belief about elapsed / estimate has th
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from operator import add, sub
@@ -30,10 +31,13 @@ FIT_FROM = 4.0
 FIT_UNTIL = 60.0  # observations after which it counts for half as many
 SPREAD_GUESS = 0.5  # sigma that is expected before there are observations ...
 SPREAD_STRENGTH = 2.0  # ... and how many observations this expectation is worth
-HINT_STRENGTH = 6.0  # tasks that run count for no more than so many while no end is known: they are alike
+# While no end is known, those that run count for no more than so many: they are alike, and say the same thing.
+HINT_STRENGTH = 6.0
 BANDWIDTH = 0.7  # a little below the rule of thumb, 0.9 sigma n^(-1/5): shares of wide intervals blur by themselves
 LEAST = 1e-9  # no probability below it, so that ratios stay finite
 QUARTILES = 1.349  # the distance of the quartiles of a normal distribution with sigma 1
+# Where the shortest stretch that holds half of all is shorter than this part of that distance, there are several modes.
+SEVERAL_MODES = 0.6
 
 Interval = tuple[float, float, float]
 """An observation: it ended between the first and the second place (in bins); the third is its weight."""
@@ -66,7 +70,8 @@ class Belief:
 
         Args:
             ended: Tasks that ended, as intervals.
-            running: How many tasks that have not ended yet were last seen running in each bin.
+            running: How many tasks that have not ended yet were last seen running in each bin. Without any end,
+                all of them count for a few only.
             rounds: Rounds of EM. They start from what was believed before, so that one is enough as a rule.
         """
         share = 1.0 if ended else HINT_STRENGTH / max(sum(running), HINT_STRENGTH)
@@ -75,19 +80,18 @@ class Belief:
             self._sharpen(*self._share_out(ended, waiting))
 
     def _share_out(
-        self, ended: Iterable[Interval], waiting: Iterable[tuple[int, float]]
+        self, ended: Sequence[Interval], waiting: Iterable[tuple[int, float]]
     ) -> tuple[int, list[float]]:
         """Return how many of the observed tasks fall into each bin, and the first bin of that list (the E step)."""
         mass, survival = self.mass, self.survival
         found = [0.0] * BINS
         steps = [0.0] * (BINS + 1)  # differences of the factor by which the mass of a bin grows
         first, last = BINS, 0
+        if ended:
+            lows, highs, _ = zip(*ended, strict=True)
+            first, last = int(min(lows)), int(max(highs))
         for low, high, weight in ended:
             i, j = int(low), int(high)
-            if i < first:
-                first = i
-            if j > last:
-                last = j
             if i == j:
                 found[i] += weight
                 continue
@@ -118,7 +122,7 @@ class Belief:
         square = sum([i * v for i, v in enumerate(moments, -half)]) / seen
         variance = max(square - centre * centre, 0.0) * STEP * STEP
         centre += first + half
-        robust = min(variance, _quartile_spread(found, seen) ** 2)
+        robust = min(variance, _robust_spread(found, seen) ** 2)
         more = max(seen - 1.0, 0.0)
         width = BANDWIDTH * _shrunk(robust, more) * max(seen, 1.0) ** -0.2
         spread = _shrunk(variance, more) * math.sqrt(1.0 + 1.0 / seen)
@@ -131,9 +135,7 @@ class Belief:
 
     def _settle(self, mass: list[float]) -> None:
         self.mass = mass
-        self.survival = [
-            rest if rest > LEAST else LEAST for rest in accumulate(mass, sub, initial=1.0)
-        ]
+        self.survival = [max(rest, LEAST) for rest in accumulate(mass, sub, initial=1.0)]
 
 
 def place(seconds: float) -> float:
@@ -206,9 +208,17 @@ def _shrunk(variance: float, count: float) -> float:
     return math.sqrt((guess + count * variance) / (SPREAD_STRENGTH + count))
 
 
-def _quartile_spread(found: Sequence[float], seen: float) -> float:
-    """Return the sigma that the quartiles suggest: narrow modes keep it narrow where they are several."""
-    sums = list(accumulate(found))
-    low = next(i for i, total in enumerate(sums) if total >= 0.25 * seen)
-    high = next((i for i, total in enumerate(sums) if total >= 0.75 * seen), len(sums))
-    return (high - low + 0.3) * STEP / QUARTILES
+def _robust_spread(found: Sequence[float], seen: float) -> float:
+    """Return the sigma that the quartiles suggest or, if there are several modes, that of the sharpest of them."""
+    sums = list(accumulate(found, initial=0.0))
+    half = 0.5 * seen
+    width = bisect_left(sums, 1.5 * half) - bisect_left(sums, half / 2.0) + 0.3
+    shortest, end = len(found), 0
+    for start, before in enumerate(sums):
+        end = bisect_left(sums, before + half, lo=end)
+        if end == len(sums):
+            break
+        shortest = min(shortest, end - start)
+    if shortest < SEVERAL_MODES * width:
+        width = shortest
+    return width * STEP / QUARTILES

@@ -42,7 +42,9 @@ LATER_SPREAD = 0.2
 # While no end is known, some tasks are looked at sooner than is best for them, for the sake of all that were submitted
 # with them: the first end that is seen tells more than any guess.
 SCOUTS = 0.6  # the share of these tasks
-SOONEST = 0.2  # their first looks are spread evenly, by logarithm, from this part of the best age on
+SOONEST = (
+    0.2  # their first looks are spread evenly, by logarithm, from this part of the best age on
+)
 
 EDGES = [0.0, *(math.exp(ORIGIN + STEP * i) for i in range(1, BINS + 1))]
 WIDTHS = [after - before for before, after in pairwise(EDGES)]
@@ -122,9 +124,7 @@ class _Grid:
         for rest, after, width in zip(survival, survival[1:], WIDTHS, strict=False):
             if rest < COVERED or (rest < COVERED_WELL and total > MOST_LOOKS):
                 break
-            hazard = log(rest / after) / width
-            if hazard < LEAST_HAZARD:
-                hazard = LEAST_HAZARD
+            hazard = max(log(rest / after) / width, LEAST_HAZARD)
             density = sqrt(per_cost * hazard)
             if density * shortest > 1.0:
                 density = 1.0 / shortest

@@ -229,13 +229,15 @@ class Schedule:
     def _fresh(self, known: _Group, bucket: int | None, trust: float) -> LookTable:
         history = known.history
         table = known.tables.get(bucket)
-        if table is not None:
-            if not history.is_news(table.born) or (
+        if table is not None and (
+            not history.is_news(table.born)
+            or (
                 table.uses < USES
                 and history.seen > YOUNG
                 and history.news - table.born < len(history.ended) // 2
-            ):
-                return table
+            )
+        ):
+            return table
         history.learn()
         survival: Sequence[float] = history.absolute.survival
         if bucket is not None:
