@@ -46,10 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--poll-cost", type=float, default=0.25, help="seconds of delay one look is worth"
     )
     parser.add_argument(
-        "--max-interval", type=float, default=60.0, help="longest interval, in seconds"
+        "--max-interval", type=float, default=180.0, help="longest interval, in seconds"
     )
     parser.add_argument(
-        "--replan", action="store_true", help="plan tasks in flight anew as the schedule learns"
+        "--no-replan", action="store_true", help="never plan anew what is in flight"
     )
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     parser.add_argument("--plot", type=Path, help="also write lag against looks to this SVG file")
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     setting = Setting(
         poll_cost=options.poll_cost,
         max_interval=options.max_interval,
-        replan=options.replan,
+        replan=not options.no_replan,
         in_flight=options.in_flight,
         tasks=400 if options.quick else options.tasks,
         seeds=1 if options.quick else options.seeds,
@@ -67,7 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     worlds = [World(n, m, s) for n in options.world or MAKERS for s in sigmas for m in medians]
     began = time.perf_counter()
     print(
-        f"Python {platform.python_version()}, poll_cost {setting.poll_cost:g} s, {setting.in_flight} in flight, "
+        f"Python {platform.python_version()}, poll_cost {setting.poll_cost:g} s, {setting.in_flight} in flight"
+        f"{'' if setting.replan else ', never planned anew'}, "
         f"{setting.seeds} x {setting.tasks} tasks per world, intervals 0.5 to {setting.max_interval:g} s"
     )
     print(

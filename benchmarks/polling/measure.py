@@ -28,11 +28,11 @@ class Setting:
     """How a world is run; costs in seconds."""
 
     poll_cost: float = 0.25
-    max_interval: float = 60.0
+    max_interval: float = 180.0
     in_flight: int = 32
     tasks: int = 600
     seeds: int = 2
-    replan: bool = False
+    replan: bool = True
 
     def schedule(self) -> Schedule:
         return Schedule(poll_cost=self.poll_cost, max_interval=self.max_interval)

@@ -10,6 +10,8 @@ from typing import Protocol
 
 from benchmarks.polling.worlds import Job
 
+WORTH_A_CHANGE = 0.1  # as in the poller
+
 
 class Watcher(Protocol):
     def next_look(self, job: Job, age: float, jitter: float) -> float: ...
@@ -40,42 +42,72 @@ def simulate(
     """Run all tasks, `in_flight` at a time; the next one is submitted when an end is seen.
 
     What one look finds is known to the watcher before the next look is made, but a task is seen to have ended only when
-    it is looked at, so that the watcher learns with the delay that a client has. With `replan`, the due times of tasks in
-    flight are asked for again whenever the watcher says that it has learned enough to make that worth it.
+    it is looked at, so that the watcher learns with the delay that a client has. With `replan`, looks that are due are
+    put off, and those of all tasks in flight brought forward whenever the watcher says that it has learned enough to
+    make that worth it; both only by more than a tenth of the time since the last look.
     """
-    rng = random.Random(seed)
-    looks = [0] * len(jobs)
-    delays = [0.0] * len(jobs)
-    waiting: list[tuple[float, int, float, float]] = []  # due, task, submitted, last seen running
-    submitted = 0
-    revision = 0
-
-    def submit(now: float) -> None:
-        nonlocal submitted
-        due = now + watcher.next_look(jobs[submitted], 0.0, rng.random())
-        heapq.heappush(waiting, (due, submitted, now, 0.0))
-        submitted += 1
-
+    session = _Session(jobs, watcher, seed)
     for _ in range(min(in_flight, len(jobs))):
-        submit(0.0)
-    while waiting:
-        now, task, start, since = heapq.heappop(waiting)
-        job, age = jobs[task], now - start
-        looks[task] += 1
-        if age < job.duration:
-            watcher.still_running(job, since, age)
-            due = start + watcher.next_look(job, age, rng.random())
-            heapq.heappush(waiting, (due, task, start, age))
+        session.submit(0.0)
+    while session.waiting:
+        now, task, start, since = heapq.heappop(session.waiting)
+        if replan and session.is_put_off(now, task, start, since):
             continue
-        delays[task] = age - job.duration
-        watcher.observe(job, since, age)
-        if submitted < len(jobs):
-            submit(now)
-        if replan and watcher.revision() != revision:
-            revision = watcher.revision()
-            waiting = [
-                (max(begun + watcher.next_look(jobs[one], ran, rng.random()), now), one, begun, ran)
-                for _, one, begun, ran in waiting
-            ]
-            heapq.heapify(waiting)
-    return Result(looks, delays)
+        session.look(now, task, start, since)
+        if replan:
+            session.bring_forward(now)
+    return Result(session.looks, session.delays)
+
+
+class _Session:
+    def __init__(self, jobs: Sequence[Job], watcher: Watcher, seed: int) -> None:
+        self.waiting: list[tuple[float, int, float, float]] = []
+        """When it is due, the task, when it was submitted, and its age when it was last seen running."""
+        self.looks = [0] * len(jobs)
+        self.delays = [0.0] * len(jobs)
+        self._jobs = jobs
+        self._watcher = watcher
+        self._rng = random.Random(seed)
+        self._jitters = [0.0] * len(jobs)
+        self._submitted = 0
+        self._revision = 0
+
+    def submit(self, now: float) -> None:
+        self._submitted += 1
+        self._plan(self._submitted - 1, now, 0.0)
+
+    def look(self, now: float, task: int, start: float, since: float) -> None:
+        job, age = self._jobs[task], now - start
+        self.looks[task] += 1
+        if age < job.duration:
+            self._watcher.still_running(job, since, age)
+            self._plan(task, start, age)
+            return
+        self.delays[task] = age - job.duration
+        self._watcher.observe(job, since, age)
+        if self._submitted < len(self._jobs):
+            self.submit(now)
+
+    def is_put_off(self, now: float, task: int, start: float, since: float) -> bool:
+        due = self._due(task, start, since)
+        if due - now <= WORTH_A_CHANGE * (now - start - since):
+            return False
+        heapq.heappush(self.waiting, (due, task, start, since))
+        return True
+
+    def bring_forward(self, now: float) -> None:
+        if self._watcher.revision() == self._revision:
+            return
+        self._revision = self._watcher.revision()
+        for i, (due, task, start, since) in enumerate(self.waiting):
+            sooner = max(self._due(task, start, since), now)
+            if due - sooner > WORTH_A_CHANGE * (now - start - since):
+                self.waiting[i] = (sooner, task, start, since)
+        heapq.heapify(self.waiting)
+
+    def _plan(self, task: int, start: float, age: float) -> None:
+        self._jitters[task] = self._rng.random()
+        heapq.heappush(self.waiting, (self._due(task, start, age), task, start, age))
+
+    def _due(self, task: int, start: float, age: float) -> float:
+        return start + self._watcher.next_look(self._jobs[task], age, self._jitters[task])

@@ -33,25 +33,38 @@ class Heartbeat:
     """A coroutine that wants to run every 5 ms; what keeps it is late work of others."""
 
     late: list[float] = attrs.field(factory=list[float])
+    late_by_work: list[float] = attrs.field(factory=list[float])
+    """The same without the garbage collections that fell into it."""
     collecting: float = 0.0
+    _collected: float = 0.0
     _began: float = 0.0
 
     async def run(self) -> None:
         while True:
             # Not the clock on the wall: other processes on the machine are no fault of this one.
-            before, worked = time.monotonic(), time.thread_time()
+            before, worked, collected = time.monotonic(), time.thread_time(), self._collected
             await asyncio.sleep(_BEAT)
-            late = time.monotonic() - before - _BEAT
-            self.late.append(min(late, time.thread_time() - worked))
+            late = min(time.monotonic() - before - _BEAT, time.thread_time() - worked)
+            self.late.append(late)
+            self.late_by_work.append(late - (self._collected - collected))
 
     def on_collection(self, phase: str, _: dict[str, int]) -> None:
         if phase == "start":
             self._began = time.thread_time()
         else:
-            self.collecting = max(self.collecting, time.thread_time() - self._began)
+            seconds = time.thread_time() - self._began
+            self._collected += seconds
+            self.collecting = max(self.collecting, seconds)
 
-    def worst(self) -> float:
-        return 1000 * max(self.late, default=0.0)
+    def clear(self) -> None:
+        self.late.clear()
+        self.late_by_work.clear()
+        self.collecting = 0.0
+
+    def worst(self) -> tuple[float, float, float]:
+        """Return the worst lateness, that without collections, and the longest collection, in ms."""
+        late = max(self.late, default=0.0), max(self.late_by_work, default=0.0)
+        return 1000 * late[0], 1000 * late[1], 1000 * self.collecting
 
 
 async def _measure(
@@ -74,16 +87,15 @@ async def _measure(
         while session.statistics().submitted < n + warm:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         submitting = time.process_time() - began
-        submit_beat, submit_gc = beat.worst(), 1000 * beat.collecting
+        late_submitting = beat.worst()
         memory = (_settled() - before) / n
         # The looks begin an interval after the first submission.
         await asyncio.sleep(max(1.0, began_at + 1.1 * interval - time.monotonic()))
-        beat.late.clear()
-        beat.collecting = 0.0
+        beat.clear()
         polls, cpu = session.statistics().polls, time.process_time()
         await asyncio.sleep(seconds)
         cpu, polls = time.process_time() - cpu, session.statistics().polls - polls
-        worst, collecting = beat.worst(), 1000 * beat.collecting
+        late = beat.worst()
         gc.callbacks.clear()
         pulse.cancel()
         reading.cancel()
@@ -94,10 +106,11 @@ async def _measure(
         "cpu_per_submission": submitting / n,
         "cpu_per_look": cpu / max(polls, 1),
         "looks_per_second": polls / seconds,
-        "late": worst,
-        "gc": collecting,
-        "late_submitting": submit_beat,
-        "gc_submitting": submit_gc,
+        **dict(zip(("late", "late_by_work", "gc"), late, strict=True)),
+        **{
+            f"{name}_submitting": worst
+            for name, worst in zip(("late", "late_by_work", "gc"), late_submitting, strict=True)
+        },
     }
 
 

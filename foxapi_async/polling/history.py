@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import cache
 
-from foxapi_async.polling.durations import BINS, ORIGIN, STEP, TOP, Belief, Interval, bell, place
+from foxapi_async.polling.durations import BINS, ORIGIN, STEP, TOP, Belief, bell, place
 
 UNITY = BINS // 2  # where elapsed / estimate = 1 lies among the bins
 
@@ -20,13 +20,18 @@ SURPRISE_FADE = 0.9
 CALM = 5.0  # good forecasts make up for no more surprise than this
 SURPRISE = -7.0  # a rival foretold e^7 times better than the history: the world has changed
 HALF = math.log(2.0) / STEP  # the rivals: a broad guess, and the history with all durations halved
+HINT = 1.4  # while no end was seen, tasks seen running are news whenever they have grown to so many times as many
 KEPT = 10  # observations that survive such a change
 UNSURE = 1e-5
+WEIGHTS = [FADE**i for i in range(MEMORY)]
 
 # (share, sigma) of elapsed / estimate and of seconds, before anything was seen
 RELATIVE = ((0.8, 0.5), (0.2, 1.5))
 ABSOLUTE = ((1.0, 1.4),)
 USUAL = 25.0  # seconds: the middle of the guess for tasks without estimate and history
+
+End = tuple[float, float, float | None, float, float]
+"""Where it lies among the seconds (from, to), the shift of its estimate, and where it lies in relation to that."""
 
 
 def shift_of(estimate: float) -> float:
@@ -47,12 +52,15 @@ class History:
     ) -> None:
         self.relative: Belief = Belief(relative or guess_relative())
         self.absolute: Belief = Belief(absolute or guess_absolute())
-        self.ended: deque[tuple[float, float, float | None]] = deque(maxlen=MEMORY)
+        self.ended: deque[End] = deque(maxlen=MEMORY)
         self._running_relative = [0.0] * BINS
         self._running_absolute = [0.0] * BINS
         self.evidence: float = 0.0
         self.seen: int = 0
+        self.news: int = 0
         self.learned_at: int = 0
+        self._told = 0
+        self._next_hint = 3.0
         self._surprise = 0.0
 
     @property
@@ -84,8 +92,9 @@ class History:
             guessed = 0.9 * _ignorant(guess_relative).between(left, right) + 0.1 * guessed
             _move(self._running_relative, left, None)
         _move(self._running_absolute, low, None)
-        self.ended.append((low, high, shift))
+        self.ended.append(_end(low, high, shift))
         self.seen += 1
+        self.news += 1
         # When tasks become much quicker, all end before the first look, and the looks alone would never tell: what is
         # believed of the time before it would be confirmed for ever. Hence the second rival.
         surprise = math.log((expected + UNSURE) / (max(guessed, halved) + UNSURE))
@@ -95,6 +104,11 @@ class History:
 
     def still_running(self, estimate: float | None, since: float, age: float) -> None:
         """Note that a task last seen running at the age `since` also ran at `age`, in seconds."""
+        if not self.ended:
+            self._told += 1
+            if self._told >= self._next_hint:
+                self._next_hint = self._told * HINT
+                self.news += 1
         old, new = place(since), place(age)
         _move(self._running_absolute, old, new)
         if estimate is not None:
@@ -105,36 +119,36 @@ class History:
         """Take up an end of an earlier run, in seconds; it is not held against what is believed now."""
         low = place(ran_until)
         shift = None if estimate is None else shift_of(estimate)
-        self.ended.append((low, max(low, place(ended_by)), shift))
+        self.ended.append(_end(low, max(low, place(ended_by)), shift))
         self.seen += 1
+        self.news += 1
 
     def recalled(self) -> list[tuple[float | None, float, float]]:
         """Return the ends that are kept, oldest first: estimate, ran until, ended by, in seconds."""
         return [
             (None if shift is None else _seconds(shift + UNITY), _seconds(low), _seconds(high))
-            for low, high, shift in self.ended
+            for low, high, shift, _, _ in self.ended
         ]
 
     def is_news(self, since: int) -> bool:
-        """Whether enough tasks ended after the first `since` ones to be worth another look at all of them."""
-        return self.seen - since >= 1 + len(self.ended) // 8
+        """Whether enough was learned after the first `since` news to be worth another look at all that is known."""
+        return self.news - since >= 1 + len(self.ended) // 8
 
     def learn(self) -> None:
         """Bring the beliefs up to date, if there is news."""
         if not self.is_news(self.learned_at):
             return
-        relative: list[Interval] = []
-        absolute: list[Interval] = []
-        weight = 1.0
-        for low, high, shift in reversed(self.ended):
-            absolute.append((low, high, weight))
-            if shift is not None:
-                relative.append((_shifted(low, shift), _shifted(high, shift), weight))
-            weight *= FADE
+        ended = list(zip(reversed(self.ended), WEIGHTS, strict=False))
+        absolute = [(low, high, weight) for (low, high, _, _, _), weight in ended]
+        relative = [
+            (left, right, weight)
+            for (_, _, shift, left, right), weight in ended
+            if shift is not None
+        ]
         rounds = 3 if len(self.ended) < 40 else 1  # noqa: PLR2004
         self.relative.learn(relative, self._running_relative, rounds=rounds)
         self.absolute.learn(absolute, self._running_absolute, rounds=rounds)
-        self.learned_at = self.seen
+        self.learned_at = self.news
 
     def _start_over(self) -> None:
         self._surprise = 0.0
@@ -164,6 +178,12 @@ def _seconds(at: float) -> float:
 @cache
 def _ignorant(guess: Callable[[], list[float]]) -> Belief:
     return Belief(guess())
+
+
+def _end(low: float, high: float, shift: float | None) -> End:
+    if shift is None:
+        return low, high, None, 0.0, 0.0
+    return low, high, shift, _shifted(low, shift), _shifted(high, shift)
 
 
 def _shifted(at: float, shift: float) -> float:

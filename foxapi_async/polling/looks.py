@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import pairwise
 
 from foxapi_async.polling.durations import BINS, ORIGIN, STEP, place
 
@@ -38,8 +39,15 @@ FIRST_SPREAD = (
     0.4  # the first look of a crowd is spread over this part of an interval between looks
 )
 LATER_SPREAD = 0.2
+# While no end is known, some tasks are looked at sooner than is best for them, for the sake of all that were submitted
+# with them: the first end that is seen tells more than any guess.
+SCOUTS = 0.6  # the share of these tasks
+SOONEST = (
+    0.2  # their first looks are spread evenly, by logarithm, from this part of the best age on
+)
 
 EDGES = [0.0, *(math.exp(ORIGIN + STEP * i) for i in range(1, BINS + 1))]
+WIDTHS = [after - before for before, after in pairwise(EDGES)]
 
 
 class LookTable:
@@ -86,6 +94,14 @@ class LookTable:
         index = int(aim)
         return times[index] + (times[index + 1] - times[index]) * (aim - index)
 
+    def first_in_ignorance(self, jitter: float) -> float:
+        """Return the age of the first look (seconds) while no task of the kind is known to have ended."""
+        others = 1.0 - SCOUTS
+        if abs(jitter - 0.5) <= 0.5 * others:
+            return self.after(0.0, 0.5 + (jitter - 0.5) / others)
+        rank = (jitter if jitter < 0.5 else jitter - others) / SCOUTS  # noqa: PLR2004
+        return float(self.after(0.0, 0.5) * SOONEST ** (1.0 - rank))
+
     def _smooth_interval(self, age: float) -> float:
         index = min(int(place(age)), BINS - 1)
         before, after = self.survival[index], self.survival[index + 1]
@@ -103,32 +119,38 @@ class _Grid:
     ) -> None:
         looks: list[float] = []
         total = 0.0
-        for i in range(BINS):
-            rest = survival[i]
+        sqrt, log = math.sqrt, math.log
+        per_cost = 0.5 / poll_cost
+        for rest, after, width in zip(survival, survival[1:], WIDTHS, strict=False):
             if rest < COVERED or (rest < COVERED_WELL and total > MOST_LOOKS):
                 break
-            width = EDGES[i + 1] - EDGES[i]
-            hazard = max(math.log(rest / survival[i + 1]) / width, LEAST_HAZARD)
-            looks.append(min(width * math.sqrt(0.5 * hazard / poll_cost), width / shortest))
+            hazard = max(log(rest / after) / width, LEAST_HAZARD)
+            density = sqrt(per_cost * hazard)
+            if density * shortest > 1.0:
+                density = 1.0 / shortest
+            looks.append(width * density)
             total += looks[-1]
         last = len(looks)
-        self.per_look = min(POINTS, MOST_POINTS / (total + 1.0))
-        self.times = [0.0]
-        self.ended = [0.0]
+        per_look = self.per_look = min(POINTS, MOST_POINTS / (total + 1.0))
+        times = self.times = [0.0]
+        ended = self.ended = [0.0]
         aim, done = 1.0, 0.0
-        for i in range(last):
-            width = EDGES[i + 1] - EDGES[i]
-            # a point in every half of the longest interval, for the solution must not need a longer one
-            steps = max(looks[i] * self.per_look, 2.0 * width / longest, 1e-9)
-            share = survival[i] - survival[i + 1]
-            while aim <= done + steps:
-                part = (aim - done) / steps
-                self.times.append(EDGES[i] + width * part)
-                self.ended.append(1.0 - survival[i] + share * part)
-                aim += 1.0
+        # a point in every half of the longest interval, for the solution must not need a longer one
+        per_second = 2.0 / longest
+        for i, count in enumerate(looks):
+            width = WIDTHS[i]
+            steps = max(count * per_look, per_second * width, 1e-9)
+            if aim <= done + steps:
+                rest, start = survival[i], EDGES[i]
+                share = rest - survival[i + 1]
+                while aim <= done + steps:
+                    part = (aim - done) / steps
+                    times.append(start + width * part)
+                    ended.append(1.0 - rest + share * part)
+                    aim += 1.0
             done += steps
-        self.times.append(EDGES[last])
-        self.ended.append(1.0 - survival[last])
+        times.append(EDGES[last])
+        ended.append(1.0 - survival[last])
 
 
 def _solve(grid: _Grid, poll_cost: float, shortest: float, longest: float) -> list[float]:
@@ -149,23 +171,27 @@ def _solve(grid: _Grid, poll_cost: float, shortest: float, longest: float) -> li
     head = 0
     candidate, reach = end - 1, end
 
-    def is_below(one: int, other: int, share: float) -> bool:
-        return height[one] - share * times[one] <= height[other] - share * times[other]
-
     for i in range(end - 1, -1, -1):
         now, share = times[i], ended[i]
         while candidate > i and times[candidate] - now >= shortest:
             _add_line(queue, head, candidate, times, height)
             candidate -= 1
-        while head < len(queue) - 1 and is_below(queue[head + 1], queue[head], share):
-            head += 1
+        best = queue[head]
+        lowest = height[best] - share * times[best]
+        while head < len(queue) - 1:
+            other = queue[head + 1]
+            level = height[other] - share * times[other]
+            if level > lowest:
+                break
+            head, best, lowest = head + 1, other, level
         while times[reach] - now > longest and reach > i + 1:
             reach -= 1
-        # where the bound forbids the best, the farthest look that it allows wastes the fewest
-        best = min(queue[head], reach)
+        if best > reach:
+            # where the bound forbids the best, the farthest look that it allows wastes the fewest
+            best = reach
+            lowest = height[best] - share * times[best]
         follow[i] = float(best)
-        cost = poll_cost * (1.0 - share) + height[best] - areas[i] - share * (times[best] - now)
-        height[i] = areas[i] + cost
+        height[i] = poll_cost * (1.0 - share) + lowest + share * now
     return follow
 
 

@@ -7,7 +7,6 @@ import logging
 import math
 import random
 from collections.abc import Awaitable, Callable
-from itertools import islice
 
 import anyio
 import anyio.abc
@@ -28,6 +27,7 @@ from foxapi_async.options import Polling
 from foxapi_async.pacing.gate import Gate
 from foxapi_async.pacing.pacer import Lane
 from foxapi_async.polling.agenda import Agenda
+from foxapi_async.polling.replanning import Replanning
 from foxapi_async.polling.schedule import Schedule
 from foxapi_async.polling.watch import Watch
 from foxapi_async.tally import Tally
@@ -44,8 +44,14 @@ _ENDED_AT_ONCE = 100
 _AFTER_A_FAULT = 10.0
 """Seconds until a task is looked at again after a fault of our own."""
 
-_PLANNED_ANEW = 1000
-"""Tasks that are planned anew when much was learned: a few milliseconds of work at most."""
+_LOOKS_PER_TURN = 8
+"""Looks that leave in one turn of the event loop, for each is some hundred microseconds of work."""
+
+_TAKEN_AT_ONCE = 200
+"""Entries of the agenda that are gone through in one turn in search of a task to look at."""
+
+_WORTH_A_CHANGE = 0.1
+"""By which part of the time since the last look the next one must move to be planned anew."""
 
 Look = Callable[[str, bool], Awaitable[Answer[Task]]]
 
@@ -106,9 +112,12 @@ class Poller:
         self._on_end = on_end
         self._keeper = self._settle
         self._clock = clock
-        self._agenda: Agenda[Watch] = Agenda(self._chance_of_an_end)
+        # Of ids, not of watches: what holds nothing but text and numbers is no work for the garbage collector.
+        self._agenda: Agenda[str] = Agenda(self._chance_of_an_end)
+        self._replanning = Replanning(self.watches)
         self._deadlines: list[tuple[float, str]] = []
         self._places = _LOOKS_AT_ONCE
+        self._left_in_turn = 0
         self._idle: list[_Seat] = []
         self._wakes_at = math.inf
         self._wake = Bell()
@@ -131,7 +140,12 @@ class Poller:
         async with anyio.create_task_group() as workers:
             while True:
                 self._wakes_at = math.inf
+                self._left_in_turn = _LOOKS_PER_TURN
                 self._hand_out(workers)
+                self._plan_some_anew()
+                if not self._left_in_turn or not self._replanning.is_done:
+                    await anyio.lowlevel.checkpoint()
+                    continue
                 with anyio.CancelScope(deadline=self._wakes_at):
                     await self._wake.wait()
 
@@ -168,21 +182,52 @@ class Poller:
                 workers.start_soon(self._work, turn)
 
     def _next_turn(self) -> _Turn | None:
+        if not self._left_in_turn:
+            self._wake.ring()  # the rest is handed out in the next turns of the event loop
+            return None
         now = self._clock()
-        while (due := self._agenda.next_due()) is not None and due <= now:
+        for _ in range(_TAKEN_AT_ONCE):
+            due = self._agenda.next_due()
+            if due is None or due > now:
+                break
             delay = self._gate.poll_delay(1)
             if delay > 0:
                 self._wake_by(now + delay)
                 return None
-            watch = self._agenda.take(now)
+            watch = self.watches.get(self._agenda.take(now) or "")
             # One that was planned anew is still in the agenda for the moment of its former plan.
-            if watch is not None and not watch.ended and watch.due <= now:
-                watch.due = math.inf
-                return watch, self._gate.poll_sent()
+            if watch is None or watch.due > now or self._is_put_off(watch, now):
+                continue
+            watch.due = math.inf
+            self._left_in_turn -= 1
+            return watch, self._gate.poll_sent()
+        else:
+            self._left_in_turn = 0
+            self._wake.ring()
+            return None
         self._gate.poll_delay(0)
         if due is not None:
             self._wake_by(due)
         return None
+
+    def _is_put_off(self, watch: Watch, now: float) -> bool:
+        """Plan a look that is due for later, if that is better by what was learned since it was planned."""
+        due = watch.reconsidered(self._schedule)
+        if due - now <= self._worth_a_change(watch, now):
+            return False
+        self._plan_for(watch, due)
+        return True
+
+    def _plan_some_anew(self) -> None:
+        """Bring forward what was planned knowing less; what should come later is put off when it is due."""
+        now = self._clock()
+        for watch in self._replanning.some():
+            due = max(watch.reconsidered(self._schedule), now)
+            if watch.due - due > self._worth_a_change(watch, now):
+                self._plan_for(watch, due)
+
+    def _worth_a_change(self, watch: Watch, now: float) -> float:
+        return _WORTH_A_CHANGE * (now - watch.born - watch.ran_until)
 
     def _wake_by(self, moment: float) -> None:
         if moment < self._wakes_at:
@@ -252,22 +297,16 @@ class Poller:
 
     def _plan_for(self, watch: Watch, due: float) -> None:
         watch.due = due
-        self._agenda.plan(watch, due)
+        self._agenda.plan(watch.id, due)
         self._wake_by(due)
 
     def _learn(self, watch: Watch, age: float) -> None:
         group, before = watch.group, self._schedule.revision(watch.group)
         ended_by = age if watch.first_seen_ended is None else watch.first_seen_ended
         self._schedule.observe(group, watch.estimate, watch.ran_until, ended_by)
-        if self._schedule.revision(group) == before:
-            return
-        # What is in flight was planned knowing less.
-        now = self._clock()
-        alike = (other for other in self.watches.values() if other.group == group)
-        for other in islice(alike, _PLANNED_ANEW):
-            due = other.sooner_look(self._schedule, now, random.random())  # noqa: S311
-            if due < other.due:
-                self._plan_for(other, due)
+        if self._schedule.revision(group) != before:
+            self._replanning.ask(group)
+            self._wake.ring()
 
     def _settle(self, watch: Watch) -> None:
         self.watches.pop(watch.id, None)
@@ -293,5 +332,8 @@ class Poller:
         if self._announce:
             self._announce(TaskEnded(watch.id, watch.latest, error, watch.request, age))
 
-    def _chance_of_an_end(self, watch: Watch, now: float) -> float:
+    def _chance_of_an_end(self, task_id: str, now: float) -> float:
+        watch = self.watches.get(task_id)
+        if watch is None:
+            return 1.0  # what has ended leaves the agenda first, which costs nothing
         return self._schedule.chance(watch.group, watch.estimate, watch.ran_until, now - watch.born)

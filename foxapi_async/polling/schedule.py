@@ -30,6 +30,7 @@ from foxapi_async.polling.remembered import exported, imported
 # Seconds; an estimate beyond them is taken for a missing one.
 SHORTEST_ESTIMATE, LONGEST_ESTIMATE = 0.1, 86_400.0
 ESTIMATE_STEP = 4  # bins: estimates within 20 % of each other share a table, scaled by their ratio
+PLANS = 64  # estimates per group whose table is remembered from one end to the next
 USELESS = 0.02  # below this trust in estimates all tasks of a group share one table
 USES = 32  # looks that a table serves before news makes it worth a new one ...
 YOUNG = 40  # ... unless the group has seen fewer ends than these
@@ -42,11 +43,13 @@ OLDEST = 1e9  # seconds
 
 
 class _Group:
-    __slots__ = ("history", "tables")
+    __slots__ = ("history", "planned_at", "plans", "tables")
 
     def __init__(self, history: History) -> None:
         self.history = history
         self.tables: dict[int | None, LookTable] = {}
+        self.plans: dict[float | None, tuple[LookTable, float]] = {}
+        self.planned_at: int = 0  # news that had come when these plans were made
 
 
 class Schedule:
@@ -103,8 +106,12 @@ class Schedule:
         """
         age = min(max(age, 0.0), OLDEST) if age == age else 0.0  # noqa: PLR0124 - NaN
         jitter = min(max(jitter, 0.0), 1.0)
-        table, scale = self._table(self._group(group), _usable(estimate))
-        interval = table.after(age / scale, jitter) * scale - age
+        known = self._group(group)
+        table, scale = self._table(known, _usable(estimate))
+        if age == 0.0 and not known.history.seen:
+            interval = table.first_in_ignorance(jitter) * scale
+        else:
+            interval = table.after(age / scale, jitter) * scale - age
         if interval > self._longest:
             # a crowd that waits for the bound must not arrive there as one
             interval = self._longest * (1.0 - 0.1 * jitter)
@@ -198,6 +205,16 @@ class Schedule:
 
     def _table(self, known: _Group, estimate: float | None) -> tuple[LookTable, float]:
         """Return the table for an estimate, and by what to divide ages before they are looked up in it."""
+        if known.planned_at != known.history.news or len(known.plans) > PLANS:
+            known.planned_at = known.history.news
+            known.plans.clear()
+        plan = known.plans.get(estimate)
+        if plan is None:
+            plan = known.plans[estimate] = self._plan(known, estimate)
+        plan[0].uses += 1
+        return plan
+
+    def _plan(self, known: _Group, estimate: float | None) -> tuple[LookTable, float]:
         history = known.history
         trust = 0.0 if estimate is None else history.trust
         if estimate is None or trust < USELESS:
@@ -212,14 +229,15 @@ class Schedule:
     def _fresh(self, known: _Group, bucket: int | None, trust: float) -> LookTable:
         history = known.history
         table = known.tables.get(bucket)
-        if table is not None:
-            table.uses += 1
-            if not history.is_news(table.born) or (
+        if table is not None and (
+            not history.is_news(table.born)
+            or (
                 table.uses < USES
                 and history.seen > YOUNG
-                and history.seen - table.born < len(history.ended) // 2
-            ):
-                return table
+                and history.news - table.born < len(history.ended) // 2
+            )
+        ):
+            return table
         history.learn()
         survival: Sequence[float] = history.absolute.survival
         if bucket is not None:
@@ -230,7 +248,7 @@ class Schedule:
             poll_cost=self._poll_cost,
             shortest=self._shortest,
             longest=self._longest,
-            born=history.seen,
+            born=history.news,
         )
         return table
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final
 
 import attrs
@@ -43,7 +43,8 @@ class Watch:
 
     All times are in seconds: ``born``, ``deadline`` and ``due`` (of the next look,
     infinite while there is none planned) are moments on the session's clock,
-    ``ran_until`` and ``first_seen_ended`` ages of the task. ``born`` is the submission, or the
+    ``ran_until`` and ``first_seen_ended`` ages of the task. ``jitter`` is the one that the next look was planned
+    with, None if it does not go by the schedule. ``born`` is the submission, or the
     attaching of a task that was submitted elsewhere (then ``adopted`` is true). ``keeper`` is told
     of the end first.
     """
@@ -58,6 +59,7 @@ class Watch:
     adopted: bool = False
     images: int = 0
     due: float = math.inf
+    jitter: float | None = None
     ran_until: float = 0.0
     first_seen_ended: float | None = None
     ended: bool = False
@@ -168,20 +170,25 @@ class Watch:
         self, schedule: Schedule, polling: Polling, now: float, jitter: float
     ) -> float | None:
         """Return the moment of the next look; None if the deadline comes first."""
-        last_chance = self.deadline - min(2.0, (self.deadline - self.born) / 10)
+        self.jitter = None
+        last_chance = self._last_chance()
         if now >= last_chance:
             return None
         return min(self._wanted_look(schedule, polling, now, jitter), last_chance)
 
-    def sooner_look(self, schedule: Schedule, now: float, jitter: float) -> float:
-        """Return when the next look is due by what is known by now; infinity if it stays as it is.
+    def reconsidered(self, schedule: Schedule) -> float:
+        """Return when the next look is due by what is known by now, which may be past.
 
-        Only a look that goes by the schedule and is not under way is brought forward.
+        It stays as it is if it does not go by the schedule or is under way. The same jitter is used again: with a new
+        one, the soonest of several draws would win.
         """
-        if self._failures or self.first_seen_ended is not None or self.due == math.inf:
-            return math.inf
-        age = schedule.next_look(self.group, self.estimate, self.ran_until, jitter=jitter)
-        return max(now, self.born + age)
+        if self.jitter is None or self.due == math.inf:
+            return self.due
+        age = schedule.next_look(self.group, self.estimate, self.ran_until, jitter=self.jitter)
+        return min(self.born + age, self._last_chance())
+
+    def _last_chance(self) -> float:
+        return self.deadline - min(2.0, (self.deadline - self.born) / 10)
 
     def _wanted_look(
         self, schedule: Schedule, polling: Polling, now: float, jitter: float
@@ -196,6 +203,7 @@ class Watch:
         if self.first_seen_ended is not None:
             waited = age - self.first_seen_ended
             return now + min(max(polling.min_interval, waited / 2), slowest)
+        self.jitter = jitter
         return self.born + schedule.next_look(self.group, self.estimate, age, jitter=jitter)
 
     def _saw_nothing(self, now: float) -> None:
@@ -239,11 +247,17 @@ def rebase(
 def group_of(request: Request | None, model: str | None) -> Hashable:
     """Return which tasks take about as long: same model, resolution and size class of outputs."""
     if request is None:
-        return (model, None, 1)
+        return _group(model, None, 1)
     payload = request.payload()
     resolution = payload.get("resolution") or payload.get("quality") or payload.get("size")
     # Outputs 1, 2, 3-4, 5-8, …: a class for each would learn too slowly.
-    return (request.model, str(resolution), (request.num_outputs - 1).bit_length())
+    return _group(request.model, str(resolution), (request.num_outputs - 1).bit_length())
+
+
+@lru_cache(maxsize=1024)
+def _group(*parts: object) -> Hashable:
+    """Return one and the same tuple for equal parts: a hundred thousand tasks need no copies of it."""
+    return parts
 
 
 def _error_of(task: Task) -> FoxAPIError | None:

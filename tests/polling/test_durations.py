@@ -102,3 +102,21 @@ def test_a_bell_holds_its_shares():
     assert sum(masses[:150]) == pytest.approx(0.75)
     assert sum(masses[150:]) == pytest.approx(0.25)
     assert math.exp(STEP * BINS) > 1e6
+
+
+def test_two_sharp_modes_stay_apart():
+    rng, belief = random.Random(4), Belief(BROAD)
+    centres = [100.0 if i % 5 < 3 else 130.0 for i in range(250)]
+    ended = [(c - 1.0, c + 1.0, 1.0) for c in (rng.gauss(centre, 3.0) for centre in centres)]
+    for _ in range(3):
+        belief.learn(ended, NOBODY, rounds=1)
+    assert belief.between(112.0, 118.0) < 0.05
+    assert belief.between(90.0, 110.0) > 0.5
+
+
+def test_without_any_end_a_thousand_that_run_say_no_more_than_ten():
+    few, many = Belief(BROAD), Belief(BROAD)
+    few.learn([], [0.0] * 140 + [10.0] + [0.0] * (BINS - 141), rounds=3)
+    many.learn([], [0.0] * 140 + [1000.0] + [0.0] * (BINS - 141), rounds=3)
+    assert many.survival == pytest.approx(few.survival)
+    assert few.survival[145] > Belief(BROAD).survival[145]

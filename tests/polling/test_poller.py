@@ -378,3 +378,23 @@ async def test_ids_and_outcomes_are_logged_and_each_request_at_debug(
     told = [record for record in caplog.records if task.id in record.getMessage()]
     assert [r.getMessage() for r in told if r.levelno == logging.INFO] != []
     assert any("GET /v1/tasks/" in r.getMessage() for r in told if r.levelno == logging.DEBUG)
+
+
+async def test_of_many_looks_that_are_due_at_once_a_few_leave_in_each_turn_of_the_event_loop(
+    emulator: Emulator, open_session: OpenSession
+):
+    emulator.script(Fault("submit", Fate(duration=60), times=None))
+    limits = Limits(outputs=400)
+    async with open_session(limits=limits) as session:
+        ids = [(await session.submit(FOX)).id for _ in range(100)]
+    before = emulator.counters.polls
+    async with open_session(limits=limits) as session:
+        handles = [session.attach(id_) for id_ in ids]
+        sent, most = 0, 0
+        while sent < 100:
+            await asyncio.sleep(0)
+            polls = session.statistics().polls
+            sent, most = polls, max(most, polls - sent)
+        assert most <= 16
+        await asyncio.gather(*handles)
+    assert emulator.counters.polls >= before + 100

@@ -108,6 +108,32 @@ def test_a_thousand_tasks_submitted_together_are_spread(estimate):
     assert busiest < 200
 
 
+def test_while_no_end_is_known_the_first_looks_are_spread_over_a_factor_of_five():
+    ignorant = Schedule()
+    first = [ignorant.next_look("g", 45.0, 0.0, jitter=i / 100) for i in range(100)]
+    assert max(first) / min(first) > 4.0
+    assert max(sum(age <= other < 1.2 * age for other in first) for age in first) < 60
+    ignorant.observe("g", 45.0, 40.0, 44.0)
+    sooner, later = (ignorant.next_look("g", 45.0, 0.0, jitter=j) for j in (0.0, 0.99))
+    assert later / sooner < 2.0
+
+
+def test_tasks_that_run_put_the_first_look_at_the_others_off_before_any_has_ended():
+    schedule = Schedule()
+    before = schedule.next_look("g", 10.0, 0.0)
+    for _ in range(20):
+        schedule.still_running("g", 10.0, 0.0, 60.0)
+    assert schedule.next_look("g", 10.0, 0.0) > 1.5 * before
+
+
+def test_a_crowd_that_never_ends_does_not_plan_anew_with_every_look():
+    schedule = Schedule()
+    for i in range(2000):
+        schedule.still_running("g", 10.0, 0.0, 5.0 + i / 100)
+        schedule.next_look("g", 10.0, 0.0)
+    assert schedule._groups["g"].history.news < 25
+
+
 def test_a_crowd_that_waits_for_the_longest_interval_is_spread_as_well():
     schedule = taught(median=3000.0)
     dues = [schedule.next_look("g", None, 0.0, jitter=i / 10) for i in range(10)]

@@ -608,3 +608,55 @@ def test_the_group_of_any_request_can_be_told():
 def test_a_task_of_which_only_the_id_is_known_is_grouped_by_its_model():
     assert group_of(None, "phota-image") == group_of(None, "phota-image")
     assert group_of(None, "phota-image") != group_of(None, None)
+
+
+# What is learned while a look is planned
+
+
+def learned(duration: float) -> Schedule:
+    schedule = Schedule()
+    for _ in range(40):
+        schedule.observe("g", 20.0, 0.95 * duration, 1.05 * duration)
+    return schedule
+
+
+def planned(**facts: object) -> Watch:
+    watch = new_watch(group="g", estimate=20.0, **facts)
+    due = watch.next_look(Schedule(), Polling(), BORN, 0.5)
+    assert due is not None
+    watch.due = due
+    return watch
+
+
+def test_a_planned_look_moves_both_ways_with_what_is_learned():
+    watch = planned()
+    assert watch.reconsidered(Schedule()) == watch.due
+    assert watch.reconsidered(learned(3.0)) < watch.due < watch.reconsidered(learned(200.0))
+
+
+def test_a_look_that_is_put_off_stays_before_the_deadline():
+    watch = planned(deadline=BORN + 30)
+    assert BORN + 20 < watch.reconsidered(learned(200.0)) <= BORN + 28
+
+
+@pytest.mark.parametrize("why", ["never planned", "under way", "failed", "awaits its outputs"])
+def test_what_does_not_go_by_the_schedule_stays_as_it_is(why: str):
+    watch = planned()
+    if why == "never planned":
+        watch = new_watch(group="g", estimate=20.0, due=BORN + 7)
+    elif why == "under way":
+        watch.due = math.inf
+    else:
+        if why == "failed":
+            watch.missed(RESET, BORN + 5)
+        else:
+            watch.saw(EMPTY, BORN + 5)
+        watch.due = watch.next_look(Schedule(), Polling(), BORN + 5, 0.5) or 0.0
+    due = watch.due
+    assert watch.reconsidered(learned(200.0)) == due
+    assert watch.reconsidered(learned(3.0)) == due
+
+
+def test_equal_groups_are_one_and_the_same():
+    one, other = PhotaImage("a"), PhotaImage("b")
+    assert group_of(one, None) is group_of(other, None)
