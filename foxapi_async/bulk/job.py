@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Self
+from typing import BinaryIO, Final, Self
 
 import attrs
 
@@ -15,6 +15,7 @@ from foxapi_async.bulk.keys import content_digest, default_key, key_digest
 from foxapi_async.bulk.lines import FileFormat, Raw, format_of, read_lines
 from foxapi_async.bulk.plan import Plan, plan_of
 from foxapi_async.bulk.problem import Problem
+from foxapi_async.bulk.sealed import ChangedError, Seal, SealedStream
 from foxapi_async.bulk.seen import Seen
 from foxapi_async.errors import JobFileError
 from foxapi_async.journal import Journal
@@ -52,8 +53,7 @@ class Job:
     requests: int
     outputs: int
     heaviest: int
-    _last_line: int = attrs.field(alias="last_line", repr=False)
-    _stamp: tuple[int, ...] = attrs.field(alias="stamp", repr=False)
+    _seal: Seal = attrs.field(alias="seal", repr=False)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str], *, format: FileFormat | None = None) -> Self:  # noqa: A002
@@ -74,10 +74,10 @@ class Job:
         form = format or format_of(file)
         check = _Check()
         try:
-            stamp = _stamp(file)
-            with Seen() as seen:
-                for raw in read_lines(file, form):
+            with _opened(file) as opened, SealedStream(opened) as stream, Seen() as seen:
+                for raw in read_lines(stream, form):
                     check.line(raw, seen)
+                seal = stream.seal
         except OSError as error:
             raise _unreadable(file, error) from error
         check.end(file)
@@ -87,27 +87,32 @@ class Job:
             requests=check.requests,
             outputs=check.outputs,
             heaviest=check.heaviest,
-            last_line=check.last_line,
-            stamp=stamp,
+            seal=seal,
         )
 
     def lines(self) -> Iterator[JobLine]:
-        """Yield the requests in the order of the file; what was appended since is left out.
+        """Yield the requests that were checked, in their order; what was appended since is left out.
 
         Raises:
-            JobFileError: The file was changed since it was checked.
+            JobFileError: The file was changed since it was checked. Each line that was yielded before
+                is as it was.
         """
+        last = 0
         try:
-            if not _only_grew(self._stamp, _stamp(self.path)):
-                raise self._changed()
-            with Seen() as seen:
-                for raw in read_lines(self.path, self.format):
-                    if raw.number > self._last_line:
-                        return
+            with (
+                _opened(self.path) as opened,
+                SealedStream(opened, self._seal) as stream,
+                Seen() as seen,
+            ):
+                for raw in read_lines(stream, self.format):
                     key, request, _ = _understood(raw, seen)
-                    if key is None or request is None:
-                        raise self._changed(raw.number)
+                    # The same bytes have been understood before.
+                    assert key is not None
+                    assert request is not None
+                    last = raw.number
                     yield JobLine(raw.number, key, request)
+        except ChangedError:
+            raise self._changed(after=last) from None
         except OSError as error:
             raise _unreadable(self.path, error) from error
 
@@ -132,11 +137,12 @@ class Job:
         asked = ((line.number, line.key, line.request) for line in self.lines())
         return plan_of(asked, journal, None if directory is None else Path(directory))
 
-    def _changed(self, number: int | None = None) -> JobFileError:
-        where = "" if number is None else f" (line {number})"
+    def _changed(self, *, after: int) -> JobFileError:
+        where = f" somewhere after line {after:,}" if after else ""
+        rest = "nothing after that line" if after else "nothing of it"
         return JobFileError(
-            f"{self.path} was changed{where} since it was checked; start again, nothing that is "
-            "under way is lost"
+            f"{self.path} was changed{where} since it was checked; {rest} was submitted. Run it again: it "
+            "is checked and estimated anew, and what was submitted is not paid for again"
         )
 
 
@@ -147,13 +153,11 @@ class _Check:
     requests: int = 0
     outputs: int = 0
     heaviest: int = 0
-    last_line: int = 0
     problems: list[Problem] = attrs.field(factory=list[Problem])
     more: int = 0
 
     def line(self, raw: Raw, seen: Seen) -> None:
         self.requests += 1
-        self.last_line = raw.number
         key, request, problems = _understood(raw, seen)
         if key is not None:
             earlier = seen.line_of(key_digest(key), raw.number)
@@ -198,16 +202,11 @@ def _understood(raw: Raw, seen: Seen) -> tuple[str | None, Request | None, list[
     return key, reading.request, problems
 
 
-def _stamp(path: Path) -> tuple[int, ...]:
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
+def _opened(path: Path) -> BinaryIO:
+    # Looked at first, because to open a pipe waits for somebody who writes into it.
+    if not stat.S_ISREG(path.stat().st_mode):
         raise JobFileError(f"{path} is not a file; it is read more than once, so it must be one")
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
-
-
-def _only_grew(before: tuple[int, ...], now: tuple[int, ...]) -> bool:
-    # To append while the job runs is harmless, whatever it does to the time of the last change.
-    return now[:2] == before[:2] and (now[2] > before[2] or now == before)
+    return path.open("rb")
 
 
 def _unreadable(path: Path, error: OSError) -> JobFileError:

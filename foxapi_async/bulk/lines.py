@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal, NoReturn, cast
+from typing import Any, Final, Literal, NoReturn, cast
 
 import attrs
 
@@ -42,34 +43,29 @@ def format_of(path: Path) -> FileFormat:
     return "csv" if path.suffix.lower() in {".csv", ".tsv"} else "jsonl"
 
 
-def read_lines(path: Path, form: FileFormat) -> Iterator[Raw]:
-    """Yield the lines of a file that are not blank.
-
-    Raises:
-        OSError: The file cannot be read.
-    """
-    return _table(path) if form == "csv" else _json_lines(path)
+def read_lines(stream: io.BufferedReader, form: FileFormat) -> Iterator[Raw]:
+    """Yield the lines of a stream that are not blank. What reading it raises is raised as it is."""
+    return _table(stream) if form == "csv" else _json_lines(stream)
 
 
-def _json_lines(path: Path) -> Iterator[Raw]:
-    with path.open("rb") as file:
-        for number, line in enumerate(_bounded_lines(file), 1):
-            if line is None:
-                yield Raw(number, {}, f"is longer than {LONGEST_LINE:,} bytes")
-                continue
-            content = line.removeprefix(_BOM) if number == 1 else line
-            if content.strip():
-                yield _parsed(number, content)
+def _json_lines(stream: io.BufferedReader) -> Iterator[Raw]:
+    for number, line in enumerate(_bounded_lines(stream), 1):
+        if line is None:
+            yield Raw(number, {}, f"is longer than {LONGEST_LINE:,} bytes")
+            continue
+        content = line.removeprefix(_BOM) if number == 1 else line
+        if content.strip():
+            yield _parsed(number, content)
 
 
-def _bounded_lines(file: BinaryIO) -> Iterator[bytes | None]:
+def _bounded_lines(stream: io.BufferedReader) -> Iterator[bytes | None]:
     """Yield lines; None for one that is too long."""
-    while line := file.readline(LONGEST_LINE + 1):
+    while line := stream.readline(LONGEST_LINE + 1):
         if len(line) <= LONGEST_LINE:
             yield line
             continue
         while line and not line.endswith(b"\n"):
-            line = file.readline(LONGEST_LINE)
+            line = stream.readline(LONGEST_LINE)
         yield None
 
 
@@ -111,22 +107,21 @@ def _kind(value: object) -> str:
     return "a text" if isinstance(value, str) else f"{value!r}"[:40]
 
 
-def _table(path: Path) -> Iterator[Raw]:
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        rows = _Rows(file)
-        names: list[str] | None = None
-        for number, row, problem in rows:
-            if problem is not None:
-                yield Raw(number, {}, problem)
-            elif not any(cell.strip() for cell in row):
-                continue
-            elif names is None:
-                names = [name.strip() for name in row]
-                if wrong := _wrong_header(names):
-                    yield Raw(number, {}, wrong)
-                    return
-            else:
-                yield _row(number, names, row)
+def _table(stream: io.BufferedReader) -> Iterator[Raw]:
+    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    names: list[str] | None = None
+    for number, row, problem in _Rows(text):
+        if problem is not None:
+            yield Raw(number, {}, problem)
+        elif not any(cell.strip() for cell in row):
+            continue
+        elif names is None:
+            names = [name.strip() for name in row]
+            if wrong := _wrong_header(names):
+                yield Raw(number, {}, wrong)
+                return
+        else:
+            yield _row(number, names, row)
 
 
 class _Rows:

@@ -171,6 +171,65 @@ def test_a_file_that_was_changed_since_is_refused_but_one_that_grew_is_not(jobs:
         list(job.lines())
 
 
+def grow(text: str) -> str:
+    return text.replace("number 150 ", "number 150, and more of it ")
+
+
+def insert(text: str) -> str:
+    head, separator, rest = text.partition("fox number 0 ")
+    return f"{head}inserted{separator}{rest}"
+
+
+def swap(text: str) -> str:
+    return text.replace("number 399 ", "number 993 ")
+
+
+def cut(text: str) -> str:
+    return text[: len(text) // 2]
+
+
+def empty(text: str) -> str:
+    del text
+    return ""
+
+
+@pytest.mark.parametrize("edit", [grow, insert, swap, cut, empty])
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_what_is_edited_in_place_while_the_lines_are_gone_through_is_never_taken_for_a_request(
+    tmp_path: Path, form: str, edit: Any
+):
+    path = tmp_path / f"jobs.{form}"
+    prompts = [f"fox number {n} {'in the snow ' * 20}" for n in range(400)]
+    lines = [json.dumps({"prompt": prompt}) for prompt in prompts]
+    path.write_text("\n".join(["prompt", *prompts] if form == "csv" else lines) + "\n")
+    job = Job.read(path)
+    going = job.lines()
+    begun = [next(going) for _ in range(3)]
+    with path.open("r+") as file:
+        edited = edit(file.read())
+        file.seek(0)
+        file.write(edited)
+        file.truncate()
+    taken = list(begun)
+
+    def take_the_rest() -> None:
+        for line in going:
+            taken.append(line)  # noqa: PERF402 - what came before the error counts
+
+    with pytest.raises(JobFileError, match="was changed somewhere after line") as caught:
+        take_the_rest()
+    with pytest.raises(JobFileError, match="was changed"):
+        list(job.lines())
+    assert [line.request for line in taken] == [PhotaImage(p) for p in prompts[: len(taken)]]
+    assert f"after line {taken[-1].number}" in str(caught.value)
+
+
+def test_a_line_that_is_longer_than_a_block_is_read_again_as_it_is(jobs: Path):
+    prompts = ["x" * n for n in (16 * 1024, 1, 50_000, 16 * 1024 - 15, 3)]
+    write(jobs, *({"prompt": prompt} for prompt in prompts))
+    assert requests(jobs) == [PhotaImage(prompt) for prompt in prompts]
+
+
 TABLE = '\ufeffkey,prompt,num_outputs,profile_ids\none,"a fox, red",2,\n,42,,\n\n"t\nwo",wide,1,\n'
 
 
