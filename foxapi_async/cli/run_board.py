@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -19,6 +20,7 @@ from foxapi_async.cli.run_words import Meter, standing_of, time_left
 from foxapi_async.cli.screen import Screen
 from foxapi_async.cli.streams import plain
 from foxapi_async.cli.words import count
+from foxapi_async.concurrency.unbroken import see_through
 
 __all__ = ["RunBoard"]
 
@@ -63,10 +65,13 @@ class RunBoard:
             finally:
                 self._screen.release()
         else:
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._tell_now_and_then)
+            # No task group: what ends the run must come out of the block as it is.
+            telling = asyncio.create_task(self._tell_now_and_then(), name="foxapi progress")
+            try:
                 yield
-                group.cancel_scope.cancel()
+            finally:
+                telling.cancel()
+                await see_through(lambda: asyncio.wait([telling]))
 
     def note(self, result: Result) -> None:
         """Tell of a request that went wrong."""

@@ -10,7 +10,7 @@ import attrs
 from foxapi_async.bulk import JOURNAL_NAME, SHEET_NAME, Job, JobRun, Summary, run_job
 from foxapi_async.cli import interrupt
 from foxapi_async.cli.command import Setup, prepare
-from foxapi_async.cli.exits import Exit, exit_for, gravest
+from foxapi_async.cli.exits import Exit, gravest
 from foxapi_async.cli.lines import Troubles
 from foxapi_async.cli.run_board import RunBoard
 from foxapi_async.cli.run_words import (
@@ -139,6 +139,7 @@ class _Running:
             on_event=troubles.note,
         )
         code = Exit.OK
+        fault: FoxAPIError | None = None
         try:
             interrupt.run(
                 self._main(session), on_first=self._first_signal, on_second=self._second_signal
@@ -148,9 +149,8 @@ class _Running:
         except FoxAPIError as error:
             if self.summary is None:
                 raise
-            screen.fail(str(error))
-            code = exit_for(error)
-        return self._report(code)
+            fault = error
+        return self._report(code, fault)
 
     async def _main(self, session: Session) -> None:
         order = self.order
@@ -190,13 +190,14 @@ class _Running:
         if self.run is not None:
             self._say_how_to_go_on(self.run.summary)
 
-    def _report(self, code: Exit) -> Exit:
+    def _report(self, code: Exit, fault: FoxAPIError | None) -> Exit:
         summary, screen = self.summary, self.setup.screen
         if summary is None:
             return code
-        code = gravest([code, exit_of(summary)])
-        if summary.stopped is not None and not summary.interrupted:
-            screen.fail(str(summary.stopped))
+        code = gravest([code, exit_of(summary, fault)])
+        reasons = [fault, None if summary.interrupted else summary.stopped]
+        for words in dict.fromkeys(str(reason) for reason in reasons if reason is not None):
+            screen.fail(words)
         for line in summary_lines(summary):
             screen.say(line)
         if summary.outputs_unknown:

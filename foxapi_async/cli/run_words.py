@@ -14,7 +14,7 @@ import attrs
 from foxapi_async.bulk import Plan, Summary
 from foxapi_async.cli.exits import Exit, exit_for, gravest
 from foxapi_async.cli.words import count
-from foxapi_async.errors import BudgetExceededError
+from foxapi_async.errors import BudgetExceededError, FoxAPIError
 
 __all__ = [
     "Meter",
@@ -135,8 +135,8 @@ def summary_json(summary: Summary) -> dict[str, object]:
     }
 
 
-def exit_of(summary: Summary) -> Exit:
-    """Return the exit code for a job, signals aside."""
+def exit_of(summary: Summary, fault: FoxAPIError | None = None) -> Exit:
+    """Return the exit code for a job, signals aside; ``fault`` is what ended the run, if it did."""
     by_count = (
         (summary.unknown, Exit.UNKNOWN),
         (summary.unfinished, Exit.UNFINISHED),
@@ -145,11 +145,11 @@ def exit_of(summary: Summary) -> Exit:
         (summary.failed, Exit.TASK_FAILED),
     )
     codes = [code for number, code in by_count if number]
-    if summary.stopped is not None and not summary.interrupted:
-        codes.append(exit_for(summary.stopped))
-    elif summary.not_submitted:
-        codes.append(Exit.OUT_OF_REACH)
-    return gravest(codes)
+    reasons = [fault, None if summary.interrupted else summary.stopped]
+    stopped = [exit_for(reason) for reason in reasons if reason is not None]
+    if not stopped and summary.not_submitted:
+        stopped.append(Exit.OUT_OF_REACH)
+    return gravest(codes + stopped)
 
 
 def again(

@@ -136,6 +136,26 @@ async def test_a_request_that_is_heavier_than_the_limit_is_refused_first(emulate
         assert (await foxapi(*arguments, env=env)).code == 0
 
 
+async def test_a_job_file_that_is_edited_while_it_runs_is_never_run_as_edited(emulated, tmp_path):
+    prompts = [f"p{n} {'in the snow ' * 120}" for n in range(100)]
+    jobs = write(tmp_path / "jobs.jsonl", *({"prompt": prompt} for prompt in prompts))
+    out = tmp_path / "out"
+    arguments = ["run", str(jobs), "-o", str(out), "--yes", "--outputs", "4"]
+    async with emulated(duration=0.1) as (emulator, env):
+        async with running(*arguments, env=env) as command:
+            await until(lambda: emulator.counters.tasks >= 4)
+            jobs.write_text(jobs.read_text().replace("snow", "snow and the rain"))
+            done = await command.end()
+        assert done.code == 2
+        assert f"{jobs} was changed somewhere after line" in done.err
+        assert "to go on, run it again" in done.err
+        assert done.lines == [str(out / "results.jsonl"), str(out / "index.html")]
+        submitted = {task.prompt for task in emulator.tasks.values()}
+        assert len(submitted) == emulator.counters.tasks < 100
+        assert submitted == set(prompts[: len(submitted)])
+        assert len(list(out.glob("*.png"))) == len(submitted)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 async def test_one_signal_brings_home_what_is_in_flight(emulated, jobs, tmp_path, number, code):
     out = tmp_path / "out"
