@@ -12,6 +12,7 @@ from foxapi_async.cli import interrupt
 from foxapi_async.cli.command import Setup, prepare
 from foxapi_async.cli.exits import Exit, gravest
 from foxapi_async.cli.lines import Troubles
+from foxapi_async.cli.refusals import Refusals
 from foxapi_async.cli.run_board import RunBoard
 from foxapi_async.cli.run_words import (
     Question,
@@ -24,6 +25,7 @@ from foxapi_async.cli.run_words import (
 )
 from foxapi_async.cli.words import count
 from foxapi_async.errors import FoxAPIError, InvalidRequestError, JobFileError
+from foxapi_async.events import Event
 from foxapi_async.options import Limits, Polling
 from foxapi_async.session import Session
 
@@ -128,15 +130,21 @@ class _Running:
     limits: Limits
     run: JobRun | None = None
     summary: Summary | None = None
+    refusals: Refusals = attrs.field(factory=Refusals)
 
     def to_its_end(self) -> Exit:
         screen = self.setup.screen
         troubles = Troubles(screen)
+
+        def note(event: Event) -> None:
+            troubles.note(event)
+            self.refusals.note(event)
+
         session = self.setup.session(
             limits=self.limits,
             polling=Polling(give_up_after=self.order.timeout),
             journal=self.order.journal_path,
-            on_event=troubles.note,
+            on_event=note,
         )
         code = Exit.OK
         fault: FoxAPIError | None = None
@@ -194,7 +202,7 @@ class _Running:
         summary, screen = self.summary, self.setup.screen
         if summary is None:
             return code
-        code = gravest([code, exit_of(summary, fault)])
+        code = gravest([code, exit_of(summary, fault, self.refusals.codes)])
         reasons = [fault, None if summary.interrupted else summary.stopped]
         for words in dict.fromkeys(str(reason) for reason in reasons if reason is not None):
             screen.fail(words)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -135,13 +135,21 @@ def summary_json(summary: Summary) -> dict[str, object]:
     }
 
 
-def exit_of(summary: Summary, fault: FoxAPIError | None = None) -> Exit:
-    """Return the exit code for a job, signals aside; ``fault`` is what ended the run, if it did."""
+def exit_of(
+    summary: Summary, fault: FoxAPIError | None = None, refusals: Collection[Exit] = ()
+) -> Exit:
+    """Return the exit code for a job, signals aside.
+
+    Args:
+        summary: How it ended.
+        fault: What ended the run before its time, if something did.
+        refusals: The exit codes of the requests that were rejected.
+    """
     by_count = (
         (summary.unknown, Exit.UNKNOWN),
         (summary.unfinished, Exit.UNFINISHED),
         (summary.unsaved, Exit.DOWNLOAD),
-        (summary.rejected, Exit.USAGE),
+        (summary.rejected, gravest(refusals) or Exit.USAGE),
         (summary.failed, Exit.TASK_FAILED),
     )
     codes = [code for number, code in by_count if number]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from foxapi_async.emulator import Delay, Drop, Fate, Fault, Hang
+from foxapi_async.emulator import Delay, Drop, Fate, Fault, Hang, error
 from tests.cli.process import environment, foxapi, running, until
 
 pytestmark = pytest.mark.ordinary_loop
@@ -105,6 +105,18 @@ async def test_402_in_the_middle_says_so_and_brings_home_what_is_in_flight(
     assert done.code == 4
     assert "402" in done.err
     assert len(list((tmp_path / "out").glob("*.png"))) == 3
+
+
+@pytest.mark.parametrize(("status", "code"), [(429, 5), (422, 2)])
+async def test_a_server_that_is_too_busy_is_no_wrong_usage(emulated, tmp_path, status, code):
+    jobs = write(tmp_path / "jobs.jsonl", {"prompt": "a"}, {"prompt": "b"})
+    arguments = ["run", str(jobs), "-o", str(tmp_path / "out"), "--yes"]
+    async with emulated() as (emulator, env):
+        refuse = error(status, headers={"Retry-After": "0"})
+        emulator.script(Fault("submit", refuse, times=None))
+        done = await foxapi(*arguments, env=env)
+    assert "2 rejected" in done.err
+    assert done.code == code
 
 
 async def test_what_failed_is_named_with_its_line_and_what_to_do(emulated, jobs, tmp_path):

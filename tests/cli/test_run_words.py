@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from foxapi_async import BudgetExceededError, FoxAPIError, InsufficientQuotaError
-from foxapi_async.bulk import Plan, Summary
+from foxapi_async.bulk import JobFileError, Plan, Summary
 from foxapi_async.cli.exits import Exit
 from foxapi_async.cli.run_words import Meter, Question, again, estimate, exit_of, time_left
 
@@ -73,6 +73,14 @@ def test_a_decision_changes_what_is_to_be_billed():
 )
 def test_the_gravest_ending_decides_the_exit_code(changes: dict[str, Any], code: Exit):
     assert exit_of(summary(**changes)) is code
+
+
+def test_what_was_refused_and_what_ended_the_run_name_their_own_codes():
+    refused = summary(rejected=2)
+    assert exit_of(refused, refusals={Exit.OUT_OF_REACH}) is Exit.OUT_OF_REACH
+    assert exit_of(refused, refusals={Exit.OUT_OF_REACH, Exit.USAGE}) is Exit.OUT_OF_REACH
+    changed = JobFileError("the file was changed")
+    assert exit_of(summary(not_submitted=3), changed) is Exit.USAGE
 
 
 def advice(**changes: Any) -> str | None:
