@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Annotated, Any, cast
+from typing import IO, Annotated, Any, Final, cast
 
 import typer
 from rich.console import Console
@@ -70,13 +71,28 @@ def run(arguments: Sequence[str]) -> int:
         app(list(arguments), prog_name="foxapi")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else Exit.OK
+    except OSError as error:
+        if error.errno not in _CANNOT_PRINT:
+            raise
+        # Typer's own words, which no stream of ours has borne: help, or what is wrong with the usage.
+        screen = Screen()
+        screen.output.trouble = error if _asks_for_help(arguments) else None
+        return screen.finish(Exit.OK) or Exit.USAGE
     return Exit.OK
+
+
+def _asks_for_help(arguments: Sequence[str]) -> bool:
+    return not arguments or not {"-h", "--help"}.isdisjoint(arguments)
+
+
+_CANNOT_PRINT: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - called by typer
     if wanted:
-        Screen().result(f"foxapi-async {__version__}")
-        raise typer.Exit
+        screen = Screen()
+        screen.result(f"foxapi-async {__version__}")
+        raise typer.Exit(int(screen.finish(Exit.OK)))
 
 
 @app.callback()

@@ -23,5 +23,4 @@ def end(screen: Screen, do: Callable[[], Exit]) -> NoReturn:
         code = signal.code
     except FoxAPIError as error:
         code = screen.fail_with(error, exit_for(error))
-    screen.flush()
-    raise typer.Exit(int(code))
+    raise typer.Exit(int(screen.finish(code)))

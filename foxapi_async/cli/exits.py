@@ -47,6 +47,7 @@ class Exit(enum.IntEnum):
     UNKNOWN = 6
     UNFINISHED = 7
     DOWNLOAD = 8
+    UNPRINTED = 9
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -61,6 +62,7 @@ MEANINGS: Final[Mapping[Exit, str]] = {
     Exit.UNKNOWN: "a submission may have been billed, and its task id is not known",
     Exit.UNFINISHED: "the wait ended, the task goes on: `foxapi wait ID` (or the same `foxapi run`) continues",
     Exit.DOWNLOAD: "a picture is paid for and could not be saved: `foxapi wait ID -o DIR` tries again",
+    Exit.UNPRINTED: "the work is done, and its results could not be printed (a full disk)",
     Exit.INTERRUPTED: "interrupted by Ctrl-C",
     Exit.TERMINATED: "interrupted by SIGTERM",
 }
@@ -75,6 +77,7 @@ _GRAVITY: Final = (
     Exit.QUOTA,
     Exit.OUT_OF_REACH,
     Exit.USAGE,
+    Exit.UNPRINTED,
     Exit.TASK_FAILED,
     Exit.OK,
 )

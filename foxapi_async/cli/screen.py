@@ -10,7 +10,7 @@ from typing import IO, cast
 from rich.console import Console
 from rich.text import Text
 
-from foxapi_async.cli.exits import Exit
+from foxapi_async.cli.exits import Exit, gravest
 from foxapi_async.cli.streams import Stream, plain, standard_error, standard_output
 from foxapi_async.cli.words import error_json
 from foxapi_async.errors import FoxAPIError
@@ -93,10 +93,14 @@ class Screen:
         for text in held or ():
             self._print(text)
 
-    def flush(self) -> None:
-        """Send what has been printed."""
-        self.output.flush()
-        self.error_stream.flush()
+    def finish(self, code: Exit) -> Exit:
+        """Send what has been printed, and return the code to end with: also of results that are lost."""
+        trouble = self.output.finish()
+        if trouble is not None:
+            self.fail(f"not all results could be printed: {trouble.strerror or trouble}")
+            code = gravest([code, Exit.UNPRINTED])
+        self.error_stream.finish()
+        return code
 
     def _print(self, text: str) -> None:
         if self._held is not None:

@@ -1,4 +1,4 @@
-"""Standard streams that bear any text and a reader who has gone."""
+"""Standard streams that bear any text, a reader who has gone, and a disk that is full."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ _ERRORS: Final = "foxapi.legible"
 
 
 class Stream:
-    """A text stream whose reader may go away (`| head -1`): the work goes on, quietly.
+    """A text stream whose reader may go away (`| head -1`), or whose disk may be full.
 
-    Giving up the work instead would lose what is paid for. It is no `io.TextIOBase`, because that
-    would close itself when it is collected, and with it a stream that is not its own.
+    The work goes on in either case: giving it up would lose what is paid for. It is no
+    `io.TextIOBase`, because that would close itself when it is collected, and with it a stream that is
+    not its own.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream  # None if the shell has closed it: `>&-`
+        self.trouble: OSError | None = None
+        """Why something could not be written; None also if nobody reads any more."""
 
     @property
     def encoding(self) -> str:
@@ -39,28 +42,46 @@ class Stream:
         return self._stream is not None and self._stream.isatty()
 
     def write(self, text: str) -> int:
-        """Write a text; nothing happens if nobody reads any more."""
-        with self._reader_may_have_gone() as stream:
+        """Write a text, if that can be done; a later one is tried again."""
+        with self.troubles_borne() as stream:
             if stream is not None:
                 stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Send what has been written."""
-        with self._reader_may_have_gone() as stream:
+        """Send what has been written, if that can be done."""
+        with self.troubles_borne() as stream:
             if stream is not None:
                 stream.flush()
 
+    def finish(self) -> OSError | None:
+        """Send what has been written for the last time; return why not all of it could be."""
+        try:
+            if self._stream is not None:
+                self._stream.flush()
+        except OSError as error:
+            self._write_no_more()
+            if not isinstance(error, BrokenPipeError):
+                self.trouble = self.trouble or error
+        return self.trouble
+
     @contextmanager
-    def _reader_may_have_gone(self) -> Generator[TextIO | None, None, None]:
+    def troubles_borne(self) -> Generator[TextIO | None, None, None]:
+        """Go on after the block, whether or not what it writes can be written."""
         try:
             yield self._stream
         except BrokenPipeError:
-            assert self._stream is not None
-            # What is left in the buffer is flushed once more when the interpreter ends.
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self._stream.fileno())
-            os.close(nowhere)
+            self._write_no_more()
+        except OSError as error:
+            # Not for good: a disk that is full now may have room for the last words of a long run.
+            self.trouble = self.trouble or error
+
+    def _write_no_more(self) -> None:
+        assert self._stream is not None
+        # What is left in the buffer is flushed once more when the interpreter ends.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
 
 
 def standard_output() -> Stream:
@@ -79,10 +100,12 @@ def plain(text: str) -> str:
 
 
 def _opened(stream: TextIO | None) -> Stream:
+    opened = Stream(stream)
     reconfigure: Callable[..., None] | None = getattr(stream, "reconfigure", None)
     if reconfigure is not None:
-        reconfigure(errors=_ERRORS)
-    return Stream(stream)
+        with opened.troubles_borne():  # it flushes
+            reconfigure(errors=_ERRORS)
+    return opened
 
 
 def _legible(error: UnicodeError) -> tuple[str | bytes, int]:

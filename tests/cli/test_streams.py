@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import io
+from pathlib import Path
 
 import pytest
 
 from foxapi_async.cli.streams import plain, standard_error, standard_output
+
+FULL = Path("/dev/full")
 
 
 def test_what_an_encoding_lacks_is_escaped_and_odd_bytes_stay_as_they_are(monkeypatch):
@@ -32,6 +36,39 @@ def test_a_stream_that_cannot_be_set_up_is_used_as_it_is(monkeypatch):
     stream = standard_output()
     stream.write("é")
     assert (given.getvalue(), stream.encoding, stream.isatty()) == ("é", "ascii", False)
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="a device that is always full")
+def test_a_full_disk_is_borne_and_told_at_the_end(monkeypatch):
+    with FULL.open("w") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        stream = standard_output()
+        for _ in range(3):
+            stream.write("x" * 100_000)
+            stream.flush()
+        trouble = stream.finish()
+        assert trouble is not None
+        assert trouble.errno == errno.ENOSPC
+
+
+def test_words_after_the_disk_was_full_are_written(monkeypatch):
+    class Full(io.StringIO):
+        is_full = True
+
+        def flush(self) -> None:
+            if self.is_full:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+    given = Full()
+    monkeypatch.setattr("sys.stderr", given)
+    stream = standard_error()
+    stream.write("lost?\n")
+    stream.flush()
+    given.is_full = False
+    stream.write("the last words\n")
+    stream.flush()
+    assert "the last words" in given.getvalue()
+    assert stream.finish() is not None
 
 
 @pytest.mark.parametrize("text", ["\x1b[31mred", "a\rb", "a\x9bb", "a\x07b", "a\nb"])
