@@ -71,7 +71,7 @@ class _Run:
                 self.billed = self.session.statistics()
 
         try:
-            interrupt.run(main(), on_first=self._interrupted, on_second=self.say_how_to_go_on)
+            interrupt.run(main(), on_first=self._interrupted, on_second=self._leave)
         except interrupt.Interrupted as signal:
             return signal.code
         except FoxAPIError as error:
@@ -87,6 +87,10 @@ class _Run:
         posts = len(self.tracks.posts)
         finishing = f"; finishing {count(posts, 'submission')} under way" if posts else ""
         self.setup.screen.warn(f"interrupted{finishing}")
+
+    def _leave(self) -> None:
+        self.setup.screen.leave()
+        self.say_how_to_go_on()
 
     def say_how_to_go_on(self) -> None:
         screen = self.setup.screen

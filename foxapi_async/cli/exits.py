@@ -48,6 +48,7 @@ class Exit(enum.IntEnum):
     UNFINISHED = 7
     DOWNLOAD = 8
     UNPRINTED = 9
+    HUNG_UP = 129
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -63,12 +64,14 @@ MEANINGS: Final[Mapping[Exit, str]] = {
     Exit.UNFINISHED: "the wait ended, the task goes on: `foxapi wait ID` (or the same `foxapi run`) continues",
     Exit.DOWNLOAD: "a picture is paid for and could not be saved: `foxapi wait ID -o DIR` tries again",
     Exit.UNPRINTED: "the work is done, and its results could not be printed (a full disk)",
+    Exit.HUNG_UP: "interrupted by SIGHUP: the terminal was closed",
     Exit.INTERRUPTED: "interrupted by Ctrl-C",
     Exit.TERMINATED: "interrupted by SIGTERM",
 }
 
 _GRAVITY: Final = (
     Exit.TERMINATED,
+    Exit.HUNG_UP,
     Exit.INTERRUPTED,
     Exit.UNKNOWN,
     Exit.UNFINISHED,

@@ -1,13 +1,14 @@
-"""Run a coroutine that Ctrl-C and SIGTERM end in good order."""
+"""Run a coroutine that Ctrl-C, SIGTERM and a terminal that goes away end in good order."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import contextmanager
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from foxapi_async.cli.exits import Exit
 
@@ -34,7 +35,7 @@ def run(
 
     The first signal cancels it, unless ``on_first`` returns True because it has told the coroutine to
     come to its end: what must be finished (a POST under way) is finished. The second one ends the
-    process at once.
+    process at once, and so does SIGQUIT.
 
     Args:
         main: The coroutine.
@@ -44,7 +45,6 @@ def run(
     Raises:
         Interrupted: A signal came.
     """
-    caught: list[int] = []
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
         work = loop.create_task(main)
@@ -53,33 +53,66 @@ def run(
             if on_first() is not True:
                 work.cancel()
 
-        def on_signal(number: int, _frame: FrameType | None) -> None:
-            caught.append(number)
-            if len(caught) == 1:
-                loop.call_soon_threadsafe(end_it)
-                return
-            on_second()
-            os._exit(_code(number))
-
-        before = {number: signal.signal(number, on_signal) for number in _signals()}
+        caught = _Caught(lambda: loop.call_soon_threadsafe(end_it), on_second)
         try:
-            result = loop.run_until_complete(work)
+            with caught.listening():
+                result = loop.run_until_complete(work)
         except asyncio.CancelledError:
-            if not caught:
+            if caught.first is None:
                 raise
-            raise Interrupted(_code(caught[0])) from None
-        else:
-            if caught:
-                raise Interrupted(_code(caught[0]))
-            return result
+            raise Interrupted(_code(caught.first)) from None
+        if caught.first is not None:
+            raise Interrupted(_code(caught.first))
+        return result
+
+
+class _Caught:
+    """The signals of a run: the first one is told, the second one is the end."""
+
+    def __init__(self, on_first: Callable[[], object], on_second: Callable[[], None]) -> None:
+        self.first: int | None = None
+        self._on_first = on_first
+        self._on_second = on_second
+
+    @contextmanager
+    def listening(self) -> Generator[None, None, None]:
+        """Take the signals within the block."""
+        before = {number: signal.signal(number, self._take) for number in _signals()}
+        try:
+            yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    def _take(self, number: int, _frame: FrameType | None) -> None:
+        if number == _QUIT:
+            self._on_second()
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        elif self.first is None:
+            self.first = number
+            self._on_first()
+        elif (
+            number != _HANGUP
+        ):  # the shell and the system may both tell of one terminal that is gone
+            self._on_second()
+            os._exit(_code(number))
 
-def _signals() -> tuple[signal.Signals, ...]:
-    return (signal.SIGINT, signal.SIGTERM)
+
+_HANGUP: Final[signal.Signals | None] = getattr(signal, "SIGHUP", None)
+_QUIT: Final[signal.Signals | None] = getattr(signal, "SIGQUIT", None)
+"""Windows has neither."""
+
+
+def _signals() -> list[signal.Signals]:
+    signals = [signal.SIGINT, signal.SIGTERM]
+    # `nohup` lets a program outlive its terminal by having the signal ignored.
+    if _HANGUP is not None and signal.getsignal(_HANGUP) is not signal.SIG_IGN:
+        signals.append(_HANGUP)
+    return signals if _QUIT is None else [*signals, _QUIT]
 
 
 def _code(number: int) -> Exit:
+    if number == _HANGUP:
+        return Exit.HUNG_UP
     return Exit.INTERRUPTED if number == signal.SIGINT else Exit.TERMINATED

@@ -195,6 +195,7 @@ class _Running:
         return True
 
     def _second_signal(self) -> None:
+        self.setup.screen.leave()
         if self.run is not None:
             self._say_how_to_go_on(self.run.summary)
 

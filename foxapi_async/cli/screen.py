@@ -93,6 +93,10 @@ class Screen:
         for text in held or ():
             self._print(text)
 
+    def leave(self) -> None:
+        """Give the terminal back as it was, because the process ends without cleaning up."""
+        self.console.show_cursor()
+
     def finish(self, code: Exit) -> Exit:
         """Send what has been printed, and return the code to end with: also of results that are lost."""
         trouble = self.output.finish()

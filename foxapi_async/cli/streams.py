@@ -11,7 +11,12 @@ from typing import Final, TextIO
 
 __all__ = ["Stream", "plain", "standard_error", "standard_output"]
 
-_ERRORS: Final = "foxapi.legible"
+_EXACT: Final = "foxapi.exact"
+_SPOKEN: Final = "foxapi.spoken"
+"""How characters that an encoding lacks are written: results so that none is taken for another, words
+for people so that they can be read."""
+
+_PLAINER: Final = {"·": "|", "…": "..."}
 
 
 class Stream:
@@ -86,12 +91,12 @@ class Stream:
 
 def standard_output() -> Stream:
     """Return the stream for results."""
-    return _opened(sys.stdout)
+    return _opened(sys.stdout, _EXACT)
 
 
 def standard_error() -> Stream:
     """Return the stream for everything that is no result."""
-    return _opened(sys.stderr)
+    return _opened(sys.stderr, _SPOKEN)
 
 
 def plain(text: str) -> str:
@@ -99,27 +104,37 @@ def plain(text: str) -> str:
     return "".join(" " if ord(c) < 32 or 127 <= ord(c) < 160 else c for c in text)  # noqa: PLR2004
 
 
-def _opened(stream: TextIO | None) -> Stream:
+def _opened(stream: TextIO | None, errors: str) -> Stream:
     opened = Stream(stream)
     reconfigure: Callable[..., None] | None = getattr(stream, "reconfigure", None)
     if reconfigure is not None:
         with opened.troubles_borne():  # it flushes
-            reconfigure(errors=_ERRORS)
+            reconfigure(errors=errors)
     return opened
 
 
-def _legible(error: UnicodeError) -> tuple[str | bytes, int]:
+def _exact(error: UnicodeError) -> tuple[str | bytes, int]:
     """Write the raw bytes of a file name as they are, and anything else as a backslash escape."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
+    return b"".join(map(_raw, error.object[error.start : error.end])), error.end
+
+
+def _spoken(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Write our own typography in plain ASCII, and anything else as `_exact` does."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
     characters = error.object[error.start : error.end]
-    parts = (
-        bytes([ord(c) - 0xDC00])
-        if 0xDC80 <= ord(c) <= 0xDCFF  # noqa: PLR2004 - how os.fsdecode hides an odd byte
-        else c.encode("ascii", "backslashreplace")
-        for c in characters
-    )
-    return b"".join(parts), error.end
+    return b"".join(
+        _PLAINER[c].encode() if c in _PLAINER else _raw(c) for c in characters
+    ), error.end
 
 
-codecs.register_error(_ERRORS, _legible)
+def _raw(c: str) -> bytes:
+    if 0xDC80 <= ord(c) <= 0xDCFF:  # noqa: PLR2004 - how os.fsdecode hides an odd byte
+        return bytes([ord(c) - 0xDC00])
+    return c.encode("ascii", "backslashreplace")
+
+
+codecs.register_error(_EXACT, _exact)
+codecs.register_error(_SPOKEN, _spoken)

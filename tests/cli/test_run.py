@@ -168,7 +168,9 @@ async def test_a_job_file_that_is_edited_while_it_runs_is_never_run_as_edited(em
         assert len(list(out.glob("*.png"))) == len(submitted)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 async def test_one_signal_brings_home_what_is_in_flight(emulated, jobs, tmp_path, number, code):
     out = tmp_path / "out"
     arguments = ["run", str(jobs), "-o", str(out), "--yes", "--outputs", "2", "--json"]
@@ -184,6 +186,33 @@ async def test_one_signal_brings_home_what_is_in_flight(emulated, jobs, tmp_path
         assert f"foxapi run {jobs} -o {out}" in done.err
         assert (await foxapi(*arguments, env=env)).code == 0
     assert emulator.counters.tasks == 8
+
+
+async def test_a_terminal_that_goes_away_is_told_twice_and_counts_once(emulated, jobs, tmp_path):
+    arguments = ["run", str(jobs), "-o", str(tmp_path / "out"), "--yes", "--outputs", "2"]
+    async with emulated(duration=1.0) as (emulator, env):
+        async with running(*arguments, env=env) as command:
+            await until(lambda: emulator.counters.tasks == 2)
+            command.interrupt(signal.SIGHUP)
+            await command.says("Once more leaves at once")
+            command.interrupt(signal.SIGHUP)
+            done = await command.end()
+        assert done.code == 129
+        assert f"{emulator.counters.tasks} of 8 done" in done.err
+
+
+async def test_with_nohup_the_work_goes_on(emulated, jobs, tmp_path):
+    arguments = ["run", str(jobs), "-o", str(tmp_path / "out"), "--yes", "--outputs", "2"]
+    async with emulated() as (emulator, env):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        try:
+            async with running(*arguments, env=env) as command:
+                await until(lambda: emulator.counters.tasks == 2)
+                command.interrupt(signal.SIGHUP)
+                done = await command.end()
+        finally:
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    assert (done.code, emulator.counters.tasks) == (0, 8)
 
 
 async def test_a_grace_that_is_over_and_a_second_signal_leave_at_once(emulated, jobs, tmp_path):

@@ -23,6 +23,18 @@ def test_what_an_encoding_lacks_is_escaped_and_odd_bytes_stay_as_they_are(monkey
     assert raw.getvalue() == b"F\\xfcchse \xff \\u72d0\n"
 
 
+def test_words_for_people_are_plainer_where_results_stay_exact(monkeypatch):
+    written: dict[str, bytes] = {}
+    for name, opened in (("stdout", standard_output), ("stderr", standard_error)):
+        raw = io.BytesIO()
+        monkeypatch.setattr(f"sys.{name}", io.TextIOWrapper(raw, encoding="ascii"))
+        stream = opened()
+        stream.write("1 of 2  ·  ü…")
+        stream.flush()
+        written[name] = raw.getvalue()
+    assert written == {"stdout": b"1 of 2  \\xb7  \\xfc\\u2026", "stderr": b"1 of 2  |  \\xfc..."}
+
+
 def test_a_stream_that_the_shell_has_closed_swallows_all(monkeypatch):
     monkeypatch.setattr("sys.stderr", None)
     stream = standard_error()
