@@ -190,7 +190,7 @@ class ResultsFile:
             self.damaged += bool(line.strip())
             return
         number = described.get("line")
-        status = described.get("status")
+        status = described["status"]
         try:
             self._index.execute(
                 "INSERT OR REPLACE INTO last VALUES (?, ?, ?, ?, ?, ?)",
@@ -230,11 +230,14 @@ def _described(line: bytes) -> dict[str, Any] | None:
     """Return what a line says; None if it is damaged."""
     try:
         value = json.loads(line)
+        if not isinstance(value, dict):
+            return None
+        described = cast("dict[str, Any]", value)
+        facts_digest(described)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(value, dict) or not isinstance(value.get("key"), str):  # pyright: ignore[reportUnknownMemberType]
-        return None
-    return cast("dict[str, Any]", value)
+    words = (described.get("key"), described.get("status"))
+    return described if all(isinstance(word, str) for word in words) else None
 
 
 def lasting(results: Sequence[Result]) -> list[Result]:

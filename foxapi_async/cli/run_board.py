@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 import anyio
@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from foxapi_async.bulk import JobRun, Result, Summary
+from foxapi_async.bulk.results import lasting
 from foxapi_async.cli.run_words import Meter, standing_of, time_left
 from foxapi_async.cli.screen import Screen
 from foxapi_async.cli.streams import plain
@@ -31,6 +32,9 @@ _FIRST_LINE: Final = 5.0
 _LONGEST: Final = 60.0
 """Seconds until the first line and, growing, between two lines where nothing can be drawn."""
 
+_LOOK: Final = 0.25
+"""Seconds between two looks whether the run has stopped submitting: no result may tell of it."""
+
 _TROUBLES: Final = 20
 """Failures that are told one by one; the others are counted."""
 
@@ -44,46 +48,83 @@ class RunBoard:
         self._images = Meter()
         self._requests = Meter()
         self._told = 0
+        self._hidden: set[bool] = set()
+        self._said_that_it_stopped = False
 
     @asynccontextmanager
     async def shown(self) -> AsyncGenerator[None, None]:
         """Show it within the block."""
-        if self._screen.quiet:
-            yield
-        elif self._screen.is_terminal:
-            self._screen.hold()
-            live = Live(
-                console=self._screen.console,
-                get_renderable=self.render,
-                refresh_per_second=_FRAMES,
-                redirect_stdout=False,
-                redirect_stderr=False,
-            )
-            try:
-                with live:
-                    yield
-            finally:
-                self._screen.release()
-        else:
+        if damaged := self._run.results.damaged:
+            lines = count(damaged, "line")
+            self._screen.warn(f"{lines} of {self._run.results.path} cannot be read and are skipped")
+        watching = [self._watch()]
+        with self._drawn() as is_drawn:
+            if not is_drawn and not self._screen.quiet:
+                watching.append(self._tell_now_and_then())
             # No task group: what ends the run must come out of the block as it is.
-            telling = asyncio.create_task(self._tell_now_and_then(), name="foxapi progress")
+            tasks = [asyncio.create_task(each, name="foxapi progress") for each in watching]
             try:
                 yield
             finally:
-                telling.cancel()
-                await see_through(lambda: asyncio.wait([telling]))
+                for task in tasks:
+                    task.cancel()
+                await see_through(lambda: asyncio.wait(tasks))
+
+    @contextmanager
+    def _drawn(self) -> Generator[bool, None, None]:
+        """Draw again and again within the block, where that can be done and is wanted."""
+        if self._screen.quiet or not self._screen.is_terminal:
+            yield False
+            return
+        self._screen.hold()
+        live = Live(
+            console=self._screen.console,
+            get_renderable=self.render,
+            refresh_per_second=_FRAMES,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        try:
+            with live:
+                yield True
+        finally:
+            self._screen.release()
 
     def note(self, result: Result) -> None:
         """Tell of a request that went wrong."""
         if result.status == "completed":
             return
         self._told += 1
-        if self._told == _TROUBLES + 1:
-            self._screen.warn("more of them are in results.jsonl")
-        if self._told > _TROUBLES:
+        if self._told <= _TROUBLES:
+            words = result.error or result.error_code
+            self._screen.warn(f"line {result.line}: {result.status}: {words}")
+        else:
+            self._hide(result)
+        self._tell_if_stopped()
+
+    def _hide(self, result: Result) -> None:
+        is_written = bool(lasting([result]))
+        if is_written in self._hidden:
             return
+        self._hidden.add(is_written)
+        where = self._run.summary.results
         self._screen.warn(
-            f"line {result.line}: {result.status}: {result.error or result.error_code}"
+            f"more of them are in {where}"
+            if is_written
+            else f"more lines, from line {result.line} on, are {_in_words(result.status)}: they are only "
+            "counted, and the next run takes them up"
+        )
+
+    def _tell_if_stopped(self) -> None:
+        summary = self._run.summary
+        if summary.stopped is None or self._said_that_it_stopped:
+            return
+        self._said_that_it_stopped = True
+        if summary.interrupted:  # who asked for it was answered
+            return
+        home = f"; {count(summary.in_flight, 'task')} in flight will be brought home"
+        self._screen.warn(
+            f"nothing more is submitted: {summary.stopped}{home if summary.in_flight else ''}"
         )
 
     def render(self) -> RenderableType:
@@ -114,6 +155,11 @@ class RunBoard:
             parts.append(f"about {left} left")
         return "  ·  ".join(parts)
 
+    async def _watch(self) -> None:
+        while True:
+            self._tell_if_stopped()
+            await anyio.sleep(_LOOK)
+
     async def _tell_now_and_then(self) -> None:
         pause = _FIRST_LINE
         while True:
@@ -121,3 +167,7 @@ class RunBoard:
             await anyio.sleep(pause)
             self._screen.say(self._words(self._look()))
             pause = min(pause * 1.5, _LONGEST)
+
+
+def _in_words(status: str) -> str:
+    return status.replace("_", " ")

@@ -127,6 +127,43 @@ def test_damage_in_the_middle_is_counted_and_left_alone(path: Path):
     assert path.read_bytes().startswith(b"\0\0\0\n")
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.text(), inside, max_size=3),
+    max_leaves=6,
+)
+FIELDS = st.sampled_from([*("key", "line", "status", "task_id", "files", "error", "prompt", "at")])
+
+
+@given(st.dictionaries(FIELDS, JSON))
+def test_no_line_whatever_keeps_the_file_from_being_read(tmp_path_factory, fields):
+    path = tmp_path_factory.mktemp("line") / "results.jsonl"
+    path.write_text(json.dumps(fields) + "\n")
+    file = ResultsFile(path)
+    assert file.append([attrs.evolve(RESULT, key="new")]) == 1
+    told = [each["key"] for good in (True, False) for each in file.select(good=good, most=9)]
+    assert len(told) == 2 - file.damaged
+    assert "new" in told
+    file.close()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"key": "k", "status": ["completed"]}',
+        '{"key": "k"}',
+        f'{{"key": "k", "status": "failed", "error": {{"code": {"[" * 5000}{"]" * 5000}}}}}',
+    ],
+)
+def test_a_line_whose_status_is_no_word_is_damaged(path: Path, line: str):
+    append(path, RESULT)
+    with path.open("a") as file:
+        file.write(line + "\n" + line + "\n")
+    damaged = ResultsFile(path)
+    assert (damaged.damaged, damaged.count(good=True)) == (2, 1)
+    damaged.close()
+
+
 def test_a_very_long_line_is_found_whole(path: Path):
     long = attrs.evolve(RESULT, request=PhotaImage("fox " * 200_000))
     append(path, long, attrs.evolve(RESULT, key="l"))

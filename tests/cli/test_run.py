@@ -119,6 +119,62 @@ async def test_a_server_that_is_too_busy_is_no_wrong_usage(emulated, tmp_path, s
     assert done.code == code
 
 
+async def test_that_submitting_has_stopped_is_said_while_tasks_are_still_in_flight(
+    emulated, jobs, tmp_path
+):
+    arguments = ["run", str(jobs), "-o", str(tmp_path / "out"), "--yes", "--grace", "0"]
+    async with (
+        emulated(credits=90_000, duration=60.0) as (_, env),
+        running(*arguments, env=env) as command,
+    ):
+        await command.says("nothing more is submitted: POST")
+        await command.says("3 tasks in flight will be brought home")
+        assert command.process.poll() is None
+        command.interrupt()
+        await command.end()
+
+
+async def test_an_outage_is_said_while_tasks_are_still_in_flight(emulated, tmp_path):
+    jobs = write(tmp_path / "jobs.jsonl", *({"prompt": f"p{n}"} for n in range(40)))
+    arguments = ["run", str(jobs), "-o", str(tmp_path / "out"), "--yes", "--grace", "0"]
+    async with emulated(duration=60.0) as (emulator, env):
+        cut_off = Fault("submit", Drop(), when=lambda call: call.prompt != "p0", times=None)
+        emulator.script(cut_off)
+        async with running(*arguments, env=env) as command:
+            await command.says("nothing more is submitted: stopped after 25 submissions in a row")
+            await command.says("1 task in flight will be brought home")
+            assert command.process.poll() is None
+            command.interrupt()
+            await command.end()
+
+
+async def test_only_what_is_in_the_results_is_said_to_be_there(emulated, tmp_path):
+    jobs = write(tmp_path / "jobs.jsonl", *({"prompt": f"p{n}"} for n in range(22)))
+    results = tmp_path / "out" / "results.jsonl"
+    arguments = ["run", str(jobs), "-o", str(results.parent), "--yes"]
+    async with emulated(duration=3.0, fail_rate=1.0) as (_, env):
+        first = await foxapi(*arguments, "--timeout", "0.1", env=env)
+        assert results.read_text() == ""
+        second = await foxapi(*arguments, env=env)
+    assert (first.code, second.code) == (7, 1)
+    assert "are unfinished: they are only counted, and the next run takes them up" in first.err
+    assert str(results) not in first.err
+    assert f"more of them are in {results}" in second.err
+
+
+async def test_damaged_lines_of_the_results_are_skipped_and_told(emulated, jobs, tmp_path):
+    results = tmp_path / "out" / "results.jsonl"
+    arguments = ["run", str(jobs), "-o", str(results.parent), "--yes"]
+    async with emulated() as (emulator, env):
+        await foxapi(*arguments, env=env)
+        damage = ['{"key": "p1", "status": ["completed"]}', "]"]
+        results.write_text("\n".join([*damage, results.read_text()]))
+        done = await foxapi(*arguments, env=env)
+        assert emulator.counters.tasks == 8
+    assert done.code == 0
+    assert f"2 lines of {results} cannot be read and are skipped" in done.err
+
+
 async def test_what_failed_is_named_with_its_line_and_what_to_do(emulated, jobs, tmp_path):
     arguments = ["run", str(jobs), "-o", str(tmp_path / "out"), "--yes"]
     async with emulated() as (emulator, env):
