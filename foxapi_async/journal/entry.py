@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 import attrs
 
 from foxapi_async import phota
-from foxapi_async.errors import InvalidRequestError
+from foxapi_async.errors import ConfigurationError, InvalidRequestError
 from foxapi_async.journal.moves import UNFINISHED, JournalStatus
 from foxapi_async.requests import GenerationRequest, Request
 
@@ -109,7 +109,29 @@ COLUMNS: Final = (
 
 
 def entry_from_row(row: Sequence[Any]) -> Entry:
-    """Return the entry that a row of `COLUMNS` describes."""
+    """Return the entry that a row of `COLUMNS` describes.
+
+    Raises:
+        ConfigurationError: It is none that this package has written.
+    """
+    try:
+        return _entry(row)
+    except (
+        ArithmeticError,
+        AttributeError,
+        OSError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
+        key = row[0].decode(errors="backslashreplace") if isinstance(row[0], bytes) else row[0]
+        raise ConfigurationError(
+            f"the entry of the key {key!r} is damaged: something else has written to the file; go on "
+            f"with a copy of it ({type(error).__name__}: {error})"
+        ) from error
+
+
+def _entry(row: Sequence[Any]) -> Entry:
     payload = json.loads(row[6])
     return Entry(
         key=text_of(row[0]),

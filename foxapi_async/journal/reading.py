@@ -55,7 +55,13 @@ def count(path: Path) -> dict[JournalStatus, int]:
     """Return how many entries there are of each status, as stored."""
     for connection in _opened(path):
         query = "SELECT status, count(*) FROM entries GROUP BY status"
-        return {JournalStatus(row[0]): row[1] for row in _rows(path, connection, query, [])}
+        try:
+            return {JournalStatus(row[0]): row[1] for row in _rows(path, connection, query, [])}
+        except ValueError as error:
+            raise ConfigurationError(
+                f"journal {str(path)!r}: an entry is damaged, something else has written to the file; "
+                f"go on with a copy of it ({error})"
+            ) from error
     return {}
 
 
@@ -135,7 +141,10 @@ def _rows(
 
 
 def _as_of_now(path: Path, row: Sequence[Any]) -> Entry:
-    entry = entry_from_row(row)
+    try:
+        entry = entry_from_row(row)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"journal {str(path)!r}: {error}") from error.__cause__
     if entry.status in AFTER_A_CRASH and not owners.is_alive(path, row[-1]):
         return entry.with_status(AFTER_A_CRASH[entry.status])
     return entry

@@ -147,14 +147,7 @@ def test_no_line_whatever_keeps_the_file_from_being_read(tmp_path_factory, field
     file.close()
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        '{"key": "k", "status": ["completed"]}',
-        '{"key": "k"}',
-        f'{{"key": "k", "status": "failed", "error": {{"code": {"[" * 5000}{"]" * 5000}}}}}',
-    ],
-)
+@pytest.mark.parametrize("line", ['{"key": "k", "status": ["completed"]}', '{"key": "k"}'])
 def test_a_line_whose_status_is_no_word_is_damaged(path: Path, line: str):
     append(path, RESULT)
     with path.open("a") as file:

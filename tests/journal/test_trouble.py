@@ -394,3 +394,36 @@ except FoxAPIError as error:
     assert str(path) in said
     assert "disk" in said
     assert len(Journal(path).entries()) > 1
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "payload = '{nojson'",
+        "payload = '[]'",
+        "files = '5'",
+        "files = '[{\"nix\": 1}]'",
+        "created = 1e300",
+        "created = 'soon'",
+        "status = 'weird'",
+        "status = 7",
+    ],
+)
+async def test_a_damaged_entry_is_named_wherever_it_is_met(path: Path, damage: str):
+    async with Journal(path) as journal:
+        claim = await journal.claim("k", PhotaImage("a cat"))
+        await claim.sending()
+        await claim.accepted("t", 9.0)
+    connection = sqlite3.connect(path)
+    connection.execute(f"UPDATE entries SET {damage}")
+    connection.commit()
+    connection.close()
+    journal = Journal(path)
+    for look in (journal.entries, lambda: journal.find(["k"]), lambda: journal.forget("k")):
+        with pytest.raises(ConfigurationError, match=r"key 'k' is damaged") as caught:
+            list(look())
+        assert str(path) in str(caught.value)
+    async with journal:
+        with pytest.raises(ConfigurationError, match=r"key 'k' is damaged"):
+            await journal.claim("k", PhotaImage("a cat"))
+        await (await journal.claim("other", PhotaImage("a dog"))).sending()
