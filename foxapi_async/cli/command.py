@@ -14,7 +14,7 @@ from foxapi_async.cli.keys import Key, find_key
 from foxapi_async.cli.lines import Lines, Troubles
 from foxapi_async.cli.screen import Screen
 from foxapi_async.cli.tracks import Tracks
-from foxapi_async.errors import InvalidRequestError
+from foxapi_async.errors import ConfigurationError
 from foxapi_async.events import Event
 from foxapi_async.options import Limits, Polling
 from foxapi_async.session import Session
@@ -100,17 +100,15 @@ def prepare(directory: Path) -> Path:
     """Return a folder that exists and can be written to, before anything is paid for.
 
     Raises:
-        InvalidRequestError: It cannot be made or written to.
+        ConfigurationError: It cannot be made or written to.
     """
     directory = directory.expanduser()
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InvalidRequestError(
-            f"nothing can be saved in {directory}: {error.strerror or error}", field="directory"
+        raise ConfigurationError(
+            f"nothing can be saved in {directory}: {error.strerror or error}"
         ) from error
     if not os.access(directory, os.W_OK | os.X_OK):
-        raise InvalidRequestError(
-            f"nothing can be saved in {directory}: no permission", field="directory"
-        )
+        raise ConfigurationError(f"nothing can be saved in {directory}: it cannot be written to")
     return directory

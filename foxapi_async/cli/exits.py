@@ -57,7 +57,8 @@ MEANINGS: Final[Mapping[Exit, str]] = {
     Exit.OK: "done",
     Exit.TASK_FAILED: "a task failed or was cancelled at the server",
     Exit.USAGE: "wrong usage, or a request that is invalid or was refused; nothing was billed for it",
-    Exit.KEY: "configuration or key: no key, a refused key (401, 403), a missing extra",
+    Exit.KEY: "configuration or key: no key, a refused key (401, 403), a missing extra, an unusable "
+    "folder or journal",
     Exit.QUOTA: "the balance is used up (402), or --max-images is reached",
     Exit.OUT_OF_REACH: "the server is out of reach, too busy, or gave no usable answer",
     Exit.UNKNOWN: "a submission may have been billed, and its task id is not known",

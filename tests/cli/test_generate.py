@@ -80,7 +80,7 @@ async def test_what_cannot_be_right_ends_before_anything_is_sent(emulated, monke
         ("x", "-n", "0"): (2, "num_outputs is 0"),
         ("x", "--aspect-ratio", "5:4"): (2, "--param aspect_ratio=5:4"),
         ("x", "--param", "novalue"): (2, "NAME=VALUE"),
-        ("x", "-o", "/dev/null/folder"): (2, "nothing can be saved"),
+        ("x", "-o", "/dev/null/folder"): (3, "nothing can be saved"),
         ("x", "--timeout", "-1"): (2, "--timeout"),
     }
     async with emulated() as (emulator, env):

@@ -60,6 +60,14 @@ async def test_without_a_terminal_and_without_yes_nothing_is_spent(emulated, job
     assert emulator.counters.posts == 0
 
 
+async def test_a_folder_that_cannot_be_used_is_a_matter_of_configuration(emulated, jobs):
+    async with emulated() as (emulator, env):
+        done = await foxapi("run", str(jobs), "-o", "/dev/null/out", "--yes", "--json", env=env)
+    assert done.code == done.document["exit_code"] == 3
+    assert "nothing can be saved in /dev/null/out" in done.err
+    assert emulator.counters.posts == 0
+
+
 async def test_all_that_is_wrong_with_the_file_is_told_before_anything_is_sent(emulated, tmp_path):
     jobs = write(tmp_path / "bad.jsonl", {"prompt": ""}, {"prompt": "a"}, {"promt": "b"})
     async with emulated() as (emulator, env):
