@@ -56,7 +56,13 @@ class Job:
     _seal: Seal = attrs.field(alias="seal", repr=False)
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str], *, format: FileFormat | None = None) -> Self:  # noqa: A002
+    def read(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        format: FileFormat | None = None,  # noqa: A002
+        heaviest: int | None = None,
+    ) -> Self:
         """Check a file: JSON lines, or a table with a header (.csv, .tsv).
 
         Each line is an object with the fields of a request class by its ``model`` (by default
@@ -66,13 +72,15 @@ class Job:
         Args:
             path: The file.
             format: "jsonl" or "csv"; None to tell by the name.
+            heaviest: Images that may be in flight at once: a line that asks for more is wrong. None for
+                no such limit here; a session refuses what is heavier than its own.
 
         Raises:
             JobFileError: The file cannot be read, or lines of it are wrong: all are listed.
         """
         file = Path(path)
         form = format or format_of(file)
-        check = _Check()
+        check = _Check(most=heaviest)
         try:
             with _opened(file) as opened, SealedStream(opened) as stream, Seen() as seen:
                 for raw in read_lines(stream, form):
@@ -150,6 +158,7 @@ class Job:
 class _Check:
     """Goes through a file and keeps count."""
 
+    most: int | None
     requests: int = 0
     outputs: int = 0
     heaviest: int = 0
@@ -166,6 +175,8 @@ class _Check:
                     Problem(raw.number, "key", f"the key {key!r} is that of line {earlier} already")
                 )
         if request is not None:
+            if self.most is not None and request.num_outputs > self.most:
+                problems.append(_too_heavy(raw.number, request, self.most))
             self.outputs += request.num_outputs
             self.heaviest = max(self.heaviest, request.num_outputs)
         room = max(_KEPT - len(self.problems), 0)
@@ -188,6 +199,15 @@ class _Check:
             more=self.more,
             field=self.problems[0].field,
         )
+
+
+def _too_heavy(number: int, request: Request, most: int) -> Problem:
+    return Problem(
+        number,
+        "num_outputs",
+        f"num_outputs is {request.num_outputs}, and {most} images may be in flight; split it into "
+        "several lines, or raise the limit (--outputs)",
+    )
 
 
 def _understood(raw: Raw, seen: Seen) -> tuple[str | None, Request | None, list[Problem]]:

@@ -52,7 +52,7 @@ def run_jobs(
             "--limit-outputs",
             metavar="N",
             min=1,
-            help="Images in flight; 32 by default.",
+            help="Images in flight, 32 by default; no line may ask for more.",
         ),
     ] = None,
     retry_failed: Annotated[

@@ -59,13 +59,13 @@ def run_order(setup: Setup, order: Order) -> Exit:
     """Check a job, say what it will cost, and run it.
 
     Raises:
-        JobFileError: Something in the file is wrong; nothing was sent.
-        InvalidRequestError: A request is heavier than the limit, or nobody was there to agree.
+        JobFileError: Something in the file is wrong, or heavier than the limit; nothing was sent.
+        InvalidRequestError: Nobody was there to agree.
         ConfigurationError: No key, or a journal or folder that cannot be used; nothing was sent.
     """
     screen = setup.screen
-    job = Job.read(order.jobs)
-    limits = _limits(order, job)
+    limits = Limits(outputs=order.outputs or Limits().outputs, total_outputs=order.most)
+    job = Job.read(order.jobs, heaviest=limits.outputs)
     path = order.journal_path
     plan = job.plan(path if path.exists() else None, order.directory)
     _refuse_conflicts(order.jobs, plan.conflicts, plan.more_conflicts)
@@ -85,18 +85,6 @@ def run_order(setup: Setup, order: Order) -> Exit:
     if question.requests and not order.yes:
         _ask(setup, question)
     return _Running(setup, order, job, question, limits).to_its_end()
-
-
-def _limits(order: Order, job: Job) -> Limits:
-    outputs = order.outputs or max(Limits().outputs, job.heaviest)
-    if outputs < job.heaviest:
-        raise InvalidRequestError(
-            f"a request of {order.jobs} asks for {job.heaviest} images, but --outputs {outputs} allows "
-            "fewer in flight; raise it, or split the request",
-            field="outputs",
-            value=outputs,
-        )
-    return Limits(outputs=outputs, total_outputs=order.most)
 
 
 def _refuse_conflicts(jobs: Path, conflicts: tuple[object, ...], more: int) -> None:

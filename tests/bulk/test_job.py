@@ -99,6 +99,13 @@ def test_all_problems_are_told_at_once_by_line_and_field(jobs: Path):
     ]
 
 
+def test_what_is_heavier_than_may_be_in_flight_is_a_problem_of_each_such_line(jobs: Path):
+    write(jobs, *({"prompt": "a", "num_outputs": n} for n in (5, 4, 1, 6)))
+    assert problems(jobs, heaviest=4) == [(1, "num_outputs"), (4, "num_outputs")]
+    assert Job.read(jobs, heaviest=6).heaviest == 6
+    assert Job.read(jobs).heaviest == 6
+
+
 def test_a_million_problems_are_counted_and_not_kept(jobs: Path):
     write(jobs, *["nope"] * 3000)
     with pytest.raises(JobFileError, match="3,000 problems") as caught:

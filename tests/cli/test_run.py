@@ -202,34 +202,21 @@ async def test_what_failed_is_named_with_its_line_and_what_to_do(emulated, jobs,
     assert emulator.counters.tasks == 10
 
 
-async def test_a_request_that_is_heavier_than_the_limit_is_refused_first(emulated, tmp_path):
+async def test_a_line_that_is_heavier_than_the_limit_is_a_problem_of_the_file(emulated, tmp_path):
     jobs = write(tmp_path / "jobs.jsonl", {"prompt": "a"}, {"prompt": "b", "num_outputs": 40})
     arguments = ["run", str(jobs), "-o", str(tmp_path / "out"), "--yes"]
     async with emulated() as (emulator, env):
-        done = await foxapi(*arguments, "--outputs", "39", env=env)
-        assert done.code == 2
+        by_default = await foxapi(*arguments, env=env)
+        raised = await foxapi(*arguments, "--outputs", "39", env=env)
         assert emulator.counters.posts == 0
-        assert (await foxapi(*arguments, env=env)).code == 0
-
-
-async def test_a_job_file_that_is_edited_while_it_runs_is_never_run_as_edited(emulated, tmp_path):
-    prompts = [f"p{n} {'in the snow ' * 120}" for n in range(100)]
-    jobs = write(tmp_path / "jobs.jsonl", *({"prompt": prompt} for prompt in prompts))
-    out = tmp_path / "out"
-    arguments = ["run", str(jobs), "-o", str(out), "--yes", "--outputs", "4"]
-    async with emulated(duration=0.1) as (emulator, env):
-        async with running(*arguments, env=env) as command:
-            await until(lambda: emulator.counters.tasks >= 4)
-            jobs.write_text(jobs.read_text().replace("snow", "snow and the rain"))
-            done = await command.end()
-        assert done.code == 2
-        assert f"{jobs} was changed somewhere after line" in done.err
-        assert "to go on, run it again" in done.err
-        assert done.lines == [str(out / "results.jsonl"), str(out / "index.html")]
-        submitted = {task.prompt for task in emulator.tasks.values()}
-        assert len(submitted) == emulator.counters.tasks < 100
-        assert submitted == set(prompts[: len(submitted)])
-        assert len(list(out.glob("*.png"))) == len(submitted)
+        enough = await foxapi(*arguments, "--outputs", "40", env=env)
+    assert (by_default.code, raised.code, enough.code) == (2, 2, 0)
+    assert (
+        "line 2, num_outputs: num_outputs is 40, and 32 images may be in flight" in by_default.err
+    )
+    assert "and 39 images may be in flight; split it into several lines" in raised.err
+    assert "--outputs" in raised.err
+    assert emulator.counters.images_billed == 41
 
 
 @pytest.mark.parametrize(
