@@ -45,10 +45,14 @@ class Question:
     @property
     def outputs(self) -> int:
         """Images that would be billed, at most ``most``."""
-        wanted = self.plan.outputs_to_submit(
+        return self.wanted if self.most is None else min(self.wanted, self.most)
+
+    @property
+    def wanted(self) -> int:
+        """Images that would be billed if there were no ``most``."""
+        return self.plan.outputs_to_submit(
             retry_failed=self.retry_failed, retry_unknown=self.retry_unknown
         )
-        return wanted if self.most is None else min(wanted, self.most)
 
     @property
     def requests(self) -> int:
@@ -84,13 +88,13 @@ def estimate(question: Question) -> list[str]:
             if question.retry_unknown
             else "perhaps billed; not sent again without --retry-unknown",
         ),
-        ("to submit", plan.submit, plan.submit_outputs, ""),
+        ("to submit", question.requests, question.wanted, ""),
     ]
     shown = [row for row in rows if row[1] or row[0] in {"in the file", "to submit"}]
-    width = max(len(f"{requests:,}") for _, requests, _, _ in shown)
+    digits = max(len(f"{requests:,}") for _, requests, _, _ in shown)
     lines = [
-        f"  {name:<12}{requests:>{width},} {'request ' if requests == 1 else 'requests'}, "
-        f"{count(outputs, 'image')}{f'  ({note})' if note else ''}"
+        f"  {name:<12}{' ' * (digits - len(f'{requests:,}'))}"
+        f"{count(requests, 'request')}, {count(outputs, 'image')}{f'  ({note})' if note else ''}"
         for name, requests, outputs, note in shown
     ]
     most = "" if question.most is None else f", at most {question.most:,} (--max-images)"

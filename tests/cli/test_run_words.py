@@ -49,6 +49,18 @@ def test_an_estimate_names_only_what_there_is():
     ]
 
 
+def test_what_is_decided_to_be_submitted_again_is_to_be_submitted():
+    given = plan(done=100, failed=1)
+    lines = estimate(Question(plan=given, retry_failed=True))
+    assert lines == [
+        "  in the file 101 requests, 101 images",
+        "  done        100 requests, 100 images  (saved by an earlier run)",
+        "  failed        1 request, 1 image  (submitted again, and billed again)",
+        "  to submit     1 request, 1 image",
+        "to be billed: 1 image",
+    ]
+
+
 def test_a_decision_changes_what_is_to_be_billed():
     given = plan(submit=5, failed=3, unknown=2)
     assert Question(plan=given).outputs == 5
