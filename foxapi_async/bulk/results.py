@@ -14,17 +14,18 @@ import threading
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, cast, get_args
 
 from foxapi_async.bulk.keys import key_digest
 from foxapi_async.bulk.locking import locked
-from foxapi_async.bulk.result import Result, facts_digest, facts_of, result_line
+from foxapi_async.bulk.result import Result, ResultStatus, facts_digest, facts_of, result_line
 from foxapi_async.bulk.seen import no_room, temporary_database
 from foxapi_async.errors import ConfigurationError
 
 __all__ = ["ResultsFile", "lasting"]
 
 _BLOCK: Final = 256 * 1024
+_STATUSES: Final = frozenset(get_args(ResultStatus))
 _PAID: Final = ("completed", "unsaved", "unfinished", "failed", "unknown")
 """What may have been billed."""
 
@@ -53,8 +54,8 @@ class ResultsFile:
             raise self._trouble(error) from error
         try:
             self._index = temporary_database(
-                "CREATE TABLE last (key BLOB PRIMARY KEY, facts BLOB, line INTEGER, good INTEGER,"
-                " place INTEGER, status TEXT) WITHOUT ROWID"
+                "CREATE TABLE last (key BLOB PRIMARY KEY, facts BLOB, line INTEGER, status TEXT,"
+                " files INTEGER, place INTEGER) WITHOUT ROWID"
             )
             with locked(self._file):
                 self._mend()
@@ -97,26 +98,29 @@ class ResultsFile:
     def select(self, *, good: bool, most: int) -> Iterator[dict[str, Any]]:
         """Yield the last line of each request that is completed (or that is not), as in the job."""
         places = self._index.execute(
-            "SELECT place FROM last WHERE good = ? ORDER BY line, place LIMIT ?", (good, most)
+            "SELECT place FROM last WHERE (status = 'completed') = ? ORDER BY line, place LIMIT ?",
+            (good, most),
         ).fetchall()
         for (place,) in places:
             described = _described(self._line_at(place))
             if described is not None:
                 yield described
 
-    def count(self, *, good: bool) -> int:
-        """Return of how many requests the last line is completed (or is not)."""
-        row = self._index.execute("SELECT count(*) FROM last WHERE good = ?", (good,)).fetchone()
+    def counts(self) -> dict[str, int]:
+        """Return of how many requests the last line has each status, whatever job they are of."""
+        rows = self._index.execute("SELECT status, count(*) FROM last GROUP BY status").fetchall()
+        return {str(status): int(number) for status, number in rows}
+
+    def files(self) -> int:
+        """Return how many files the completed requests have."""
+        row = self._index.execute(
+            "SELECT total(files) FROM last WHERE status = 'completed'"
+        ).fetchone()
         return int(row[0])
 
     def count_paid(self) -> int:
         """Return of how many requests the last line tells of something that may have been billed."""
-        marks = ",".join("?" * len(_PAID))
-        row = self._index.execute(
-            f"SELECT count(*) FROM last WHERE status IN ({marks})",  # noqa: S608
-            _PAID,
-        ).fetchone()
-        return int(row[0])
+        return sum(number for status, number in self.counts().items() if status in _PAID)
 
     def paid_before(self, key: str) -> str | None:
         """Return the last status of a request that may have been billed; None for any other."""
@@ -128,12 +132,12 @@ class ResultsFile:
 
     def _is_new(self, result: Result) -> bool:
         row = self._index.execute(
-            "SELECT facts, good FROM last WHERE key = ?", (key_digest(result.key),)
+            "SELECT facts, status FROM last WHERE key = ?", (key_digest(result.key),)
         ).fetchone()
         if row is None:
             return True
         # A journal that could not be written when the task was accepted knows less than this file.
-        knows_less = bool(row[1]) and result.status == "unknown"
+        knows_less = row[1] == "completed" and result.status == "unknown"
         return not knows_less and row[0] != facts_of(result)
 
     def _write(self, content: bytes) -> None:
@@ -190,7 +194,8 @@ class ResultsFile:
             self.damaged += bool(line.strip())
             return
         number = described.get("line")
-        status = described["status"]
+        status = described["status"] if described["status"] in _STATUSES else "other"
+        files = described.get("files")
         try:
             self._index.execute(
                 "INSERT OR REPLACE INTO last VALUES (?, ?, ?, ?, ?, ?)",
@@ -198,9 +203,9 @@ class ResultsFile:
                     key_digest(described["key"]),
                     facts_digest(described),
                     number if isinstance(number, int) and abs(number) < 2**62 else 0,
-                    status == "completed",
+                    status,
+                    len(files) if isinstance(files, list) else 0,
                     place,
-                    status if isinstance(status, str) else None,
                 ),
             )
         except sqlite3.Error as error:

@@ -7,6 +7,7 @@ pages of bounded size; what is left out is said. Blocking, in bounded memory.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -58,7 +59,7 @@ def write_sheet(
     cut, files = len(files) > room, files[:room]
     pages = max(1, -(-len(files) // PER_PAGE))
     failures = [_failure(each) for each in results.select(good=False, most=_FAILURES)]
-    head = _head(directory, summary, now, _notes(results, len(files), cut=cut))
+    head = _head(directory, results, summary, now, _notes(results, len(files), cut=cut))
     # From the last page to the first: the one that people open is new only when all are.
     for number in range(pages, 0, -1):
         if given_up():
@@ -68,6 +69,7 @@ def write_sheet(
             head,
             _exhibits(directory, some),
             failures if number == 1 else (),
+            failed=_failed(results),
             number=number,
             pages=pages,
         )
@@ -100,21 +102,23 @@ def _source(name: str) -> str | None:
     return link(name) if Path(name).suffix.lower() in _PICTURES else None
 
 
-def _head(directory: Path, summary: Summary, now: datetime, notes: Sequence[str]) -> Head:
-    counts = [
-        ("completed", summary.completed),
-        ("pictures", summary.pictures),
-        ("failed", summary.failed),
-        ("rejected", summary.rejected),
-        ("unknown", summary.unknown),
-        ("unsaved", summary.unsaved),
-        ("unfinished", summary.unfinished),
-        ("not_submitted yet", summary.not_submitted),
-    ]
+def _head(
+    directory: Path, results: ResultsFile, summary: Summary, now: datetime, notes: Sequence[str]
+) -> Head:
+    # Of all jobs whose results are in the file, as the pictures are.
+    found = results.counts()
+    waiting = {"unfinished": summary.unfinished, "not_submitted": summary.not_submitted}
+    counts = {
+        "completed": found.get("completed", 0),
+        "pictures": results.files(),
+        **{name: found.get(name, 0) for name in ("failed", "rejected", "unknown", "unsaved")},
+        **waiting,
+    }
+    requests = sum((Counter(found) | Counter(waiting)).values())
     return Head(
         title=directory.resolve().name or str(directory),
-        subtitle=f"{summary.requests:,} requests  ·  {now:%Y-%m-%d %H:%M}",
-        counts=[(name, number) for name, number in counts if number],
+        subtitle=f"{requests:,} requests  ·  {now:%Y-%m-%d %H:%M}",
+        counts=[(name, number) for name, number in counts.items() if number],
         notes=notes,
     )
 
@@ -122,15 +126,16 @@ def _head(directory: Path, summary: Summary, now: datetime, notes: Sequence[str]
 def _notes(results: ResultsFile, shown: int, *, cut: bool) -> list[str]:
     notes: list[str] = []
     if cut:
-        completed = results.count(good=True)
+        completed = results.counts()["completed"]
         notes.append(
             f"These are the first {shown:,} pictures; {completed:,} requests are completed. All files "
             "are in this folder."
         )
-    failures = results.count(good=False)
-    if failures > _FAILURES:
-        notes.append(f"The first {_FAILURES} of {failures:,} requests without pictures are listed.")
     return notes
+
+
+def _failed(results: ResultsFile) -> int:
+    return sum(number for status, number in results.counts().items() if status != "completed")
 
 
 def _failure(each: dict[str, Any]) -> Failure:

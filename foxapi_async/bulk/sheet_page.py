@@ -12,6 +12,10 @@ import attrs
 __all__ = ["Exhibit", "Failure", "Head", "page", "page_name"]
 
 
+_FEW: Final = 8
+"""Requests without pictures that are listed without being asked for."""
+
+
 @attrs.frozen
 class Exhibit:
     """One file of a request: its name, what it is shown by (None for the name alone), its words."""
@@ -54,6 +58,7 @@ def page(
     exhibits: Sequence[Exhibit],
     failures: Sequence[Failure] = (),
     *,
+    failed: int = 0,
     number: int = 1,
     pages: int = 1,
 ) -> str:
@@ -63,6 +68,7 @@ def page(
         head: The heading.
         exhibits: What is shown, in order.
         failures: What is listed above the pictures.
+        failed: How many of them there are, if more than are listed.
         number: The page, from 1.
         pages: How many there are.
     """
@@ -71,8 +77,8 @@ def page(
         (
             _TOP.replace("{title}", _text(head.title)),
             _head(head),
-            _failures(failures),
-            links if number > 1 else "",
+            _failures(failures, failed),
+            links,
             '<main class="sheet">',
             *map(_figure, exhibits),
             "</main>",
@@ -84,7 +90,7 @@ def page(
 
 def _head(head: Head) -> str:
     counts = "".join(
-        f'<li class="{_text(name.split()[0])}"><b>{number:,}</b> {_text(name)}</li>'
+        f'<li class="{_text(name)}"><b>{number:,}</b> {_words(name)}</li>'
         for name, number in head.counts
     )
     notes = "".join(f'<p class="note">{_text(note)}</p>' for note in head.notes)
@@ -109,19 +115,22 @@ def _figure(exhibit: Exhibit) -> str:
     )
 
 
-def _failures(failures: Sequence[Failure]) -> str:
+def _failures(failures: Sequence[Failure], failed: int) -> str:
     if not failures:
         return ""
     rows = "".join(
-        f'<tr><td><i class="{_text(each.status)}">{_text(each.status)}</i></td>'
+        f'<tr><td><i class="{_text(each.status)}">{_words(each.status)}</i></td>'
         f"<td>{_text(each.line)}</td><td><b>{_text(each.title)}</b><small>{_text(each.details)}</small>"
         f"</td><td>{_text(each.error)}</td></tr>"
         for each in failures
     )
+    # Long lists stay closed: they would stand before the first picture.
+    is_open = " open" if len(failures) <= _FEW else ""
+    number = f"{len(failures):,}" + (f" of {failed:,}" if failed > len(failures) else "")
     return (
-        '<details open><summary>Without pictures</summary><div class="wide"><table><thead><tr>'
-        "<th>Status</th><th>Line</th><th>Request</th><th>Why</th></tr></thead>"
-        f"<tbody>{rows}</tbody></table></div></details>"
+        f"<details{is_open}><summary>Without pictures <small>{number}</small></summary>"
+        "<table><thead><tr><th>Status</th><th>Line</th><th>Request</th><th>Why</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table></details>"
     )
 
 
@@ -137,7 +146,15 @@ def _pages(number: int, pages: int) -> str:
 
 def link(name: str) -> str:
     """Return a relative link to a file beside the page."""
-    return "./" + quote(name.encode("utf-8", "surrogateescape"))
+    try:
+        raw = name.encode("utf-8", "surrogateescape")  # as the system hides an odd byte
+    except UnicodeEncodeError:
+        raw = name.encode("utf-8", "replace")
+    return "./" + quote(raw)
+
+
+def _words(name: str) -> str:
+    return _text(name.replace("_", " "))
 
 
 def _text(text: str) -> str:
@@ -146,18 +163,29 @@ def _text(text: str) -> str:
 
 
 _COLOURS: Final = {
-    "completed": "#5fce94",
-    "unsaved": "#ffb54d",
-    "unfinished": "#6db5ff",
-    "unknown": "#d79bff",
-    "rejected": "#ff8f86",
-    "failed": "#ff8f86",
-    "not_submitted": "#9298a6",
+    "completed": ("#17774a", "#5fce94"),
+    "unsaved": ("#8a5300", "#ffb54d"),
+    "unfinished": ("#1f62b5", "#6db5ff"),
+    "unknown": ("#7b3fb3", "#d79bff"),
+    "rejected": ("#b3261e", "#ff8f86"),
+    "failed": ("#b3261e", "#ff8f86"),
+    "not_submitted": ("#5d6472", "#9298a6"),
 }
+"""What tells the statuses apart, on a light ground and on a dark one."""
+
+
+def _colours(index: int) -> str:
+    return "".join(f"--{status}:{pair[index]};" for status, pair in _COLOURS.items())
+
+
+_THEMES: Final = f"""
+:root{{color-scheme:light dark;--ground:#fafafb;--raised:#fff;--line:#dfe1e6;--ink:#1a1c22;
+--faint:#5d6472;--accent:#bf4d0b;{_colours(0)}}}
+@media(prefers-color-scheme:dark){{:root{{--ground:#13151b;--raised:#1b1e26;--line:#2a2e39;--ink:#eceef3;
+--faint:#9298a6;--accent:#ff9252;{_colours(1)}}}}}
+"""
 
 _STYLE: Final = """
-:root{color-scheme:dark;--ground:#13151b;--raised:#1b1e26;--line:#2a2e39;--ink:#eceef3;
---faint:#9298a6;--accent:#ff9252}
 *{box-sizing:border-box}
 body{margin:0 auto;max-width:1720px;padding:44px clamp(16px,3.2vw,56px) 56px;background:var(--ground);
 color:var(--ink);font:15px/1.45 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif}
@@ -186,8 +214,8 @@ figcaption span{display:block;color:var(--faint);font-size:12.5px;white-space:no
 text-overflow:ellipsis}
 details{margin:0 0 34px;background:var(--raised);border:1px solid var(--line);border-radius:13px}
 summary{padding:13px 18px;cursor:pointer;font-weight:600}
-.wide{overflow-x:auto}
-table{border-collapse:collapse;width:100%;min-width:640px}
+summary small{margin-left:6px;color:var(--faint);font-weight:400}
+table{border-collapse:collapse;width:100%}
 th,td{padding:9px 18px;text-align:left;vertical-align:top;border-top:1px solid var(--line);
 overflow-wrap:anywhere}
 th,td:nth-child(1),td:nth-child(2){overflow-wrap:normal;white-space:nowrap}
@@ -203,14 +231,19 @@ nav a,nav b{display:inline-block;min-width:34px;padding:4px 10px;margin-left:5px
 text-align:center;background:var(--raised);color:var(--ink);text-decoration:none}
 nav b{background:var(--accent);color:var(--ground)}
 footer{margin-top:44px;color:var(--faint);font-size:13px}
-""" + "".join(f".{status}{{--c:{colour}}}" for status, colour in _COLOURS.items())
+@media(max-width:720px){thead{display:none}
+tr{display:grid;grid-template-columns:auto 1fr;padding:10px 18px;border-top:1px solid var(--line)}
+td{padding:0;border:0}
+td:nth-child(2)::before{content:"line ";margin-left:8px}
+td:nth-child(n+3){grid-column:1/-1;width:auto}}
+""" + "".join(f".{status}{{--c:var(--{status})}}" for status in _COLOURS)
 
 _TOP: Final = (
     '<!doctype html><html lang="en"><head><meta charset="utf-8">'
     '<meta name="viewport" content="width=device-width,initial-scale=1">'
     '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
     "style-src 'unsafe-inline'; img-src data: file: *\">"
-    f"<title>{{title}}</title><style>{_STYLE}</style></head><body>"
+    f"<title>{{title}}</title><style>{_THEMES}{_STYLE}</style></head><body>"
 )
 
 _FOOT: Final = (

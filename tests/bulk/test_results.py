@@ -77,7 +77,8 @@ def test_the_last_line_of_a_request_counts(path: Path):
     file = ResultsFile(path)
     assert [each["key"] for each in file.select(good=True, most=9)] == ["k"]
     assert [each["key"] for each in file.select(good=False, most=9)] == ["other"]
-    assert (file.count(good=True), file.count(good=False), file.count_paid()) == (1, 1, 2)
+    assert file.counts() == {"completed": 1, "failed": 1}
+    assert (file.files(), file.count_paid()) == (1, 2)
     file.close()
 
 
@@ -122,7 +123,7 @@ def test_damage_in_the_middle_is_counted_and_left_alone(path: Path):
     append(path, RESULT)
     path.write_bytes(b"\0\0\0\n" + path.read_bytes() + b"[1]\n\n")
     file = ResultsFile(path)
-    assert (file.damaged, file.count(good=True)) == (2, 1)
+    assert (file.damaged, file.counts()["completed"]) == (2, 1)
     file.close()
     assert path.read_bytes().startswith(b"\0\0\0\n")
 
@@ -153,7 +154,7 @@ def test_a_line_whose_status_is_no_word_is_damaged(path: Path, line: str):
     with path.open("a") as file:
         file.write(line + "\n" + line + "\n")
     damaged = ResultsFile(path)
-    assert (damaged.damaged, damaged.count(good=True)) == (2, 1)
+    assert (damaged.damaged, damaged.counts()["completed"]) == (2, 1)
     damaged.close()
 
 
