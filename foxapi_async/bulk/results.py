@@ -21,6 +21,7 @@ from foxapi_async.bulk.locking import locked
 from foxapi_async.bulk.result import Result, ResultStatus, facts_digest, facts_of, result_line
 from foxapi_async.bulk.seen import no_room, temporary_database
 from foxapi_async.errors import ConfigurationError
+from foxapi_async.narrow import is_array
 
 __all__ = ["ResultsFile", "lasting"]
 
@@ -204,7 +205,7 @@ class ResultsFile:
                     facts_digest(described),
                     number if isinstance(number, int) and abs(number) < 2**62 else 0,
                     status,
-                    len(files) if isinstance(files, list) else 0,
+                    len(files) if is_array(files) else 0,
                     place,
                 ),
             )
