@@ -225,7 +225,7 @@ class ClaimAnew(Claim):
         except Exception:
             self.status = self._over.status
             raise
-        self.is_lost = not change.taken
+        self.is_lost: bool = not change.taken
         if self.is_lost:
             self.status = self._over.status
             raise FoxAPIError(f"somebody else has decided on {self.key!r}; nothing was sent")
@@ -246,5 +246,5 @@ class ClaimAnew(Claim):
             self._go()
 
     def _back(self) -> Reinstating:
-        self.status = self._over.status
+        self.status: JournalStatus = self._over.status
         return Reinstating(key=self._new.key, over=self._over)
