@@ -24,8 +24,9 @@ from foxapi_async.options import Retry
 
 __all__ = ["Fetch", "LinkRefusedError"]
 
-BLOCK: Final = 1024 * 1024
-"""Bytes that are handed on at once: a hop to a worker thread costs as much as writing some 100 KiB."""
+BLOCK: Final = 512 * 1024
+"""Bytes that are handed on at once: a hop to a worker thread costs as much as writing some 100 KiB,
+and Linux takes 1 MiB into large pages, which a virtual machine may have to fetch from its host."""
 
 MOST_CHUNKS: Final = 256
 """Chunks that are handed on at once, however small; each of them costs memory of its own."""
