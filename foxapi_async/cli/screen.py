@@ -119,8 +119,11 @@ class Screen:
 
     def _log(self, *, verbose: bool) -> None:
         logger = logging.getLogger("foxapi_async")
-        # Without a handler of its own the package's warnings would come out once more, bare.
-        logger.handlers = [_Lines(self) if verbose else logging.NullHandler()]
+        # Without a handler of its own the package's warnings would come out once more, bare. Its errors
+        # are told to nobody else: the id of a task, say, that a full disk keeps from being written.
+        lines = _Lines(self)
+        lines.setLevel(logging.DEBUG if verbose else logging.ERROR)
+        logger.handlers = [lines]
         logger.propagate = False
         logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import io
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from foxapi_async.cli.screen import Screen
 from foxapi_async.cli.streams import plain, standard_error, standard_output
 
 FULL = Path("/dev/full")
@@ -90,3 +93,24 @@ def test_nothing_that_a_terminal_would_obey_is_printed(text):
 
 def test_letters_of_any_script_are_left_alone():
     assert plain("ein Füchslein, 狐, 🦊") == "ein Füchslein, 狐, 🦊"
+
+
+@pytest.fixture
+def package_log() -> Iterator[logging.Logger]:
+    log = logging.getLogger("foxapi_async")
+    handlers, propagate, level = log.handlers, log.propagate, log.level
+    yield log
+    log.handlers, log.propagate = handlers, propagate
+    log.setLevel(level)
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_errors_of_the_log_are_told_and_warnings_if_they_are_wanted(
+    package_log, capsys, *, verbose
+):
+    Screen(verbose=verbose)
+    package_log.warning("it may be slow")
+    package_log.error("not written: task-1")
+    told = capsys.readouterr().err
+    assert "not written: task-1" in told
+    assert ("it may be slow" in told) is verbose
