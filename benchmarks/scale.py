@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -24,11 +25,16 @@ def _middle(runs: Sequence[dict[str, Any]], key: str) -> float:
     return table.middle(each[key] for each in runs)
 
 
+def _more(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--rate", type=float, default=400.0, help="looks per second wanted")
+
+
 def main(given: Sequence[str] | None = None) -> int:
-    options = table.arguments(QUESTION, given, rounds=1)
+    options = table.arguments(QUESTION, given, rounds=1, more=_more)
     table.introduce(QUESTION)
-    sizes = (50, 100) if options.quick else (1_000, 10_000, 100_000)
-    rate, seconds = (100.0, 0.5) if options.quick else (400.0, 10.0)
+    sizes = (50, 100) if options.quick else options.sizes
+    rate, seconds = (100.0, 0.5) if options.quick else (options.rate, 10.0)
     regimes = {
         "looks as planned": ("--rate", rate, "--seconds", seconds),
         "4 x more due than allowed": ("--rate", 4 * rate, "--ceiling", rate, "--seconds", seconds),
