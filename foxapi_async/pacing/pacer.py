@@ -16,8 +16,10 @@ from foxapi_async.pacing.window import WindowSearch
 _CATCH_UP = 0.02
 """Seconds by which a late request may be made up for: a timer that fires late loses no pace."""
 
-_GRACE = 0.05
-"""Seconds for which a free place is kept for the lane whose turn it is."""
+_GRACE, _GRACE_GAPS = 0.05, 0.5
+"""Seconds, and gaps between two requests, for which a free place is kept for the lane whose turn it
+is. Longer than a gap would slow everybody down: each lane sleeps until its own grace is over, and
+does not hear that the other has left in the meantime."""
 
 
 class Lane(enum.Enum):
@@ -97,10 +99,11 @@ class Pacer:
         asking again after those.
         """
         earliest = max(self._paused_until, self._ceiling_free[lane])
-        if self._rate.rate(now) is not None:
+        rate = self._rate.rate(now)
+        if rate is not None:
             free = self._free
             if self._is_behind(lane, max(free, now)):
-                free += _GRACE
+                free += min(_GRACE, _GRACE_GAPS / rate)
             earliest = max(earliest, free)
         return max(earliest - now, 0.0)
 
