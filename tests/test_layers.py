@@ -19,7 +19,7 @@ PURE = {
     *("checks", "errors", "events", "models", "narrow", "options", "outcome", "phota"),
     *("requests", "tally", "value", "version"),
     *(f"http.{name}" for name in ("answers", "backoff", "ids", "verdict", "wire")),
-    *(f"pacing.{name}" for name in ("pacer", "rate", "tries", "window")),
+    *(f"pacing.{name}" for name in ("departures", "pacer", "quota", "rate", "tries", "window")),
     *(f"polling.{name}" for name in ("agenda", "durations", "history", "looks", "remembered")),
     *("polling.replanning", "polling.schedule", "polling.watch"),
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -54,10 +56,13 @@ class TokenBucket:
 
 
 class FixedWindow:
-    """Serves a whole number of requests, near ``rate * length``, in each window of that length."""
+    """Serves a whole number of requests, near ``rate * length``, in each window of that length.
 
-    def __init__(self, rate: float, length: float) -> None:
-        self._length = length
+    The windows begin at multiples of the length, shifted by ``phase``.
+    """
+
+    def __init__(self, rate: float, length: float, phase: float = 0.0) -> None:
+        self._length, self._phase = length, phase
         self._window, self._used = -1, 0
         self.rate = rate
 
@@ -70,7 +75,7 @@ class FixedWindow:
         self._quota = max(round(rate * self._length), 1)
 
     def allows(self, now: float) -> bool:
-        window = math.floor(now / self._length)
+        window = math.floor((now - self._phase) / self._length)
         if window != self._window:
             self._window, self._used = window, 0
         if self._used >= self._quota:
@@ -79,4 +84,57 @@ class FixedWindow:
         return True
 
     def free_in(self, now: float) -> float:
-        return (self._window + 1) * self._length - now
+        return (self._window + 1) * self._length + self._phase - now
+
+
+class SlidingWindow:
+    """Serves a whole number of requests, near ``rate * length``, in any span of that length."""
+
+    def __init__(self, rate: float, length: float) -> None:
+        self._length = length
+        self._served: deque[float] = deque()
+        self.rate = rate
+
+    @property
+    def rate(self) -> float:
+        return self._quota / self._length
+
+    @rate.setter
+    def rate(self, rate: float) -> None:
+        self._quota = max(round(rate * self._length), 1)
+
+    def allows(self, now: float) -> bool:
+        while self._served and self._served[0] <= now - self._length:
+            self._served.popleft()
+        if len(self._served) >= self._quota:
+            return False
+        self._served.append(now)
+        return True
+
+    def free_in(self, now: float) -> float:
+        beyond = len(self._served) - self._quota
+        return max(self._served[beyond] + self._length - now, 0.0) if beyond >= 0 else 0.0
+
+
+RetryAfter = Callable[[float, float], "float | None"]
+"""From the seconds until a request would be served, and the moment: the seconds that are asked for."""
+
+
+def silent(_free_in: float, _now: float) -> float | None:
+    """Send no Retry-After."""
+    return None
+
+
+def whole_seconds(free_in: float, _now: float) -> float | None:
+    """Round up to whole seconds, as nearly everybody does."""
+    return float(max(math.ceil(free_in), 1))
+
+
+def http_date(free_in: float, now: float) -> float | None:
+    """Say a date, rounded up to the second; the client counts from the answer's own date."""
+    return float(math.ceil(now + free_in) - math.floor(now))
+
+
+def constant(seconds: float) -> RetryAfter:
+    """Ask for the same time whatever happened."""
+    return lambda _free_in, _now: seconds

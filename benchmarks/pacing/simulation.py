@@ -2,7 +2,8 @@
 
 The session does what the real one does: it asks the pacer, sends, and reports the answer. Timers
 fire up to a millisecond late and now and then stall; requests reach the server after a one-way
-trip with some jitter; answers take 5 to 300 ms, refusals 5 to 50 ms.
+trip with some jitter; answers take 5 to 300 ms, refusals 5 to 50 ms, both as much longer as the
+network is slow.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 from attrs import define, field
 
-from benchmarks.pacing.servers import Server
+from benchmarks.pacing.servers import RetryAfter, Server, silent
 from foxapi_async.pacing.pacer import Lane, Pacer
 
 UNDER_WAY = 64
@@ -51,19 +52,28 @@ class Clock:
 
 @define
 class Network:
-    """Delays in seconds; ``jitter`` is the mean of an exponential one on the way to the server."""
+    """Delays in seconds.
+
+    Args:
+        jitter: Mean of an exponential delay on the way to the server.
+        slow: Seconds that the way back takes longer at most.
+    """
 
     dice: random.Random
     jitter: float = 0.0
+    slow: float = 0.0
 
     def trip(self) -> float:
         return 0.005 + (self.dice.expovariate(1 / self.jitter) if self.jitter else 0.0)
 
     def answer(self) -> float:
-        return min(max(self.dice.lognormvariate(math.log(0.04), 0.8), 0.005), 0.3)
+        return min(max(self.dice.lognormvariate(math.log(0.04), 0.8), 0.005), 0.3) + self._slow()
 
     def refusal(self) -> float:
-        return self.dice.uniform(0.005, 0.05)
+        return self.dice.uniform(0.005, 0.05) + self._slow()
+
+    def _slow(self) -> float:
+        return self.dice.uniform(0.0, self.slow) if self.slow else 0.0
 
     def lateness(self) -> float:
         stall = self.dice.random() < 0.001
@@ -77,8 +87,9 @@ class RateRun:
     server: Server
     pacer: Pacer
     seed: int = 0
-    header: bool = False
+    retry_after: RetryAfter = silent
     jitter: float = 0.0
+    slow: float = 0.0
     lanes: Sequence[Lane] = (Lane.SUBMIT, Lane.POLL)
     demand: Callable[[float], int] | None = None
     clock: Clock = field(factory=Clock)
@@ -90,7 +101,7 @@ class RateRun:
     _network: Network = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._network = Network(random.Random(self.seed), self.jitter)
+        self._network = Network(random.Random(self.seed), self.jitter, self.slow)
         self.clock.at(0.0, self._dispatch)
         if self.demand is not None:
             self.clock.at(0.0, self._tick)
@@ -148,7 +159,7 @@ class RateRun:
         if served:
             self.clock.at(now + self._network.answer(), lambda: self._answer(lane, sent_at))
         else:
-            wait = float(math.ceil(self.server.free_in(now))) if self.header else None
+            wait = self.retry_after(self.server.free_in(now), now)
             back = now + self._network.refusal()
             self.clock.at(back, lambda: self._refuse(lane, sent_at, wait))
 

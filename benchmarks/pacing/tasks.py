@@ -8,7 +8,7 @@ from collections import deque
 
 from attrs import define, field
 
-from benchmarks.pacing.servers import Server
+from benchmarks.pacing.servers import RetryAfter, Server, silent
 from benchmarks.pacing.simulation import Clock, Network, Record
 from foxapi_async.pacing.pacer import Lane, Pacer
 
@@ -39,7 +39,7 @@ class TaskRun:
     pacer: Pacer
     seed: int = 0
     told: bool = False
-    header: bool = False
+    retry_after: RetryAfter = silent
     images: int = 1
     outputs: int = 64
     server: Server | None = None
@@ -112,7 +112,7 @@ class TaskRun:
             wait = 1.0
         self.records.append(Record(now, lane, served))
         if not served:
-            asked = float(math.ceil(wait)) if self.header else None
+            asked = self.retry_after(wait, now)
             back = now + self._network.refusal()
             self.clock.at(back, lambda: self._refused(lane, sent_at, asked, task))
             return

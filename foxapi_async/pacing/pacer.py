@@ -16,8 +16,10 @@ from foxapi_async.pacing.window import WindowSearch
 _CATCH_UP = 0.02
 """Seconds by which a late request may be made up for: a timer that fires late loses no pace."""
 
-_GRACE = 0.05
-"""Seconds for which a free place is kept for the lane whose turn it is."""
+_GRACE, _GRACE_GAPS = 0.05, 0.5
+"""Seconds, and gaps between two requests, for which a free place is kept for the lane whose turn it
+is. Longer than a gap would slow everybody down: each lane sleeps until its own grace is over, and
+does not hear that the other has left in the meantime."""
 
 
 class Lane(enum.Enum):
@@ -97,10 +99,11 @@ class Pacer:
         asking again after those.
         """
         earliest = max(self._paused_until, self._ceiling_free[lane])
-        if self._rate.rate(now) is not None:
+        rate = self._rate.rate(now)
+        if rate is not None:
             free = self._free
             if self._is_behind(lane, max(free, now)):
-                free += _GRACE
+                free += min(_GRACE, _GRACE_GAPS / rate)
             earliest = max(earliest, free)
         return max(earliest - now, 0.0)
 
@@ -108,13 +111,13 @@ class Pacer:
         """Record that a request of this lane leaves now; only after `delay()` returned 0.0."""
         if lane in self._ceilings:
             self._ceiling_free[lane] = _following(
-                self._ceiling_free[lane], now, self._ceilings[lane]
+                self._ceiling_free[lane], now, self._ceilings[lane], _CATCH_UP
             )
         self._rate.sent(now)
         self._window.sent(submission=lane is Lane.SUBMIT)
         rate = self._rate.rate(now)
         if rate is not None:
-            self._free = _following(self._free, now, rate)
+            self._free = _following(self._free, now, rate, self._rate.catch_up)
         self._virtual = max(self._virtual, self._finish[lane])
         self._finish[lane] = self._virtual + 1.0
 
@@ -178,7 +181,7 @@ class Pacer:
                     self._doubtful = None
                 return
             self._doubtful = self._doubtful or (self._rate.estimate,)
-        pause = self._rate.refused(now, left)
+        pause = self._rate.refused(now, left, asked)
         self.pause(now, pause if asked is None else asked)
 
     def pause(self, now: float, seconds: float) -> None:
@@ -214,10 +217,10 @@ class Pacer:
         )
 
 
-def _following(free: float, now: float, rate: float) -> float:
+def _following(free: float, now: float, rate: float, catch_up: float) -> float:
     """Return when the next request may leave if one that was free to leave at `free` leaves now."""
     late = now - free
-    return (free if late <= _CATCH_UP else now) + 1.0 / rate
+    return (free if late <= catch_up else now) + 1.0 / rate
 
 
 def _believed(retry_after: float | None) -> float | None:

@@ -12,12 +12,17 @@ teeth are made as long as adapting to a doubled limit within a minute allows:
 * A refusal says that the bucket is empty. What was served between two refusals is what was earned
   between them, less what overflowed: ``served / time between refusals <= R``. If the burst is
   small, the pause after the first refusal is what overflowed, and ``R <= served / time spent
-  sending``. The truth is between the two, which agree after a while.
+  sending``.
 * After a refusal the rate holds a little below the estimate for `_HOLD` seconds, so that nothing
   is refused, and then climbs with the cube of the time, without bound.
-* A refusal high up on the climb has two explanations: the limit has risen, or the server saves up
-  a burst. The first is tried, for one quick refusal is all that it costs if wrong; then the
-  old estimate returns, and the size of the burst is remembered so that it fools nobody twice.
+* A refusal on the climb has two explanations: the limit is higher than was thought, or the burst
+  is. `Departures.fit` computes either from the other. The burst that was thought of is trusted
+  first, so that the rate is raised, for one quick refusal is all that it costs if wrong: then the
+  rate is halved back to the old one, and the burst is remembered so that it fools nobody twice.
+* A refusal while the rate was only held says that the limit fell. One may be chance; those that
+  follow at once lower the estimate to what was served.
+* A quota per window of many seconds is no bucket; `QuotaSearch` recognises it, and then knows what
+  a refusal means better than all of this.
 * Time in which the limit held nobody back counts for little, as in RFC 7661: a consumer that sends
   less than the limit learns nothing about it by being patient.
 """
@@ -25,11 +30,13 @@ teeth are made as long as adapting to a doubled limit within a minute allows:
 from __future__ import annotations
 
 import math
-from collections import deque
 
 from attrs import define, field, frozen
 
-_HOLD = 45.0
+from foxapi_async.pacing.departures import Departures
+from foxapi_async.pacing.quota import QuotaSearch, Span
+
+_HOLD = 42.0
 """Seconds below the estimate before the climb. At 2 requests per second a tooth then has about a
 hundred requests and ends with one refusal, and a doubled limit is still found within a minute."""
 _LEAST_HOLD, _LEAST_HOLD_REQUESTS = 4.0, 40.0
@@ -42,24 +49,34 @@ _DOUBLING = 1.5
 """Seconds in which the first search for a limit doubles the rate."""
 _LIFTED = 64.0
 """Times the estimate at which the climb has lost all meaning and the limit is lifted."""
+_CATCH_UP = 0.02
+"""Seconds by which a late request may be made up for: a timer that fires late loses no pace."""
 _IDLE = 0.1
 """How fast the climb proceeds while the limit holds nobody back."""
 _FIRST_PAUSE, _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.25, 0.05, 30.0
 """Seconds of a pause for which the server named no time."""
+_OUTAGE = 90.0
+"""Seconds of refusals that say nothing about how long the next ones will last."""
 _PROVING_GAP = 0.25
 """Seconds between requests while a pause that was too short has not yet been followed by an
 answer: the 64 requests of a burst would all be refused."""
+_FEW = 2
+"""Refusals in a row, although the estimate was only held, that say little about the burst."""
+_SAME, _STEP = 1.02, 1.03
+"""Times the estimate that are no other rate yet, and a small step up."""
 _CHALLENGE = 4
 """Climbs in a row that ended within the known burst, after which the limit may have risen all the
 same: an estimate that is too low makes the burst look large, and would keep itself alive."""
+_OVERSHOOT, _MOST_OVERSHOOT = 0.2, 0.1
+"""Part of a rise, and part of the rate, by which a steep climb shoots beyond the limit."""
 _HANDFUL = 8
 """Requests served between two refusals from which their rate can be trusted."""
 _INSTANT = 1e-3
 """Seconds below which a span is too short to divide by."""
 _BOUNDLESS = 1e5
 """Requests per second that nobody can send: the same as no limit."""
-_REMEMBERED = 2048
-"""Departures remembered; more than can be under way or matter to the rate of the last second."""
+_ROUNDED = 1.05
+"""Seconds by which Retry-After may lie behind the truth: it is a whole number."""
 
 
 @frozen(eq=False, repr=False)
@@ -68,8 +85,8 @@ class _Trial:
 
     estimate: float
     """Requests per second."""
-    surplus: float
-    """Requests beyond the estimate that were served: the burst, if the estimate was right."""
+    burst: float
+    """Requests that the server lets through at once, if the estimate was right."""
 
 
 @define(eq=False, repr=False)
@@ -82,15 +99,25 @@ class RateSearch:
     _resumed_at: float = -math.inf
     _refused_at: float = -math.inf  # departure of the first request refused in the last event
     _served_since: int = 0  # departures since that event
-    _surplus: float = 0.0  # level of a leaky bucket: departures in, estimate out
-    _burst: float = 0.0  # greatest surplus that the server is known to bear
+    _served_unlimited: int = 0  # answers before the first refusal
+    _burst: float = 1.0  # requests that the server is known to let through at once
     _trial: _Trial | None = None
+    _early: int = 0  # refusals in a row although the estimate was only held
+    catch_up: float = _CATCH_UP
+    """Seconds by which a late request may be made up for.
+
+    A server without any burst does not bear that, so it shrinks with refusals that come early.
+    """
+    _tolerance: float = _CATCH_UP
     _hold: float = _HOLD
+    _patience: int = 0  # climbs until the estimate is raised for a trial
     _familiar: int = 0  # climbs in a row that ended within the burst
     _tooth: float = 0.0  # seconds between the last two events
     _drought: float = 0.0  # seconds that passed unserved after a refusal, fading
     _in_vain: int = 0
-    _departures: deque[float] = field(factory=lambda: deque[float](maxlen=_REMEMBERED))
+    _closed_at: float = math.inf  # departure of the last refused request; inf once one was served
+    _quota: QuotaSearch = field(factory=QuotaSearch)
+    _departures: Departures = field(factory=Departures)
 
     @property
     def estimate(self) -> float | None:
@@ -110,46 +137,89 @@ class RateSearch:
         """Record that a request leaves."""
         if self._estimate is not None:
             self._age = self._age_at(now)
-            last = self._departures[-1] if self._departures else now
-            self._surplus = max(self._surplus - self._estimate * (now - last), 0.0) + 1.0
         self._served_since += 1
-        self._departures.append(now)
+        if self._quota.length is not None:
+            self._quota.sent(now)
+        self._departures.add(now)
 
     def answered(self, now: float, sent_at: float) -> None:
         """Record that a request was served."""
-        if self._in_vain and sent_at >= self._resumed_at:
-            self._drought = now - self._refused_at
+        if self._estimate is None:
+            self._served_unlimited += 1
+            return
+        late = sent_at < self._resumed_at
+        if not late and self._in_vain:
+            drought = now - self._refused_at
+            self._drought = drought if drought < _OUTAGE else 0.0
             self._in_vain = 0
+        if not late and self._closed_at < math.inf:
+            self._quota.opened(Span(self._closed_at, sent_at))
+            self._closed_at = math.inf
+        if self._quota.answered(late=late, left=self._served_since):
+            self._rely_on_quota()
 
-    def refused(self, now: float, sent_at: float) -> float:
-        """Record the first refusal of a burst, and return the seconds of a pause of our own."""
-        later = sum(1 for moment in self._departures if moment > sent_at)
+    def refused(self, now: float, sent_at: float, asked: float | None = None) -> float:
+        """Record the first refusal of a burst, and return the seconds of a pause of our own.
+
+        Args:
+            now: The present.
+            sent_at: When the refused request left.
+            asked: The seconds that the server asks for.
+        """
+        later = self._departures.after(sent_at)
         served = max(self._served_since - later - 1, 0)
         if self._estimate is None:
             self._estimate = max(self._recently(sent_at, 1.0), 1.0)
             self._searching = True
             self._hold = _LEAST_HOLD
             self._refused_at = sent_at
+            self._quota.closed(sent_at, self._served_unlimited)
             pause = _FIRST_PAUSE
         elif served == 0:
             # Nothing was learned but that the pause was too short.
             self._in_vain += 1
             pause = max(_FIRST_PAUSE, now - self._refused_at)
         else:
-            pause = self._learn(self._estimate, served, sent_at)
-        self._age, self._surplus, self._served_since = 0.0, 0.0, 0
+            self._quota.closed(sent_at)
+            pause = self._learn(self._estimate, served, sent_at, later)
+        self._closed_at = sent_at
+        if asked is not None:
+            earliest = sent_at + max(asked - _ROUNDED, 0.0)
+            self._quota.opened(Span(earliest, now + asked))
+            self._closed_at = math.inf
+        else:
+            reopening = self._quota.reopening(now, sent_at, in_vain=served == 0)
+            pause = pause if reopening is None else max(reopening, _SHORTEST_PAUSE)
+        self._age, self._served_since = 0.0, 0
         self.resume(now)
         return min(pause, _LONGEST_PAUSE)
 
-    def _learn(self, old: float, served: int, sent_at: float) -> float:
+    def _rely_on_quota(self) -> None:
+        self._estimate = self._quota.rate
+        self._searching, self._in_vain, self._trial = False, 0, None
+        self._hold = _HOLD
+
+    def _learn(self, old: float, served: int, sent_at: float, later: int) -> float:
         tooth = sent_at - self._refused_at
+        if self._quota.explain(
+            sent_at,
+            later=later,
+            climbing=self._reached(sent_at) > old,
+            recent=self._departures.within(sent_at, self._quota.length),
+        ):
+            self._rely_on_quota()
+            self._tooth = tooth
+            self._refused_at = sent_at
+            return _SHORTEST_PAUSE
         tried = self._trial is not None
         estimate = self._judge(old, served, sent_at)
         self._estimate = estimate
         self._searching = False
+        self.catch_up = max(self._tolerance, min((self._burst - 1.0) / estimate, _CATCH_UP))
         # What was learned in a short time is not relied upon for long.
-        least = max(_LEAST_HOLD, _LEAST_HOLD_REQUESTS / estimate)
-        known = tooth + (self._tooth if tried else 0.0)
+        requests = _LEAST_HOLD_REQUESTS if served >= _HANDFUL else _HANDFUL
+        least = max(_LEAST_HOLD, requests / estimate)
+        known = tooth + (self._tooth if tried and self._trial is None else 0.0)
         self._hold = least if estimate > 1.2 * old else min(max(2.0 * known, least), _HOLD)
         self._tooth = tooth
         self._refused_at = sent_at
@@ -165,41 +235,64 @@ class RateSearch:
         """Take back refusals that turned out to have another cause."""
         self._estimate = estimate
         self._searching, self._in_vain, self._trial = False, 0, None
+        self._quota = QuotaSearch()
         self._age = self._hold
 
     def _judge(self, old: float, served: int, sent_at: float) -> float:
-        tooth = max(sent_at - self._refused_at, _INSTANT)
-        low = served / tooth
-        high = (served + 1) / max(sent_at - self._resumed_at, _INSTANT)
+        low = served / max(sent_at - self._refused_at, _INSTANT)
         reached = self._reached(sent_at)
         if self._searching:
             return max(low, 0.75 * reached)
         if reached <= old:
-            return max(self._lower(old, served, tooth, math.sqrt(low * high)), min(low, old))
-        surplus = self._surplus - 1.0
-        self._trial = None
-        self._familiar += 1
-        if surplus <= 1.25 * self._burst and self._familiar < _CHALLENGE:
-            self._burst = max(surplus, 0.8 * self._burst)
-            return max(low, min(reached, 1.02 * old))
-        self._familiar = 0
-        self._trial = _Trial(max(old, low), surplus)
-        return max(low, reached * (1.0 - min(0.5 * (reached / old - 1.0), 0.12)))
+            self._early += 1
+            self._tolerance = 0.25 * self._tolerance if self._tolerance > _INSTANT else 0.0
+            return max(self._lower(old, served, low, sent_at), min(low, old))
+        self._early = 0
+        self._tolerance = min(1.25 * self._tolerance, _CATCH_UP)
+        return max(low, self._higher(old, reached, sent_at, low))
 
-    def _lower(self, old: float, served: int, tooth: float, middle: float) -> float:
-        # A handful of requests says little about the rate, only that it was too high.
-        least = 0.75 if served < _HANDFUL else 0.98
-        trial = self._trial
-        if trial is None:
-            return min(max(middle, 0.1 * old), least * old)
-        if served + 1.5 < 0.8 * trial.estimate * tooth:
-            # Even the old rate would have earned more than was served: there is no great burst.
-            return 0.93 * old
-        lower = min(max(middle, 0.1 * old), least * old)
-        if lower < 1.1 * trial.estimate:
-            self._burst, lower = trial.surplus, trial.estimate
+    def _higher(self, old: float, reached: float, sent_at: float, low: float) -> float:
+        self._familiar += 1
+        burst, rate = self._departures.fit(
+            sent_at,
+            self._resumed_at,
+            rate=old,
+            burst=self._burst if self._familiar < _CHALLENGE else 1.0,
+        )
+        self._trial = _Trial(max(old, low), burst)
+        if rate > _SAME * old:
+            self._familiar = 0
+            return rate * (0.995 - min(_OVERSHOOT * (rate / old - 1.0), _MOST_OVERSHOOT))
+        self._burst = max(burst, 0.9 * self._burst)
+        if self._patience > 0:
+            self._patience -= 1
             self._trial = None
-        return lower
+            return old
+        return min(0.99 * reached, _STEP * old)
+
+    def _lower(self, old: float, served: int, low: float, sent_at: float) -> float:
+        trial = self._trial
+        if trial is None and self._early == 1:
+            return 0.98 * old
+        # While the session paused the server saved up no more than its burst.
+        sending = max(sent_at - self._resumed_at, _INSTANT)
+        fitted = max(low, (served + 1 - self._burst) / sending)
+        if self._early > _FEW:  # what was known of the burst is wrong
+            fitted = math.sqrt(fitted * low)
+        # A handful of requests says little about the rate, only that it was too high.
+        few = served < _HANDFUL
+        least, most = (0.5, 0.75) if few else (0.1, 0.98)
+        lower = min(max(fitted, least * old), most * old)
+        if trial is None:
+            return lower
+        middle = math.sqrt(old * trial.estimate)
+        lower = middle if few else min(lower, middle)
+        if lower > _SAME * trial.estimate:
+            self._burst = min(self._burst + 0.5, trial.burst)
+            return lower
+        self._patience = _CHALLENGE
+        self._burst, self._trial = trial.burst, None
+        return trial.estimate
 
     def _reached(self, sent_at: float) -> float:
         """Return the rate at which the refused request was sent: allowed, and really used."""
@@ -207,8 +300,7 @@ class RateSearch:
         return min(allowed, 1.2 * self._recently(sent_at, max(1.0, 8.0 / allowed)))
 
     def _recently(self, until: float, span: float) -> float:
-        span = min(span, max(until - self._resumed_at, 0.01))
-        return sum(1 for moment in self._departures if until - span < moment <= until) / span
+        return self._departures.per_second(until, min(span, max(until - self._resumed_at, 0.01)))
 
     def _curve(self, age: float) -> float:
         if self._estimate is None:
@@ -220,7 +312,7 @@ class RateSearch:
         return self._estimate * (hold + climb)
 
     def _age_at(self, now: float) -> float:
-        last = max(self._departures[-1] if self._departures else now, self._resumed_at)
+        last = max(self._departures.last(now), self._resumed_at)
         passed = max(now - last, 0.0)
         busy = min(passed, 2.0 / self._curve(self._age))
         return self._age + busy + _IDLE * (passed - busy)

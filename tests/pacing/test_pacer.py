@@ -14,7 +14,16 @@ from benchmarks.pacing.measures import (
     served_per_second,
     time_to_adapt,
 )
-from benchmarks.pacing.servers import FixedWindow, TokenBucket
+from benchmarks.pacing.servers import (
+    FixedWindow,
+    RetryAfter,
+    SlidingWindow,
+    TokenBucket,
+    constant,
+    http_date,
+    silent,
+    whole_seconds,
+)
 from benchmarks.pacing.simulation import RateRun
 from benchmarks.pacing.tasks import TaskRun
 from foxapi_async.pacing.pacer import Lane, Pacer
@@ -209,11 +218,11 @@ def test_whatever_happens_every_delay_ends(story):
         assert math.isfinite(pacer.room_delay(1, in_flight or 0, now))
 
 
-@pytest.mark.parametrize("header", [False, True], ids=["bare", "retry-after"])
+@pytest.mark.parametrize("retry_after", [silent, whole_seconds])
 @pytest.mark.parametrize(("rate", "burst"), [(2, 10), (5, 5), (20, 20)])
-def test_the_rate_of_a_token_bucket_is_found_and_followed(rate, burst, header):
+def test_the_rate_of_a_token_bucket_is_found_and_followed(rate, burst, retry_after):
     server = TokenBucket(rate, burst)
-    run = RateRun(server, Pacer(), seed=11, header=header)
+    run = RateRun(server, Pacer(), seed=11, retry_after=retry_after)
     run.run(240)
     assert served_per_second(run.records, 60, 240) >= 0.95 * rate
     assert refused_share(run.records, 60, 240) < 0.02
@@ -236,6 +245,55 @@ def test_the_rate_of_a_fixed_window_is_found(seed):
     run.run(240)
     assert served_per_second(run.records, 60, 240) >= 0.95 * 20
     assert refused_share(run.records, 60, 240) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("server", "retry_after"),
+    [
+        (SlidingWindow(20, 10.0), silent),
+        (SlidingWindow(5, 10.0), whole_seconds),
+        (TokenBucket(20, 1), silent),
+        (TokenBucket(20, 1), whole_seconds),
+        (TokenBucket(30, 30), http_date),
+        (TokenBucket(10, 50), constant(2.0)),
+    ],
+    ids=["sliding", "sliding, told", "no burst", "no burst, told", "dates", "always 2 s"],
+)
+def test_the_rate_of_other_servers_is_found(server, retry_after: RetryAfter):
+    rate = server.rate
+    run = RateRun(server, Pacer(), seed=21, retry_after=retry_after)
+    run.run(240)
+    assert served_per_second(run.records, 60, 240) >= 0.93 * rate
+    assert refused_share(run.records, 60, 240) < 0.02
+
+
+def test_nothing_leaves_while_the_server_asks_to_wait():
+    pauses: list[tuple[float, float]] = []
+    run = RateRun(TokenBucket(5, 1), Pacer(), seed=23, jitter=0.05, slow=1.0)
+
+    def five(_free_in: float, now: float) -> float:
+        pauses.append((now, 5.0))
+        return 5.0
+
+    run.retry_after = five
+    run.run(300)
+    assert pauses
+    latest_refusal, trip = 1.05, 0.6
+    for refused_at, seconds in pauses:
+        known, over = refused_at + latest_refusal, refused_at + seconds
+        assert not [each for each in run.records if known + trip < each.at < over]
+
+
+def test_a_server_that_refuses_everything_for_minutes_does_not_end_the_session():
+    class Broken(TokenBucket):
+        def allows(self, now: float) -> bool:
+            return not 30 <= now < 330 and super().allows(now)
+
+    run = RateRun(Broken(20, 20), Pacer(), seed=25)
+    run.run(480)
+    during = [each for each in run.records if 40 <= each.at < 330]
+    assert 5 <= len(during) <= 40
+    assert served_per_second(run.records, 420, 480) >= 0.9 * 20
 
 
 def test_a_hundred_requests_per_second_are_found_too():
@@ -262,11 +320,11 @@ def test_a_consumer_below_the_limit_is_soon_left_alone():
     assert refused_share(run.records, 60, 180) < 0.02
 
 
-@pytest.mark.parametrize("header", [False, True], ids=["bare", "retry-after"])
+@pytest.mark.parametrize("retry_after", [silent, whole_seconds])
 @pytest.mark.parametrize("cap", [4, 16, 48])
-def test_a_cap_on_images_in_flight_is_found_and_kept_busy(cap, header):
+def test_a_cap_on_images_in_flight_is_found_and_kept_busy(cap, retry_after):
     best = TaskRun(cap, Pacer(), seed=13, told=True)
-    ours = TaskRun(cap, Pacer(), seed=13, header=header)
+    ours = TaskRun(cap, Pacer(), seed=13, retry_after=retry_after)
     for run in (best, ours):
         run.run(600)
     done, possible = (sum(at >= 60 for at in run.finished) for run in (ours, best))
