@@ -6,6 +6,7 @@ Pure: moments are seconds of any monotonic clock that never runs backwards.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 __all__ = ["Departures"]
 
@@ -23,8 +24,9 @@ class Departures:
     """The moments of the last few thousand departures."""
 
     def __init__(self) -> None:
-        self.add = (moments := deque[float](maxlen=_REMEMBERED)).append
-        self._moments = moments
+        self._moments = deque[float](maxlen=_REMEMBERED)
+        self.add: Callable[[float], None] = self._moments.append
+        """Record a departure; the deque's own method, for it is called with each request."""
 
     def last(self, default: float) -> float:
         """Return the last departure, or the default if there was none."""
