@@ -24,11 +24,13 @@ class Flight:
 
     ``sending`` is true from the first byte of a POST to its answer: in that time it must not be cut
     off. ``stop`` is asked before each POST and returns the error with which not to send it.
-    ``declined`` is why the last POST created nothing, if there is to be another.
+    ``declined`` is why the last POST created nothing, if there is to be another. ``index`` is the
+    position in the input of a run.
     """
 
     request: Request
     key: str | None
+    index: int = 0
     stop: Callable[[], FoxAPIError | None] = lambda: None
     on_done: Callable[[Flight], None] = lambda _: None
     sending: bool = False

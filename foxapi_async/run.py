@@ -13,6 +13,7 @@ import anyio
 import anyio.lowlevel
 
 from foxapi_async.concurrency.bell import Bell
+from foxapi_async.concurrency.crew import Crew
 from foxapi_async.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -122,7 +123,8 @@ class Run:
         self._input_error: Exception | None = None
         self._scope = anyio.CancelScope()
         # One bound method for all tasks in flight, instead of one for each.
-        self._tell = self._ended
+        self._take = self._took
+        self._crew: Crew[Flight] = Crew(start, submitter.fly)
         self._closing = False
         self._news = Bell()
         self._space = Bell()
@@ -195,6 +197,7 @@ class Run:
         finally:
             self._reading = False
             self._news.ring()
+            self._crew.dismiss()
 
     async def _read(self) -> None:
         async for item in _each(self._items):
@@ -209,15 +212,16 @@ class Run:
             flight = Flight(
                 request,
                 key,
-                stop=lambda: self._fatal,
-                on_done=partial(self._landed, index),
+                index,
+                stop=self._why_to_stop,
+                on_done=self._landed,
             )
             if not self._submitter.asks_for(key):
-                await self._submit(index, flight)
+                await self._submit(flight)
                 continue
             self._keys_ahead += 1
             self._outputs_ahead += request.num_outputs
-            self._start(self._ask_and_submit, index, flight)
+            self._start(self._ask_and_submit, flight)
             while self._is_far_ahead():
                 await self._space.wait()
 
@@ -229,13 +233,16 @@ class Run:
             self._keys_ahead >= _KEYS_AT_ONCE or self._outputs_ahead >= self._submitter.free_places
         )
 
-    async def _ask_and_submit(self, index: int, flight: Flight) -> None:
+    def _why_to_stop(self) -> FoxAPIError | None:
+        return self._fatal
+
+    async def _ask_and_submit(self, flight: Flight) -> None:
         """Launch a flight beside others, since the answer of the journal takes a while."""
         try:
             with anyio.CancelScope() as flight.scope:
                 if flight.abandoned:
                     flight.scope.cancel()
-                await self._submit(index, flight)
+                await self._submit(flight)
         except Exception as error:  # noqa: BLE001 - whatever it was, the reader must be told
             self._input_error = error
             self.end_reading()
@@ -245,43 +252,49 @@ class Run:
             self._outputs_ahead -= flight.request.num_outputs
             self._space.ring()
 
-    async def _submit(self, index: int, flight: Flight) -> None:
+    async def _submit(self, flight: Flight) -> None:
         if self._fatal is not None:
-            self._not_submitted(index, flight, self._fatal)
+            self._not_submitted(flight, self._fatal)
             return
         self._flights.add(flight)
         try:
-            await self._submitter.launch(flight)
+            await self._submitter.launch(flight, self._crew.give)
         except FoxAPIError as error:
             self._flights.discard(flight)
-            self._put(Outcome.of_error(flight.request, flight.key, index, error, None))
+            self._fell_through(flight, error)
         except anyio.get_cancelled_exc_class():
             self._flights.discard(flight)
             closed = SessionClosedError("the session ended before there was room; nothing was sent")
-            self._not_submitted(index, flight, self._fatal or closed)
+            self._not_submitted(flight, self._fatal or closed)
             raise
         except BaseException:
             self._flights.discard(flight)
             self._open -= 1
             raise
 
-    def _landed(self, index: int, flight: Flight) -> None:
+    def _landed(self, flight: Flight) -> None:
         self._flights.discard(flight)
         watch = flight.watch
         if watch is None:
             error = flight.error or SessionClosedError("given up before it was sent")
             if error is self._fatal:
-                self._not_submitted(index, flight, error)
+                self._not_submitted(flight, error)
                 return
             self._note_fatal(error)
-            self._put(Outcome.of_error(flight.request, flight.key, index, error, None))
+            self._fell_through(flight, error)
         elif watch.ended:
-            self._ended(index, flight.request, flight.key, watch)
-        else:
-            watch.on_end.append(partial(self._tell, index, flight.request, flight.key, watch))
+            self._ended(watch, flight.index, flight.request, flight.key)
+        elif watch.taker is None and watch.request is flight.request:
+            watch.taker, watch.index = self._take, flight.index
+        else:  # another's task, whose key was asked for again
+            tell = partial(self._ended, watch, flight.index, flight.request, flight.key)
+            watch.on_end.append(tell)
 
-    def _ended(self, index: int, request: Request, key: str | None, watch: Watch) -> None:
-        # Not given the flight, which would be kept for as long as the task is in flight.
+    def _took(self, watch: Watch) -> None:
+        assert watch.request is not None
+        self._ended(watch, watch.index, watch.request, watch.key)
+
+    def _ended(self, watch: Watch, index: int, request: Request, key: str | None) -> None:
         if watch.error is None:
             outcome = Outcome(request, key, index, "completed", watch.latest)
         else:
@@ -289,12 +302,16 @@ class Run:
             outcome = Outcome.of_error(request, key, index, watch.error.again(), watch.latest)
         self._put(outcome)
 
+    def _fell_through(self, flight: Flight, error: FoxAPIError) -> None:
+        self._put(Outcome.of_error(flight.request, flight.key, flight.index, error, None))
+
     def _note_fatal(self, error: FoxAPIError) -> None:
         if self._fatal is None and isinstance(error, _FATAL):
             self._fatal = error
 
-    def _not_submitted(self, index: int, flight: Flight, error: FoxAPIError) -> None:
-        self._put(Outcome(flight.request, flight.key, index, "not_submitted", None, error.again()))
+    def _not_submitted(self, flight: Flight, error: FoxAPIError) -> None:
+        request, key, index = flight.request, flight.key, flight.index
+        self._put(Outcome(request, key, index, "not_submitted", None, error.again()))
 
     def _put(self, outcome: Outcome) -> None:
         if self._stopped:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -100,8 +101,8 @@ class Submitter:
         """Whether `launch` must ask the journal for the key, which takes as long as a commit."""
         return key is not None and self._journal is not None
 
-    async def launch(self, flight: Flight) -> None:
-        """Wait for room, then let the session carry out the submission.
+    async def launch(self, flight: Flight, start: Callable[[Flight], None]) -> None:
+        """Wait for room, then ``start`` a task of the session that carries out the submission (`fly`).
 
         With a journal, a key that stands for a task already is not submitted: the flight has landed
         when this returns.
@@ -124,11 +125,11 @@ class Submitter:
                     await flight.claim.not_sent(error)
             raise
         self._flights.add(flight)
-        self._nursery.start(self._fly, flight)
+        start(flight)
 
     async def submit(self, flight: Flight) -> Watch:
         """Launch a submission and wait until its task id is known."""
-        await self.launch(flight)
+        await self.launch(flight, partial(self._nursery.start, self.fly))
         try:
             await flight.over()
         except BaseException:
@@ -179,7 +180,8 @@ class Submitter:
         flight.watch = self._resume(entry, flight, images)
         flight.land()
 
-    async def _fly(self, flight: Flight) -> None:
+    async def fly(self, flight: Flight) -> None:
+        """Carry out a submission for which there is room."""
         try:
             with anyio.CancelScope() as flight.scope:
                 if flight.abandoned:

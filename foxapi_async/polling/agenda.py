@@ -58,8 +58,12 @@ class Agenda(Generic[T]):
             return self._due[self._oldest()][0]
         return self._planned[0][0] if self._planned else None
 
-    def take(self, now: float) -> T | None:
-        """Return the due item to do next, None if nothing is due."""
+    def take(self, now: float, *, by_urgency: bool = True) -> T | None:
+        """Return the due item to do next, None if nothing is due.
+
+        Without ``by_urgency`` that is the one that has been due for longest: where all can be done
+        at once, ranking them would be work for nothing.
+        """
         if not self._due:
             self._forget_ranks(now)
         for _ in range(_AT_ONCE):
@@ -74,7 +78,7 @@ class Agenda(Generic[T]):
         if len(self._unranked) > 2 * len(self._due) + _AT_ONCE:  # those that went by their age
             self._forget_ranks(float("-inf"))
         oldest = self._oldest()
-        alone = len(self._due) == 1 or self._due[oldest][0] <= now - _PATIENCE
+        alone = not by_urgency or len(self._due) == 1 or self._due[oldest][0] <= now - _PATIENCE
         ticket = oldest if alone else self._most_urgent(now)
         return self._due.pop(ticket)[1]
 

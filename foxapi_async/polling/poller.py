@@ -13,7 +13,8 @@ import anyio.abc
 import anyio.lowlevel
 
 from foxapi_async.announcer import Announcer
-from foxapi_async.concurrency.bell import Bell
+from foxapi_async.concurrency.alarm import Alarm
+from foxapi_async.concurrency.crew import Crew
 from foxapi_async.errors import (
     FoxAPIError,
     SessionClosedError,
@@ -59,23 +60,6 @@ _Turn = tuple[Watch, float]
 """A task to look at, and the moment in which the look leaves."""
 
 
-class _Seat:
-    """Where one who looks waits for the next turn; a new task for each look would cost more."""
-
-    def __init__(self) -> None:
-        self._called = anyio.Event()
-        self._turn: _Turn | None = None
-
-    def give(self, turn: _Turn) -> None:
-        self._turn = turn
-        self._called.set()
-
-    async def wait(self) -> _Turn:
-        await self._called.wait()
-        assert self._turn is not None
-        return self._turn
-
-
 class Poller:
     """Looks at each watched task when its time has come, and tells when it has ended.
 
@@ -118,9 +102,8 @@ class Poller:
         self._deadlines: list[tuple[float, str]] = []
         self._places = _LOOKS_AT_ONCE
         self._left_in_turn = 0
-        self._idle: list[_Seat] = []
-        self._wakes_at = math.inf
-        self._wake = Bell()
+        self._is_scarce = False
+        self._alarm = Alarm()
 
     def track(self, watch: Watch, *, first_look: float | None = None) -> None:
         """Watch a task from now on; the first look comes by schedule, or when it is said."""
@@ -129,7 +112,7 @@ class Poller:
         if self._announce:
             watch.on_change.append(lambda task: self._announce(TaskUpdated(task, watch.request)))
         heapq.heappush(self._deadlines, (watch.deadline, watch.id))
-        self._wake_by(watch.deadline)
+        self._alarm.set(watch.deadline)
         if first_look is None:
             self._plan(watch)
         else:
@@ -137,17 +120,17 @@ class Poller:
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        async with anyio.create_task_group() as workers:
+        async with anyio.create_task_group() as group:
+            workers = Crew(group.start_soon, self._work)
             while True:
-                self._wakes_at = math.inf
+                self._alarm.clear()
                 self._left_in_turn = _LOOKS_PER_TURN
                 self._hand_out(workers)
                 self._plan_some_anew()
                 if not self._left_in_turn or not self._replanning.is_done:
                     await anyio.lowlevel.checkpoint()
-                    continue
-                with anyio.CancelScope(deadline=self._wakes_at):
-                    await self._wake.wait()
+                else:
+                    await self._alarm.wait()
 
     async def wind_up(self) -> None:
         """End every wait, a few at a time, because the session ends."""
@@ -170,20 +153,19 @@ class Poller:
             )
         )
 
-    def _hand_out(self, workers: anyio.abc.TaskGroup) -> None:
+    def _hand_out(self, workers: Crew[_Turn]) -> None:
         self._expire(self._clock())
         if self._deadlines:
-            self._wake_by(self._deadlines[0][0])
+            self._alarm.set(self._deadlines[0][0])
         while self._places and (turn := self._next_turn()) is not None:
             self._places -= 1
-            if self._idle:
-                self._idle.pop().give(turn)
-            else:
-                workers.start_soon(self._work, turn)
+            workers.give(turn)
+        if not self._places:
+            self._is_scarce = True
 
     def _next_turn(self) -> _Turn | None:
         if not self._left_in_turn:
-            self._wake.ring()  # the rest is handed out in the next turns of the event loop
+            self._alarm.ring()  # the rest is handed out in the next turns of the event loop
             return None
         now = self._clock()
         for _ in range(_TAKEN_AT_ONCE):
@@ -192,9 +174,10 @@ class Poller:
                 break
             delay = self._gate.poll_delay(1)
             if delay > 0:
-                self._wake_by(now + delay)
+                self._is_scarce = True
+                self._alarm.set(now + delay)
                 return None
-            watch = self.watches.get(self._agenda.take(now) or "")
+            watch = self.watches.get(self._agenda.take(now, by_urgency=self._is_scarce) or "")
             # One that was planned anew is still in the agenda for the moment of its former plan.
             if watch is None or watch.due > now or self._is_put_off(watch, now):
                 continue
@@ -203,11 +186,12 @@ class Poller:
             return watch, self._gate.poll_sent()
         else:
             self._left_in_turn = 0
-            self._wake.ring()
+            self._alarm.ring()
             return None
+        self._is_scarce = False
         self._gate.poll_delay(0)
         if due is not None:
-            self._wake_by(due)
+            self._alarm.set(due)
         return None
 
     def _is_put_off(self, watch: Watch, now: float) -> bool:
@@ -222,22 +206,21 @@ class Poller:
         """Bring forward what was planned knowing less; what should come later is put off when it is due."""
         now = self._clock()
         for watch in self._replanning.some():
+            change = self._worth_a_change(watch, now)
+            if watch.due - now <= change:
+                continue
             due = max(watch.reconsidered(self._schedule), now)
-            if watch.due - due > self._worth_a_change(watch, now):
+            if watch.due - due > change:
                 self._plan_for(watch, due)
 
     def _worth_a_change(self, watch: Watch, now: float) -> float:
         return _WORTH_A_CHANGE * (now - watch.born - watch.ran_until)
 
-    def _wake_by(self, moment: float) -> None:
-        if moment < self._wakes_at:
-            self._wakes_at = moment
-            self._wake.ring()
-
     async def _work(self, turn: _Turn) -> None:
-        """Look, and look again as long as looks are due; then stay at hand for the next one."""
-        while True:
-            watch, sent_at = turn
+        """Look, and look again as long as looks are due."""
+        following: _Turn | None = turn
+        while following is not None:
+            watch, sent_at = following
             try:
                 await self._look_at(watch, sent_at)
             except Exception:  # noqa: BLE001
@@ -246,12 +229,7 @@ class Poller:
                 if not watch.ended:
                     self._plan_for(watch, self._clock() + _AFTER_A_FAULT)
             following = self._next_turn()
-            if following is None:
-                self._places += 1
-                seat = _Seat()
-                self._idle.append(seat)
-                following = await seat.wait()
-            turn = following
+        self._places += 1
 
     def _expire(self, now: float) -> None:
         for _ in range(_ENDED_AT_ONCE):
@@ -298,7 +276,7 @@ class Poller:
     def _plan_for(self, watch: Watch, due: float) -> None:
         watch.due = due
         self._agenda.plan(watch.id, due)
-        self._wake_by(due)
+        self._alarm.set(due)
 
     def _learn(self, watch: Watch, age: float) -> None:
         group, before = watch.group, self._schedule.revision(watch.group)
@@ -306,7 +284,7 @@ class Poller:
         self._schedule.observe(group, watch.estimate, watch.ran_until, ended_by)
         if self._schedule.revision(group) != before:
             self._replanning.ask(group)
-            self._wake.ring()
+            self._alarm.ring()
 
     def _settle(self, watch: Watch) -> None:
         self.watches.pop(watch.id, None)

@@ -46,7 +46,9 @@ class Watch:
     ``ran_until`` and ``first_seen_ended`` ages of the task. ``jitter`` is the one that the next look was planned
     with, None if it does not go by the schedule. ``born`` is the submission, or the
     attaching of a task that was submitted elsewhere (then ``adopted`` is true). ``keeper`` is told
-    of the end first.
+    of the end first, then ``taker``: the run for which the task was submitted, with the ``index`` of
+    its request. These two are bound methods that all tasks share; each task costs as little memory,
+    and as few containers for the garbage collector, as can be.
     """
 
     latest: Task
@@ -65,7 +67,9 @@ class Watch:
     ended: bool = False
     error: FoxAPIError | None = None
     keeper: Callable[[Watch], None] | None = None
-    on_end: list[Callable[[], None]] = attrs.field(factory=list[Callable[[], None]])
+    taker: Callable[[Watch], None] | None = None
+    index: int = 0
+    _on_end: list[Callable[[], None]] | None = None
     _on_change: list[Callable[[Task], None]] | None = None
     _failures: int = 0
     _last_failure: FoxAPIError | None = None
@@ -75,6 +79,13 @@ class Watch:
     def id(self) -> str:
         """The id of the task."""
         return self.latest.id
+
+    @property
+    def on_end(self) -> list[Callable[[], None]]:
+        """Who else is told of the end; made when it is asked for, because most tasks have nobody."""
+        if self._on_end is None:
+            self._on_end = []
+        return self._on_end
 
     @property
     def on_change(self) -> list[Callable[[Task], None]]:
@@ -148,11 +159,10 @@ class Watch:
             return
         self.ended = True
         self.error = error
-        told, self.on_end, self._on_change = self.on_end, [], None
-        if self.keeper is not None:
-            told.insert(0, partial(self.keeper, self))
+        told, self._on_end, self._on_change = self._on_end or (), None, None
+        first = (partial(tell, self) for tell in (self.keeper, self.taker) if tell is not None)
         fault: Exception | None = None
-        for tell in told:
+        for tell in (*first, *told):
             try:
                 tell()
             except Exception as trouble:  # noqa: BLE001 - keep it from nobody else
