@@ -32,6 +32,11 @@ class Crew(Generic[T]):
         self._idle: list[asyncio.Future[T | None]] = []
         self._dismissed = False
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether somebody waits for work."""
+        return bool(self._idle)
+
     def give(self, job: T) -> None:
         """Have a job done by whoever is idle, or by a new task."""
         while self._idle:

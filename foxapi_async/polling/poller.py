@@ -103,7 +103,8 @@ class Poller:
         self._places = _LOOKS_AT_ONCE
         self._left_in_turn = 0
         self._is_scarce = False
-        self._alarm = Alarm()
+        self._crew: Crew[_Turn] | None = None
+        self._alarm = Alarm(self._hand_out_in_time)
 
     def track(self, watch: Watch, *, first_look: float | None = None) -> None:
         """Watch a task from now on; the first look comes by schedule, or when it is said."""
@@ -121,11 +122,12 @@ class Poller:
     async def run(self) -> None:
         """Watch until cancelled."""
         async with anyio.create_task_group() as group:
-            workers = Crew(group.start_soon, self._work)
+            crew = self._crew = Crew(group.start_soon, self._work)
             while True:
                 self._alarm.clear()
                 self._left_in_turn = _LOOKS_PER_TURN
-                self._hand_out(workers)
+                self._expire(self._clock())
+                self._hand_out(crew, hire=True)
                 self._plan_some_anew()
                 if not self._left_in_turn or not self._replanning.is_done:
                     await anyio.lowlevel.checkpoint()
@@ -153,15 +155,29 @@ class Poller:
             )
         )
 
-    def _hand_out(self, workers: Crew[_Turn]) -> None:
-        self._expire(self._clock())
+    def _hand_out_in_time(self) -> bool:
+        """Hand out what is due to who is idle; return whether `run` must be woken for more."""
+        crew, now = self._crew, self._clock()
+        if crew is None or (self._deadlines and self._deadlines[0][0] <= now):
+            return True
+        self._left_in_turn = _LOOKS_PER_TURN
+        return not self._hand_out(crew, hire=False) or not self._left_in_turn
+
+    def _hand_out(self, crew: Crew[_Turn], *, hire: bool) -> bool:
+        """Hand out what is due; return whether there were enough hands for it."""
+        while self._places:
+            if not hire and not crew.is_idle:
+                return False
+            turn = self._next_turn()
+            if turn is None:
+                break
+            self._places -= 1
+            crew.give(turn)
+        else:
+            self._is_scarce = True
         if self._deadlines:
             self._alarm.set(self._deadlines[0][0])
-        while self._places and (turn := self._next_turn()) is not None:
-            self._places -= 1
-            workers.give(turn)
-        if not self._places:
-            self._is_scarce = True
+        return True
 
     def _next_turn(self) -> _Turn | None:
         if not self._left_in_turn:
