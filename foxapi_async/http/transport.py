@@ -69,7 +69,7 @@ class Transport:
         self._key = api_key.encode()
         # A key as short as a word, which no real one is, may be part of an id or a link by chance.
         self._is_secret = len(api_key) >= _SHORTEST_SECRET
-        self._given = http
+        self._is_own = http is None
         self._http = http
         self._files: aiohttp.ClientSession | None = None
         self._headers = CIMultiDict({"User-Agent": USER_AGENT, "Accept": "application/json"})
@@ -82,15 +82,16 @@ class Transport:
         """Make the connection pool, unless one was given."""
         self._clock = asyncio.get_running_loop().time
         if self._http is None:
-            # The session has limits of its own, so a queue inside the pool would only make a wait
-            # for a free connection look like a slow connect.
-            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE)
-            self._http = self._files = aiohttp.ClientSession(
-                connector=connector, cookie_jar=aiohttp.DummyCookieJar()
+            self._http = aiohttp.ClientSession(
+                # The session has limits of its own, so a queue inside the pool would only make a
+                # wait for a free connection look like a slow connect.
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers=self._headers,
             )
-        elif not self._http.closed:
-            # The headers and cookies that the given session sends by itself may hold secrets; the
-            # hosts of results get its connections only.
+        if not self._http.closed:
+            # The headers and cookies that the other one sends by itself are secrets; the hosts of
+            # results get its connections only.
             self._files = aiohttp.ClientSession(
                 connector=self._http.connector,
                 connector_owner=False,
@@ -102,6 +103,8 @@ class Transport:
         """Close the connection pool, unless it was given."""
         if self._files is not None:
             await self._files.close()
+        if self._is_own and self._http is not None:
+            await self._http.close()
 
     async def call(
         self,
@@ -192,7 +195,8 @@ class Transport:
             method,
             self._url(path),
             data=data,
-            headers=self._headers,
+            # To merge headers into each request costs more than to have them in the session.
+            headers=None if self._is_own else self._headers,
             # aiohttp would answer a 307 by posting again, and take the key along.
             allow_redirects=False,
             raise_for_status=False,
