@@ -122,7 +122,7 @@ class Poller:
     async def run(self) -> None:
         """Watch until cancelled."""
         async with anyio.create_task_group() as group:
-            crew = self._crew = Crew(group.start_soon, self._work)
+            crew = self._crew = Crew(lambda work, turn: group.start_soon(work, turn), self._work)
             while True:
                 self._alarm.clear()
                 self._left_in_turn = _LOOKS_PER_TURN
