@@ -6,10 +6,10 @@ import heapq
 import logging
 import math
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import anyio
-import anyio.abc
 import anyio.lowlevel
 
 from foxapi_async.announcer import Announcer
@@ -122,7 +122,11 @@ class Poller:
     async def run(self) -> None:
         """Watch until cancelled."""
         async with anyio.create_task_group() as group:
-            crew = self._crew = Crew(lambda work, turn: group.start_soon(work, turn), self._work)
+
+            def hire(work: Callable[[_Turn], Coroutine[Any, Any, None]], turn: _Turn) -> None:
+                group.start_soon(work, turn)
+
+            crew = self._crew = Crew(hire, self._work)
             while True:
                 self._alarm.clear()
                 self._left_in_turn = _LOOKS_PER_TURN
