@@ -58,6 +58,24 @@ def test_the_most_urgent_of_what_is_due_comes_first():
     assert take_all(agenda, 2.0) == ["b", "c", "a"]
 
 
+def test_where_nothing_is_scarce_what_has_been_due_for_longest_comes_first_and_nothing_is_ranked():
+    def urgency(item: str, _: float) -> float:
+        raise AssertionError(f"{item} was ranked")
+
+    agenda = agenda_of(("a", 3.0), ("b", 1.0), ("c", 2.0), urgency=urgency)
+    assert [agenda.take(4.0, by_urgency=False) for _ in range(4)] == ["b", "c", "a", None]
+
+
+def test_urgency_can_begin_to_count_at_any_time():
+    urgencies = {"a": 0.1, "b": 0.2, "c": 0.5, "d": 0.9}
+    agenda = agenda_of(
+        *((item, float(i)) for i, item in enumerate("abcd")),
+        urgency=lambda item, _: urgencies[item],
+    )
+    assert agenda.take(9.0, by_urgency=False) == "a"
+    assert take_all(agenda, 9.0) == ["d", "c", "b"]
+
+
 def test_what_becomes_due_while_others_wait_takes_its_rank_among_them():
     urgencies = {"a": 0.1, "b": 0.2, "late": 0.9}
     agenda = agenda_of(("a", 1.0), ("b", 1.0), urgency=lambda item, _: urgencies[item])
