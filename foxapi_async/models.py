@@ -28,10 +28,11 @@ class TaskStatus(enum.Enum):
     @property
     def is_terminal(self) -> bool:
         """Whether the status is final."""
-        return self in _TERMINAL
+        return self._value_ in _TERMINAL
 
 
-_TERMINAL = frozenset({TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED})
+# Of words: a member of an enumeration is hashed by a function in Python, at every look.
+_TERMINAL = frozenset({"completed", "failed", "cancelled"})
 
 
 @attrs.frozen(eq=False, repr=False)

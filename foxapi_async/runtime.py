@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import AsyncIterable, Iterable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
@@ -76,6 +77,7 @@ class Runtime:
         self._options = options
         self._announce = announce
         self._loop = asyncio.get_running_loop()
+        self._look_seconds = min(_LOOK_TIMEOUT, transport.timeout.request)
         self._tally = Tally()
         self._budget = OutputBudget(limits.outputs, limits.total_outputs)
         self._gate = Gate(
@@ -188,10 +190,9 @@ class Runtime:
         """Ask once for a task."""
         path = f"/v1/tasks/{quote(task_id, safe='')}"
         query = "?sync_upstream=true" if sync_upstream else ""
-        seconds = min(_LOOK_TIMEOUT, self._transport.timeout.request)
         return await ask(
-            lambda: self._transport.call("GET", path + query, seconds=seconds),
-            lambda payload: read_task(payload, asked=task_id),
+            partial(self._transport.call, "GET", path + query, seconds=self._look_seconds),
+            partial(read_task, asked=task_id),
             f"GET {path}",
             task_id=task_id,
         )

@@ -62,7 +62,6 @@ class Gate:
         """
         self._waiting[lane] += 1
         try:
-            await anyio.lowlevel.checkpoint_if_cancelled()
             if self._waiting[lane] > 1 or self._delay(lane, images) > 0:
                 async with self._queues[lane]:
                     while (delay := self._delay(lane, images)) > 0:

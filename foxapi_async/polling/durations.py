@@ -80,7 +80,7 @@ class Belief:
             self._sharpen(*self._share_out(ended, waiting))
 
     def _share_out(
-        self, ended: Sequence[Interval], waiting: Iterable[tuple[int, float]]
+        self, ended: Sequence[Interval], waiting: Sequence[tuple[int, float]]
     ) -> tuple[int, list[float]]:
         """Return how many of the observed tasks fall into each bin, and the first bin of that list (the E step)."""
         mass, survival = self.mass, self.survival
@@ -104,7 +104,8 @@ class Belief:
             steps[j] -= factor
         for i, count in waiting:
             steps[i] += count / survival[i]
-            first, last = min(first, i), BINS - 1
+        if waiting:
+            first, last = min(first, waiting[0][0]), BINS - 1
         factors = accumulate(steps[first : last + 1])
         parts = zip(found[first : last + 1], mass[first : last + 1], factors, strict=True)
         return first, [f + m * s for f, m, s in parts]
@@ -135,7 +136,11 @@ class Belief:
 
     def _settle(self, mass: list[float]) -> None:
         self.mass = mass
-        self.survival = [max(rest, LEAST) for rest in accumulate(mass, sub, initial=1.0)]
+        survival = self.survival = list(accumulate(mass, sub, initial=1.0))
+        for i in range(BINS, 0, -1):  # it falls, so only at its end can too little be left
+            if survival[i] >= LEAST:
+                break
+            survival[i] = LEAST
 
 
 def place(seconds: float) -> float:

@@ -132,7 +132,8 @@ class History:
 
     def is_news(self, since: int) -> bool:
         """Whether enough was learned after the first `since` news to be worth another look at all that is known."""
-        return self.news - since >= 1 + len(self.ended) // 8
+        known = len(self.ended)
+        return self.news - since >= 1 + known // (8 if known < 64 else 4)  # noqa: PLR2004
 
     def learn(self) -> None:
         """Bring the beliefs up to date, if there is news."""
