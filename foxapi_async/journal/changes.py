@@ -62,6 +62,11 @@ class Change:
         """Whether it must be made some time, because it tells what has happened already."""
         return True
 
+    @property
+    def in_words(self) -> str:
+        """What is lost if it is not made, for a log."""
+        return "something to remember"
+
 
 @attrs.define(eq=False, kw_only=True)
 class Claiming(Change):
@@ -82,6 +87,11 @@ class Claiming(Change):
     def is_owed(self) -> bool:
         """A claim under a random key is not waited for, so its move must find it later."""
         return not self.new.keyed
+
+    @property
+    def in_words(self) -> str:
+        """What is lost if it is not made, for a log."""
+        return f"that {_name(self.new.key)} is about to be submitted"
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -107,12 +117,24 @@ class Move(Change):
         """Whether it tells of something that has happened, rather than asks to go ahead."""
         return self.now is not JournalStatus.SENDING
 
+    @property
+    def in_words(self) -> str:
+        """What is lost if it is not made, for a log."""
+        return f"that {_name(self.key)} is {self.now.value}" + (
+            f" as task {self.task_id}" if self.task_id is not None else ""
+        )
+
 
 @attrs.define(eq=False, kw_only=True)
 class Dropping(Change):
     """An entry of this owner under a random key, of which nothing was sent, is of no use."""
 
     key: bytes
+
+    @property
+    def in_words(self) -> str:
+        """What is lost if it is not made, for a log."""
+        return f"that nothing was sent for {_name(self.key)}"
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -131,6 +153,11 @@ class Retaking(Change):
         """It asks to go ahead."""
         return False
 
+    @property
+    def in_words(self) -> str:
+        """What is lost if it is not made, for a log."""
+        return f"that {_name(self.new.key)} is about to be submitted once more"
+
 
 @attrs.define(eq=False, kw_only=True)
 class Reinstating(Change):
@@ -138,6 +165,11 @@ class Reinstating(Change):
 
     key: bytes
     over: Entry
+
+    @property
+    def in_words(self) -> str:
+        """What is lost if it is not made, for a log."""
+        return f"that {_name(self.key)} is {self.over.status.value} as before"
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -150,6 +182,11 @@ class Ending(Change):
     error_code: str | None = None
     text: str | None = None
 
+    @property
+    def in_words(self) -> str:
+        """What is lost if it is not made, for a log."""
+        return f"that task {self.task_id} is {self.now.value}"
+
 
 @attrs.define(eq=False, kw_only=True)
 class Saving(Change):
@@ -159,6 +196,11 @@ class Saving(Change):
     files: str
     at: float
 
+    @property
+    def in_words(self) -> str:
+        """What is lost if it is not made, for a log."""
+        return f"where the files of task {self.task_id} are"
+
 
 @attrs.define(eq=False, kw_only=True)
 class Note(Change):
@@ -167,6 +209,10 @@ class Note(Change):
     name: str
     value: str | None
     at: float
+
+
+def _name(key: bytes) -> str:
+    return f"key {key.decode(errors='backslashreplace')!r}"
 
 
 def planned(key: str, request: Request, at: float, *, keyed: bool) -> Planned:

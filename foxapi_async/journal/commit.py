@@ -92,7 +92,7 @@ class GroupCommit:
         if self._timer is not None:
             self._timer.cancel()
         for change in self._waiting:
-            _LOG.error("journal %r: not written: %s", str(self._path), change)
+            _LOG.error("journal %r: it was not written %s", str(self._path), change.in_words)
 
     def _plan(self) -> None:
         if self._at_work is not None:

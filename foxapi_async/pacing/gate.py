@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import anyio
-import anyio.lowlevel
 
 from foxapi_async.announcer import Announcer
 from foxapi_async.concurrency.bell import Bell
