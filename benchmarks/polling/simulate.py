@@ -10,7 +10,7 @@ from typing import Protocol
 
 from benchmarks.polling.worlds import Job
 
-WORTH_A_CHANGE = 0.2  # as in the poller
+WORTH_A_CHANGE = 0.1  # as in the poller
 
 
 class Watcher(Protocol):
@@ -44,7 +44,7 @@ def simulate(
     What one look finds is known to the watcher before the next look is made, but a task is seen to have ended only when
     it is looked at, so that the watcher learns with the delay that a client has. With `replan`, looks that are due are
     put off, and those of all tasks in flight brought forward whenever the watcher says that it has learned enough to
-    make that worth it; both only by more than a fifth of the time since the last look.
+    make that worth it; both only by more than a tenth of the time since the last look.
     """
     session = _Session(jobs, watcher, seed)
     for _ in range(min(in_flight, len(jobs))):

@@ -146,7 +146,7 @@ class History:
             for (_, _, shift, left, right), weight in ended
             if shift is not None
         ]
-        rounds = 3 if len(self.ended) < 16 else 1  # noqa: PLR2004
+        rounds = 3 if len(self.ended) < 40 else 1  # noqa: PLR2004
         self.relative.learn(relative, self._running_relative, rounds=rounds)
         self.absolute.learn(absolute, self._running_absolute, rounds=rounds)
         self.learned_at = self.news

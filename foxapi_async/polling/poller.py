@@ -51,7 +51,7 @@ _LOOKS_PER_TURN = 8
 _TAKEN_AT_ONCE = 200
 """Entries of the agenda that are gone through in one turn in search of a task to look at."""
 
-_WORTH_A_CHANGE = 0.2
+_WORTH_A_CHANGE = 0.1
 """By which part of the time since the last look the next one must move to be planned anew."""
 
 Look = Callable[[str, bool], Awaitable[Answer[Task]]]
