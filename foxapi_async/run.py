@@ -284,7 +284,7 @@ class Run:
             self._fell_through(flight, error)
         elif watch.ended:
             self._ended(watch, flight.index, flight.request, flight.key)
-        elif watch.taker is None and watch.request is flight.request:
+        elif watch.taker is None and watch.request is flight.request and watch.key == flight.key:
             watch.taker, watch.index = self._take, flight.index
         else:  # another's task, whose key was asked for again
             tell = partial(self._ended, watch, flight.index, flight.request, flight.key)

@@ -192,3 +192,16 @@ async def test_a_session_that_ends_tells_what_was_asked_for(
     assert "4 requests of the input were read" in str(errors)
     statuses = sorted(outcome.status for outcome in got)
     assert statuses == ["not_submitted"] + ["unfinished"] * 3
+
+
+async def test_an_outcome_bears_the_key_that_was_asked_for(
+    open_session: OpenSession, journal: Journal
+):
+    fox = PhotaImage("a fox in the snow")
+    async with open_session(journal=journal) as session:
+        handle = await session.submit(fox)  # without a key of the caller's; the journal makes one
+        [entry] = journal.unfinished()
+        [outcome] = await collect(session.map([(entry.key, fox)]))
+    assert (outcome.key, outcome.status) == (entry.key, "completed")
+    assert outcome.task is not None
+    assert outcome.task.id == handle.id
