@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import anyio
 import pytest
@@ -16,6 +17,7 @@ from foxapi_async.events import Event, TaskSubmitted
 from tests.conftest import OpenSession
 
 FOX = PhotaImage("a fox in the snow")
+TENANT = contextvars.ContextVar("TENANT", default="nobody")
 
 
 async def test_a_bell_wakes_all_who_wait_each_time_it_rings():
@@ -145,3 +147,24 @@ async def test_a_key_as_short_as_a_word_spoils_no_id():
         Session("task", base_url=emulator.url) as session,
     ):
         assert (await session.generate(FOX)).id in emulator.tasks
+
+
+async def test_a_submission_of_a_run_sees_the_context_in_which_its_request_was_read(
+    open_session: OpenSession,
+):
+    seen = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, TaskSubmitted):
+            seen.append((event.request.payload()["prompt"], TENANT.get()))
+
+    def requests() -> Iterator[PhotaImage]:
+        for number in range(6):
+            TENANT.set(f"tenant {number}")
+            yield PhotaImage(f"tenant {number}")
+
+    async with open_session(on_event=listen, limits=Limits(outputs=2)) as session:
+        async for _ in session.map(requests()):
+            pass
+    assert len(seen) == 6
+    assert all(prompt == tenant for prompt, tenant in seen)

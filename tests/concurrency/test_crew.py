@@ -155,3 +155,48 @@ async def test_a_new_task_sees_the_context_of_who_gives_the_job():
         await rest()
         crew.dismiss()
     assert seen == [("a", "me")]
+
+
+async def test_each_job_sees_the_context_of_who_gives_it():
+    seen: list[tuple[str, str]] = []
+    tasks: list[asyncio.Task[object]] = []
+
+    async def work(job: str) -> None:
+        seen.append((job, WHO.get()))
+        task = asyncio.current_task()
+        if task is not None and task not in tasks:
+            tasks.append(task)
+
+    async with anyio.create_task_group() as group:
+        crew = crew_in(group, work)
+        for job, who in zip("abcd", ["me", "you", "you", "me"], strict=True):
+            WHO.set(who)
+            crew.give(job)
+            await rest()
+        # Who is let go for another is not kept, so there are never more than were at work at once.
+        assert [task.done() for task in tasks] == [True, True, False]
+        crew.dismiss()
+    assert seen == [("a", "me"), ("b", "you"), ("c", "you"), ("d", "me")]
+
+
+async def test_a_job_keeps_its_context_when_its_task_is_cancelled_from_outside():
+    tasks: list[asyncio.Task[None]] = []
+    seen = []
+
+    async def work(job: str) -> None:
+        seen.append((job, WHO.get()))
+        WHO.set("the job itself")
+
+    def start(work: Callable[[str], Awaitable[None]], job: str) -> None:
+        tasks.append(asyncio.ensure_future(work(job)))
+
+    crew = Crew(start, work)
+    WHO.set("me")
+    crew.give("a")
+    await rest()
+    crew.give("b")
+    tasks[0].cancel()
+    await rest()
+    crew.dismiss()
+    await asyncio.wait(tasks)
+    assert seen == [("a", "me"), ("b", "me")]
