@@ -243,6 +243,7 @@ class Runtime:
                 try:
                     await self._closing.wait()
                 finally:
+                    self._closed = True
                     for run in tuple(self._runs):
                         run.close()
                     await see_through(self._submitter.aclose)

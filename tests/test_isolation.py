@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
+import inspect
 import threading
 from collections.abc import AsyncIterator, Iterator
 
 import anyio
 import pytest
 
-from foxapi_async import FoxAPIError, Limits, PhotaImage, Session, SessionClosedError
+from foxapi_async import (
+    FoxAPIError,
+    Limits,
+    PhotaImage,
+    Session,
+    SessionClosedError,
+)
 from foxapi_async.concurrency.bell import Bell
 from foxapi_async.emulator import Delay, Emulator, Fate, Fault
 from foxapi_async.events import Event, TaskSubmitted
@@ -89,6 +97,31 @@ async def test_tasks_of_the_session_that_somebody_cancels_leave_nobody_waiting(
         assert caught.value.task_id == handle.id
         with pytest.raises(SessionClosedError):
             await session.submit(FOX)
+
+
+@pytest.mark.parametrize("turns", range(16))
+async def test_a_run_that_begins_while_a_session_breaks_down_is_told_that_it_has_ended(
+    emulator: Emulator, open_session: OpenSession, turns: int
+):
+    emulator.script(Fault("submit", Fate(duration=60), times=None))
+    async with open_session() as session:
+        await session.submit(FOX)
+        outcomes = session.map([FOX])
+        [poller] = [task for task in asyncio.all_tasks() if "Poller.run" in awaited_by(task)]
+        poller.cancel()
+        for _ in range(turns):  # of the event loop
+            await asyncio.sleep(0)
+        with contextlib.suppress(SessionClosedError):
+            assert (await anext(outcomes)).status == "not_submitted"
+    assert emulator.counters.images_billed == 1
+
+
+def awaited_by(task: asyncio.Task[object]) -> list[str]:
+    names, coroutine = [], task.get_coro()
+    while inspect.iscoroutine(coroutine):
+        names.append(coroutine.__qualname__)
+        coroutine = coroutine.cr_await
+    return names
 
 
 async def test_an_iterator_that_is_collected_in_another_thread_stops_its_run(
