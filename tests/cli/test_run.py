@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +220,15 @@ async def test_a_line_that_is_heavier_than_the_limit_is_a_problem_of_the_file(em
     assert emulator.counters.images_billed == 41
 
 
+@pytest.fixture
+def hears_hangups() -> Iterator[None]:
+    """Have commands hear SIGHUP, also if the tests themselves were started with ``nohup``."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hears_hangups")
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
@@ -239,6 +249,7 @@ async def test_one_signal_brings_home_what_is_in_flight(emulated, jobs, tmp_path
     assert emulator.counters.tasks == 8
 
 
+@pytest.mark.usefixtures("hears_hangups")
 async def test_a_terminal_that_goes_away_is_told_twice_and_counts_once(emulated, jobs, tmp_path):
     arguments = ["run", str(jobs), "-o", str(tmp_path / "out"), "--yes", "--outputs", "2"]
     async with emulated(duration=1.0) as (emulator, env):
@@ -255,14 +266,14 @@ async def test_a_terminal_that_goes_away_is_told_twice_and_counts_once(emulated,
 async def test_with_nohup_the_work_goes_on(emulated, jobs, tmp_path):
     arguments = ["run", str(jobs), "-o", str(tmp_path / "out"), "--yes", "--outputs", "2"]
     async with emulated() as (emulator, env):
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
         try:
             async with running(*arguments, env=env) as command:
                 await until(lambda: emulator.counters.tasks == 2)
                 command.interrupt(signal.SIGHUP)
                 done = await command.end()
         finally:
-            signal.signal(signal.SIGHUP, signal.SIG_DFL)
+            signal.signal(signal.SIGHUP, before)
     assert (done.code, emulator.counters.tasks) == (0, 8)
 
 
