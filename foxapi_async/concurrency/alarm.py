@@ -6,27 +6,29 @@ import asyncio
 import math
 from collections.abc import Callable
 from contextvars import Context, copy_context
+from typing import NamedTuple
 
 __all__ = ["Alarm"]
 
 
+class _Wait(NamedTuple):
+    over: asyncio.Future[None]
+    act: Callable[[], None]
+    context: Context
+
+
 class Alarm:
-    """Calls ``act`` at a moment on the clock of the event loop, while somebody waits.
+    """Lets somebody who waits act at a moment on the clock of the event loop.
 
-    Who waits is woken only if ``act`` returns True, or if it rings: a turn of the event loop for
-    each moment would cost as much as the work. A cancel scope with a deadline would cost more still.
-
-    Args:
-        act: What is to be done. It may set the next moment; what it raises, `wait` raises.
+    Who waits is woken only if it rings: a turn of the event loop for each moment would cost as much
+    as the work. A cancel scope with a deadline would cost more still.
     """
 
-    __slots__ = ("_act", "_at", "_context", "_timer", "_waiter")
+    __slots__ = ("_at", "_timer", "_wait")
 
-    def __init__(self, act: Callable[[], bool]) -> None:
-        self._act = act
+    def __init__(self) -> None:
         self._at = math.inf
-        self._context: Context | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._wait: _Wait | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def clear(self) -> None:
@@ -37,45 +39,52 @@ class Alarm:
         """Act by a moment, unless a sooner one is set already."""
         if moment < self._at:
             self._at = moment
-            if self._waiter is not None:
-                self._start_timer(self._waiter)
+            if self._wait is not None:
+                self._start_timer(self._wait)
 
     def ring(self) -> None:
         """Wake who waits; who does not wait yet will not wait long."""
         self._at = -math.inf
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        if self._wait is not None and not self._wait.over.done():
+            self._wait.over.set_result(None)
 
-    async def wait(self) -> None:
-        """Wait until it rings, and act meanwhile, with the caller's context variables. Only one may wait."""
-        self._context = self._context or copy_context()
-        waiter = self._waiter = asyncio.get_running_loop().create_future()
-        self._start_timer(waiter)
+    async def wait(self, act: Callable[[], None]) -> None:
+        """Wait until it rings, and act at each moment that comes. Only one may wait.
+
+        Args:
+            act: Called in a copy of the caller's context. It may set the next moment, or ring; what
+                it raises is raised here.
+        """
+        over = asyncio.get_running_loop().create_future()
+        self._wait = _Wait(over, act, copy_context())
+        self._start_timer(self._wait)
         try:
-            await waiter
+            await over
         finally:
-            self._waiter = None
+            self._wait = None
             self._stop_timer()
 
-    def _start_timer(self, waiter: asyncio.Future[None]) -> None:
+    def _start_timer(self, wait: _Wait) -> None:
         self._stop_timer()
         if self._at < math.inf:
-            # Not with those of whoever happened to set the moment.
-            loop = waiter.get_loop()
-            self._timer = loop.call_at(self._at, self._fire, waiter, context=self._context)
+            # Not in the context of whoever happened to set the moment.
+            loop = wait.over.get_loop()
+            self._timer = loop.call_at(self._at, self._fire, wait, context=wait.context)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _fire(self, waiter: asyncio.Future[None]) -> None:
+    def _fire(self, wait: _Wait) -> None:
         self._timer = None
-        if waiter.done():
+        if wait.over.done():
             return
-        rung, self._at = self._at == -math.inf, math.inf
+        if self._at == -math.inf:  # it rang before anybody waited
+            wait.over.set_result(None)
+            return
+        self._at = math.inf
         try:
-            if (rung or self._act()) and not waiter.done():
-                waiter.set_result(None)
+            wait.act()
         except Exception as fault:  # noqa: BLE001 - raised by `wait`
-            waiter.set_exception(fault)
+            wait.over.set_exception(fault)

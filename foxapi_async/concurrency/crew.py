@@ -35,11 +35,6 @@ class Crew(Generic[T]):
         self._idle: list[tuple[asyncio.Future[T | None], Context]] = []
         self._dismissed = False
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether somebody waits for work."""
-        return bool(self._idle)
-
     def give(self, job: T) -> None:
         """Have a job done by whoever is idle, or by a new task."""
         while self._idle:

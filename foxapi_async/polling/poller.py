@@ -7,6 +7,7 @@ import logging
 import math
 import random
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import anyio
@@ -103,8 +104,7 @@ class Poller:
         self._places = _LOOKS_AT_ONCE
         self._left_in_turn = 0
         self._is_scarce = False
-        self._crew: Crew[_Turn] | None = None
-        self._alarm = Alarm(self._hand_out_in_time)
+        self._alarm = Alarm()
 
     def track(self, watch: Watch, *, first_look: float | None = None) -> None:
         """Watch a task from now on; the first look comes by schedule, or when it is said."""
@@ -126,17 +126,17 @@ class Poller:
             def hire(work: Callable[[_Turn], Coroutine[Any, Any, None]], turn: _Turn) -> None:
                 group.start_soon(work, turn)
 
-            crew = self._crew = Crew(hire, self._work)
+            crew = Crew(hire, self._work)
+            in_time = partial(self._hand_out_in_time, crew)
             while True:
                 self._alarm.clear()
-                self._left_in_turn = _LOOKS_PER_TURN
                 self._expire(self._clock())
-                self._hand_out(crew, hire=True)
+                self._hand_out(crew)
                 self._plan_some_anew()
                 if not self._left_in_turn or not self._replanning.is_done:
                     await anyio.lowlevel.checkpoint()
                 else:
-                    await self._alarm.wait()
+                    await self._alarm.wait(in_time)
 
     async def wind_up(self) -> None:
         """End every wait, a few at a time, because the session ends."""
@@ -159,29 +159,22 @@ class Poller:
             )
         )
 
-    def _hand_out_in_time(self) -> bool:
-        """Hand out what is due to who is idle; return whether `run` must be woken for more."""
-        crew, now = self._crew, self._clock()
-        if crew is None or (self._deadlines and self._deadlines[0][0] <= now):
-            return True
-        self._left_in_turn = _LOOKS_PER_TURN
-        return not self._hand_out(crew, hire=False) or not self._left_in_turn
+    def _hand_out_in_time(self, crew: Crew[_Turn]) -> None:
+        if self._deadlines and self._deadlines[0][0] <= self._clock():
+            # Listeners are told of a wait that expires, and may need a task around them; a timer has none.
+            self._alarm.ring()
+        else:
+            self._hand_out(crew)
 
-    def _hand_out(self, crew: Crew[_Turn], *, hire: bool) -> bool:
-        """Hand out what is due; return whether there were enough hands for it."""
-        while self._places:
-            if not hire and not crew.is_idle:
-                return False
-            turn = self._next_turn()
-            if turn is None:
-                break
+    def _hand_out(self, crew: Crew[_Turn]) -> None:
+        self._left_in_turn = _LOOKS_PER_TURN
+        while self._places and (turn := self._next_turn()) is not None:
             self._places -= 1
             crew.give(turn)
-        else:
+        if not self._places:
             self._is_scarce = True
         if self._deadlines:
             self._alarm.set(self._deadlines[0][0])
-        return True
 
     def _next_turn(self) -> _Turn | None:
         if not self._left_in_turn:

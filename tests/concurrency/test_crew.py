@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import anyio
 import anyio.abc
@@ -17,6 +18,18 @@ WHO = contextvars.ContextVar("WHO", default="nobody")
 
 def crew_in(group: anyio.abc.TaskGroup, work: Callable[[str], Awaitable[object]]) -> Crew[str]:
     return Crew(lambda work, job: group.start_soon(work, job), work)  # noqa: PLW0108
+
+
+def crew_outside(
+    work: Callable[[str], Awaitable[object]],
+) -> tuple[Crew[str], list[asyncio.Task[None]]]:
+    """Return a crew of plain asyncio tasks, which one can cancel, and these tasks."""
+    tasks: list[asyncio.Task[None]] = []
+
+    def start(work: Callable[[str], Coroutine[Any, Any, None]], job: str) -> None:
+        tasks.append(asyncio.ensure_future(work(job)))
+
+    return Crew(start, work), tasks
 
 
 async def rest() -> None:
@@ -32,11 +45,9 @@ async def test_one_task_does_one_job_after_the_other():
 
     async with anyio.create_task_group() as group:
         crew = crew_in(group, work)
-        assert not crew.is_idle
         for job in "abc":
             crew.give(job)
             await rest()
-            assert crew.is_idle
         crew.dismiss()
     assert [job for job, _ in done] == ["a", "b", "c"]
     assert len({task for _, task in done}) == 1
@@ -82,7 +93,6 @@ async def test_who_is_dismissed_at_work_finishes_it_and_goes():
 
 
 async def test_a_fault_ends_its_task_and_no_other():
-    tasks: list[asyncio.Task[None]] = []
     done = []
 
     async def work(job: str) -> None:
@@ -90,10 +100,7 @@ async def test_a_fault_ends_its_task_and_no_other():
             raise RuntimeError(job)
         done.append(job)
 
-    def start(work: Callable[[str], Awaitable[None]], job: str) -> None:
-        tasks.append(asyncio.ensure_future(work(job)))
-
-    crew = Crew(start, work)
+    crew, tasks = crew_outside(work)
     for job in ("a", "bad", "b"):
         crew.give(job)
         await rest()
@@ -107,16 +114,12 @@ async def test_a_fault_ends_its_task_and_no_other():
 async def test_no_job_is_lost_with_a_task_that_somebody_cancels_from_outside(
     after_the_job_was_given: bool,
 ):
-    tasks: list[asyncio.Task[None]] = []
     done = []
 
     async def work(job: str) -> None:
         done.append(job)
 
-    def start(work: Callable[[str], Awaitable[None]], job: str) -> None:
-        tasks.append(asyncio.ensure_future(work(job)))
-
-    crew = Crew(start, work)
+    crew, tasks = crew_outside(work)
     crew.give("a")
     await rest()
     if after_the_job_was_given:
@@ -180,17 +183,13 @@ async def test_each_job_sees_the_context_of_who_gives_it():
 
 
 async def test_a_job_keeps_its_context_when_its_task_is_cancelled_from_outside():
-    tasks: list[asyncio.Task[None]] = []
     seen = []
 
     async def work(job: str) -> None:
         seen.append((job, WHO.get()))
         WHO.set("the job itself")
 
-    def start(work: Callable[[str], Awaitable[None]], job: str) -> None:
-        tasks.append(asyncio.ensure_future(work(job)))
-
-    crew = Crew(start, work)
+    crew, tasks = crew_outside(work)
     WHO.set("me")
     crew.give("a")
     await rest()
