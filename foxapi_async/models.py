@@ -32,7 +32,9 @@ class TaskStatus(enum.Enum):
 
 
 # Of words: a member of an enumeration is hashed by a function in Python, at every look.
-_TERMINAL = frozenset({"completed", "failed", "cancelled"})
+_TERMINAL = frozenset(
+    status.value for status in (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED)
+)
 
 
 @attrs.frozen(eq=False, repr=False)

@@ -225,20 +225,17 @@ class Transport:
 
     async def _read(self, response: aiohttp.ClientResponse, what: str) -> bytes:
         content = response.content
-        body = await content.readany()  # as a rule that is all of it
-        if not content.at_eof() or len(body) > MAX_BODY:
-            chunks = bytearray(body)
-            while len(chunks) <= MAX_BODY and (chunk := await content.readany()):
-                chunks += chunk
+        chunks = bytearray()
+        while not content.at_eof():  # which the first chunk reaches, as a rule
+            chunks += await content.readany()
             if len(chunks) > MAX_BODY:
                 response.close()
                 raise InvalidResponseError(
                     f"{what}: the answer is larger than {MAX_BODY} bytes", status=response.status
                 )
-            body = bytes(chunks)
         # A server may quote the key ("incorrect key sk-…"), and what it says ends up in errors,
         # logs and events.
-        return body.replace(self._key, b"[API key]") if self._is_secret else body
+        return bytes(chunks).replace(self._key, b"[API key]") if self._is_secret else bytes(chunks)
 
     def _ours(self, error: Exception, what: str, body: _Body | None) -> APIConnectionError:
         sent = _may_have_left(error) if body is None else body.sending

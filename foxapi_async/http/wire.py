@@ -104,16 +104,15 @@ def read_task(payload: object, *, asked: str | None = None) -> Task:
             f"the answer is a JSON {type(payload).__name__}, not a task", task_id=asked
         )
     task_id: object = payload.get("id")
-    if asked is None or task_id != asked:
-        if not is_task_id(task_id):
-            raise InvalidResponseError(
-                f"the answer has no usable task id: {_short(task_id)}", task_id=asked
-            )
-        if asked is not None:
-            raise InvalidResponseError(
-                f"asked for task {asked}, the answer is about {task_id}", task_id=asked
-            )
-    outputs = tuple(_outputs(payload)) if "results" in payload or "output" in payload else ()
+    if not is_task_id(task_id):
+        raise InvalidResponseError(
+            f"the answer has no usable task id: {_short(task_id)}", task_id=asked
+        )
+    if asked is not None and task_id != asked:
+        raise InvalidResponseError(
+            f"asked for task {asked}, the answer is about {task_id}", task_id=asked
+        )
+    outputs = tuple(_outputs(payload))
     task: Task = _task_reader()({**payload, "outputs": outputs, "raw": payload}, Task)
     if task.status is not TaskStatus.FAILED:
         return task
@@ -184,12 +183,10 @@ def _items(payload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def _status(value: object, _: type) -> TaskStatus:
     if value is None:
         return TaskStatus.PENDING
-    said = value
-    if isinstance(value, str):
-        said = value.strip().lower()
-        known = _STATUS_WORDS.get(value) or _STATUS_WORDS.get(said)
-        if known is not None:
-            return known
+    said = value.strip().lower() if isinstance(value, str) else value
+    known = _STATUS_WORDS.get(said) if isinstance(said, str) else None
+    if known is not None:
+        return known
     word = _short(said)
     # Bounded, so that a server that makes up words cannot fill the log or the memory.
     if word not in _unknown_words and len(_unknown_words) < 100:  # noqa: PLR2004

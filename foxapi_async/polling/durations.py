@@ -136,11 +136,7 @@ class Belief:
 
     def _settle(self, mass: list[float]) -> None:
         self.mass = mass
-        survival = self.survival = list(accumulate(mass, sub, initial=1.0))
-        for i in range(BINS, 0, -1):  # it falls, so only at its end can too little be left
-            if survival[i] >= LEAST:
-                break
-            survival[i] = LEAST
+        self.survival = [max(rest, LEAST) for rest in accumulate(mass, sub, initial=1.0)]
 
 
 def place(seconds: float) -> float:
