@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 
 from foxapi_async.announcer import Announcer
 from foxapi_async.concurrency.bell import Bell
@@ -61,6 +62,7 @@ class Gate:
         """
         self._waiting[lane] += 1
         try:
+            await anyio.lowlevel.checkpoint_if_cancelled()
             if self._waiting[lane] > 1 or self._delay(lane, images) > 0:
                 async with self._queues[lane]:
                     while (delay := self._delay(lane, images)) > 0:

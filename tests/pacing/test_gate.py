@@ -60,3 +60,13 @@ async def test_nobody_enters_during_a_pause():
     gate = Gate(pacer, Announcer(None), Tally())
     before = anyio.current_time()
     assert await gate.enter(Lane.SUBMIT) >= before + 5.0
+
+
+async def test_who_is_cancelled_takes_no_turn_from_the_others():
+    gate = Gate(Pacer(submissions_per_second=0.1), Announcer(None), Tally())
+    began = anyio.current_time()
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await gate.enter(Lane.SUBMIT)
+    assert scope.cancelled_caught
+    assert await gate.enter(Lane.SUBMIT) == pytest.approx(began, abs=5.0)
