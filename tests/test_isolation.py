@@ -12,13 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 import anyio
 import pytest
 
-from foxapi_async import (
-    FoxAPIError,
-    Limits,
-    PhotaImage,
-    Session,
-    SessionClosedError,
-)
+from foxapi_async import FoxAPIError, Limits, PhotaImage, Session, SessionClosedError
 from foxapi_async.concurrency.bell import Bell
 from foxapi_async.emulator import Delay, Emulator, Fate, Fault
 from foxapi_async.events import Event, TaskSubmitted

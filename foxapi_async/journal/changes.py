@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import attrs
 
-from foxapi_async.journal.entry import Entry, bytes_of
+from foxapi_async.journal.entry import Entry, bytes_of, text_of
 from foxapi_async.journal.moves import JournalStatus
 from foxapi_async.requests import Request
 
@@ -212,7 +212,7 @@ class Note(Change):
 
 
 def _name(key: bytes) -> str:
-    return f"key {key.decode(errors='backslashreplace')!r}"
+    return f"key {text_of(key)!r}"
 
 
 def planned(key: str, request: Request, at: float, *, keyed: bool) -> Planned:

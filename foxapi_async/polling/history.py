@@ -133,6 +133,7 @@ class History:
     def is_news(self, since: int) -> bool:
         """Whether enough was learned after the first `since` news to be worth another look at all that is known."""
         known = len(self.ended)
+        # What is well known changes little by one end more; to learn more often was no better.
         return self.news - since >= 1 + known // (8 if known < 64 else 4)  # noqa: PLR2004
 
     def learn(self) -> None:
