@@ -41,7 +41,7 @@ _ROUND = (60.0, 10.0, 30.0, 3600.0, 5.0, 20.0, 15.0, 300.0, 600.0, 900.0, 120.0)
 """Seconds of a window that people choose, the likeliest first."""
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Span:
     """A moment that lies between two others."""
 
@@ -63,7 +63,7 @@ class Span:
         return Span(low, high) if low <= high else None
 
 
-@define
+@define(eq=False, repr=False)
 class QuotaSearch:
     """One unknown quota per window, if there is one."""
 
