@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any
 
 import pytest
@@ -16,7 +16,16 @@ from tests.virtual_time import VirtualTimeLoop
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
+MOST_WORKERS = 16
+
 OpenSession = Callable[..., Session]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
+    """Run twice as many workers as there are processors, for tests that start processes mostly wait."""
+    processors = yield
+    return max(processors, min(2 * processors, MOST_WORKERS))
 
 
 @pytest.fixture
