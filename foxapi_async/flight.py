@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
 import anyio
@@ -25,7 +25,7 @@ class Flight:
     ``sending`` is true from the first byte of a POST to its answer: in that time it must not be cut
     off. ``stop`` is asked before each POST and returns the error with which not to send it.
     ``declined`` is why the last POST created nothing, if there is to be another. ``index`` is the
-    position in the input of a run.
+    position in the input of a run, ``group`` names the tasks that take about as long.
     """
 
     request: Request
@@ -36,6 +36,7 @@ class Flight:
     sending: bool = False
     abandoned: bool = False
     stopped: bool = False
+    group: Hashable = None
     claim: Claim | None = None
     declined: FoxAPIError | None = None
     watch: Watch | None = None

@@ -307,7 +307,7 @@ class Runtime:
             deadline=now + self._options.polling.deadline_for(request.kind),
             request=request,
             key=flight.key,
-            group=group_of(request, task.model),
+            group=flight.group,
             estimate=task.task_info.estimated_time,
             images=images,
         )
@@ -330,7 +330,7 @@ class Runtime:
                 kind=request.kind,
                 request=request,
                 key=flight.key,
-                group=group_of(request, request.model),
+                group=group_of(request, request.payload()),
                 estimate=entry.estimated_time,
                 images=images,
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from functools import lru_cache, partial
 from typing import Final
 
@@ -254,11 +254,8 @@ def rebase(
     return total if abs(total - estimate) < abs(announced - estimate) else announced
 
 
-def group_of(request: Request | None, model: str | None) -> Hashable:
+def group_of(request: Request, payload: Mapping[str, object]) -> Hashable:
     """Return which tasks take about as long: same model, resolution and size class of outputs."""
-    if request is None:
-        return _group(model, None, 1)
-    payload = request.payload()
     resolution = payload.get("resolution") or payload.get("quality") or payload.get("size")
     # Outputs 1, 2, 3-4, 5-8, …: a class for each would learn too slowly.
     return _group(request.model, str(resolution), (request.num_outputs - 1).bit_length())

@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import anyio
 import pytest
@@ -42,6 +43,7 @@ from foxapi_async.emulator import (
     text,
 )
 from foxapi_async.events import Event, PollFailed
+from foxapi_async.polling.schedule import Schedule
 from tests.conftest import OpenSession
 
 FOX = PhotaImage("a fox in the snow", num_outputs=2)
@@ -398,3 +400,26 @@ async def test_of_many_looks_that_are_due_at_once_a_few_leave_in_each_turn_of_th
         assert most <= 16
         await asyncio.gather(*handles)
     assert emulator.counters.polls >= before + 100
+
+
+async def test_a_fault_of_our_own_at_one_task_costs_it_a_pause_and_no_other_anything(
+    emulator: Emulator,
+    open_session: OpenSession,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    learn = Schedule.still_running
+    learned: list[str] = []
+
+    def fail_once(schedule: Schedule, *facts: Any) -> None:
+        learned.append("tried")
+        if len(learned) == 1:
+            raise ZeroDivisionError
+        learn(schedule, *facts)
+
+    monkeypatch.setattr(Schedule, "still_running", fail_once)
+    async with open_session() as session:
+        outcomes = [outcome.status async for outcome in session.map([FOX] * 5)]
+    assert outcomes == ["completed"] * 5
+    assert len(learned) > 1
+    assert caplog.text.count("went wrong; it is looked at again") == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 
 import pytest
 from hypothesis import given
@@ -22,6 +23,7 @@ from foxapi_async import (
     PhotaCreateProfile,
     PhotaImage,
     Polling,
+    Request,
     ServerError,
     SessionClosedError,
     Task,
@@ -582,32 +584,32 @@ def test_an_estimate_is_always_what_was_known_or_announced(estimate, then, annou
 # Which tasks take about as long
 
 
-def test_tasks_of_one_model_resolution_and_size_class_are_one_group():
-    def group(outputs: int, resolution: str = "1K", ratio: str = "1:1") -> object:
-        request = PhotaImage(
-            "a fox", num_outputs=outputs, resolution=resolution, aspect_ratio=ratio
-        )
-        return group_of(request, "phota-image")
+def group(request: Request) -> Hashable:
+    return group_of(request, request.payload())
 
-    assert group(3) == group(4, ratio="16:9")
-    assert group(5) == group(8)
-    assert len({group(outputs) for outputs in (1, 2, 3, 5, 9, 17)}) == 6
-    assert group(1) != group(1, "4K")
+
+def test_tasks_of_one_model_resolution_and_size_class_are_one_group():
+    def of(outputs: int, resolution: str = "1K", ratio: str = "1:1") -> Hashable:
+        return group(
+            PhotaImage("a fox", num_outputs=outputs, resolution=resolution, aspect_ratio=ratio)
+        )
+
+    assert of(3) == of(4, ratio="16:9")
+    assert of(5) == of(8)
+    assert len({of(outputs) for outputs in (1, 2, 3, 5, 9, 17)}) == 6
+    assert of(1) != of(1, "4K")
 
 
 def test_the_group_of_any_request_can_be_told():
     for value in ("2K", None, {"width": 1, "height": 2}, [1, 2], 5):
         for name in ("resolution", "quality", "size"):
-            hash(group_of(GenerationRequest("m", {name: value}), None))
-    assert group_of(GenerationRequest("m", {"quality": "2K"}), None) == ("m", "2K", 0)
-    assert group_of(PhotaCreateProfile("https://a.example/x.zip"), "other")[0] == (  # type: ignore[index]
-        "phota-create-profile"
+            hash(group(GenerationRequest("m", {name: value})))
+    assert group(GenerationRequest("m", {"quality": "2K"})) == ("m", "2K", 0)
+    assert group(PhotaCreateProfile("https://a.example/x.zip")) == (
+        "phota-create-profile",
+        "None",
+        0,
     )
-
-
-def test_a_task_of_which_only_the_id_is_known_is_grouped_by_its_model():
-    assert group_of(None, "phota-image") == group_of(None, "phota-image")
-    assert group_of(None, "phota-image") != group_of(None, None)
 
 
 # What is learned while a look is planned
@@ -658,5 +660,4 @@ def test_what_does_not_go_by_the_schedule_stays_as_it_is(why: str):
 
 
 def test_equal_groups_are_one_and_the_same():
-    one, other = PhotaImage("a"), PhotaImage("b")
-    assert group_of(one, None) is group_of(other, None)
+    assert group(PhotaImage("a")) is group(PhotaImage("b"))
