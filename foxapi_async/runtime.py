@@ -35,8 +35,8 @@ from foxapi_async.options import Limits, Polling, Retry
 from foxapi_async.pacing.budget import OutputBudget
 from foxapi_async.pacing.gate import Gate
 from foxapi_async.pacing.pacer import Pacer
+from foxapi_async.polling.advice import Advice
 from foxapi_async.polling.poller import Poller
-from foxapi_async.polling.schedule import Schedule
 from foxapi_async.polling.watch import Watch, group_of
 from foxapi_async.run import Item, Run
 from foxapi_async.submit import Submitter
@@ -89,7 +89,7 @@ class Runtime:
             self._tally,
             clock=self._loop.time,
         )
-        self._schedule = Schedule(
+        self._schedule = Advice(
             poll_cost=polling.poll_cost,
             min_interval=polling.min_interval,
             max_interval=polling.max_interval,

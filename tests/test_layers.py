@@ -21,7 +21,7 @@ PURE = {
     *(f"http.{name}" for name in ("answers", "backoff", "ids", "verdict", "wire")),
     *(f"pacing.{name}" for name in ("departures", "pacer", "quota", "rate", "tries", "window")),
     *(f"polling.{name}" for name in ("agenda", "durations", "history", "looks", "remembered")),
-    *("polling.replanning", "polling.schedule", "polling.watch"),
+    *("polling.advice", "polling.replanning", "polling.schedule", "polling.watch"),
 }
 """Decisions and values: they do no I/O, and clock and dice are arguments."""
 

@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -15,10 +16,12 @@ import pytest
 from foxapi_async import (
     AuthenticationError,
     InvalidResponseError,
+    Journal,
     Limits,
     NotFoundError,
     PhotaImage,
     Polling,
+    Task,
     TaskCancelledError,
     TaskFailedError,
     TaskStatus,
@@ -44,6 +47,7 @@ from foxapi_async.emulator import (
 )
 from foxapi_async.events import Event, PollFailed
 from foxapi_async.polling.schedule import Schedule
+from foxapi_async.polling.watch import Watch
 from tests.conftest import OpenSession
 
 FOX = PhotaImage("a fox in the snow", num_outputs=2)
@@ -403,23 +407,44 @@ async def test_of_many_looks_that_are_due_at_once_a_few_leave_in_each_turn_of_th
 
 
 async def test_a_fault_of_our_own_at_one_task_costs_it_a_pause_and_no_other_anything(
-    emulator: Emulator,
-    open_session: OpenSession,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    open_session: OpenSession, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    learn = Schedule.still_running
-    learned: list[str] = []
+    saw = Watch.saw
+    seen: list[Task] = []
 
-    def fail_once(schedule: Schedule, *facts: Any) -> None:
-        learned.append("tried")
-        if len(learned) == 1:
+    def fail_once(watch: Watch, task: Task, now: float) -> None:
+        seen.append(task)
+        if len(seen) == 10:
             raise ZeroDivisionError
-        learn(schedule, *facts)
+        saw(watch, task, now)
 
-    monkeypatch.setattr(Schedule, "still_running", fail_once)
+    monkeypatch.setattr(Watch, "saw", fail_once)
     async with open_session() as session:
         outcomes = [outcome.status async for outcome in session.map([FOX] * 5)]
     assert outcomes == ["completed"] * 5
-    assert len(learned) > 1
+    assert len(seen) > 10
     assert caplog.text.count("went wrong; it is looked at again") == 1
+
+
+async def test_without_a_schedule_tasks_come_home_and_are_written_down(
+    emulator: Emulator,
+    open_session: OpenSession,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    def fail(*_: Any, **__: Any) -> Any:
+        raise OverflowError
+
+    for name in ("next_look", "chance", "still_running", "observe", "to_json"):
+        monkeypatch.setattr(Schedule, name, fail)
+    journal = Journal(tmp_path / "journal.db")
+    async with open_session(journal=journal, limits=Limits(polls_per_second=1)) as session:
+        pairs = [(f"fox {i}", FOX) for i in range(5)]
+        assert [outcome.status async for outcome in session.map(pairs)] == ["completed"] * 5
+        assert session.statistics().images_in_flight == 0
+    assert emulator.counters.images_billed == 5 * FOX.num_outputs
+    assert [entry.status for entry in Journal(tmp_path / "journal.db").entries()] == [
+        "completed"
+    ] * 5
+    assert caplog.text.count("the schedule went wrong") == 1
