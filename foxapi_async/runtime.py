@@ -118,6 +118,7 @@ class Runtime:
         self._ready = anyio.Event()
         self._closed = False
         self._journal_is_open = False
+        self._has_recalled = False
         self._owner: asyncio.Task[None] | None = None
 
     @property
@@ -165,6 +166,7 @@ class Runtime:
             await journal.open()
             self._journal_is_open = True
             self._schedule.from_json(await journal.recall(_MEMORY))
+            self._has_recalled = True
         await self._transport.open()
         self._owner = asyncio.create_task(self._live(), name="foxapi-async session")
         await self._ready.wait()
@@ -270,7 +272,9 @@ class Runtime:
         await self._transport.aclose()
         if self._options.journal is not None and self._journal_is_open:
             self._journal_is_open = False
-            self._options.journal.remember(_MEMORY, self._schedule.to_json())
+            # Not over what was never read, nor by nothing: it would be forgotten.
+            if self._has_recalled and (learned := self._schedule.to_json()):
+                self._options.journal.remember(_MEMORY, learned)
             await self._options.journal.aclose()
         if owner is not None and not owner.cancelled() and (fault := owner.exception()) is not None:
             _log.error("the session's own work went wrong", exc_info=fault)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import anyio
@@ -269,6 +271,54 @@ async def test_what_was_learned_of_durations_serves_the_next_run(
         looks.append(emulator.counters.polls - before)
     ignorant, taught = looks
     assert taught < ignorant
+
+
+@pytest.mark.parametrize(
+    "memory",
+    ["", "{", "9" * 5000, "[" * 3000, '{"version": 1, "groups": ' + "[" * 900 + "]" * 900 + "}"],
+)
+async def test_a_memory_that_is_no_good_any_more_is_no_reason_not_to_begin(
+    memory: str, open_session: OpenSession, journal: Journal, tmp_path: Path
+):
+    async with open_session(journal=journal) as session:
+        await session.generate(FOX)
+    with closing(sqlite3.connect(tmp_path / "night.journal")) as database, database:
+        database.execute("UPDATE memory SET value = ?", (memory,))
+    async with open_session(journal=journal) as session:
+        assert (await session.generate(FOX)).outputs
+
+
+async def test_what_was_learned_outlives_a_start_that_was_cut_short(
+    open_session: OpenSession, journal: Journal, monkeypatch: pytest.MonkeyPatch
+):
+    async with open_session(journal=journal) as session:
+        await session.generate(FOX)
+    async with journal:
+        learned = await journal.recall("durations of tasks")
+    assert learned["groups"]
+
+    async def cut_short(*_: object) -> None:
+        raise ConfigurationError("the file cannot be read")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "recall", cut_short)
+        with pytest.raises(ConfigurationError):
+            await open_session(journal=journal).__aenter__()
+    async with journal:
+        assert await journal.recall("durations of tasks") == learned
+
+
+async def test_a_task_that_seems_to_be_older_than_any_computer_is_looked_at_seldom(
+    emulator: Emulator, open_session: OpenSession, journal: Journal, tmp_path: Path
+):
+    emulator.script(Fault("submit", Fate(duration=60)))
+    async with open_session(journal=journal) as session:
+        await session.submit(FOX, key="k")
+    with closing(sqlite3.connect(tmp_path / "night.journal")) as database, database:
+        database.execute("UPDATE entries SET submitted = 1.0")  # its clock was never set
+    async with open_session(journal=journal) as session:
+        await session.generate(FOX, key="k")
+    assert emulator.counters.polls < 20
 
 
 async def test_one_who_waits_to_pick_a_task_up_learns_that_the_session_has_ended(

@@ -268,9 +268,17 @@ class Journal:
         self._running().commit.put(Note(name=storable(name), value=text, at=time.time()))
 
     async def recall(self, name: str) -> Any:
-        """Return what was last remembered under a name, by any process; None if nothing was."""
+        """Return what was last remembered under a name, by any process.
+
+        None if nothing was, or if it is no JSON any more: what is kept here is a help, and to be without it no reason
+        not to begin.
+        """
         text = await self._running().recall(storable(name))
-        return None if text is None else json.loads(text)
+        try:
+            return None if text is None else json.loads(text)
+        except (ValueError, RecursionError) as error:
+            _LOG.warning("what %s remembers as %r cannot be read: %s", self, name, error)
+            return None
 
     def _current(self) -> Opened | None:
         """Return what is open here; what was left in a dead event loop or by a fork is not."""

@@ -64,6 +64,22 @@ class Advice(Schedule):
         except Exception:  # noqa: BLE001
             self._note()
 
+    def revision(self, group: Hashable) -> int:
+        """Return a number that grows with what was learned; if that cannot be told, always the same."""
+        try:
+            return super().revision(group)
+        except Exception:  # noqa: BLE001
+            self._note()
+            return 0
+
+    def from_json(self, data: object) -> int:
+        """Take over what can be read, and return how many ends it holds."""
+        try:
+            return super().from_json(data)
+        except Exception:  # noqa: BLE001
+            self._note()
+            return 0
+
     def to_json(self) -> dict[str, object]:
         """Return what was learned; nothing if that cannot be told."""
         try:

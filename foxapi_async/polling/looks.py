@@ -29,6 +29,9 @@ from foxapi_async.polling.durations import BINS, ORIGIN, STEP, place
 
 POINTS = 6.0  # grid points per look; with twice as many the cost falls by less than 0.5 %
 MOST_POINTS = 500
+# Beside them, for the sake of the longest interval; where that is shorter than they are apart, nearly every look is made
+# at the bound, which the schedule keeps in any case.
+MOST_POINTS_FOR_BOUNDS = 3000
 MOST_LOOKS = 75.0  # a grid of so many looks may end sooner, at:
 COVERED_WELL = 0.05
 COVERED = (
@@ -136,7 +139,7 @@ class _Grid:
         ended = self.ended = [0.0]
         aim, done = 1.0, 0.0
         # a point in every half of the longest interval, for the solution must not need a longer one
-        per_second = 2.0 / longest
+        per_second = min(2.0 / longest, MOST_POINTS_FOR_BOUNDS / EDGES[last])
         for i, count in enumerate(looks):
             width = WIDTHS[i]
             steps = max(count * per_look, per_second * width, 1e-9)
@@ -149,6 +152,9 @@ class _Grid:
                     ended.append(1.0 - rest + share * part)
                     aim += 1.0
             done += steps
+        if times[-1] > EDGES[last] * (1.0 - 1e-9):  # no two points in one place
+            times.pop()
+            ended.pop()
         times.append(EDGES[last])
         ended.append(1.0 - survival[last])
 

@@ -240,7 +240,8 @@ class Poller:
                 # A fault at one task must not end the poller, on which all others depend.
                 _log.exception("looking at task %s went wrong; it is looked at again", watch.id)
                 if not watch.ended:
-                    self._plan_for(watch, self._clock() + _AFTER_A_FAULT)
+                    pause = max(self._polling.min_interval, _AFTER_A_FAULT)
+                    self._plan_for(watch, self._clock() + min(pause, self._polling.max_interval))
             following = self._next_turn()
         self._places += 1
 

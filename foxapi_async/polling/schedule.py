@@ -106,14 +106,15 @@ class Schedule:
                 While no end in the group is known, the first looks of six in ten jitters come sooner, down to a fifth
                 of that age: the first end that is found tells when to look at the others.
         """
-        age = min(max(age, 0.0), OLDEST) if age == age else 0.0  # noqa: PLR0124 - NaN
+        age = max(age, 0.0) if age == age else 0.0  # noqa: PLR0124 - NaN
+        known_age = min(age, OLDEST)
         jitter = min(max(jitter, 0.0), 1.0)
         known = self._group(group)
         table, scale = self._table(known, _usable(estimate))
-        if age == 0.0 and not known.history.seen:
+        if known_age == 0.0 and not known.history.seen:
             interval = table.first_in_ignorance(jitter) * scale
         else:
-            interval = table.after(age / scale, jitter) * scale - age
+            interval = table.after(known_age / scale, jitter) * scale - known_age
         if interval > self._longest:
             # a crowd that waits for the bound must not arrive there as one
             interval = self._longest * (1.0 - 0.1 * jitter)

@@ -436,7 +436,7 @@ async def test_without_a_schedule_tasks_come_home_and_are_written_down(
     def fail(*_: Any, **__: Any) -> Any:
         raise OverflowError
 
-    for name in ("next_look", "chance", "still_running", "observe", "to_json"):
+    for name in ("next_look", "chance", "still_running", "observe", "revision", "to_json"):
         monkeypatch.setattr(Schedule, name, fail)
     journal = Journal(tmp_path / "journal.db")
     async with open_session(journal=journal, limits=Limits(polls_per_second=1)) as session:
@@ -448,3 +448,4 @@ async def test_without_a_schedule_tasks_come_home_and_are_written_down(
         "completed"
     ] * 5
     assert caplog.text.count("the schedule went wrong") == 1
+    assert "it is looked at again" not in caplog.text
