@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING
 import anyio
 import attrs
 
-from foxapi_async.errors import FoxAPIError
+from foxapi_async.errors import (
+    APIConnectionError,
+    ConfigurationError,
+    FoxAPIError,
+    SessionClosedError,
+    SubmissionUnknownError,
+)
 from foxapi_async.polling.watch import Watch
 from foxapi_async.requests import Request
 
 if TYPE_CHECKING:
     from foxapi_async.journal import Claim
 
-__all__ = ["Flight"]
+__all__ = ["Flight", "wrong_before_sent"]
 
 
 @attrs.define(eq=False, repr=False)
@@ -25,7 +31,12 @@ class Flight:
     ``sending`` is true from the first byte of a POST to its answer: in that time it must not be cut
     off. ``stop`` is asked before each POST and returns the error with which not to send it.
     ``declined`` is why the last POST created nothing, if there is to be another. ``index`` is the
-    position in the input of a run, ``group`` names the tasks that take about as long.
+    position in the input of a run, ``group`` names the tasks that take about as long. What is asked
+    of the request is asked when this is made: a request may be of the caller's own class, and code of
+    the caller's must not come between the answer to a POST and its record.
+
+    Raises:
+        ConfigurationError: The request cannot tell what it asks for.
     """
 
     request: Request
@@ -44,6 +55,20 @@ class Flight:
     scope: anyio.CancelScope | None = None
     is_over: bool = False
     _over: anyio.Event | None = None
+    outputs: int = attrs.field(init=False)
+    model: str = attrs.field(init=False)
+    kind: str = attrs.field(init=False)
+    path: str = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        request = self.request
+        try:
+            self.outputs, self.model = request.num_outputs, request.model
+            self.kind, self.path = request.kind, request.path
+        except FoxAPIError:
+            raise
+        except Exception as fault:
+            raise wrong_before_sent(fault) from fault
 
     def abandon(self) -> None:
         """Stop as soon as that is safe: at once, or after the POST under way."""
@@ -69,7 +94,33 @@ class Flight:
 
     def landed(self) -> Watch:
         """Return the watch of the task, or raise what ended the submission."""
-        if self.error is not None:
-            raise self.error
-        assert self.watch is not None
+        if self.error is not None or self.watch is None:
+            raise self.failure()
         return self.watch
+
+    def failure(self) -> FoxAPIError:
+        """Return why there is no task; what was being sent when nobody could tell any more is unknown."""
+        if self.error is None and self.sending:
+            self.error = self.unknown(APIConnectionError("the POST was cut off with the session"))
+        elif self.error is None:
+            self.error = SessionClosedError("given up before it was sent")
+        return self.error
+
+    def unknown(self, cause: BaseException) -> SubmissionUnknownError:
+        """Return the error that says that a task may have been created."""
+        error = SubmissionUnknownError(
+            f"the submission to {self.model} ({self.outputs} outputs) may have created and "
+            f"billed a task whose id is not known: {cause}. It is not sent again by itself; to do so is "
+            "the caller's decision",
+            request=self.request,
+            key=self.key,
+        )
+        error.__cause__ = cause
+        return error
+
+
+def wrong_before_sent(fault: Exception) -> ConfigurationError:
+    """Return the error for a fault that nobody foresaw, if nothing was sent."""
+    error = ConfigurationError(f"the submission went wrong before it was sent: {fault!r}")
+    error.__cause__ = fault
+    return error

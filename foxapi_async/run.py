@@ -209,18 +209,16 @@ class Run:
             key, request = _parts(item, index)
             self._read_items += 1
             self._open += 1
-            flight = Flight(
-                request,
-                key,
-                index,
-                stop=self._why_to_stop,
-                on_done=self._landed,
-            )
+            try:
+                flight = Flight(request, key, index, stop=self._why_to_stop, on_done=self._landed)
+            except FoxAPIError as error:
+                self._put(Outcome.of_error(request, key, index, error, None))
+                continue
             if not self._submitter.asks_for(key):
                 await self._submit(flight)
                 continue
             self._keys_ahead += 1
-            self._outputs_ahead += request.num_outputs
+            self._outputs_ahead += flight.outputs
             self._start(self._ask_and_submit, flight)
             while self._is_far_ahead():
                 await self._space.wait()
@@ -249,7 +247,7 @@ class Run:
         finally:
             flight.scope = None
             self._keys_ahead -= 1
-            self._outputs_ahead -= flight.request.num_outputs
+            self._outputs_ahead -= flight.outputs
             self._space.ring()
 
     async def _submit(self, flight: Flight) -> None:
@@ -276,7 +274,7 @@ class Run:
         self._flights.discard(flight)
         watch = flight.watch
         if watch is None:
-            error = flight.error or SessionClosedError("given up before it was sent")
+            error = flight.failure()
             if error is self._fatal:
                 self._not_submitted(flight, error)
                 return

@@ -303,13 +303,12 @@ class Runtime:
             self._runs.discard(run)
 
     def _welcome(self, task: Task, flight: Flight) -> Watch:
-        request, now = flight.request, self._loop.time()
-        images = request.num_outputs
+        now, images = self._loop.time(), flight.outputs
         watch = Watch(
             task,
             born=now,
-            deadline=now + self._options.polling.deadline_for(request.kind),
-            request=request,
+            deadline=now + self._options.polling.deadline_for(flight.kind),
+            request=flight.request,
             key=flight.key,
             group=flight.group,
             estimate=task.task_info.estimated_time,
@@ -318,7 +317,7 @@ class Runtime:
         self._tally.submitted += 1
         self._tally.headway += 1
         self._tally.images_billed += images
-        _log.info("task %s was created (%s, %d outputs)", task.id, request.model, images)
+        _log.info("task %s was created (%s, %d outputs)", task.id, flight.model, images)
         self._poller.track(watch)
         return watch
 
@@ -326,15 +325,14 @@ class Runtime:
         assert entry.task_id is not None
         watch = self._poller.watches.get(entry.task_id)
         if watch is None:
-            request = flight.request
             since = datetime.now(UTC) - (entry.submitted or entry.updated)
             watch = self._adopt(
                 Task(entry.task_id),
                 age=max(0.0, since.total_seconds()),
-                kind=request.kind,
-                request=request,
+                kind=flight.kind,
+                request=flight.request,
                 key=flight.key,
-                group=group_of(request, request.payload()),
+                group=group_of(flight.model, flight.outputs, entry.payload),
                 estimate=entry.estimated_time,
                 images=images,
             )

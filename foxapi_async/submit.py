@@ -20,14 +20,12 @@ from foxapi_async.concurrency.nursery import Nursery
 from foxapi_async.concurrency.unbroken import see_through
 from foxapi_async.errors import (
     APIConnectionError,
-    ConfigurationError,
     FoxAPIError,
     InvalidResponseError,
     SessionClosedError,
-    SubmissionUnknownError,
 )
 from foxapi_async.events import SubmissionFailed, SubmissionStarted, TaskSubmitted
-from foxapi_async.flight import Flight
+from foxapi_async.flight import Flight, wrong_before_sent
 from foxapi_async.http.answers import Answer, of_failure, understand
 from foxapi_async.http.transport import Transport
 from foxapi_async.http.verdict import SUBMIT_VERDICTS, Verdict
@@ -113,7 +111,12 @@ class Submitter:
             SubmissionUnknownError: The key was sent before, and nobody knows what came of it.
         """
         if self._journal is not None:
-            flight.claim = await self._journal.claim(flight.key, flight.request)
+            try:
+                flight.claim = await self._journal.claim(flight.key, flight.request)
+            except FoxAPIError:
+                raise
+            except Exception as fault:
+                raise wrong_before_sent(fault) from fault
         try:
             if flight.claim is not None and flight.claim.entry is not None:
                 self._pick_up(flight, flight.claim.entry)
@@ -147,14 +150,14 @@ class Submitter:
             await anyio.lowlevel.checkpoint()
         for flight in tuple(self._flights):
             if flight.scope is None:  # somebody cancelled its task before it began
-                flight.error = SessionClosedError("given up before it was sent")
+                flight.failure()
                 flight.land()
         with anyio.move_on_after(self._transport.timeout.request + _GRACE):
             for flight in tuple(self._flights):
                 await flight.over()
 
     async def _wait_for_room(self, flight: Flight) -> None:
-        outputs = flight.request.num_outputs
+        outputs = flight.outputs
         await self._budget.take(outputs)
         try:
             await self._posts.acquire()
@@ -197,12 +200,9 @@ class Submitter:
         except Exception as fault:  # noqa: BLE001 - whatever it was, somebody waits for this
             _log.exception("a submission went wrong")
             if flight.sending:
-                flight.error = _unknown(flight, fault)
+                flight.error = flight.unknown(fault)
             else:
-                flight.error = ConfigurationError(
-                    f"the submission went wrong before it was sent: {fault!r}"
-                )
-                flight.error.__cause__ = fault
+                flight.error = wrong_before_sent(fault)
         finally:
             try:
                 if flight.watch is None:
@@ -228,13 +228,12 @@ class Submitter:
             await claim.not_sent(given_up)
             raise given_up
         self._pick_up(flight, claim.entry)
-        self._budget.refund(flight.request.num_outputs)
+        self._budget.refund(flight.outputs)
 
     async def _attempts(self, flight: Flight) -> Watch:
         payload = flight.request.payload()
         body = encode(payload)
-        # Asked for now: code of the caller's must not come between an answer and its record.
-        flight.group = group_of(flight.request, payload)
+        flight.group = group_of(flight.model, flight.outputs, payload)
         tries = Tries(self._retry, began=self._clock(), headway=self._tally.headway)
         while True:
             self._check_whether_to_stop(flight)
@@ -245,7 +244,7 @@ class Submitter:
             assert error is not None
             verdict = SUBMIT_VERDICTS[answer.finding]
             if verdict is Verdict.UNKNOWN:
-                raise _unknown(flight, error)
+                raise flight.unknown(error)
             may_go_on = tries.may_go_on(
                 rate_limited=answer.rate_limited,
                 now=self._clock(),
@@ -269,7 +268,7 @@ class Submitter:
             raise stopped
 
     async def _try(self, flight: Flight, body: bytes) -> Answer[Task]:
-        outputs = flight.request.num_outputs
+        outputs = flight.outputs
         sent_at = await self._gate.enter(Lane.SUBMIT, images=outputs)
         try:
             self._check_whether_to_stop(flight)  # it may have waited for long
@@ -297,16 +296,15 @@ class Submitter:
                 raise _AbandonedError
             flight.sending = True
 
-        request = flight.request
         if self._announce:
-            self._announce(SubmissionStarted(request, flight.key))
+            self._announce(SubmissionStarted(flight.request, flight.key))
         try:
             reply = await self._transport.call(
-                "POST", request.path, json=body, on_sending=on_sending
+                "POST", flight.path, json=body, on_sending=on_sending
             )
         except (APIConnectionError, InvalidResponseError) as error:
             return of_failure(error)
-        return understand(reply, self._read, f"POST {request.path} ({request.model})")
+        return understand(reply, self._read, f"POST {flight.path} ({flight.model})")
 
     def _read(self, payload: object) -> Task:
         task = read_task(payload)
@@ -321,13 +319,7 @@ class Submitter:
                 await flight.claim.accepted(task.id, task.task_info.estimated_time)
 
     async def _failed(self, flight: Flight) -> None:
-        outputs = flight.request.num_outputs
-        error = flight.error
-        if error is None and flight.sending:
-            cut_off = APIConnectionError("the POST was cut off with the session")
-            flight.error = error = _unknown(flight, cut_off)
-        elif error is None:
-            flight.error = error = SessionClosedError("given up before it was sent")
+        outputs, error = flight.outputs, flight.failure()
         # What stopped the run may be a refusal, but not of this request: it was not sent.
         status = "not_submitted" if flight.stopped else status_of(error)
         if status == "unknown":
@@ -362,16 +354,3 @@ class Submitter:
 
 class _AbandonedError(Exception):
     """Nobody wants the POST any more, and no byte of it has left."""
-
-
-def _unknown(flight: Flight, cause: BaseException) -> SubmissionUnknownError:
-    request = flight.request
-    error = SubmissionUnknownError(
-        f"the submission to {request.model} ({request.num_outputs} outputs) may have created and "
-        f"billed a task whose id is not known: {cause}. It is not sent again by itself; to do so is "
-        "the caller's decision",
-        request=request,
-        key=flight.key,
-    )
-    error.__cause__ = cause
-    return error

@@ -11,7 +11,6 @@ import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from typing import Any
 
 import anyio
 import pytest
@@ -23,7 +22,6 @@ from foxapi_async import (
     AuthenticationError,
     BadRequestError,
     BudgetExceededError,
-    ConfigurationError,
     FoxAPIError,
     GenerationRequest,
     InsufficientQuotaError,
@@ -61,19 +59,6 @@ from foxapi_async.emulator import (
 from tests.conftest import OpenSession
 
 FOX = PhotaImage("a fox in the snow")
-
-
-class Moody(GenerationRequest):
-    """A request of the caller's making, which tells what it is only so many times."""
-
-    times = 1
-
-    def payload(self) -> dict[str, Any]:
-        if Moody.times == 0:
-            raise LookupError("no words left")
-        Moody.times -= 1
-        return super().payload()
-
 
 BILLED_AND_LOST: dict[str, Effect | Sequence[Effect]] = {
     "reset after the request was read": Drop(carried_out=True),
@@ -409,27 +394,3 @@ async def test_the_key_is_nowhere_in_what_goes_wrong(
     said += [repr(refused.value), str(refused.value), repr(vars(refused.value))]
     said += [repr(unknown.value), str(unknown.value.__cause__), repr(events), caplog.text]
     assert not [words for words in said if "sk-emulator" in words]
-
-
-async def test_a_request_that_cannot_tell_what_it_is_is_not_sent_and_harms_no_other(
-    emulator: Emulator, open_session: OpenSession, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(Moody, "times", 0)
-    requests = [FOX, Moody("phota-image", {"prompt": "a fox"}), FOX]
-    async with open_session() as session:
-        outcomes = {outcome.index: outcome async for outcome in session.map(requests)}
-        assert [outcomes[i].status for i in range(3)] == ["completed", "not_submitted", "completed"]
-        assert isinstance(outcomes[1].error, ConfigurationError)
-        assert "before it was sent: LookupError('no words left')" in str(outcomes[1].error)
-        assert session.statistics().images_in_flight == 0
-    assert emulator.counters.images_billed == 2
-
-
-async def test_what_a_request_says_after_it_was_sent_loses_no_task(
-    emulator: Emulator, open_session: OpenSession, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(Moody, "times", 1)
-    async with open_session() as session:
-        task = await session.generate(Moody("phota-image", {"prompt": "a fox"}))
-        assert task.outputs
-    assert emulator.counters.images_billed == 1

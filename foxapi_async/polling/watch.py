@@ -254,11 +254,11 @@ def rebase(
     return total if abs(total - estimate) < abs(announced - estimate) else announced
 
 
-def group_of(request: Request, payload: Mapping[str, object]) -> Hashable:
+def group_of(model: str, outputs: int, payload: Mapping[str, object]) -> Hashable:
     """Return which tasks take about as long: same model, resolution and size class of outputs."""
     resolution = payload.get("resolution") or payload.get("quality") or payload.get("size")
     # Outputs 1, 2, 3-4, 5-8, …: a class for each would learn too slowly.
-    return _group(request.model, str(resolution), (request.num_outputs - 1).bit_length())
+    return _group(model, str(resolution), (outputs - 1).bit_length())
 
 
 @lru_cache(maxsize=1024)

@@ -585,7 +585,7 @@ def test_an_estimate_is_always_what_was_known_or_announced(estimate, then, annou
 
 
 def group(request: Request) -> Hashable:
-    return group_of(request, request.payload())
+    return group_of(request.model, request.num_outputs, request.payload())
 
 
 def test_tasks_of_one_model_resolution_and_size_class_are_one_group():
