@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any
@@ -29,6 +30,16 @@ def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:  # somebody knows better
         return processors
     return max(processors, min(2 * processors, MOST_WORKERS))
+
+
+@pytest.fixture(autouse=True)
+def log_as_it_was() -> Generator[None, None, None]:
+    """Undo what a command that ran in this process has done to the log: its screen is gone."""
+    logger = logging.getLogger("foxapi_async")
+    before = logger.handlers, logger.propagate, logger.level
+    yield
+    logger.handlers, logger.propagate, level = before
+    logger.setLevel(level)
 
 
 @pytest.fixture

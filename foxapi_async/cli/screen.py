@@ -139,6 +139,9 @@ class _Lines(logging.Handler):
         )
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = self.format(record)
-        for line in text.splitlines():
-            self._screen.console.print(Text(plain(line), style="dim"))
+        try:
+            text = self.format(record)
+            for line in text.splitlines():
+                self._screen.console.print(Text(plain(line), style="dim"))
+        except Exception:  # noqa: BLE001 - what cannot be told must not end the work
+            self.handleError(record)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import io
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -95,22 +94,22 @@ def test_letters_of_any_script_are_left_alone():
     assert plain("ein Füchslein, 狐, 🦊") == "ein Füchslein, 狐, 🦊"
 
 
-@pytest.fixture
-def package_log() -> Iterator[logging.Logger]:
-    log = logging.getLogger("foxapi_async")
-    handlers, propagate, level = log.handlers, log.propagate, log.level
-    yield log
-    log.handlers, log.propagate = handlers, propagate
-    log.setLevel(level)
+PACKAGE_LOG = logging.getLogger("foxapi_async")
 
 
 @pytest.mark.parametrize("verbose", [False, True])
-def test_errors_of_the_log_are_told_and_warnings_if_they_are_wanted(
-    package_log, capsys, *, verbose
-):
+def test_errors_of_the_log_are_told_and_warnings_if_they_are_wanted(capsys, *, verbose):
     Screen(verbose=verbose)
-    package_log.warning("it may be slow")
-    package_log.error("not written: task-1")
+    PACKAGE_LOG.warning("it may be slow")
+    PACKAGE_LOG.error("not written: task-1")
     told = capsys.readouterr().err
     assert "not written: task-1" in told
     assert ("it may be slow" in told) is verbose
+
+
+def test_a_log_that_cannot_be_told_ends_nothing(capsys):
+    closed = io.StringIO()
+    closed.close()
+    Screen().console.file = closed
+    PACKAGE_LOG.error("not written: task-1")
+    assert "not written: task-1" in capsys.readouterr().err  # by way of logging itself
