@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Generator, Hashable
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import anyio
@@ -21,7 +22,7 @@ from foxapi_async.requests import Request
 if TYPE_CHECKING:
     from foxapi_async.journal import Claim
 
-__all__ = ["Flight", "wrong_before_sent"]
+__all__ = ["Flight", "before_sending", "wrong_before_sent"]
 
 
 @attrs.define(eq=False, repr=False)
@@ -62,13 +63,9 @@ class Flight:
 
     def __attrs_post_init__(self) -> None:
         request = self.request
-        try:
+        with before_sending():
             self.outputs, self.model = request.num_outputs, request.model
             self.kind, self.path = request.kind, request.path
-        except FoxAPIError:
-            raise
-        except Exception as fault:
-            raise wrong_before_sent(fault) from fault
 
     def abandon(self) -> None:
         """Stop as soon as that is safe: at once, or after the POST under way."""
@@ -117,6 +114,17 @@ class Flight:
         )
         error.__cause__ = cause
         return error
+
+
+@contextmanager
+def before_sending() -> Generator[None, None, None]:
+    """Raise what goes wrong within, where nothing was sent yet, as an error of ours."""
+    try:
+        yield
+    except FoxAPIError:
+        raise
+    except Exception as fault:
+        raise wrong_before_sent(fault) from fault
 
 
 def wrong_before_sent(fault: Exception) -> ConfigurationError:

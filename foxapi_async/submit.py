@@ -25,7 +25,7 @@ from foxapi_async.errors import (
     SessionClosedError,
 )
 from foxapi_async.events import SubmissionFailed, SubmissionStarted, TaskSubmitted
-from foxapi_async.flight import Flight, wrong_before_sent
+from foxapi_async.flight import Flight, before_sending, wrong_before_sent
 from foxapi_async.http.answers import Answer, of_failure, understand
 from foxapi_async.http.transport import Transport
 from foxapi_async.http.verdict import SUBMIT_VERDICTS, Verdict
@@ -111,12 +111,8 @@ class Submitter:
             SubmissionUnknownError: The key was sent before, and nobody knows what came of it.
         """
         if self._journal is not None:
-            try:
+            with before_sending():
                 flight.claim = await self._journal.claim(flight.key, flight.request)
-            except FoxAPIError:
-                raise
-            except Exception as fault:
-                raise wrong_before_sent(fault) from fault
         try:
             if flight.claim is not None and flight.claim.entry is not None:
                 self._pick_up(flight, flight.claim.entry)
@@ -150,7 +146,6 @@ class Submitter:
             await anyio.lowlevel.checkpoint()
         for flight in tuple(self._flights):
             if flight.scope is None:  # somebody cancelled its task before it began
-                flight.failure()
                 flight.land()
         with anyio.move_on_after(self._transport.timeout.request + _GRACE):
             for flight in tuple(self._flights):

@@ -36,7 +36,7 @@ def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
 def log_as_it_was() -> Generator[None, None, None]:
     """Undo what a command that ran in this process has done to the log: its screen is gone."""
     logger = logging.getLogger("foxapi_async")
-    before = logger.handlers, logger.propagate, logger.level
+    before = list(logger.handlers), logger.propagate, logger.level
     yield
     logger.handlers, logger.propagate, level = before
     logger.setLevel(level)

@@ -27,6 +27,7 @@ from foxapi_async import (
     UnprocessableEntityError,
 )
 from foxapi_async.emulator import Delay, Drop, Emulator, Fate, Fault, Hang, error, rate_limit
+from foxapi_async.polling.schedule import Schedule
 from tests.conftest import OpenSession
 
 FOX = PhotaImage("a fox in the snow")
@@ -304,6 +305,26 @@ async def test_what_was_learned_outlives_a_start_that_was_cut_short(
         patch.setattr(Journal, "recall", cut_short)
         with pytest.raises(ConfigurationError):
             await open_session(journal=journal).__aenter__()
+    async with journal:
+        assert await journal.recall("durations of tasks") == learned
+
+
+async def test_what_was_learned_outlives_a_run_that_cannot_tell_what_it_learned(
+    open_session: OpenSession, journal: Journal, monkeypatch: pytest.MonkeyPatch
+):
+    async with open_session(journal=journal) as session:
+        await session.generate(FOX)
+    async with journal:
+        learned = await journal.recall("durations of tasks")
+    assert learned["groups"]
+
+    def fail(_: Schedule) -> dict[str, object]:
+        raise OverflowError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Schedule, "to_json", fail)
+        async with open_session(journal=journal) as session:
+            await session.generate(FOX)
     async with journal:
         assert await journal.recall("durations of tasks") == learned
 

@@ -31,7 +31,7 @@ from foxapi_async.pacing.pacer import Lane
 from foxapi_async.polling.agenda import Agenda
 from foxapi_async.polling.replanning import Replanning
 from foxapi_async.polling.schedule import Schedule
-from foxapi_async.polling.watch import Watch
+from foxapi_async.polling.watch import Watch, longest_pause
 from foxapi_async.tally import Tally
 
 __all__ = ["Poller"]
@@ -42,9 +42,6 @@ _LOOKS_AT_ONCE = 64
 
 _ENDED_AT_ONCE = 100
 """Waits that are ended in one go: those of a hundred thousand tasks would hold up the event loop."""
-
-_AFTER_A_FAULT = 10.0
-"""Seconds until a task is looked at again after a fault of our own."""
 
 _LOOKS_PER_TURN = 8
 """Looks that leave in one turn of the event loop, for each is some hundred microseconds of work."""
@@ -240,8 +237,7 @@ class Poller:
                 # A fault at one task must not end the poller, on which all others depend.
                 _log.exception("looking at task %s went wrong; it is looked at again", watch.id)
                 if not watch.ended:
-                    pause = max(self._polling.min_interval, _AFTER_A_FAULT)
-                    self._plan_for(watch, self._clock() + min(pause, self._polling.max_interval))
+                    self._plan_for(watch, self._clock() + longest_pause(self._polling))
             following = self._next_turn()
         self._places += 1
 

@@ -25,7 +25,7 @@ from foxapi_async.options import Polling
 from foxapi_async.polling.schedule import Schedule
 from foxapi_async.requests import Request
 
-__all__ = ["Watch", "group_of", "rebase"]
+__all__ = ["Watch", "group_of", "longest_pause", "rebase"]
 
 EMPTY_PATIENCE: Final = 90.0
 """Seconds for which "completed" without outputs is asked again (reference 4.2 suggests 60 to 120)."""
@@ -203,7 +203,7 @@ class Watch:
     def _wanted_look(
         self, schedule: Schedule, polling: Polling, now: float, jitter: float
     ) -> float:
-        slowest = max(polling.min_interval, min(polling.max_interval, _SLOWEST_AGAIN))
+        slowest = longest_pause(polling)
         if self._failures:
             pause = backoff(
                 self._failures, first=2 * polling.min_interval, longest=slowest, jitter=jitter
@@ -230,6 +230,11 @@ class Watch:
                     task_id=self.id,
                 )
             )
+
+
+def longest_pause(polling: Polling) -> float:
+    """Return after how many seconds at most a look is repeated that failed, or that found nothing yet."""
+    return max(polling.min_interval, min(polling.max_interval, _SLOWEST_AGAIN))
 
 
 def rebase(
