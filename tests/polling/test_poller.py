@@ -406,23 +406,28 @@ async def test_of_many_looks_that_are_due_at_once_a_few_leave_in_each_turn_of_th
     assert emulator.counters.polls >= before + 100
 
 
+@pytest.mark.parametrize(("tasks", "faulty"), [(1, 2), (5, 10)])
 async def test_a_fault_of_our_own_at_one_task_costs_it_a_pause_and_no_other_anything(
-    open_session: OpenSession, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tasks: int,
+    faulty: int,
+    open_session: OpenSession,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ):
     saw = Watch.saw
     seen: list[Task] = []
 
     def fail_once(watch: Watch, task: Task, now: float) -> None:
         seen.append(task)
-        if len(seen) == 10:
+        if len(seen) == faulty:
             raise ZeroDivisionError
         saw(watch, task, now)
 
     monkeypatch.setattr(Watch, "saw", fail_once)
     async with open_session() as session:
-        outcomes = [outcome.status async for outcome in session.map([FOX] * 5)]
-    assert outcomes == ["completed"] * 5
-    assert len(seen) > 10
+        outcomes = [outcome.status async for outcome in session.map([FOX] * tasks)]
+    assert outcomes == ["completed"] * tasks
+    assert len(seen) > faulty
     assert caplog.text.count("went wrong; it is looked at again") == 1
 
 
