@@ -13,7 +13,6 @@ import anyio
 import anyio.lowlevel
 
 from foxapi_async.concurrency.bell import Bell
-from foxapi_async.concurrency.crew import Crew
 from foxapi_async.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -124,7 +123,6 @@ class Run:
         self._scope = anyio.CancelScope()
         # One bound method for all tasks in flight, instead of one for each.
         self._take = self._took
-        self._crew: Crew[Flight] = Crew(start, submitter.fly)
         self._closing = False
         self._news = Bell()
         self._space = Bell()
@@ -197,7 +195,6 @@ class Run:
         finally:
             self._reading = False
             self._news.ring()
-            self._crew.dismiss()
 
     async def _read(self) -> None:
         async for item in _each(self._items):
@@ -256,7 +253,7 @@ class Run:
             return
         self._flights.add(flight)
         try:
-            await self._submitter.launch(flight, self._crew.give)
+            await self._submitter.launch(flight, partial(self._start, self._submitter.fly))
         except FoxAPIError as error:
             self._flights.discard(flight)
             self._fell_through(flight, error)

@@ -6,9 +6,8 @@ import heapq
 import logging
 import math
 import random
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -119,11 +118,7 @@ class Poller:
     async def run(self) -> None:
         """Watch until cancelled."""
         async with anyio.create_task_group() as group:
-
-            def hire(work: Callable[[_Turn], Coroutine[Any, Any, None]], turn: _Turn) -> None:
-                group.start_soon(work, turn)
-
-            crew = Crew(hire, self._work)
+            crew = Crew(group, self._work)
             in_time = partial(self._hand_out_in_time, crew)
             while True:
                 self._alarm.clear()
@@ -160,14 +155,23 @@ class Poller:
         if self._deadlines and self._deadlines[0][0] <= self._clock():
             # Listeners are told of a wait that expires, and may need a task around them; a timer has none.
             self._alarm.ring()
-        else:
-            self._hand_out(crew)
+            return
+        self._left_in_turn = _LOOKS_PER_TURN
+        while self._places and crew.has_idle and (turn := self._next_turn()) is not None:
+            self._places -= 1
+            crew.give_idle(turn)
+        if self._places and not crew.has_idle:
+            self._alarm.ring()  # only a task may start a task: `run` does
+        self._after_handing_out()
 
     def _hand_out(self, crew: Crew[_Turn]) -> None:
         self._left_in_turn = _LOOKS_PER_TURN
         while self._places and (turn := self._next_turn()) is not None:
             self._places -= 1
             crew.give(turn)
+        self._after_handing_out()
+
+    def _after_handing_out(self) -> None:
         if not self._places:
             self._is_scarce = True
         if self._deadlines:
