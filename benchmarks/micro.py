@@ -16,11 +16,11 @@ from benchmarks.speed.orders import Order
 from benchmarks.speed.processes import Server, run
 from foxapi_async import Task
 from foxapi_async.handle import TaskHandle
-from foxapi_async.http.answers import Reply, understand
-from foxapi_async.http.wire import decode, read_task
+from foxapi_async.http.codec import decode, read_task
+from foxapi_async.http.responses import Reply, classify
 from foxapi_async.options import Polling
 from foxapi_async.polling.schedule import Schedule
-from foxapi_async.polling.watch import Watch
+from foxapi_async.polling.tracked_task import TrackedTask
 
 QUESTION = "The small parts, by themselves"
 
@@ -44,13 +44,13 @@ def _ours(body: bytes) -> object:
 
 
 def _answer(body: bytes) -> object:
-    return understand(Reply(200, body), lambda said: read_task(said, asked=_ID), "GET").value
+    return classify(Reply(200, body), lambda said: read_task(said, asked=_ID), "GET").value
 
 
 def _next_look() -> Callable[[], object]:
     schedule, polling = Schedule(), Polling()
-    watch = Watch(Task(_ID), born=0.0, deadline=600.0, estimate=20.0)
-    return lambda: watch.next_look(schedule, polling, 3.0, 0.5)
+    watch = TrackedTask(Task(_ID), born=0.0, deadline=600.0, estimate=20.0)
+    return lambda: watch.next_poll(schedule, polling, 3.0, 0.5)
 
 
 def _seconds(work: Callable[[], object], times: int) -> float:
@@ -64,8 +64,8 @@ def _seconds(work: Callable[[], object], times: int) -> float:
 async def _waits(times: int) -> tuple[float, float]:
     """Return CPU seconds of one wait on a handle, and of one on a bare event."""
 
-    def watch() -> Watch:
-        return Watch(Task(_ID), born=0.0, deadline=600.0)
+    def watch() -> TrackedTask:
+        return TrackedTask(Task(_ID), born=0.0, deadline=600.0)
 
     watches = [watch() for _ in range(times)]
     began = time.process_time()
@@ -110,7 +110,7 @@ def main(given: Sequence[str] | None = None) -> int:
                     _seconds(lambda body=body: _ours(body), times),  # type: ignore[misc]
                     by_hand,
                 )
-                found[f"understand an answer, {name} | the same"] = (
+                found[f"classify an answer, {name} | the same"] = (
                     _seconds(lambda body=body: _answer(body), times),  # type: ignore[misc]
                     by_hand,
                 )

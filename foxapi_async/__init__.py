@@ -99,7 +99,7 @@ if TYPE_CHECKING:
     from foxapi_async.phota import PhotaCreateProfile, PhotaImage, PhotaImageEdit, PhotaImageEnhance
     from foxapi_async.requests import GenerationRequest, Request
     from foxapi_async.session import Session
-    from foxapi_async.tally import Statistics
+    from foxapi_async.statistics import Statistics
 else:
     _HOMES = {
         "Event": "events",
@@ -116,7 +116,7 @@ else:
         "Request": "requests",
         "Retry": "options",
         "Session": "session",
-        "Statistics": "tally",
+        "Statistics": "statistics",
         "Task": "models",
         "TaskError": "models",
         "TaskHandle": "handle",

@@ -10,7 +10,7 @@ import anyio
 
 from foxapi_async.errors import TaskOutcomeError, TaskTimeoutError
 from foxapi_async.models import Task
-from foxapi_async.polling.watch import Watch
+from foxapi_async.polling.tracked_task import TrackedTask
 from foxapi_async.requests import Request
 
 __all__ = ["TaskHandle"]
@@ -25,7 +25,7 @@ class TaskHandle:
 
     __slots__ = ("_check", "_watch")
 
-    def __init__(self, watch: Watch, check: Callable[[], object]) -> None:
+    def __init__(self, watch: TrackedTask, check: Callable[[], object]) -> None:
         self._watch = watch
         self._check = check
 

@@ -130,7 +130,7 @@ class Retry(Value):
 
     Args:
         attempts: Tries of one GET, upload or download, and of a POST that certainly created nothing,
-            the first included. A 429 counts only while the session makes no headway at all.
+            the first included. A 429 counts only while the session makes no progress_count at all.
         first: Longest pause before the second try; it doubles with each further one.
         longest: Longest pause between two tries.
         submissions: Whether even a POST that certainly created nothing is repeated.

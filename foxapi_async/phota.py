@@ -12,8 +12,8 @@ from typing import Any, ClassVar, Final, Self
 
 import attrs
 
-from foxapi_async import checks
-from foxapi_async.narrow import is_tuple
+from foxapi_async import _validators
+from foxapi_async._typeguards import is_tuple
 from foxapi_async.requests import PATHS, Request
 from foxapi_async.value import Value
 
@@ -76,13 +76,15 @@ class PhotaImage(_PhotaRequest):
 
     MODEL: ClassVar[str] = "phota-image"
 
-    prompt: str = attrs.field(validator=checks.text)
+    prompt: str = attrs.field(validator=_validators.text)
     num_outputs: int = attrs.field(  # pyright: ignore[reportIncompatibleMethodOverride]
-        default=1, validator=checks.count, kw_only=True
+        default=1, validator=_validators.count, kw_only=True
     )
-    resolution: str = attrs.field(default="1K", validator=checks.one_of(RESOLUTIONS), kw_only=True)
+    resolution: str = attrs.field(
+        default="1K", validator=_validators.one_of(RESOLUTIONS), kw_only=True
+    )
     aspect_ratio: str = attrs.field(
-        default="1:1", validator=checks.one_of(ASPECT_RATIOS), kw_only=True
+        default="1:1", validator=_validators.one_of(ASPECT_RATIOS), kw_only=True
     )
 
     @property
@@ -109,16 +111,21 @@ class PhotaImageEdit(_PhotaRequest):
 
     MODEL: ClassVar[str] = "phota-image-edit"
 
-    prompt: str = attrs.field(validator=checks.text)
+    prompt: str = attrs.field(validator=_validators.text)
     image_urls: tuple[str, ...] = attrs.field(
-        converter=checks.as_tuple, validator=checks.urls, kw_only=True
+        converter=_validators.as_tuple, validator=_validators.urls, kw_only=True
     )
     num_outputs: int = attrs.field(  # pyright: ignore[reportIncompatibleMethodOverride]
-        default=1, validator=checks.count, kw_only=True
+        default=1, validator=_validators.count, kw_only=True
     )
-    resolution: str = attrs.field(default="1K", validator=checks.one_of(RESOLUTIONS), kw_only=True)
+    resolution: str = attrs.field(
+        default="1K", validator=_validators.one_of(RESOLUTIONS), kw_only=True
+    )
     profile_ids: tuple[str, ...] | None = attrs.field(
-        default=None, converter=checks.as_tuple, validator=checks.profile_ids, kw_only=True
+        default=None,
+        converter=_validators.as_tuple,
+        validator=_validators.profile_ids,
+        kw_only=True,
     )
 
 
@@ -139,12 +146,21 @@ class PhotaImageEnhance(_PhotaRequest):
 
     MODEL: ClassVar[str] = "phota-image-enhance"
 
-    image_url: str = attrs.field(validator=checks.url)
-    resolution: str = attrs.field(default="4K", validator=checks.one_of(RESOLUTIONS), kw_only=True)
-    creativity: float | None = attrs.field(default=None, validator=checks.fraction, kw_only=True)
-    resemblance: float | None = attrs.field(default=None, validator=checks.fraction, kw_only=True)
+    image_url: str = attrs.field(validator=_validators.url)
+    resolution: str = attrs.field(
+        default="4K", validator=_validators.one_of(RESOLUTIONS), kw_only=True
+    )
+    creativity: float | None = attrs.field(
+        default=None, validator=_validators.fraction, kw_only=True
+    )
+    resemblance: float | None = attrs.field(
+        default=None, validator=_validators.fraction, kw_only=True
+    )
     profile_ids: tuple[str, ...] | None = attrs.field(
-        default=None, converter=checks.as_tuple, validator=checks.profile_ids, kw_only=True
+        default=None,
+        converter=_validators.as_tuple,
+        validator=_validators.profile_ids,
+        kw_only=True,
     )
 
     @property
@@ -166,7 +182,7 @@ class PhotaCreateProfile(_PhotaRequest):
 
     MODEL: ClassVar[str] = "phota-create-profile"
 
-    image_archive_url: str = attrs.field(validator=checks.url)
+    image_archive_url: str = attrs.field(validator=_validators.url)
 
     @property
     def num_outputs(self) -> int:

@@ -11,9 +11,9 @@ from typing import Any, Final, Self
 
 import attrs
 
-from foxapi_async.checks import check_count, refuse
+from foxapi_async._typeguards import is_mapping
+from foxapi_async._validators import check_count, refuse
 from foxapi_async.errors import InvalidRequestError
-from foxapi_async.narrow import is_mapping
 from foxapi_async.value import Value
 
 __all__ = [

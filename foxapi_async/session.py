@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Self
 import aiohttp
 import anyio
 
-from foxapi_async.announcer import Announcer
-from foxapi_async.checks import check_seconds
-from foxapi_async.config import check_headers, find_api_key, find_base_url
+from foxapi_async._validators import check_seconds
+from foxapi_async.engine import Engine, Options
+from foxapi_async.environment import check_headers, find_api_key, find_base_url
 from foxapi_async.errors import (
     APITimeoutError,
     ConfigurationError,
@@ -22,18 +22,18 @@ from foxapi_async.errors import (
     SessionClosedError,
     TaskTimeoutError,
 )
+from foxapi_async.event_emitter import EventEmitter
 from foxapi_async.events import Event
-from foxapi_async.flight import Flight
 from foxapi_async.handle import TaskHandle
 from foxapi_async.http.ids import check_task_id
 from foxapi_async.http.transport import Transport
+from foxapi_async.mapping import Item, OutcomeIterator
 from foxapi_async.models import Output, Task, UploadedFile
 from foxapi_async.options import Limits, Polling, Retry, Timeout
 from foxapi_async.outcome import Outcome
 from foxapi_async.requests import Request
-from foxapi_async.run import Item, Outcomes
-from foxapi_async.runtime import Options, Runtime
-from foxapi_async.tally import Statistics
+from foxapi_async.statistics import Statistics
+from foxapi_async.submission import Submission
 
 if TYPE_CHECKING:
     from foxapi_async.journal import Journal
@@ -89,13 +89,13 @@ class Session:
         )
         self._journal = None if journal is None else _opened_later(journal)
         self._options = Options(limits, polling, retry, self._journal)
-        self._announce = Announcer(on_event)
-        self._runtime: Runtime | None = None
+        self._announce = EventEmitter(on_event)
+        self._runtime: Engine | None = None
 
     async def __aenter__(self) -> Self:
         if self._runtime is not None:
             raise ConfigurationError("a session is entered once; make a new Session")
-        self._runtime = Runtime(self._transport, self._options, self._announce)
+        self._runtime = Engine(self._transport, self._options, self._announce)
         try:
             await self._runtime.open()
         except BaseException:
@@ -136,7 +136,7 @@ class Session:
             SessionClosedError: The session has ended; nothing was sent.
         """
         runtime = self._open()
-        watch = await runtime.submit(Flight(_checked(request), key))
+        watch = await runtime.submit(Submission(_checked(request), key))
         return TaskHandle(watch, runtime.check)
 
     async def generate(
@@ -156,7 +156,7 @@ class Session:
             FoxAPIError: As for `submit`.
         """
         runtime = self._open()
-        flight = Flight(_checked(request), key)
+        flight = Submission(_checked(request), key)
         deadline = anyio.current_time() + (math.inf if timeout is None else timeout)
         with anyio.CancelScope(deadline=deadline):
             watch = await runtime.submit(flight)
@@ -222,7 +222,7 @@ class Session:
             ordered: Yield in the order of the input instead of the order of completion.
         """
         runtime = self._open()
-        return Outcomes(runtime.new_run(requests, ordered=ordered), runtime.start)
+        return OutcomeIterator(runtime.new_run(requests, ordered=ordered), runtime.start)
 
     def fan_out(self, request: Request, *, outputs_per_task: int = 1) -> AsyncIterator[Outcome]:
         """Split a request into tasks of few outputs: they arrive one by one, and fail one by one.
@@ -321,7 +321,7 @@ class Session:
         )
         return f"<Session {self._transport.base_url} {state}>"
 
-    def _open(self) -> Runtime:
+    def _open(self) -> Engine:
         if self._runtime is None:
             raise ConfigurationError(_NOT_ENTERED)
         self._runtime.check()

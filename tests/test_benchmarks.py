@@ -32,7 +32,7 @@ def run(*arguments: str) -> str:
         ("cpu", "aiohttp loop, the same requests"),
         ("scale", "looks as planned"),
         ("imports", "foxapi_async"),
-        ("micro", "understand an answer, running"),
+        ("micro", "classify an answer, running"),
         ("downloads", "8 of 2 MiB"),
         ("journal", "CPU of a task at 100 per second"),
     ],

@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from foxapi_async import FoxAPIError, Output, PhotaImage, Task, events
-from foxapi_async.announcer import Announcer
+from foxapi_async.event_emitter import EventEmitter
 from foxapi_async.events import Event
 
 REQUEST = PhotaImage("a fox")
@@ -36,7 +36,7 @@ def test_every_kind_of_event_is_listed():
 @pytest.mark.parametrize("event", ONE_OF_EACH, ids=lambda event: type(event).__name__)
 def test_a_listener_is_handed_every_event(event):
     heard: list[Event] = []
-    announce = Announcer(heard.append)
+    announce = EventEmitter(heard.append)
     assert announce
     announce(event)
     assert heard == [event]
@@ -45,7 +45,7 @@ def test_a_listener_is_handed_every_event(event):
 
 
 def test_without_a_listener_nothing_is_worth_building():
-    announce = Announcer(None)
+    announce = EventEmitter(None)
     assert not announce
     announce(ONE_OF_EACH[0])
 
@@ -54,7 +54,7 @@ def test_a_listener_that_raises_is_logged_and_does_not_break_the_run(caplog):
     def broken(event: Event) -> None:
         raise ZeroDivisionError
 
-    announce = Announcer(broken)
+    announce = EventEmitter(broken)
     with caplog.at_level(logging.ERROR, "foxapi_async"):
         announce(ONE_OF_EACH[6])
     (record,) = caplog.records
@@ -69,7 +69,7 @@ def test_a_listener_can_still_end_the_program(signal):
         raise signal
 
     with pytest.raises(signal):
-        Announcer(stop)(ONE_OF_EACH[6])
+        EventEmitter(stop)(ONE_OF_EACH[6])
 
 
 def test_the_example_of_the_module_works():
@@ -83,5 +83,5 @@ def test_the_example_of_the_module_works():
                 said.append(f"{task_id} is completed")
 
     for event in ONE_OF_EACH:
-        Announcer(on_event)(event)
+        EventEmitter(on_event)(event)
     assert said == ["task-1 None", "task-1 is completed"]

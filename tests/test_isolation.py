@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from foxapi_async import FoxAPIError, Limits, PhotaImage, Session, SessionClosedError
-from foxapi_async.concurrency.bell import Bell
+from foxapi_async._concurrency import Signal
 from foxapi_async.emulator import Delay, Emulator, Fate, Fault
 from foxapi_async.events import Event, TaskSubmitted
 from tests.conftest import OpenSession
@@ -23,7 +23,7 @@ TENANT = contextvars.ContextVar("TENANT", default="nobody")
 
 
 async def test_a_bell_wakes_all_who_wait_each_time_it_rings():
-    bell, heard = Bell(), []
+    bell, heard = Signal(), []
 
     async def listen(name: str) -> None:
         for _ in range(2):
@@ -35,7 +35,7 @@ async def test_a_bell_wakes_all_who_wait_each_time_it_rings():
         tasks.start_soon(listen, "b")
         for _ in range(2):
             await anyio.sleep(1)
-            bell.ring()
+            bell.set()
     assert sorted(heard) == ["a", "a", "b", "b"]
 
 

@@ -16,12 +16,13 @@ PACKAGE = Path(foxapi_async.__file__).parent
 MOST_LINES = 400
 
 PURE = {
-    *("checks", "errors", "events", "models", "narrow", "options", "outcome", "phota"),
-    *("requests", "tally", "value", "version"),
-    *(f"http.{name}" for name in ("answers", "backoff", "ids", "verdict", "wire")),
-    *(f"pacing.{name}" for name in ("departures", "pacer", "quota", "rate", "tries", "window")),
-    *(f"polling.{name}" for name in ("agenda", "durations", "history", "looks", "remembered")),
-    *("polling.advice", "polling.replanning", "polling.schedule", "polling.watch"),
+    *("_typeguards", "_validators", "backoff", "errors", "events", "models", "options", "outcome"),
+    *("phota", "requests", "retry", "statistics", "value", "version"),
+    *(f"http.{name}" for name in ("codec", "ids", "responses", "retry_rules")),
+    *(f"limits.{name}" for name in ("departures", "quota", "rate", "rate_scheduler", "window")),
+    *(f"polling.{name}" for name in ("durations", "due_queue", "history", "inspection")),
+    *("polling.advice", "polling.remembered", "polling.replanning", "polling.schedule"),
+    "polling.tracked_task",
 }
 """Decisions and values: they do no I/O, and clock and dice are arguments."""
 

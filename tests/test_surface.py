@@ -401,9 +401,13 @@ def needed_by(*distributions: str) -> set[str]:
     return found
 
 
+IMPORTED_WHERE_INSTALLED = {"sniffio", "aiodns", "pycares", "cffi", "brotli", "brotlicffi"}
+"""What anyio and aiohttp import if another package has brought it."""
+
+
 @pytest.mark.parametrize("statement", [USUAL, EVERYTHING])
 def test_an_import_needs_only_the_four_dependencies_and_what_they_need(statement):
-    ours = needed_by("aiohttp", "attrs", "cattrs", "anyio")
+    ours = needed_by("aiohttp", "attrs", "cattrs", "anyio") | IMPORTED_WHERE_INSTALLED
     owners = packages_distributions()
     tops = {module.partition(".")[0] for module in imported(statement)["modules"]}
     foreign = {

@@ -23,7 +23,7 @@ from foxapi_async import (
     Timeout,
     events,
 )
-from foxapi_async.tally import Tally
+from foxapi_async.statistics import Counters
 from foxapi_async.value import Value
 from tests.test_events import ONE_OF_EACH as EVENTS
 from tests.test_models import VALUES as MODELS
@@ -42,7 +42,7 @@ VALUES = [
     Retry(attempts=2),
     Timeout(),
     Outcome(PhotaImage("a fox"), "k-1", 3, "unknown"),
-    Tally().snapshot(
+    Counters().snapshot(
         in_flight=1,
         images_in_flight=2,
         requests_per_second=None,

@@ -33,7 +33,7 @@ class Plan:
         self.ages = list(ages)
         self.cost = cost
 
-    def next_look(self, age: float) -> float:
+    def next_poll(self, age: float) -> float:
         index = bisect_right(self.ages, age + 1e-9)
         if index < len(self.ages):
             return self.ages[index]

@@ -27,8 +27,8 @@ class Ours:
     def __init__(self, schedule: Schedule) -> None:
         self.schedule = schedule
 
-    def next_look(self, job: Job, age: float, jitter: float) -> float:
-        return self.schedule.next_look("all", job.estimate, age, jitter=jitter)
+    def next_poll(self, job: Job, age: float, jitter: float) -> float:
+        return self.schedule.next_poll("all", job.estimate, age, jitter=jitter)
 
     def still_running(self, job: Job, since: float, age: float) -> None:
         self.schedule.still_running("all", job.estimate, since, age)
@@ -46,16 +46,16 @@ class Optimum(Stateless):
     def __init__(self, poll_cost: float) -> None:
         self.poll_cost = poll_cost
 
-    def next_look(self, job: Job, age: float, jitter: float) -> float:
+    def next_poll(self, job: Job, age: float, jitter: float) -> float:
         del jitter
-        return plan_for(job.truth, self.poll_cost).next_look(age)
+        return plan_for(job.truth, self.poll_cost).next_poll(age)
 
 
 class Fixed(Stateless):
     def __init__(self, interval: float) -> None:
         self.interval = interval
 
-    def next_look(self, job: Job, age: float, jitter: float) -> float:
+    def next_poll(self, job: Job, age: float, jitter: float) -> float:
         del job, jitter
         return age + self.interval
 
@@ -66,7 +66,7 @@ class Backoff(Stateless):
     def __init__(self, first: float = 1.0, factor: float = 1.5, longest: float = 10.0) -> None:
         self.first, self.factor, self.longest = first, factor, longest
 
-    def next_look(self, job: Job, age: float, jitter: float) -> float:
+    def next_poll(self, job: Job, age: float, jitter: float) -> float:
         del job, jitter
         # the interval follows from the age: ages are the partial sums of a geometric series
         interval = self.first + age * (self.factor - 1.0)
@@ -76,7 +76,7 @@ class Backoff(Stateless):
 class EstimateThenOneSecond(Stateless):
     """Sleep for the estimate, then look every second; without a usable estimate just the latter."""
 
-    def next_look(self, job: Job, age: float, jitter: float) -> float:
+    def next_poll(self, job: Job, age: float, jitter: float) -> float:
         del jitter
         estimate = job.estimate
         if age <= 0.0 and estimate is not None and 1.0 < estimate < 86_400.0:

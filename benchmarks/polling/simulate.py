@@ -14,7 +14,7 @@ WORTH_A_CHANGE = 0.1  # as in the poller
 
 
 class Watcher(Protocol):
-    def next_look(self, job: Job, age: float, jitter: float) -> float: ...
+    def next_poll(self, job: Job, age: float, jitter: float) -> float: ...
 
     def still_running(self, job: Job, since: float, age: float) -> None: ...
 
@@ -110,4 +110,4 @@ class _Session:
         heapq.heappush(self.waiting, (self._due(task, start, age), task, start, age))
 
     def _due(self, task: int, start: float, age: float) -> float:
-        return start + self._watcher.next_look(self._jobs[task], age, self._jitters[task])
+        return start + self._watcher.next_poll(self._jobs[task], age, self._jitters[task])

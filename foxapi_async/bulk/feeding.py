@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Callable
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
+from foxapi_async._concurrency import run_in_thread
 from foxapi_async.bulk.feed import Ask, Feed, Known
 from foxapi_async.bulk.job import JobLine
 from foxapi_async.bulk.result import Result
-from foxapi_async.files.threads import in_thread
 from foxapi_async.journal import Journal
 from foxapi_async.requests import Request
 
@@ -44,7 +44,7 @@ class Feeding(AsyncIterator[tuple[str, Request]]):
         async with self._turn:
             while True:
                 if not self._ahead and not self._closed:
-                    self._ahead.extend(await in_thread(self._feed.next_batch))
+                    self._ahead.extend(await run_in_thread(self._feed.next_batch))
                 if not self._ahead:
                     raise StopAsyncIteration
                 match self._ahead.popleft():
@@ -52,7 +52,7 @@ class Feeding(AsyncIterator[tuple[str, Request]]):
                         await self._reports.send(result)
                     case Ask(line, forget, anew):
                         if forget is not None:
-                            await in_thread(self._feed.forget, forget)
+                            await run_in_thread(self._feed.forget, forget)
                         if anew is not None:
                             self._journal.submit_anew(anew)
                         self._taken(line)
@@ -64,4 +64,4 @@ class Feeding(AsyncIterator[tuple[str, Request]]):
             async with self._turn:
                 self._closed = True
                 self._ahead.clear()
-                await in_thread(self._feed.close)
+                await run_in_thread(self._feed.close)

@@ -9,11 +9,11 @@ from typing import Final
 import anyio
 import attrs
 
+from foxapi_async._concurrency import run_in_thread
 from foxapi_async.bulk.job import JobLine
 from foxapi_async.bulk.shelf import is_whole, name_for, set_aside
 from foxapi_async.errors import DownloadError, FoxAPIError, OutputExpiredError
 from foxapi_async.files.digest import describe
-from foxapi_async.files.threads import in_thread
 from foxapi_async.journal import Entry, Journal, SavedFile
 from foxapi_async.models import Output, Task
 from foxapi_async.session import Session
@@ -43,7 +43,7 @@ async def bring_home(
     """
     outputs = [output for output in task.outputs if output.url is not None]
     several = max(len(outputs), line.request.num_outputs) > 1
-    known = await in_thread(_known, journal, directory, line.key, task.id)
+    known = await run_in_thread(_known, journal, directory, line.key, task.id)
     saved: dict[int, SavedFile] = {}
     errors: dict[int, FoxAPIError] = {}
     fetched = 0
@@ -56,7 +56,7 @@ async def bring_home(
         name = name_for(line.key, output.index, several=several)
         try:
             (path,) = await session.download(output, directory, name=name)
-            saved[output.index] = await in_thread(describe, path, output.index)
+            saved[output.index] = await run_in_thread(describe, path, output.index)
             fetched += 1
         except FoxAPIError as error:
             errors[output.index] = error

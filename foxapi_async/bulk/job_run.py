@@ -17,6 +17,7 @@ import anyio
 import attrs
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from foxapi_async._concurrency import finish_despite_cancellation, run_in_thread
 from foxapi_async.bulk.brake import Brake
 from foxapi_async.bulk.feed import Feed
 from foxapi_async.bulk.feeding import Feeding
@@ -26,13 +27,11 @@ from foxapi_async.bulk.result import Result, code_of
 from foxapi_async.bulk.results import ResultsFile, lasting
 from foxapi_async.bulk.sheet import write_sheet
 from foxapi_async.bulk.summary import Counts, Summary
-from foxapi_async.concurrency.unbroken import see_through
 from foxapi_async.errors import BudgetExceededError, ConfigurationError, FoxAPIError
-from foxapi_async.files.publish import remove_stale_parts
-from foxapi_async.files.threads import in_thread
+from foxapi_async.files.partfile import remove_stale_parts
 from foxapi_async.journal import JournalStatus
+from foxapi_async.mapping import OutcomeIterator
 from foxapi_async.outcome import Outcome
-from foxapi_async.run import Outcomes
 from foxapi_async.session import Session
 
 __all__ = ["GRACE", "JOURNAL_NAME", "RESULTS_NAME", "SHEET_NAME", "JobRun", "run_job"]
@@ -136,7 +135,7 @@ class JobRun(AsyncIterator[Result]):
         self._wants_sheet = sheet
         self._leaving = threading.Event()
         self._results_path = directory / RESULTS_NAME
-        self._outcomes: Outcomes | None = None
+        self._outcomes: OutcomeIterator | None = None
         self._lines: dict[int, JobLine] = {}
         self._places = anyio.Semaphore(max(_HOMEWARD, session.limits.outputs))
         self._brake = Brake()
@@ -151,7 +150,7 @@ class JobRun(AsyncIterator[Result]):
         self._news: MemoryObjectReceiveStream[Result] | None = None
 
     async def __aenter__(self) -> Self:
-        self._results = await in_thread(self._open)
+        self._results = await run_in_thread(self._open)
         send, self._news = anyio.create_memory_object_stream[Result](_UNREAD)
         self._owner = asyncio.create_task(self._live(send), name="foxapi-async job")
         return self
@@ -168,9 +167,9 @@ class JobRun(AsyncIterator[Result]):
         assert results is not None
         self._leaving.set()
         owner.cancel()
-        await see_through(lambda: asyncio.wait([owner]))
+        await finish_despite_cancellation(lambda: asyncio.wait([owner]))
         news.close()
-        await in_thread(results.close)
+        await run_in_thread(results.close)
 
     async def __anext__(self) -> Result:
         if self._news is None:
@@ -190,7 +189,10 @@ class JobRun(AsyncIterator[Result]):
         """
         self._stop_asked = True
         self._halt(FoxAPIError("the run was stopped before this was sent"))
-        self._patience.deadline = min(self._patience.deadline, anyio.current_time() + grace)
+        now = (
+            asyncio.get_running_loop().time()
+        )  # a signal handler runs in no task, where anyio has no clock
+        self._patience.deadline = min(self._patience.deadline, now + grace)
 
     @property
     def results(self) -> ResultsFile:
@@ -255,9 +257,9 @@ class JobRun(AsyncIterator[Result]):
             return
         if isinstance(why, BudgetExceededError):
             # What was read before it still has its share of the budget.
-            self._outcomes.read_no_more()
+            self._outcomes.stop_reading()
         else:
-            self._outcomes.wind_down(why)
+            self._outcomes.stop_submitting(why)
 
     async def _live(self, send: MemoryObjectSendStream[Result]) -> None:
         reports, reported = anyio.create_memory_object_stream[Result](_UNREAD)
@@ -279,7 +281,7 @@ class JobRun(AsyncIterator[Result]):
         if not self._wants_sheet or not (self._has_news or self._is_without_sheet()):
             return
         try:
-            await in_thread(
+            await run_in_thread(
                 lambda: write_sheet(
                     self._directory,
                     self.results,
@@ -297,11 +299,11 @@ class JobRun(AsyncIterator[Result]):
     async def _work(self, reports: MemoryObjectSendStream[Result]) -> None:
         feeding = Feeding(self._feed, self._journal, reports, self._take)
         outcomes = self._session.map(feeding)
-        assert isinstance(outcomes, Outcomes)
+        assert isinstance(outcomes, OutcomeIterator)
         self._outcomes = outcomes
         try:
             if self._why is not None:
-                outcomes.wind_down(self._why)
+                outcomes.stop_submitting(self._why)
             async with anyio.create_task_group() as homeward:
                 try:
                     async for outcome in outcomes:
@@ -313,7 +315,7 @@ class JobRun(AsyncIterator[Result]):
             await outcomes.aclose()
             await feeding.aclose()
             with anyio.CancelScope(shield=True):
-                await in_thread(self._count_what_is_left)
+                await run_in_thread(self._count_what_is_left)
 
     def _count_what_is_left(self) -> None:
         """Count the requests whose end nobody has waited for, by what the journal knows of them."""
@@ -382,7 +384,7 @@ class JobRun(AsyncIterator[Result]):
                 except (anyio.WouldBlock, anyio.EndOfStream):
                     break
             try:
-                if await in_thread(self.results.append, lasting(results)):
+                if await run_in_thread(self.results.append, lasting(results)):
                     self._has_news = True
             except FoxAPIError as error:
                 self._fault = self._fault or error

@@ -16,12 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, cast, get_args
 
+from foxapi_async._typeguards import is_array
 from foxapi_async.bulk.keys import key_digest
 from foxapi_async.bulk.locking import locked
 from foxapi_async.bulk.result import Result, ResultStatus, facts_digest, facts_of, result_line
 from foxapi_async.bulk.seen import no_room, temporary_database
 from foxapi_async.errors import ConfigurationError
-from foxapi_async.narrow import is_array
 
 __all__ = ["ResultsFile", "lasting"]
 

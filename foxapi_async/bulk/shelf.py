@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from foxapi_async.files.names import numbered, safe_name
+from foxapi_async.files.filenames import numbered, safe_name
 from foxapi_async.journal import SavedFile
 
 __all__ = ["is_there", "is_whole", "name_for", "set_aside"]

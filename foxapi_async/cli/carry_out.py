@@ -17,7 +17,7 @@ from foxapi_async.cli.work import Ending, Work
 from foxapi_async.errors import FoxAPIError
 from foxapi_async.options import Limits, Polling
 from foxapi_async.session import Session
-from foxapi_async.tally import Statistics
+from foxapi_async.statistics import Statistics
 
 __all__ = ["carry_out"]
 

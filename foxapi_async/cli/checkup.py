@@ -18,9 +18,9 @@ import attrs
 from yarl import URL
 
 from foxapi_async.cli.keys import Key, find_key
-from foxapi_async.config import find_api_key, find_base_url
+from foxapi_async.environment import find_api_key, find_base_url
 from foxapi_async.errors import ConfigurationError, FoxAPIError
-from foxapi_async.http.answers import Reply
+from foxapi_async.http.responses import Reply
 from foxapi_async.http.transport import Transport
 from foxapi_async.options import Timeout
 from foxapi_async.version import __version__

@@ -26,7 +26,7 @@ from foxapi_async.outcome import Outcome
 from foxapi_async.phota import PhotaImage
 from foxapi_async.requests import Request
 from foxapi_async.session import Session
-from foxapi_async.tally import Statistics
+from foxapi_async.statistics import Statistics
 
 __all__ = ["run_demo"]
 

@@ -13,9 +13,9 @@ import attrs
 
 from foxapi_async.cli.checkup import Connection, Exchange, Facts
 from foxapi_async.cli.exits import Exit
-from foxapi_async.config import is_loopback
-from foxapi_async.http.answers import Reply
-from foxapi_async.http.wire import decode, excerpt
+from foxapi_async.environment import is_loopback
+from foxapi_async.http.codec import decode, excerpt
+from foxapi_async.http.responses import Reply
 
 __all__ = ["Finding", "Grade", "diagnose"]
 

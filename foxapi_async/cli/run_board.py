@@ -15,13 +15,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from foxapi_async._concurrency import finish_despite_cancellation
 from foxapi_async.bulk import JobRun, Result, Summary
 from foxapi_async.bulk.results import lasting
 from foxapi_async.cli.run_words import Meter, standing_of, time_left
 from foxapi_async.cli.screen import Screen
 from foxapi_async.cli.streams import plain
 from foxapi_async.cli.words import count
-from foxapi_async.concurrency.unbroken import see_through
 
 __all__ = ["RunBoard"]
 
@@ -68,7 +68,7 @@ class RunBoard:
             finally:
                 for task in tasks:
                     task.cancel()
-                await see_through(lambda: asyncio.wait(tasks))
+                await finish_despite_cancellation(lambda: asyncio.wait(tasks))
 
     @contextmanager
     def _drawn(self) -> Generator[bool, None, None]:

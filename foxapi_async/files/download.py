@@ -13,7 +13,6 @@ from typing import Final
 import anyio
 import attrs
 
-from foxapi_async.announcer import Announcer
 from foxapi_async.errors import (
     APIConnectionError,
     APIStatusError,
@@ -22,15 +21,16 @@ from foxapi_async.errors import (
     NotFoundError,
     OutputExpiredError,
 )
+from foxapi_async.event_emitter import EventEmitter
 from foxapi_async.events import Downloaded, DownloadProgress
 from foxapi_async.files.fetch import Fetch, LinkRefusedError
-from foxapi_async.files.names import file_name
+from foxapi_async.files.filenames import file_name
 from foxapi_async.files.sinks import DiskSink, MemorySink, Sink
 from foxapi_async.http.transport import Transport
 from foxapi_async.models import Output, Task
 from foxapi_async.options import Retry
 
-__all__ = ["LARGEST_FILE", "LARGEST_IN_MEMORY", "DownloadTally", "Downloads"]
+__all__ = ["LARGEST_FILE", "LARGEST_IN_MEMORY", "DownloadCounters", "Downloads"]
 
 LARGEST_FILE: Final = 2 * 1024**3
 """Bytes of a file that is saved at most."""
@@ -42,7 +42,7 @@ _log = logging.getLogger("foxapi_async.files")
 
 
 @attrs.define
-class DownloadTally:
+class DownloadCounters:
     """What has been fetched so far; ``resumed`` counts parts, ``repeated`` tries after the first."""
 
     files: int = 0
@@ -70,12 +70,12 @@ class Downloads:
         transport: Transport,
         *,
         retry: Retry,
-        announce: Announcer,
+        announce: EventEmitter,
         at_once: int,
         refresh: Callable[[str], Awaitable[Task]],
         dice: Callable[[], float] = random.random,
     ) -> None:
-        self.tally: DownloadTally = DownloadTally()
+        self.tally: DownloadCounters = DownloadCounters()
         self._transport = transport
         self._retry = retry
         self._announce = announce

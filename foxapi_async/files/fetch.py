@@ -12,13 +12,13 @@ import attrs
 from aiohttp import ClientResponse
 from yarl import URL
 
-from foxapi_async.config import is_loopback
+from foxapi_async.backoff import backoff, parse_retry_after
+from foxapi_async.environment import is_loopback
 from foxapi_async.errors import APIConnectionError, DownloadError
-from foxapi_async.files.links import check_link, next_hop, shown
 from foxapi_async.files.ranges import Opening, opening, range_headers, validator_of
-from foxapi_async.files.signature import HEAD, TAIL, extension_for, is_whole, objection
 from foxapi_async.files.sinks import Sink
-from foxapi_async.http.backoff import backoff, parse_retry_after
+from foxapi_async.files.sniff import HEAD, TAIL, extension_for, is_whole, objection
+from foxapi_async.files.urls import check_link, next_hop, shown
 from foxapi_async.http.transport import Transport
 from foxapi_async.options import Retry
 

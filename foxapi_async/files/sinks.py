@@ -7,9 +7,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, TypeVar, TypeVarTuple
 
+from foxapi_async._concurrency import ThreadJob, run_in_thread
 from foxapi_async.errors import DownloadError
-from foxapi_async.files.publish import PartFile
-from foxapi_async.files.threads import Job, in_thread
+from foxapi_async.files.partfile import PartFile
 
 __all__ = ["DiskSink", "MemorySink", "Sink"]
 
@@ -63,7 +63,7 @@ class DiskSink:
         self._folder = folder
         self._part = PartFile(folder, hint)
         self._last: list[bytes] = []
-        self._under_way: Job | None = None
+        self._under_way: ThreadJob[object] | None = None
         self._published = False
 
     async def __aenter__(self) -> Self:
@@ -86,7 +86,7 @@ class DiskSink:
         """Take a block; start to write the one before it once those before that are on disk."""
         await self._caught_up()
         if self._last:
-            self._under_way = Job(self._part.write, self._last)
+            self._under_way = ThreadJob(self._part.write, self._last)
         self._last = block
 
     async def restart(self) -> None:
@@ -111,13 +111,13 @@ class DiskSink:
         if job is None:
             return
         try:
-            await job.ended()
+            await job.wait()
         except OSError as error:
             raise self._trouble(error) from error
 
     async def _on_disk(self, function: Callable[[*P], T], *args: *P) -> T:
         try:
-            return await in_thread(function, *args)
+            return await run_in_thread(function, *args)
         except OSError as error:
             raise self._trouble(error) from error
 

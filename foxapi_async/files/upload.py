@@ -13,14 +13,14 @@ import aiohttp
 import anyio
 from aiohttp.abc import AbstractStreamWriter
 
-from foxapi_async.calls import Calls, ask
+from foxapi_async._concurrency import run_in_thread
+from foxapi_async.api import Calls, ask
 from foxapi_async.errors import InvalidRequestError
-from foxapi_async.files.names import clean
-from foxapi_async.files.signature import HEAD, content_type_of, recognise
-from foxapi_async.files.threads import in_thread
-from foxapi_async.http.answers import Reply
+from foxapi_async.files.filenames import clean
+from foxapi_async.files.sniff import HEAD, content_type_of, recognise
+from foxapi_async.http.codec import read_upload
+from foxapi_async.http.responses import Reply
 from foxapi_async.http.transport import Transport
-from foxapi_async.http.wire import read_upload
 from foxapi_async.models import UploadedFile
 
 __all__ = ["Uploads"]
@@ -70,7 +70,7 @@ class Uploads:
         if isinstance(path_or_bytes, bytes | bytearray | memoryview):
             source = _Memory(bytes(path_or_bytes))
         else:
-            source = await in_thread(_OnDisk.at, Path(path_or_bytes))
+            source = await run_in_thread(_OnDisk.at, Path(path_or_bytes))
         name = clean(filename or source.name)
         what = f"upload of {name!r} ({source.size} bytes)"
 
@@ -150,13 +150,13 @@ class _OnDisk:
     async def blocks(self) -> AsyncGenerator[bytes, None]:
         opened: list[BinaryIO] = []
         try:
-            await in_thread(lambda: opened.append(self._path.open("rb", buffering=0)))
-            while block := await in_thread(opened[0].read, _BLOCK):
+            await run_in_thread(lambda: opened.append(self._path.open("rb", buffering=0)))
+            while block := await run_in_thread(opened[0].read, _BLOCK):
                 yield block
         finally:
             # Not the result of the open: a cancellation would have lost it.
             for file in opened:
-                await in_thread(file.close)
+                await run_in_thread(file.close)
 
 
 class _Body(aiohttp.Payload):

@@ -26,7 +26,7 @@ from foxapi_async.errors import (
     ConfigurationError,
     InvalidResponseError,
 )
-from foxapi_async.http.answers import Reply
+from foxapi_async.http.responses import Reply
 from foxapi_async.options import Timeout
 from foxapi_async.version import __version__
 

@@ -13,7 +13,8 @@ import anyio
 import attrs
 
 from foxapi_async.errors import APIStatusError, FoxAPIError
-from foxapi_async.journal.changes import (
+from foxapi_async.journal.entry import Entry
+from foxapi_async.journal.operations import (
     Change,
     Dropping,
     Move,
@@ -22,9 +23,8 @@ from foxapi_async.journal.changes import (
     Retaking,
     storable,
 )
-from foxapi_async.journal.commit import GroupCommit
-from foxapi_async.journal.entry import Entry
-from foxapi_async.journal.moves import JournalStatus, check_move
+from foxapi_async.journal.transitions import JournalStatus, check_move
+from foxapi_async.journal.writer import GroupCommit
 
 __all__ = ["Claim", "ClaimAnew", "Gate"]
 

@@ -11,12 +11,12 @@ from typing import Any, Final
 import anyio
 
 from foxapi_async.errors import InvalidRequestError, SubmissionUnknownError
-from foxapi_async.journal.changes import Claiming, Move, Planned, planned
 from foxapi_async.journal.claims import Claim, ClaimAnew, Gate
-from foxapi_async.journal.commit import GroupCommit
 from foxapi_async.journal.entry import Entry
-from foxapi_async.journal.moves import JournalStatus
+from foxapi_async.journal.operations import Claiming, Move, Planned, planned
 from foxapi_async.journal.reuse import difference
+from foxapi_async.journal.transitions import JournalStatus
+from foxapi_async.journal.writer import GroupCommit
 from foxapi_async.requests import Request
 
 __all__ = ["Desk"]

@@ -11,7 +11,7 @@ import attrs
 
 from foxapi_async import phota
 from foxapi_async.errors import ConfigurationError, InvalidRequestError
-from foxapi_async.journal.moves import UNFINISHED, JournalStatus
+from foxapi_async.journal.transitions import UNFINISHED, JournalStatus
 from foxapi_async.requests import GenerationRequest, Request
 
 __all__ = ["COLUMNS", "Entry", "SavedFile", "entry_from_row", "json_line"]

@@ -20,16 +20,16 @@ from foxapi_async.errors import (
 )
 from foxapi_async.journal import reading
 from foxapi_async.journal.bothways import Count, Entries
-from foxapi_async.journal.changes import (
+from foxapi_async.journal.claims import Claim
+from foxapi_async.journal.connection import Opened
+from foxapi_async.journal.entry import Entry, SavedFile, json_line
+from foxapi_async.journal.operations import (
     Ending,
     Note,
     Saving,
     storable,
 )
-from foxapi_async.journal.claims import Claim
-from foxapi_async.journal.entry import Entry, SavedFile, json_line
-from foxapi_async.journal.moves import BY_DECISION, UNFINISHED, JournalStatus
-from foxapi_async.journal.opened import Opened
+from foxapi_async.journal.transitions import BY_DECISION, UNFINISHED, JournalStatus
 from foxapi_async.models import TaskError, TaskStatus
 from foxapi_async.requests import Request
 

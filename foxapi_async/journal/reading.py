@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from foxapi_async.errors import ConfigurationError
-from foxapi_async.journal import owners, statements
-from foxapi_async.journal.changes import storable
+from foxapi_async.journal import owners, queries
 from foxapi_async.journal.entry import COLUMNS, Entry, bytes_of, entry_from_row
-from foxapi_async.journal.moves import AFTER_A_CRASH, JournalStatus
+from foxapi_async.journal.file_errors import FILE_TROUBLE, configuration_error
+from foxapi_async.journal.operations import storable
 from foxapi_async.journal.schema import open_to_read, open_to_write
-from foxapi_async.journal.trouble import FILE_TROUBLE, configuration_error
+from foxapi_async.journal.transitions import AFTER_A_CRASH, JournalStatus
 
 __all__ = ["count", "find", "forget", "is_blank", "read", "was_forgotten"]
 
@@ -47,7 +47,7 @@ def find(path: Path, keys: Iterable[str]) -> Iterator[Entry]:
     for connection in _opened(path):
         for start in range(0, len(names), _PAGE):
             some = names[start : start + _PAGE]
-            for row in _rows(path, connection, statements.select(len(some)), some):
+            for row in _rows(path, connection, queries.select(len(some)), some):
                 yield _as_of_now(path, row)
 
 
@@ -76,7 +76,7 @@ def forget(path: Path, key: str, only: Entry | None = None) -> list[Entry]:
     with closing(open_to_write(path)) as connection:
         try:
             connection.execute("BEGIN IMMEDIATE")
-            row = connection.execute(statements.select(1), (bytes_of(key),)).fetchone()
+            row = connection.execute(queries.select(1), (bytes_of(key),)).fetchone()
             if row is None:
                 return []
             entry = _as_of_now(path, row)

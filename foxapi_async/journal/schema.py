@@ -16,7 +16,7 @@ from typing import Final
 from urllib.parse import quote
 
 from foxapi_async.errors import ConfigurationError
-from foxapi_async.journal.trouble import FILE_TROUBLE, configuration_error
+from foxapi_async.journal.file_errors import FILE_TROUBLE, configuration_error
 
 __all__ = ["PATIENCE", "open_to_read", "open_to_write"]
 

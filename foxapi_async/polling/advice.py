@@ -29,12 +29,12 @@ class Advice(Schedule):
 
     _is_at_fault = False
 
-    def next_look(
+    def next_poll(
         self, group: Hashable, estimate: float | None, age: float, *, jitter: float = 0.5
     ) -> float:
         """Return the age of the next look; if that cannot be told, some seconds from now."""
         blindly = age + min(max(_WITHOUT_ADVICE, self._shortest), self._longest)
-        return self._told(blindly, super().next_look, group, estimate, age, jitter=jitter)
+        return self._told(blindly, super().next_poll, group, estimate, age, jitter=jitter)
 
     def chance(
         self, group: Hashable, estimate: float | None, seen_running_at: float, age: float

@@ -12,26 +12,25 @@ from functools import partial
 import anyio
 import anyio.lowlevel
 
-from foxapi_async.announcer import Announcer
-from foxapi_async.concurrency.alarm import Alarm
-from foxapi_async.concurrency.crew import Crew
+from foxapi_async._concurrency import DeadlineTimer, WorkerPool
 from foxapi_async.errors import (
     FoxAPIError,
     SessionClosedError,
     TaskCancelledError,
     TaskFailedError,
 )
+from foxapi_async.event_emitter import EventEmitter
 from foxapi_async.events import PollFailed, TaskEnded, TaskUpdated
-from foxapi_async.http.answers import Answer
+from foxapi_async.http.responses import Answer
+from foxapi_async.limits.limiter import Limiter
+from foxapi_async.limits.rate_scheduler import Lane
 from foxapi_async.models import Task
 from foxapi_async.options import Polling
-from foxapi_async.pacing.gate import Gate
-from foxapi_async.pacing.pacer import Lane
-from foxapi_async.polling.agenda import Agenda
+from foxapi_async.polling.due_queue import DueQueue
 from foxapi_async.polling.replanning import Replanning
 from foxapi_async.polling.schedule import Schedule
-from foxapi_async.polling.watch import Watch, longest_pause
-from foxapi_async.tally import Tally
+from foxapi_async.polling.tracked_task import TrackedTask, longest_pause
+from foxapi_async.statistics import Counters
 
 __all__ = ["Poller"]
 
@@ -53,7 +52,7 @@ _WORTH_A_CHANGE = 0.1
 
 Look = Callable[[str, bool], Awaitable[Answer[Task]]]
 
-_Turn = tuple[Watch, float]
+_Turn = tuple[TrackedTask, float]
 """A task to look at, and the moment in which the look leaves."""
 
 
@@ -75,15 +74,15 @@ class Poller:
         self,
         look: Look,
         *,
-        gate: Gate,
+        gate: Limiter,
         schedule: Schedule,
         polling: Polling,
-        announce: Announcer,
-        tally: Tally,
-        on_end: Callable[[Watch], None],
+        announce: EventEmitter,
+        tally: Counters,
+        on_end: Callable[[TrackedTask], None],
         clock: Callable[[], float] = anyio.current_time,
     ) -> None:
-        self.watches: dict[str, Watch] = {}
+        self.watches: dict[str, TrackedTask] = {}
         self._look = look
         self._gate = gate
         self._schedule = schedule
@@ -94,16 +93,16 @@ class Poller:
         self._keeper = self._settle
         self._clock = clock
         # Of ids, not of watches: what holds nothing but text and numbers is no work for the garbage collector.
-        self._agenda: Agenda[str] = Agenda(self._chance_of_an_end)
+        self._agenda: DueQueue[str] = DueQueue(self._chance_of_an_end)
         self._replanning = Replanning(self.watches)
         self._deadlines: list[tuple[float, str]] = []
         self._places = _LOOKS_AT_ONCE
         self._left_in_turn = 0
         self._is_scarce = False
-        self._alarm = Alarm()
+        self._alarm = DeadlineTimer()
 
-    def track(self, watch: Watch, *, first_look: float | None = None) -> None:
-        """Watch a task from now on; the first look comes by schedule, or when it is said."""
+    def track(self, watch: TrackedTask, *, first_look: float | None = None) -> None:
+        """TrackedTask a task from now on; the first look comes by schedule, or when it is said."""
         self.watches[watch.id] = watch
         watch.keeper = self._keeper
         if self._announce:
@@ -116,9 +115,9 @@ class Poller:
             self._plan_for(watch, first_look)
 
     async def run(self) -> None:
-        """Watch until cancelled."""
+        """TrackedTask until cancelled."""
         async with anyio.create_task_group() as group:
-            crew = Crew(group, self._work)
+            crew = WorkerPool(group, self._work)
             in_time = partial(self._hand_out_in_time, crew)
             while True:
                 self._alarm.clear()
@@ -142,7 +141,7 @@ class Poller:
         for watch in tuple(self.watches.values()):
             self._close(watch)
 
-    def _close(self, watch: Watch) -> None:
+    def _close(self, watch: TrackedTask) -> None:
         watch.finish(
             SessionClosedError(
                 f"the session ended while task {watch.id} was in flight; it goes on at the "
@@ -151,24 +150,24 @@ class Poller:
             )
         )
 
-    def _hand_out_in_time(self, crew: Crew[_Turn]) -> None:
+    def _hand_out_in_time(self, crew: WorkerPool[_Turn]) -> None:
         if self._deadlines and self._deadlines[0][0] <= self._clock():
             # Listeners are told of a wait that expires, and may need a task around them; a timer has none.
-            self._alarm.ring()
+            self._alarm.wake()
             return
         self._left_in_turn = _LOOKS_PER_TURN
         while self._places and crew.has_idle and (turn := self._next_turn()) is not None:
             self._places -= 1
-            crew.give_idle(turn)
+            crew.submit_to_idle(turn)
         if self._places and not crew.has_idle:
-            self._alarm.ring()  # only a task may start a task: `run` does
+            self._alarm.wake()  # only a task may start a task: `run` does
         self._after_handing_out()
 
-    def _hand_out(self, crew: Crew[_Turn]) -> None:
+    def _hand_out(self, crew: WorkerPool[_Turn]) -> None:
         self._left_in_turn = _LOOKS_PER_TURN
         while self._places and (turn := self._next_turn()) is not None:
             self._places -= 1
-            crew.give(turn)
+            crew.submit(turn)
         self._after_handing_out()
 
     def _after_handing_out(self) -> None:
@@ -179,7 +178,7 @@ class Poller:
 
     def _next_turn(self) -> _Turn | None:
         if not self._left_in_turn:
-            self._alarm.ring()  # the rest is handed out in the next turns of the event loop
+            self._alarm.wake()  # the rest is handed out in the next turns of the event loop
             return None
         now = self._clock()
         for _ in range(_TAKEN_AT_ONCE):
@@ -200,7 +199,7 @@ class Poller:
             return watch, self._gate.poll_sent()
         else:
             self._left_in_turn = 0
-            self._alarm.ring()
+            self._alarm.wake()
             return None
         self._is_scarce = False
         self._gate.poll_delay(0)
@@ -208,7 +207,7 @@ class Poller:
             self._alarm.set(due)
         return None
 
-    def _is_put_off(self, watch: Watch, now: float) -> bool:
+    def _is_put_off(self, watch: TrackedTask, now: float) -> bool:
         """Plan a look that is due for later, if that is better by what was learned since it was planned."""
         due = watch.reconsidered(self._schedule)
         if due - now <= self._worth_a_change(watch, now):
@@ -227,7 +226,7 @@ class Poller:
             if watch.due - due > change:
                 self._plan_for(watch, due)
 
-    def _worth_a_change(self, watch: Watch, now: float) -> float:
+    def _worth_a_change(self, watch: TrackedTask, now: float) -> float:
         return _WORTH_A_CHANGE * (now - watch.born - watch.ran_until)
 
     async def _work(self, turn: _Turn) -> None:
@@ -256,7 +255,7 @@ class Poller:
             self._deadlines = [(watch.deadline, id_) for id_, watch in self.watches.items()]
             heapq.heapify(self._deadlines)
 
-    async def _look_at(self, watch: Watch, sent_at: float) -> None:
+    async def _look_at(self, watch: TrackedTask, sent_at: float) -> None:
         self._tally.polls += 1
         sync_upstream = self._polling.sync_upstream and not watch.awaits_outputs
         answer = await self._look(watch.id, sync_upstream)
@@ -274,33 +273,33 @@ class Poller:
         if not watch.ended:
             self._plan(watch)
 
-    def _missed(self, watch: Watch, error: FoxAPIError, now: float) -> None:
+    def _missed(self, watch: TrackedTask, error: FoxAPIError, now: float) -> None:
         self._tally.polls_failed += 1
         _log.debug("looking at task %s failed: %s", watch.id, error)
         if self._announce:
             self._announce(PollFailed(watch.id, error))
         watch.missed(error, now)
 
-    def _plan(self, watch: Watch) -> None:
+    def _plan(self, watch: TrackedTask) -> None:
         now = self._clock()
-        due = watch.next_look(self._schedule, self._polling, now, random.random())  # noqa: S311
+        due = watch.next_poll(self._schedule, self._polling, now, random.random())  # noqa: S311
         if due is not None:
             self._plan_for(watch, due)
 
-    def _plan_for(self, watch: Watch, due: float) -> None:
+    def _plan_for(self, watch: TrackedTask, due: float) -> None:
         watch.due = due
         self._agenda.plan(watch.id, due)
         self._alarm.set(due)
 
-    def _learn(self, watch: Watch, age: float) -> None:
+    def _learn(self, watch: TrackedTask, age: float) -> None:
         group, before = watch.group, self._schedule.revision(watch.group)
         ended_by = age if watch.first_seen_ended is None else watch.first_seen_ended
         self._schedule.observe(group, watch.estimate, watch.ran_until, ended_by)
         if self._schedule.revision(group) != before:
             self._replanning.ask(group)
-            self._alarm.ring()
+            self._alarm.wake()
 
-    def _settle(self, watch: Watch) -> None:
+    def _settle(self, watch: TrackedTask) -> None:
         self.watches.pop(watch.id, None)
         now = self._clock()
         age = now - watch.born
@@ -313,7 +312,7 @@ class Poller:
         else:
             self._tally.unfinished += 1
             ended_at_the_server = False
-        self._tally.headway += 1
+        self._tally.progress_count += 1
         if ended_at_the_server and not watch.adopted:
             self._learn(watch, age)
         if error is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping
 from itertools import islice
 
-from foxapi_async.polling.watch import Watch
+from foxapi_async.polling.tracked_task import TrackedTask
 
 __all__ = ["Replanning"]
 
@@ -20,11 +20,11 @@ class Replanning:
     another round.
     """
 
-    def __init__(self, watches: Mapping[str, Watch]) -> None:
+    def __init__(self, watches: Mapping[str, TrackedTask]) -> None:
         self._watches = watches
         self._groups: frozenset[Hashable] = frozenset()
         self._next_groups: set[Hashable] = set()
-        self._left: Iterator[Watch] = iter(())
+        self._left: Iterator[TrackedTask] = iter(())
 
     def ask(self, group: Hashable) -> None:
         """Plan the tasks of a group anew."""
@@ -35,7 +35,7 @@ class Replanning:
         """Whether nothing is left to be gone through."""
         return not (self._groups or self._next_groups)
 
-    def some(self) -> list[Watch]:
+    def some(self) -> list[TrackedTask]:
         """Return the next few tasks; an empty list does not mean that it is done."""
         if not self._groups:
             if not self._next_groups:

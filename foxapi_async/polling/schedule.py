@@ -24,7 +24,7 @@ from foxapi_async.polling.history import (
     guess_relative,
     shift_of,
 )
-from foxapi_async.polling.looks import LookTable
+from foxapi_async.polling.inspection import InspectionTable
 from foxapi_async.polling.remembered import exported, imported
 
 # Seconds; an estimate beyond them is taken for a missing one.
@@ -47,8 +47,8 @@ class _Group:
 
     def __init__(self, history: History) -> None:
         self.history = history
-        self.tables: dict[int | None, LookTable] = {}
-        self.plans: dict[float | None, tuple[LookTable, float]] = {}
+        self.tables: dict[int | None, InspectionTable] = {}
+        self.plans: dict[float | None, tuple[InspectionTable, float]] = {}
         self.planned_at: int = 0  # news that had come when these plans were made
 
 
@@ -90,7 +90,7 @@ class Schedule:
         self._longest = max_interval
         self._groups: dict[Hashable, _Group] = {}
 
-    def next_look(
+    def next_poll(
         self, group: Hashable, estimate: float | None, age: float, *, jitter: float = 0.5
     ) -> float:
         """Return the age at which to look next at a task that was still running at `age`.
@@ -154,7 +154,7 @@ class Schedule:
     def revision(self, group: Hashable) -> int:
         """Return a number that grows whenever so much was learned that known due times are worth a second thought.
 
-        It grows with the 1st, 2nd, 3rd, 4th, 6th, 8th, 12th, 16th, ... end of a task of the group. Ask `next_look` again
+        It grows with the 1st, 2nd, 3rd, 4th, 6th, 8th, 12th, 16th, ... end of a task of the group. Ask `next_poll` again
         then, with the age of the last look, for the tasks in flight: those submitted before the first end was seen were
         planned in ignorance. In the first 50 tasks of a group that saves a twentieth of the cost.
         """
@@ -206,7 +206,7 @@ class Schedule:
             _mixed(guess_absolute(), [history.absolute.mass for history in kin]),
         )
 
-    def _table(self, known: _Group, estimate: float | None) -> tuple[LookTable, float]:
+    def _table(self, known: _Group, estimate: float | None) -> tuple[InspectionTable, float]:
         """Return the table for an estimate, and by what to divide ages before they are looked up in it."""
         if known.planned_at != known.history.news or len(known.plans) > PLANS:
             known.planned_at = known.history.news
@@ -217,7 +217,7 @@ class Schedule:
         plan[0].uses += 1
         return plan
 
-    def _plan(self, known: _Group, estimate: float | None) -> tuple[LookTable, float]:
+    def _plan(self, known: _Group, estimate: float | None) -> tuple[InspectionTable, float]:
         history = known.history
         trust = 0.0 if estimate is None else history.trust
         if estimate is None or trust < USELESS:
@@ -229,7 +229,7 @@ class Schedule:
             return table, 1.0
         return table, math.exp((shift - bucket) * STEP)
 
-    def _fresh(self, known: _Group, bucket: int | None, trust: float) -> LookTable:
+    def _fresh(self, known: _Group, bucket: int | None, trust: float) -> InspectionTable:
         history = known.history
         table = known.tables.get(bucket)
         if table is not None and (
@@ -246,7 +246,7 @@ class Schedule:
         if bucket is not None:
             relative = _slid(history.relative.survival, bucket)
             survival = [a + trust * (r - a) for r, a in zip(relative, survival, strict=True)]
-        table = known.tables[bucket] = LookTable(
+        table = known.tables[bucket] = InspectionTable(
             survival,
             poll_cost=self._poll_cost,
             shortest=self._shortest,

@@ -20,7 +20,7 @@ from foxapi_async import (
 )
 from foxapi_async.bulk import Job, job_run, run_job
 from foxapi_async.emulator import Drop, Emulator, Fate, Fault, error
-from foxapi_async.files.publish import PartFile
+from foxapi_async.files.partfile import PartFile
 from tests.bulk.conftest import Desk
 
 pytestmark = [pytest.mark.ordinary_loop, pytest.mark.much]

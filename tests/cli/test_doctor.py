@@ -14,7 +14,7 @@ from foxapi_async.cli.diagnosis import Finding, Grade, diagnose
 from foxapi_async.cli.exits import Exit, gravest
 from foxapi_async.cli.keys import Key
 from foxapi_async.emulator import Fault, html, text
-from foxapi_async.http.answers import Reply
+from foxapi_async.http.responses import Reply
 from tests.cli.process import KEY, environment, foxapi, together
 
 NOW = datetime(2026, 5, 1, 12, 0, 0, 500_000, tzinfo=UTC)

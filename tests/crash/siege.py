@@ -29,7 +29,7 @@ WIDTH = 6
 """Images in flight of one worker."""
 
 
-class Nursery:
+class Supervisor:
     """Starts workers and hears how they end."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
@@ -58,14 +58,14 @@ class Nursery:
 
 
 @asynccontextmanager
-async def open_nursery() -> AsyncIterator[Nursery]:
+async def open_nursery() -> AsyncIterator[Supervisor]:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.crash.nursery"),
         cwd=ROOT,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
-    nursery = Nursery(process)
+    nursery = Supervisor(process)
     listening = asyncio.create_task(nursery.listen())
     try:
         yield nursery
@@ -88,7 +88,7 @@ class Siege:
 
     folder: Path
     emulator: Emulator
-    nursery: Nursery
+    nursery: Supervisor
     dice: random.Random
     requests: int = 0
     kills: Counter[str] = attrs.field(factory=Counter[str])

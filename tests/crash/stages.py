@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from foxapi_async.bulk.results import ResultsFile
-from foxapi_async.files.publish import PartFile
+from foxapi_async.engine import Engine
+from foxapi_async.files.partfile import PartFile
 from foxapi_async.http.transport import Transport
 from foxapi_async.journal import Claim, Journal
-from foxapi_async.runtime import Runtime
 
 STAGES = (
     "claimed",  # the key is ours, nothing is sent
@@ -96,7 +96,7 @@ def _in_submissions(fuse: Fuse, airborne: Airborne) -> None:
     _after(Claim, "accepted", lambda: (grow(-1), fuse.pass_by("accepted")))
     for name in ("rejected", "unknown", "postponed"):
         _after(Claim, name, lambda: grow(-1))
-    _before(Runtime, "look", lambda: fuse.pass_by("polling"))
+    _before(Engine, "look", lambda: fuse.pass_by("polling"))
     _before(Journal, "saved", lambda: fuse.pass_by("saving"))
     _after(Journal, "saved", lambda: fuse.pass_by("saved"))
 

@@ -10,12 +10,12 @@ import pytest
 from attrs import define, field
 from yarl import URL
 
-from foxapi_async.announcer import Announcer
 from foxapi_async.emulator import Emulator
+from foxapi_async.event_emitter import EventEmitter
 from foxapi_async.events import Event
 from foxapi_async.files.download import Downloads
+from foxapi_async.http.codec import decode, read_task
 from foxapi_async.http.transport import Transport
-from foxapi_async.http.wire import decode, read_task
 from foxapi_async.models import Task
 from foxapi_async.options import Retry, Timeout
 
@@ -50,7 +50,7 @@ class Shop:
         return Downloads(
             self.transport,
             retry=Retry(attempts=attempts),
-            announce=Announcer(self.events.append),
+            announce=EventEmitter(self.events.append),
             at_once=at_once,
             refresh=self.refresh,
             dice=lambda: 1.0,

@@ -30,7 +30,7 @@ from foxapi_async.errors import (
 from foxapi_async.events import Downloaded, DownloadProgress
 from foxapi_async.files import download as downloading
 from foxapi_async.files import fetch as fetching
-from foxapi_async.files.publish import PartFile
+from foxapi_async.files.partfile import PartFile
 from foxapi_async.models import Output, Task, TaskStatus
 from tests.files.origin import Origin, Says
 
@@ -135,7 +135,9 @@ async def test_a_broken_download_is_taken_up_where_it_broke(shop, tmp_path):
     asked = shop.emulator.calls[-2].headers
     assert asked["Range"] == f"bytes={int(size * 0.6)}-"
     assert asked["If-Range"].startswith('"')
-    assert downloads.tally == downloading.DownloadTally(files=1, bytes=size, repeated=1, resumed=1)
+    assert downloads.tally == downloading.DownloadCounters(
+        files=1, bytes=size, repeated=1, resumed=1
+    )
 
 
 async def test_a_redirect_is_followed_without_the_key(shop, tmp_path):

@@ -9,8 +9,7 @@ import anyio
 import pytest
 from yarl import URL
 
-from foxapi_async.announcer import Announcer
-from foxapi_async.calls import Calls
+from foxapi_async.api import Calls
 from foxapi_async.emulator import Answer, Deliver, Drop, Fault, Hang, error, html
 from foxapi_async.errors import (
     APITimeoutError,
@@ -19,19 +18,22 @@ from foxapi_async.errors import (
     PermissionDeniedError,
     ServerError,
 )
+from foxapi_async.event_emitter import EventEmitter
 from foxapi_async.files.upload import Uploads
+from foxapi_async.limits.limiter import Limiter
+from foxapi_async.limits.rate_scheduler import RateScheduler
 from foxapi_async.options import Retry
-from foxapi_async.pacing.gate import Gate
-from foxapi_async.pacing.pacer import Pacer
-from foxapi_async.tally import Tally
+from foxapi_async.statistics import Counters
 from tests.files.conftest import opened
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 
 
 def uploads(shop, *, attempts=4, transport=None):
-    tally = Tally()
-    calls = Calls(Gate(Pacer(), Announcer(None), tally), Retry(attempts=attempts), tally)
+    tally = Counters()
+    calls = Calls(
+        Limiter(RateScheduler(), EventEmitter(None), tally), Retry(attempts=attempts), tally
+    )
     return Uploads(transport or shop.transport, calls)
 
 

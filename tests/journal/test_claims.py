@@ -15,8 +15,8 @@ from foxapi_async.errors import (
     SubmissionUnknownError,
 )
 from foxapi_async.journal import Claim, Journal, JournalStatus, SavedFile
-from foxapi_async.journal.commit import GroupCommit
-from foxapi_async.journal.moves import ForbiddenMove
+from foxapi_async.journal.transitions import ForbiddenMove
+from foxapi_async.journal.writer import GroupCommit
 from foxapi_async.models import TaskError, TaskStatus
 from foxapi_async.phota import PhotaImage
 from foxapi_async.requests import GenerationRequest

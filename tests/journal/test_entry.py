@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foxapi_async.journal import Entry, JournalStatus
-from foxapi_async.journal.changes import planned
 from foxapi_async.journal.entry import bytes_of, entry_from_row, json_line, text_of
+from foxapi_async.journal.operations import planned
 from foxapi_async.phota import PhotaCreateProfile, PhotaImage, PhotaImageEdit, PhotaImageEnhance
 from foxapi_async.requests import GenerationRequest, Request
 

@@ -47,7 +47,7 @@ from foxapi_async.emulator import (
 )
 from foxapi_async.events import Event, PollFailed
 from foxapi_async.polling.schedule import Schedule
-from foxapi_async.polling.watch import Watch
+from foxapi_async.polling.tracked_task import TrackedTask
 from tests.conftest import OpenSession
 
 FOX = PhotaImage("a fox in the snow", num_outputs=2)
@@ -414,16 +414,16 @@ async def test_a_fault_of_our_own_at_one_task_costs_it_a_pause_and_no_other_anyt
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ):
-    saw = Watch.saw
+    saw = TrackedTask.saw
     seen: list[Task] = []
 
-    def fail_once(watch: Watch, task: Task, now: float) -> None:
+    def fail_once(watch: TrackedTask, task: Task, now: float) -> None:
         seen.append(task)
         if len(seen) == faulty:
             raise ZeroDivisionError
         saw(watch, task, now)
 
-    monkeypatch.setattr(Watch, "saw", fail_once)
+    monkeypatch.setattr(TrackedTask, "saw", fail_once)
     async with open_session() as session:
         outcomes = [outcome.status async for outcome in session.map([FOX] * tasks)]
     assert outcomes == ["completed"] * tasks
@@ -441,7 +441,7 @@ async def test_without_a_schedule_tasks_come_home_and_are_written_down(
     def fail(*_: Any, **__: Any) -> Any:
         raise OverflowError
 
-    for name in ("next_look", "chance", "still_running", "observe", "revision", "to_json"):
+    for name in ("next_poll", "chance", "still_running", "observe", "revision", "to_json"):
         monkeypatch.setattr(Schedule, name, fail)
     journal = Journal(tmp_path / "journal.db")
     async with open_session(journal=journal, limits=Limits(polls_per_second=1)) as session:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from foxapi_async.models import Task
 from foxapi_async.polling.replanning import Replanning
-from foxapi_async.polling.watch import Watch
+from foxapi_async.polling.tracked_task import TrackedTask
 
 
-def watches_of(count: int, groups: str = "ab") -> dict[str, Watch]:
+def watches_of(count: int, groups: str = "ab") -> dict[str, TrackedTask]:
     return {
-        f"{i}": Watch(Task(f"{i}"), born=0.0, deadline=9.0, group=groups[i % len(groups)])
+        f"{i}": TrackedTask(Task(f"{i}"), born=0.0, deadline=9.0, group=groups[i % len(groups)])
         for i in range(count)
     }
 
@@ -48,7 +48,7 @@ def test_tasks_may_end_and_others_come_meanwhile():
     first = {watch.id for watch in replanning.some()}
     watches["999"].finish(None)
     del watches["998"]
-    watches["new"] = Watch(Task("new"), born=0.0, deadline=9.0, group="a")
+    watches["new"] = TrackedTask(Task("new"), born=0.0, deadline=9.0, group="a")
     rest = all_of(replanning)
     assert "999" not in rest
     assert len(rest) == len(set(rest))

@@ -34,7 +34,7 @@ def taught(seed=0, count=60, median=30.0, sigma=0.25, estimate=None, **options):
 def test_the_next_look_is_never_sooner_nor_later_than_the_bounds(estimate, age, jitter, bounds):
     poll_cost, shortest, more = bounds
     schedule = Schedule(poll_cost=poll_cost, min_interval=shortest, max_interval=shortest + more)
-    interval = schedule.next_look("g", estimate, age, jitter=jitter) - age
+    interval = schedule.next_poll("g", estimate, age, jitter=jitter) - age
     rounding = 1e-6 + math.ulp(age)
     assert shortest - rounding <= interval <= shortest + more + rounding
 
@@ -49,9 +49,9 @@ def test_nothing_that_is_observed_breaks_the_bounds(observed, asked):
     for estimate, low, high in observed:
         schedule.observe("g", estimate, low, high)
         schedule.still_running("g", estimate, low, high)
-        schedule.next_look("g", estimate, 0.0)
+        schedule.next_poll("g", estimate, 0.0)
     for estimate, age, jitter in asked:
-        interval = schedule.next_look("g", estimate, age, jitter=jitter) - age
+        interval = schedule.next_poll("g", estimate, age, jitter=jitter) - age
         rounding = 1e-6 + math.ulp(age)
         assert 0.5 - rounding <= interval <= 180.0 + rounding
         assert 0.0 <= schedule.chance("g", estimate, age, age * 2 + 1) <= 1.0
@@ -72,16 +72,16 @@ def test_a_task_that_never_ends_is_looked_at_a_bounded_number_of_times_an_hour(e
     schedule = taught(count=count, estimate=estimate)
     age, looks = 0.0, 0
     while age < 7200.0:
-        age = schedule.next_look("g", estimate, age)
+        age = schedule.next_poll("g", estimate, age)
         looks += 3600.0 < age <= 7200.0
     assert 60 <= looks <= 250
 
 
 def test_a_task_is_looked_at_often_where_its_end_is_likely_and_rarely_elsewhere():
     schedule = taught()
-    first = schedule.next_look("g", None, 0.0)
-    likely = schedule.next_look("g", None, 30.0) - 30.0
-    late = schedule.next_look("g", None, 200.0) - 200.0
+    first = schedule.next_poll("g", None, 0.0)
+    likely = schedule.next_poll("g", None, 30.0) - 30.0
+    late = schedule.next_poll("g", None, 200.0) - 200.0
     assert 15.0 < first < 30.0
     assert likely < 4.0 < late
 
@@ -92,7 +92,7 @@ def test_a_good_estimate_moves_the_first_look():
         size = math.exp(rng.uniform(2, 5))
         duration = size * math.exp(rng.gauss(0.0, 0.15))
         schedule.observe("g", size, duration * 0.95, duration * 1.05)
-    short, long = schedule.next_look("g", 10.0, 0.0), schedule.next_look("g", 40.0, 0.0)
+    short, long = schedule.next_poll("g", 10.0, 0.0), schedule.next_poll("g", 40.0, 0.0)
     assert 5.0 < short < 10.0
     assert 20.0 < long < 40.0
 
@@ -100,8 +100,8 @@ def test_a_good_estimate_moves_the_first_look():
 @pytest.mark.parametrize("estimate", [12.0, 45.0, None])
 def test_a_thousand_tasks_submitted_together_are_spread(estimate):
     schedule = taught(median=45.0, estimate=estimate)
-    dues = sorted(schedule.next_look("g", estimate, 0.0, jitter=i / 1000) for i in range(1000))
-    usual = schedule.next_look("g", estimate, 45.0) - 45.0
+    dues = sorted(schedule.next_poll("g", estimate, 0.0, jitter=i / 1000) for i in range(1000))
+    usual = schedule.next_poll("g", estimate, 45.0) - 45.0
     assert dues[-1] - dues[0] > 0.3 * usual
     busiest = max(sum(due <= other < due + 0.1 for other in dues) for due in dues[::20])
     assert busiest < 200
@@ -109,56 +109,56 @@ def test_a_thousand_tasks_submitted_together_are_spread(estimate):
 
 def test_while_no_end_is_known_the_first_looks_are_spread_over_a_factor_of_five():
     ignorant = Schedule()
-    first = [ignorant.next_look("g", 45.0, 0.0, jitter=i / 100) for i in range(100)]
+    first = [ignorant.next_poll("g", 45.0, 0.0, jitter=i / 100) for i in range(100)]
     assert max(first) / min(first) > 4.0
     assert max(sum(age <= other < 1.2 * age for other in first) for age in first) < 60
     ignorant.observe("g", 45.0, 40.0, 44.0)
-    sooner, later = (ignorant.next_look("g", 45.0, 0.0, jitter=j) for j in (0.0, 0.99))
+    sooner, later = (ignorant.next_poll("g", 45.0, 0.0, jitter=j) for j in (0.0, 0.99))
     assert later / sooner < 2.0
 
 
 def test_tasks_that_run_put_the_first_look_at_the_others_off_before_any_has_ended():
     schedule = Schedule()
-    before = schedule.next_look("g", 10.0, 0.0)
+    before = schedule.next_poll("g", 10.0, 0.0)
     for _ in range(20):
         schedule.still_running("g", 10.0, 0.0, 60.0)
-    assert schedule.next_look("g", 10.0, 0.0) > 1.5 * before
+    assert schedule.next_poll("g", 10.0, 0.0) > 1.5 * before
 
 
 def test_a_crowd_that_never_ends_does_not_plan_anew_with_every_look():
     schedule = Schedule()
     for i in range(2000):
         schedule.still_running("g", 10.0, 0.0, 5.0 + i / 100)
-        schedule.next_look("g", 10.0, 0.0)
+        schedule.next_poll("g", 10.0, 0.0)
     assert schedule._groups["g"].history.news < 25
 
 
 def test_a_crowd_that_waits_for_the_longest_interval_is_spread_as_well():
     schedule = taught(median=3000.0)
-    dues = [schedule.next_look("g", None, 0.0, jitter=i / 10) for i in range(10)]
+    dues = [schedule.next_poll("g", None, 0.0, jitter=i / 10) for i in range(10)]
     assert max(dues) - min(dues) > 4.0
 
 
 def test_equal_calls_give_equal_answers():
     one, other = taught(seed=3), taught(seed=3)
-    assert [one.next_look("g", 20.0, float(a)) for a in range(90)] == [
-        other.next_look("g", 20.0, float(a)) for a in range(90)
+    assert [one.next_poll("g", 20.0, float(a)) for a in range(90)] == [
+        other.next_poll("g", 20.0, float(a)) for a in range(90)
     ]
 
 
 def test_a_new_group_starts_from_what_the_others_took():
     schedule = taught(median=300.0)
-    assert schedule.next_look("new", None, 0.0) > 1.2 * Schedule().next_look("new", None, 0.0)
+    assert schedule.next_poll("new", None, 0.0) > 1.2 * Schedule().next_poll("new", None, 0.0)
 
 
 def test_groups_learn_apart_and_the_one_that_slept_longest_is_forgotten():
     schedule = taught(median=30.0)
     for _ in range(50):
         schedule.observe("other", None, 95.0, 105.0)
-    assert schedule.next_look("other", None, 30.0) > 20 + schedule.next_look("g", None, 30.0)
+    assert schedule.next_poll("other", None, 30.0) > 20 + schedule.next_poll("g", None, 30.0)
     schedule.observe("g", None, 29.0, 30.0)
     for i in range(GROUPS - 1):
-        schedule.next_look(i, None, 0.0)
+        schedule.next_poll(i, None, 0.0)
     assert schedule.revision("g") > 0
     assert schedule.revision("other") == 0
 
@@ -180,8 +180,8 @@ def test_what_was_learned_survives_a_trip_through_json():
     revived = Schedule()
     assert revived.from_json(json.loads(json.dumps(known.to_json()))) == 61
     for age in (0.0, 25.0, 30.0, 40.0):
-        assert revived.next_look("g", None, age) == pytest.approx(
-            known.next_look("g", None, age), rel=0.05
+        assert revived.next_poll("g", None, age) == pytest.approx(
+            known.next_poll("g", None, age), rel=0.05
         )
     assert revived.to_json() == known.to_json()
 
@@ -209,7 +209,7 @@ json_values = st.recursive(
 def test_garbage_in_the_memory_is_left_out(garbage):
     schedule = Schedule()
     schedule.from_json(garbage)
-    assert 0.5 <= schedule.next_look("g", 20.0, 0.0) <= 180.0
+    assert 0.5 <= schedule.next_poll("g", 20.0, 0.0) <= 180.0
     json.dumps(schedule.to_json())
 
 
@@ -232,6 +232,6 @@ def test_figures_that_make_no_sense_are_refused(options):
 def test_however_short_the_longest_interval_a_plan_stays_small(longest):
     schedule = Schedule(min_interval=longest, max_interval=longest)
     for estimate in (None, 600.0):
-        assert schedule.next_look("g", estimate, 10.0) == pytest.approx(10.0 + longest)
+        assert schedule.next_poll("g", estimate, 10.0) == pytest.approx(10.0 + longest)
     [known] = schedule._groups.values()
     assert all(len(table._times) < 5000 for table in known.tables.values())

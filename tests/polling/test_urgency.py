@@ -7,17 +7,17 @@ import asyncio
 import anyio
 import pytest
 
-from foxapi_async.announcer import Announcer
-from foxapi_async.http.answers import Answer
-from foxapi_async.http.verdict import Finding
+from foxapi_async.event_emitter import EventEmitter
+from foxapi_async.http.responses import Answer
+from foxapi_async.http.retry_rules import ResponseClass
+from foxapi_async.limits.limiter import Limiter
+from foxapi_async.limits.rate_scheduler import RateScheduler
 from foxapi_async.models import Task
 from foxapi_async.options import Polling
-from foxapi_async.pacing.gate import Gate
-from foxapi_async.pacing.pacer import Pacer
 from foxapi_async.polling.poller import Poller
 from foxapi_async.polling.schedule import Schedule
-from foxapi_async.polling.watch import Watch
-from foxapi_async.tally import Tally
+from foxapi_async.polling.tracked_task import TrackedTask
+from foxapi_async.statistics import Counters
 
 UNLIKELY = [f"unlikely-{i}" for i in range(20)]
 
@@ -39,13 +39,13 @@ async def test_the_one_that_has_most_likely_ended_goes_first_if_looks_are_scarce
     async def look(task_id: str, _: bool) -> Answer[Task]:
         order.append(task_id)
         await anyio.sleep(0.5)
-        return Answer(Finding.OK, value=Task(task_id), status=200)
+        return Answer(ResponseClass.OK, value=Task(task_id), status=200)
 
-    tally, announce = Tally(), Announcer(None)
-    pacer = Pacer(submissions_per_second=None, polls_per_second=polls_per_second)
+    tally, announce = Counters(), EventEmitter(None)
+    pacer = RateScheduler(submissions_per_second=None, polls_per_second=polls_per_second)
     poller = Poller(
         look,
-        gate=Gate(pacer, announce, tally),
+        gate=Limiter(pacer, announce, tally),
         schedule=Schedule(),
         polling=Polling(),
         announce=announce,
@@ -54,9 +54,13 @@ async def test_the_one_that_has_most_likely_ended_goes_first_if_looks_are_scarce
     )
     now = anyio.current_time()
     for id_ in UNLIKELY:
-        watch = Watch(Task(id_), born=now - 1, deadline=now + 1e5, group="long", estimate=3000.0)
+        watch = TrackedTask(
+            Task(id_), born=now - 1, deadline=now + 1e5, group="long", estimate=3000.0
+        )
         poller.track(watch, first_look=now)
-    likely = Watch(Task("likely"), born=now - 60, deadline=now + 1e5, group="short", estimate=20.0)
+    likely = TrackedTask(
+        Task("likely"), born=now - 60, deadline=now + 1e5, group="short", estimate=20.0
+    )
     poller.track(likely, first_look=now + 0.001)
     polling = asyncio.ensure_future(poller.run())
     await anyio.sleep(15)

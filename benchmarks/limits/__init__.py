@@ -1,0 +1,1 @@
+"""How well a session finds limits that no document names; run ``python -m benchmarks.limits``."""

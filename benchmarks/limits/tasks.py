@@ -1,0 +1,151 @@
+"""A session that runs tasks on a server which caps the images in flight, in simulated time."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import deque
+
+from attrs import define, field
+
+from benchmarks.limits.servers import RetryAfter, Server, silent
+from benchmarks.limits.simulation import Clock, Network, Record
+from foxapi_async.limits.rate_scheduler import Lane, RateScheduler
+
+_LOOK_EVERY = 3.0
+"""Seconds between two looks at one task."""
+
+
+@define
+class Task:
+    """A task that runs on the server until a moment that nobody else knows."""
+
+    images: int
+    ends_at: float
+
+
+@define
+class TaskRun:
+    """An endless supply of submissions, at most ``outputs`` images at once.
+
+    Args:
+        cap: Images in flight that the server bears.
+        pacer: The pacer under test.
+        told: Whether the session has been told the cap; shows what could be had at best.
+        server: A limit on the rate of all requests, besides the cap.
+    """
+
+    cap: int
+    pacer: RateScheduler
+    seed: int = 0
+    told: bool = False
+    retry_after: RetryAfter = silent
+    images: int = 1
+    outputs: int = 64
+    server: Server | None = None
+    shortest: float = 5.0
+    longest: float = 45.0
+    clock: Clock = field(factory=Clock)
+    records: list[Record] = field(factory=list[Record])
+    finished: list[float] = field(factory=list[float])
+    _running: list[Task] = field(factory=list[Task])
+    _due: deque[Task] = field(factory=deque[Task])
+    _held: int = 0
+    _accepted: int = 0
+    _next_wake: float = math.inf
+    _network: Network = field(init=False)
+    _dice: random.Random = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._dice = random.Random(self.seed)
+        self._network = Network(random.Random(self.seed + 1))
+        self.clock.at(0.0, self._dispatch)
+
+    def run(self, until: float) -> None:
+        self.clock.run(until)
+
+    def _dispatch(self) -> None:
+        if self.clock.now >= self._next_wake:
+            self._next_wake = math.inf
+        while (wait := min(self._submit(), self._look())) == 0.0:
+            pass
+        moment = self.clock.now + wait
+        if moment < self._next_wake:
+            self._next_wake = moment + self._network.lateness()
+            self.clock.at(self._next_wake, self._dispatch)
+
+    def _submit(self) -> float:
+        """Send a submission if that may be, and return the seconds until the next may leave."""
+        now = self.clock.now
+        most = min(self.cap, self.outputs) if self.told else self.outputs
+        if self._held + self.images > most:
+            self.pacer.waiting(Lane.SUBMIT, 0)
+            return math.inf
+        room = self.pacer.room_delay(self.images, self._held, now)
+        self.pacer.waiting(Lane.SUBMIT, 0 if room else 1)
+        wait = max(room, self.pacer.delay(Lane.SUBMIT, now))
+        if wait == 0.0:
+            self._held += self.images
+            self.pacer.sent(Lane.SUBMIT, now)
+            self.clock.at(now + self._network.trip(), lambda: self._arrive(Lane.SUBMIT, now, None))
+        return wait
+
+    def _look(self) -> float:
+        now = self.clock.now
+        self.pacer.waiting(Lane.POLL, len(self._due))
+        if not self._due:
+            return math.inf
+        wait = self.pacer.delay(Lane.POLL, now)
+        if wait == 0.0:
+            task = self._due.popleft()
+            self.pacer.sent(Lane.POLL, now)
+            self.clock.at(now + self._network.trip(), lambda: self._arrive(Lane.POLL, now, task))
+        return wait
+
+    def _arrive(self, lane: Lane, sent_at: float, task: Task | None) -> None:
+        now = self.clock.now
+        served = self.server is None or self.server.allows(now)
+        wait = 0.0 if self.server is None or served else self.server.free_in(now)
+        if served and lane is Lane.SUBMIT:
+            self._running = [each for each in self._running if each.ends_at > now]
+            served = sum(each.images for each in self._running) + self.images <= self.cap
+            wait = 1.0
+        self.records.append(Record(now, lane, served))
+        if not served:
+            asked = self.retry_after(wait, now)
+            back = now + self._network.refusal()
+            self.clock.at(back, lambda: self._refused(lane, sent_at, asked, task))
+            return
+        ended = task is not None and task.ends_at <= now
+        if task is None:
+            task = Task(self.images, now + self._dice.uniform(self.shortest, self.longest))
+            self._running.append(task)
+        back = now + self._network.answer()
+        answered = task
+        self.clock.at(back, lambda: self._answered(lane, sent_at, answered, ended=ended))
+
+    def _refused(self, lane: Lane, sent_at: float, asked: float | None, task: Task | None) -> None:
+        if task is None:
+            self._held -= self.images
+        else:
+            self._due.appendleft(task)
+        self.pacer.refused(lane, self.clock.now, asked, sent_at=sent_at, in_flight=self._accepted)
+        self._dispatch()
+
+    def _answered(self, lane: Lane, sent_at: float, task: Task, *, ended: bool) -> None:
+        now = self.clock.now
+        if lane is Lane.SUBMIT:
+            self._accepted += task.images
+        if ended:
+            self._accepted -= task.images
+            self._held -= task.images
+            self.finished.append(now)
+        else:
+            self.clock.at(now + _LOOK_EVERY, lambda: self._becomes_due(task))
+        in_flight = self._accepted if lane is Lane.SUBMIT else None
+        self.pacer.answered(lane, now, sent_at=sent_at, in_flight=in_flight)
+        self._dispatch()
+
+    def _becomes_due(self, task: Task) -> None:
+        self._due.append(task)
+        self._dispatch()

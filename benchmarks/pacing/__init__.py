@@ -1,1 +1,0 @@
-"""How well a session finds limits that no document names; run ``python -m benchmarks.pacing``."""

@@ -1,1 +1,0 @@
-"""Tools for structured concurrency that the session's guarantees need beyond anyio."""

@@ -1,0 +1,113 @@
+"""Where the service is and with which key, checked before anything is sent."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from yarl import URL
+
+from foxapi_async._typeguards import is_mapping
+from foxapi_async.errors import ConfigurationError
+
+__all__ = ["DEFAULT_BASE_URL", "check_headers", "find_api_key", "find_base_url", "is_loopback"]
+
+DEFAULT_BASE_URL: Final = "https://api.foxapi.cc"
+
+_OURS: Final = frozenset(
+    {"authorization", "content-length", "content-type", "host", "transfer-encoding", "connection"}
+)
+_BLANK: Final = r"[\s\x00-\x1f\x7f]"
+_NOT_IN_A_HEADER: Final = r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]"
+
+
+def find_api_key(given: str | None) -> str:
+    """Return the key that was given, or that of the environment variable FOXAPI_API_KEY.
+
+    Raises:
+        ConfigurationError: There is none, or it cannot be part of a header.
+    """
+    key = (os.environ.get("FOXAPI_API_KEY", "") if given is None else given).strip()
+    if not key:
+        raise ConfigurationError(
+            "no API key: pass Session(api_key=…) or set the environment variable FOXAPI_API_KEY"
+        )
+    if not re.fullmatch(r"[\x21-\x7e]+", key):
+        # The key itself stays out of the text: it may be the right one with a stray character.
+        raise ConfigurationError(
+            "the API key holds a space or a character that is not plain ASCII; keys look like sk-…"
+        )
+    return key
+
+
+def find_base_url(given: str | None) -> URL:
+    """Return the base URL that was given, else that of FOXAPI_BASE_URL, else the service's own.
+
+    Raises:
+        ConfigurationError: Not a plain HTTPS URL (HTTP is allowed for a loopback host).
+    """
+    text = given if given is not None else os.environ.get("FOXAPI_BASE_URL") or DEFAULT_BASE_URL
+    # What was given stays out of the texts: it may be, or hold, the key in the wrong place.
+    try:
+        text = text.strip()
+        url = URL(text)
+        host = url.host
+    except (ValueError, TypeError, AttributeError):
+        raise _bad_base_url("it is not a URL") from None
+    if url.scheme not in {"http", "https"} or not host or re.search(_BLANK, text):
+        raise _bad_base_url("it is not an https:// URL")
+    if url.user is not None or url.password is not None:
+        raise _bad_base_url("it holds a user name or a password")
+    if url.query_string or url.fragment:
+        raise _bad_base_url("it holds a query or a fragment")
+    if url.scheme == "http" and not is_loopback(host):
+        raise _bad_base_url("it is not HTTPS, and the API key would travel in the clear")
+    path = url.path.rstrip("/")
+    if path.endswith("/v1"):
+        raise _bad_base_url("it ends in /v1, which the SDK adds itself")
+    return url.with_path(path or "/")
+
+
+def _bad_base_url(why: str) -> ConfigurationError:
+    return ConfigurationError(f"base_url: {why}; it should look like {DEFAULT_BASE_URL}")
+
+
+def is_loopback(host: str | None) -> bool:
+    """Return whether a host name or address is this machine itself."""
+    if not host:
+        return False
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
+    """Return extra request headers.
+
+    Raises:
+        ConfigurationError: A header that the session sets itself, or one that is not text.
+    """
+    given: object = {} if headers is None else headers
+    if not is_mapping(given):
+        raise ConfigurationError("headers must be a mapping of names to values")
+    checked: dict[str, str] = {}
+    for name, value in given.items():
+        if not isinstance(name, str) or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+            raise ConfigurationError(f"headers: {name!r} is not the name of a header")
+        if name.lower() in _OURS:
+            raise ConfigurationError(f"headers: {name} is set by the session itself")
+        # Values stay out of the texts: one may be a secret of a proxy.
+        if not isinstance(value, str):
+            raise ConfigurationError(f"headers: the value of {name} is not a text")
+        if re.search(_NOT_IN_A_HEADER, value):
+            raise ConfigurationError(
+                f"headers: the value of {name} holds a line break or another control character"
+            )
+        checked[name] = value
+    return checked

@@ -1,0 +1,139 @@
+"""What an answer of the service means: a value, or an error of ours with everything in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final, Generic, NamedTuple, TypeVar
+
+from foxapi_async._typeguards import is_object
+from foxapi_async.backoff import parse_retry_after
+from foxapi_async.errors import (
+    APIConnectionError,
+    APIStatusError,
+    FoxAPIError,
+    InvalidResponseError,
+)
+from foxapi_async.http.codec import decode, excerpt, one_line
+from foxapi_async.http.retry_rules import ResponseClass, find
+
+__all__ = ["Answer", "Reply", "classify", "from_exception"]
+
+T = TypeVar("T")
+
+_NOT_JSON: Final = object()
+_REQUEST_ID: Final = r"request_id:\s*([\w-]+)"
+_ADVICE: Final = {
+    301: "base_url does not lead to the API",
+    302: "base_url does not lead to the API",
+    303: "base_url does not lead to the API",
+    307: "base_url does not lead to the API",
+    308: "base_url does not lead to the API",
+    401: "check the API key",
+    402: "the balance is used up: top up, then send it again",
+    403: "the key may not do this, or the edge refused the client",
+    413: "the body is too large",
+    429: "too many requests: slow down",
+}
+
+
+class Reply(NamedTuple):
+    """An HTTP answer, read to its end."""
+
+    status: int
+    body: bytes = b""
+    retry_after: str | None = None
+    date: str | None = None
+    request_id: str | None = None
+
+
+class Answer(NamedTuple, Generic[T]):
+    """What came of one request: ``value`` if the response_class is OK, otherwise ``error``."""
+
+    response_class: ResponseClass
+    value: T | None = None
+    error: FoxAPIError | None = None
+    status: int | None = None
+    retry_after: float | None = None
+
+    @property
+    def rate_limited(self) -> bool:
+        """Whether the server asked to slow down, in whatever words."""
+        return self.status == 429  # noqa: PLR2004
+
+
+def classify(
+    reply: Reply, read: Callable[[object], T], what: str, *, task_id: str | None = None
+) -> Answer[T]:
+    """Return what a reply means.
+
+    Args:
+        reply: The reply.
+        read: Turns the decoded body of a 2xx into the value; raises InvalidResponseError.
+        what: The request in words, for the text of an error.
+        task_id: The task that it is about, for the error.
+    """
+    try:
+        payload = decode(reply.body)
+    except ValueError:
+        payload = _NOT_JSON
+    if not 200 <= reply.status <= 299:  # noqa: PLR2004
+        retry_after = parse_retry_after(reply.retry_after, now=datetime.now(UTC), date=reply.date)
+        return Answer(
+            find(reply.status, payload, asked=task_id),
+            error=_status_error(reply, payload, what, retry_after, task_id),
+            status=reply.status,
+            retry_after=retry_after,
+        )
+    try:
+        value = read(payload)
+    except InvalidResponseError as trouble:
+        why = "the answer is not JSON" if payload is _NOT_JSON else str(trouble)
+        start = excerpt(reply.body)
+        error = InvalidResponseError(
+            f"{what}: {why} (HTTP {reply.status}, {start!r}); if this is not FoxAPI, "
+            "check base_url",
+            status=reply.status,
+            excerpt=start,
+            task_id=task_id,
+        )
+        return Answer(ResponseClass.UNUSABLE, error=error, status=reply.status)
+    return Answer(ResponseClass.OK, value=value, status=reply.status)
+
+
+def from_exception(error: APIConnectionError | InvalidResponseError) -> Answer[Any]:
+    """Return the answer that stands for a request that got no whole reply."""
+    never_sent = isinstance(error, APIConnectionError) and not error.sent
+    return Answer(ResponseClass.NOT_SENT if never_sent else ResponseClass.CUT_OFF, error=error)
+
+
+def _status_error(
+    reply: Reply, payload: object, what: str, retry_after: float | None, task_id: str | None
+) -> APIStatusError:
+    envelope: object = payload.get("error") if is_object(payload) else None
+    fields = envelope if is_object(envelope) else {"message": envelope}
+    message, code, type_ = (_text(fields.get(name)) for name in ("message", "code", "type"))
+    words = ": ".join(part for part in (code or type_, message or excerpt(reply.body)) if part)
+    text = f"{what}: HTTP {reply.status}" + (f" ({one_line(words)})" if words else "")
+    if retry_after is not None:
+        text += f"; the server asks to wait {retry_after:g} s"
+    if (advice := _ADVICE.get(reply.status)) is not None:
+        text += f"; {advice}"
+    in_message = re.search(_REQUEST_ID, message or "")
+    return APIStatusError.class_for(reply.status)(
+        text,
+        status=reply.status,
+        type=type_,
+        code=code,
+        message=message,
+        request_id=reply.request_id or (in_message[1] if in_message else None),
+        retry_after=retry_after,
+        task_id=task_id,
+    )
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, str) and value else None

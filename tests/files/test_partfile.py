@@ -1,0 +1,152 @@
+"""A file has its name only when it is whole, and never takes that of another."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import threading
+
+import pytest
+
+from foxapi_async.files.partfile import PartFile
+
+
+def names(folder):
+    return sorted(each.name for each in folder.iterdir())
+
+
+def publish(folder, content, name="fox.png"):
+    part = PartFile(folder, name)
+    part.write([content])
+    return part.publish(name)
+
+
+@pytest.fixture(params=["hard links", "no hard links"])
+def folder(request, tmp_path, monkeypatch):
+    if request.param == "no hard links":
+
+        def link(*_):
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+
+        monkeypatch.setattr(os, "link", link)
+    return tmp_path
+
+
+def test_a_file_appears_whole_and_alone(folder):
+    part = PartFile(folder / "new" / "place", "fox.png")
+    part.write([b"one "])
+    part.write([b"t", b"", b"wo"])
+    assert [name[0] for name in names(folder / "new" / "place")] == ["."]
+    path = part.publish("fox.png")
+    assert path == folder / "new" / "place" / "fox.png"
+    assert path.read_bytes() == b"one two"
+    assert names(path.parent) == ["fox.png"]
+
+
+@pytest.mark.parametrize("most", [1, 3, 4, 5])
+def test_a_disk_that_takes_less_than_it_is_given_is_given_the_rest(folder, monkeypatch, most):
+    writev = os.writev
+
+    def short(file, chunks):
+        return writev(file, [b"".join(chunks)[:most]])
+
+    monkeypatch.setattr(os, "writev", short)
+    part = PartFile(folder, "fox.png")
+    part.write([b"quick", b"", b"brown", b"fo", b"x"])
+    part.write([b"jumps"])
+    assert part.publish("fox.png").read_bytes() == b"quickbrownfoxjumps"
+
+
+def test_its_mode_is_that_of_any_new_file(folder):
+    (folder / "other").touch()
+    assert publish(folder, b"x").stat().st_mode == (folder / "other").stat().st_mode
+
+
+def test_the_same_bytes_are_not_saved_twice(folder):
+    first = publish(folder, b"fox")
+    before = first.stat().st_ino
+    assert publish(folder, b"fox") == first
+    assert first.stat().st_ino == before
+    assert names(folder) == ["fox.png"]
+
+
+def test_other_bytes_get_the_next_free_name(folder):
+    paths = [publish(folder, content) for content in (b"fox", b"vix", b"cub", b"vix", b"foxes")]
+    assert [path.name for path in paths] == [
+        "fox.png",
+        "fox~2.png",
+        "fox~3.png",
+        "fox~2.png",
+        "fox~4.png",
+    ]
+    assert (folder / "fox.png").read_bytes() == b"fox"
+    assert len(names(folder)) == 4
+
+
+def test_what_is_no_file_is_left_alone(folder):
+    (folder / "fox.png").mkdir()
+    (folder / "fox~2.png").symlink_to(folder / "nowhere")
+    os.mkfifo(folder / "fox~3.png")
+    assert publish(folder, b"fox").name == "fox~4.png"
+    assert not (folder / "nowhere").exists()
+    assert stat.S_ISFIFO((folder / "fox~3.png").stat().st_mode)
+
+
+def test_many_at_once_never_overwrite_each_other(folder):
+    contents = [b"fox %d" % (n % 5) for n in range(20)]
+    paths = [None] * 20
+
+    def one(n):
+        paths[n] = publish(folder, contents[n])
+
+    threads = [threading.Thread(target=one, args=(n,)) for n in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [path.read_bytes() for path in paths] == contents
+
+
+def test_a_restart_throws_away_what_was_there(folder):
+    part = PartFile(folder, "fox.png")
+    part.restart()
+    part.write([b"page of html"])
+    part.restart()
+    part.write([b"fox"])
+    assert part.publish("fox.png").read_bytes() == b"fox"
+
+
+def test_what_is_discarded_leaves_nothing(folder):
+    part = PartFile(folder, "fox.png")
+    part.write([b"fox"])
+    part.discard()
+    part.discard()
+    assert names(folder) == []
+
+
+def test_a_write_that_comes_too_late_leaves_nothing_either(folder):
+    part = PartFile(folder, "fox.png")
+    part.discard()
+    part.write([b"fox"])
+    assert names(folder) == []
+
+
+def test_a_name_that_cannot_be_filled_is_given_back(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    part = PartFile(tmp_path, "fox.png")
+    part.write([b"fox"])
+    monkeypatch.setattr(os, "link", fail)
+    monkeypatch.setattr(type(tmp_path), "replace", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        part.publish("fox.png")
+    part.discard()
+    assert names(tmp_path) == []
+
+
+def test_a_file_in_place_of_the_folder_is_said_to_be_one(folder):
+    (folder / "taken").touch()
+    with pytest.raises(NotADirectoryError, match="not a folder"):
+        PartFile(folder / "taken", "fox.png").write([b"fox"])

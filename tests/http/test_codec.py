@@ -1,0 +1,572 @@
+"""The service's JSON: both shapes of a result, every wrong type, and back again."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from foxapi_async import InvalidResponseError, Output, Task, TaskError, TaskInfo, TaskStatus
+from foxapi_async.http import codec as wire
+from foxapi_async.http.codec import (
+    decode,
+    excerpt,
+    is_usable,
+    one_line,
+    read_task,
+    read_upload,
+    task_to_json,
+)
+
+ID = "task-unified-1760000000-k3v9x2ab"
+
+SUBMITTED = {
+    "created": 1760000000,
+    "id": ID,
+    "model": "phota-image",
+    "object": "image.generation.task",
+    "progress": 0,
+    "status": "pending",
+    "task_info": {"can_cancel": True, "estimated_time": 45},
+    "type": "image",
+}
+FINISHED = {
+    "id": ID,
+    "object": "image.generation.task",
+    "type": "image",
+    "model": "phota-image",
+    "status": "completed",
+    "progress": 100,
+    "created": 1760000000,
+    "results": [{"url": "https://cdn.example/r/one.png"}, {"url": "https://cdn.example/r/two.png"}],
+    "error": None,
+    "usage": {"credits_reserved": 60000, "user_group": "default"},
+}
+OLDER = {
+    "id": ID,
+    "object": "video.generation.task",
+    "type": "video",
+    "model": "some-model",
+    "status": "completed",
+    "progress": 100,
+    "created": 1760000001,
+    "task_info": {"can_cancel": False, "estimated_time": 0},
+    "output": {
+        "url": "https://cdn.foxapi.cc/v/a.mp4",
+        "urls": ["https://cdn.foxapi.cc/v/a.mp4"],
+        "width": 1280,
+        "height": 720,
+        "duration": 5,
+    },
+}
+
+numbers = st.integers() | st.floats() | st.sampled_from([10**400, -(10**400), 2**63, 1e308])
+texts = st.text(st.characters(), max_size=20) | st.sampled_from(
+    ["\ud800", "45", "-1", "nan", "inf", "1e999", " COMPLETED ", "", "null", "9" * 5000]
+)
+scalars = st.none() | st.booleans() | numbers | texts
+anything = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=12,
+)
+items = st.lists(
+    anything
+    | st.fixed_dictionaries({}, optional=dict.fromkeys(("url", "image_url", "seed"), anything)),
+    max_size=4,
+)
+tasks = st.fixed_dictionaries(
+    {"id": st.just(ID) | anything},
+    optional={
+        "status": anything | st.sampled_from([status.value for status in TaskStatus]),
+        "model": anything,
+        "progress": anything,
+        "created": anything,
+        "type": anything,
+        "object": anything,
+        "task_info": anything
+        | st.fixed_dictionaries({}, optional={"can_cancel": anything, "estimated_time": anything}),
+        "results": anything | items,
+        "output": anything
+        | st.fixed_dictionaries({}, optional={"url": anything, "urls": anything | items}),
+        "outputs": anything,
+        "error": anything
+        | st.fixed_dictionaries({}, optional=dict.fromkeys(("code", "message", "type"), anything)),
+        "usage": anything,
+        "raw": anything,
+        "self": anything,
+    },
+)
+
+
+def task(**fields: object) -> Task:
+    return read_task({"id": ID, **fields})
+
+
+def nested(depth: int) -> list[object]:
+    outermost: list[object] = []
+    for _ in range(depth):
+        outermost = [outermost]
+    return outermost
+
+
+@given(anything | tasks, st.sampled_from([None, ID]))
+def test_any_json_is_a_task_or_no_usable_answer(payload, asked):
+    try:
+        read = read_task(payload, asked=asked)
+    except InvalidResponseError as error:
+        unusable = error.task_id, str(error).encode()
+        assert unusable[0] == asked
+        return
+    assert read.id == payload["id"]
+    assert asked in (None, read.id)
+    assert read.raw is payload
+    assert isinstance(read.status, TaskStatus)
+    assert read.progress is None or 0 <= read.progress <= 100
+    assert read.created is None or read.created.tzinfo is UTC
+    estimate = read.task_info.estimated_time
+    assert estimate is None or 0 <= estimate < float("inf")
+    assert isinstance(read.usage, dict)
+    assert [output.index for output in read.outputs] == list(range(len(read.outputs)))
+    urls = [output.url for output in read.outputs if output.url is not None]
+    assert len(urls) == len(set(urls))
+    assert (read.status is TaskStatus.FAILED) <= (read.error is not None)
+    for text in (read.model, read.type, read.object):
+        assert text is None or isinstance(text, str)
+
+
+def test_json_that_is_nested_too_deeply_for_python_is_no_trouble():
+    deep = nested(100_000)
+    read = task(status=deep, results=[{"a": deep}], usage={"a": deep}, error=deep, progress=deep)
+    assert (read.status, read.progress, read.error) == (TaskStatus.OTHER, None, None)
+    with pytest.raises(InvalidResponseError):
+        read_task({"id": deep})
+
+
+@given(tasks)
+def test_a_task_that_was_written_down_reads_the_same(payload):
+    try:
+        read = read_task(payload)
+    except InvalidResponseError:
+        return
+    written = task_to_json(read)
+    assert "raw" not in written
+    assert "outputs" not in written
+    again = read_task(json.loads(json.dumps(written)))
+    if json.dumps(written, sort_keys=True) == json.dumps(task_to_json(again), sort_keys=True):
+        return  # the same, where nan is the same as nan
+    assert again == read
+
+
+def test_a_finished_task_survives_the_way_to_disk():
+    for payload in (SUBMITTED, FINISHED, OLDER):
+        read = read_task(payload)
+        assert read_task(json.loads(json.dumps(task_to_json(read)))) == read
+
+
+def test_a_task_is_written_down_in_the_shape_of_the_service():
+    assert task_to_json(read_task(FINISHED)) == {
+        **FINISHED,
+        "created": 1760000000.0,
+        "task_info": {"can_cancel": None, "estimated_time": None},
+    }
+
+
+def test_the_answer_to_a_submission_is_read_whole():
+    assert read_task(SUBMITTED) == Task(
+        ID,
+        TaskStatus.PENDING,
+        "phota-image",
+        0,
+        datetime(2025, 10, 9, 8, 53, 20, tzinfo=UTC),
+        "image",
+        "image.generation.task",
+        TaskInfo(can_cancel=True, estimated_time=45.0),
+    )
+
+
+def test_the_newer_shape_of_a_result_is_read():
+    read = read_task(FINISHED, asked=ID)
+    assert [(output.index, output.url) for output in read.outputs] == [
+        (0, "https://cdn.example/r/one.png"),
+        (1, "https://cdn.example/r/two.png"),
+    ]
+    assert {(output.task_id, output.kind) for output in read.outputs} == {(ID, "image")}
+    assert read.usage == {"credits_reserved": 60000, "user_group": "default"}
+    assert read.error is None
+    assert read.raw is FINISHED
+
+
+def test_the_older_shape_of_a_result_is_read():
+    (output,) = read_task(OLDER).outputs
+    assert output.url == "https://cdn.foxapi.cc/v/a.mp4"
+    assert output.data == {"url": output.url, "width": 1280, "height": 720, "duration": 5}
+    assert output.kind == "video"
+
+
+@pytest.mark.parametrize(
+    ("output", "urls"),
+    [
+        ({"url": "a"}, ["a"]),
+        ({"url": "a", "urls": []}, ["a"]),
+        ({"url": "a", "urls": None}, ["a"]),
+        ({"url": "a", "urls": "b"}, ["a"]),
+        ({"url": "a", "urls": ["b", "c"]}, ["b", "c"]),
+        ({"urls": ["a", "b", "a"]}, ["a", "b"]),
+        ({"urls": ["a", None, 5, ""]}, ["a"]),
+        ({"url": None, "width": 1, "height": 1, "duration": 1}, []),
+        ({"url": ""}, []),
+        ({}, []),
+        (None, []),
+        ("a", []),
+        ([], []),
+    ],
+)
+def test_the_older_shape_lists_urls_or_one_url(output, urls):
+    assert [output.url for output in task(output=output).outputs] == urls
+
+
+def test_the_newer_shape_counts_where_both_are_there():
+    both = task(results=[{"url": "new"}], output={"url": "old"})
+    assert [output.url for output in both.outputs] == ["new"]
+
+
+@pytest.mark.parametrize("results", [None, [], {}, "a", 5, False])
+def test_the_older_shape_counts_where_the_newer_one_is_empty(results):
+    assert [out.url for out in task(results=results, output={"url": "old"}).outputs] == ["old"]
+
+
+@pytest.mark.parametrize(
+    ("item", "url"),
+    [
+        ({"url": "a", "image_url": "b"}, "a"),
+        ({"url": None, "image_url": "b"}, "b"),
+        ({"url": "", "video_url": "c"}, "c"),
+        ({"audio_url": "d", "content_type": "audio/mpeg"}, "d"),
+        ("e", "e"),
+    ],
+)
+def test_the_url_of_an_item_may_go_by_several_names(item, url):
+    (output,) = task(results=[item]).outputs
+    assert output.url == url
+    assert output.data == (item if isinstance(item, dict) else {"url": item})
+
+
+def test_an_output_that_comes_twice_counts_once_and_the_order_stays():
+    listed = ["b", {"url": "a"}, "b", {"image_url": "a"}, {"url": "c", "seed": 1}]
+    outputs = task(results=listed).outputs
+    assert [(output.index, output.url) for output in outputs] == [(0, "b"), (1, "a"), (2, "c")]
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"result_type": "profile", "profile_id": "pf_7Q2"},
+        {"character_id": "ch_1", "name": "Fox"},
+        {"voice_id": "v_1"},
+        {"custom_voice_id": "v_2"},
+        {"text": "Good morning.", "words": [{"text": "Good", "start": 0.1}]},
+        {"transcription_url": "https://a.example/1.json"},
+        {"choices": [{"message": {"content": "Yes."}}]},
+        {"lyrics": "la la"},
+    ],
+)
+def test_what_is_no_file_is_an_output_too(item):
+    first, second = task(results=[item, item], type="audio").outputs
+    assert (first.url, first.data, first.kind) == (None, item, "audio")
+    assert second.index == 1
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {},
+        {"url": None},
+        {"url": ""},
+        {"url": 5},
+        {"url": None, "content_type": "image/png", "width": 1, "height": 1, "seed": 0, "index": 0},
+        {"result_type": "image", "url": None},
+        {"result_type": "profile", "profile_id": ""},
+        {"map_type": "normal"},
+        {"degraded_reason": "busy", "resolution": "1K", "duration": 5},
+        {"text": None, "words": [], "lyrics": "", "choices": {}},
+        None,
+        5,
+        "",
+        [],
+        ["https://a.example/1.png"],
+    ],
+)
+def test_a_label_of_nothing_is_no_output(item):
+    assert task(status="completed", results=[item]).outputs == ()
+
+
+def test_labels_of_something_are_kept_with_it():
+    data = {"url": "a", "seed": 7, "map_type": "normal"}
+    assert is_usable(Output(0, "a", data))
+    assert task(results=[data]).outputs[0].data is data
+
+
+@pytest.mark.parametrize("payload", [None, True, 5, "text", [], [SUBMITTED]])
+def test_what_is_no_object_is_no_usable_answer(payload):
+    with pytest.raises(InvalidResponseError, match="not a task"):
+        read_task(payload)
+
+
+@pytest.mark.parametrize(
+    "bad_id",
+    [None, "", 5, True, [], {}, " ", "a b", "a/b", "..", ".", "a?b", "é", "a" * 257, "a\n"],
+)
+def test_what_names_no_task_is_no_usable_answer(bad_id):
+    with pytest.raises(InvalidResponseError, match="no usable task id") as unusable:
+        read_task({**SUBMITTED, "id": bad_id}, asked=ID)
+    assert unusable.value.task_id == ID
+    assert len(str(unusable.value)) < 200
+    with pytest.raises(InvalidResponseError):
+        read_task({name: value for name, value in SUBMITTED.items() if name != "id"})
+
+
+def test_another_tasks_answer_is_no_usable_answer():
+    with pytest.raises(InvalidResponseError, match="asked for task other") as unusable:
+        read_task(SUBMITTED, asked="other")
+    assert ID in str(unusable.value)
+    assert unusable.value.task_id == "other"
+
+
+def test_an_id_is_enough():
+    assert task() == Task(ID)
+    assert task().status is TaskStatus.PENDING
+
+
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [
+        ("pending", TaskStatus.PENDING),
+        ("processing", TaskStatus.PROCESSING),
+        ("completed", TaskStatus.COMPLETED),
+        ("failed", TaskStatus.FAILED),
+        ("cancelled", TaskStatus.CANCELLED),
+        ("canceled", TaskStatus.CANCELLED),
+        (" Completed\n", TaskStatus.COMPLETED),
+        ("FAILED", TaskStatus.FAILED),
+        (None, TaskStatus.PENDING),
+    ],
+)
+def test_the_known_words_for_a_status_are_understood(word, status):
+    assert task(status=word).status is status
+
+
+@pytest.fixture
+def _no_words_yet(monkeypatch):
+    monkeypatch.setattr(wire, "_unknown_words", set())
+
+
+@pytest.mark.usefixtures("_no_words_yet")
+@pytest.mark.parametrize(
+    "word", ["queued", "", "other", 5, True, [], {"a": 1}, "\ud800", "\x1b[0m"]
+)
+def test_an_unknown_word_for_a_status_means_not_finished_and_is_logged_once(word, caplog):
+    with caplog.at_level(logging.WARNING, "foxapi_async"):
+        for _ in range(3):
+            read = task(status=word)
+    assert read.status is TaskStatus.OTHER
+    assert not read.status.is_terminal
+    assert read.raw["status"] == word
+    (record,) = caplog.records
+    assert repr(word) in record.getMessage()
+    record.getMessage().encode()
+
+
+@pytest.mark.usefixtures("_no_words_yet")
+def test_one_word_in_several_spellings_is_logged_once(caplog):
+    for word in ("Queued", "queued", " QUEUED "):
+        task(status=word)
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.usefixtures("_no_words_yet")
+def test_a_server_that_makes_up_words_fills_neither_the_log_nor_the_memory(caplog):
+    for number in range(300):
+        assert task(status=f"{number}" + "x" * 10_000).status is TaskStatus.OTHER
+    assert len(caplog.records) == len(wire._unknown_words) == 100
+    assert sum(map(len, wire._unknown_words)) < 100 * 200
+    assert max(len(record.getMessage()) for record in caplog.records) < 200
+
+
+def test_only_three_statuses_are_final():
+    final = {TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED}
+    assert {status for status in TaskStatus if status.is_terminal} == final
+
+
+@pytest.mark.parametrize(
+    ("announced", "seconds"),
+    [
+        (45, 45.0),
+        (45.5, 45.5),
+        ("45", 45.0),
+        (" 45 ", 45.0),
+        (0, 0.0),
+        (1e12, 1e12),
+        *(
+            (nonsense, None)
+            for nonsense in (
+                *(None, -1, "-1", float("nan"), float("inf"), "nan", "inf", True, False),
+                *("soon", "", [], [45], {}, 10**400),
+            )
+        ),
+    ],
+)
+def test_an_estimate_is_a_number_of_seconds_or_nothing(announced, seconds):
+    assert task(task_info={"estimated_time": announced}).task_info.estimated_time == seconds
+
+
+@pytest.mark.parametrize("info", [None, [], "45", 45, True])
+def test_task_info_that_is_no_object_says_nothing(info):
+    assert task(task_info=info).task_info == TaskInfo()
+
+
+@pytest.mark.parametrize(
+    ("flag", "read"), [(True, True), (False, False), ("true", None), (1, None)]
+)
+def test_whether_a_task_can_be_cancelled_is_true_false_or_unknown(flag, read):
+    assert task(task_info={"can_cancel": flag}).task_info.can_cancel is read
+
+
+@pytest.mark.parametrize(
+    ("progress", "percent"),
+    [(0, 0), (50, 50), (99.9, 99), ("50", 50), (100, 100), (101, 100), (1e300, 100), (-5, 0)]
+    + [(nonsense, None) for nonsense in (None, True, "half", [], float("nan"), 10**400)],
+)
+def test_progress_is_kept_between_nothing_and_all(progress, percent):
+    assert task(progress=progress).progress == percent
+
+
+@pytest.mark.parametrize(
+    ("created", "moment"),
+    [(0, datetime(1970, 1, 1, tzinfo=UTC)), ("1760000000.5", datetime(2025, 10, 9, 8, 53, 20, 500000, tzinfo=UTC))]
+    + [(nonsense, None) for nonsense in (None, True, "today", [], float("nan"), 1e18, -1e18, 10**400)],
+)  # fmt: skip
+def test_the_moment_of_creation_is_in_utc_or_unknown(created, moment):
+    assert task(created=created).created == moment
+
+
+@pytest.mark.parametrize(
+    ("error", "read"),
+    [
+        (
+            {"code": "timeout", "message": "too slow", "type": "task_error"},
+            TaskError("timeout", "too slow", "task_error"),
+        ),
+        ({"code": "generation_failed"}, TaskError("generation_failed")),
+        ({"message": "no"}, TaskError(message="no")),
+        ({"code": 500, "message": "no"}, TaskError("500", "no")),
+        ({"code": True, "message": ["no"]}, TaskError("unknown_error")),
+        ({"type": "task_error"}, TaskError("unknown_error", type="task_error")),
+        ({}, TaskError("unknown_error")),
+        ("it broke", TaskError(message="it broke")),
+        ("", TaskError("unknown_error")),
+        (None, TaskError("unknown_error")),
+        ([], TaskError("unknown_error")),
+        (5, TaskError("unknown_error")),
+    ],
+)
+def test_a_failed_task_always_has_an_error(error, read):
+    assert task(status="failed", error=error).error == read
+    assert task(status="failed").error == TaskError("unknown_error")
+
+
+def test_a_task_that_did_not_fail_has_only_the_error_that_it_was_given():
+    assert task(status="completed", error=None).error is None
+    assert task(status="processing", error={}).error == TaskError()
+    assert task(status="cancelled", error={"code": "c"}).error == TaskError("c")
+
+
+@pytest.mark.parametrize("usage", [None, [], "60000", 5])
+def test_usage_that_is_no_object_is_empty(usage):
+    assert task(usage=usage).usage == {}
+
+
+def test_unknown_fields_are_kept_in_the_raw_object():
+    read = task(stream={"url": "/x"}, queue_position=3)
+    assert read.raw == {"id": ID, "stream": {"url": "/x"}, "queue_position": 3}
+
+
+UPLOADED = {
+    "id": "file-1760000000-a1b2c3",
+    "filename": "face.png",
+    "url": "https://cdn.foxapi.cc/uploads/20261009/9f3c/face.png",
+    "size": 48213,
+    "created": 1760000000,
+}
+
+
+def test_the_answer_to_an_upload_is_read_whole():
+    file = read_upload(UPLOADED)
+    assert (file.id, file.filename, file.url) == (
+        UPLOADED["id"],
+        UPLOADED["filename"],
+        UPLOADED["url"],
+    )
+    assert (file.size, file.created) == (48213, datetime(2025, 10, 9, 8, 53, 20, tzinfo=UTC))
+    assert file.raw is UPLOADED
+
+
+def test_of_an_upload_only_the_url_is_needed():
+    file = read_upload({"url": "u", "id": None, "filename": 5, "size": "big", "created": "now"})
+    assert (file.id, file.filename, file.size, file.created) == (None, None, None, None)
+    assert read_upload({"url": "u", "size": -1}).size is None
+    assert read_upload({"url": "u", "size": "48213"}).size == 48213
+
+
+@given(
+    anything | st.fixed_dictionaries({"url": anything}, optional={"size": anything, "id": anything})
+)
+def test_any_json_is_an_upload_or_no_usable_answer(payload):
+    try:
+        file = read_upload(payload)
+    except InvalidResponseError:
+        return
+    assert file.url == payload["url"]
+    assert file.size is None or file.size >= 0
+
+
+@given(st.binary() | st.text().map(str.encode) | anything.map(json.dumps).map(str.encode))
+@example(b"[" * 100_000)
+@example(b'{"a":' * 100_000)
+@example(b"9" * 5000)
+@example(b"\xff\xfe\x00")
+@example(b"\xef\xbb\xbf{}")
+@example(b"")
+def test_any_body_is_json_or_a_value_error(body):
+    try:
+        decode(body)
+    except ValueError:
+        return
+
+
+@given(st.binary(max_size=4000))
+@example(("é" * 200).encode())
+@example("é".encode() * 5000)
+@example(("x" + "🦊" * 200).encode())
+@example(b"\x1b[31mred\x1b[0m\r\nnext\x00\xe2\x80\xa8line")
+def test_an_excerpt_is_short_and_on_one_line(body):
+    text = excerpt(body)
+    assert len(text) <= 201
+    assert text.isprintable()
+    assert text == text.strip()
+
+
+def test_an_excerpt_shows_how_a_body_begins():
+    assert excerpt(b"<html>\n  <p>error code: 1010</p>") == "<html> <p>error code: 1010</p>"
+    assert excerpt(b"x" * 201) == "x" * 200 + "…"
+    assert excerpt(b"x" * 200) == "x" * 200
+
+
+def test_a_text_of_the_servers_is_put_on_one_line_and_cut():
+    assert one_line("a\nb\x1b[0m\ud800c") == "a b [0m c"
+    assert one_line("x" * 10**7) == "x" * 500 + "…"
+    assert one_line("x" * 11, longest=10) == "x" * 10 + "…"

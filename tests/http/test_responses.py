@@ -1,0 +1,246 @@
+"""What an answer of the service means: a value, or an error with everything in it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from foxapi_async import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    AuthenticationError,
+    BadRequestError,
+    InsufficientQuotaError,
+    InvalidResponseError,
+    NotFoundError,
+    PayloadTooLargeError,
+    PermissionDeniedError,
+    RateLimitError,
+    ServerError,
+    UnprocessableEntityError,
+)
+from foxapi_async.http.codec import read_task, read_upload
+from foxapi_async.http.responses import Answer, Reply, classify, from_exception
+from foxapi_async.http.retry_rules import ResponseClass
+
+WHAT = "POST /v1/images/generations (phota-image)"
+
+
+def answer(status: int, body: object = b"", **facts: str) -> Answer[object]:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return classify(Reply(status, raw, **facts), read_task, WHAT, task_id="task-1")
+
+
+def status_error(status: int, body: object = b"", **facts: str) -> APIStatusError:
+    error = answer(status, body, **facts).error
+    assert isinstance(error, APIStatusError)
+    return error
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 203, 206, 299])
+def test_any_2xx_with_a_task_is_accepted(status):
+    accepted = answer(status, {"id": "task-1"})
+    assert accepted.response_class is ResponseClass.OK
+    assert accepted.value.id == "task-1"
+    assert (accepted.error, accepted.status, accepted.rate_limited) == (None, status, False)
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"", "the answer is not JSON"),
+        (b"<html>portal</html>", "the answer is not JSON"),
+        (b'{"id": "task-1"', "the answer is not JSON"),
+        (b"\xff\xfe\xfd", "the answer is not JSON"),
+        (b"[" * 100_000, "the answer is not JSON"),
+        ([], "a JSON list, not a task"),
+        (None, "a JSON NoneType, not a task"),
+        ({}, "no usable task id: None"),
+        ({"id": ""}, "no usable task id: ''"),
+    ],
+    ids=str,
+)
+def test_a_2xx_without_a_task_is_unusable_and_shows_how_it_begins(body, why):
+    unusable = answer(200, body)
+    error = unusable.error
+    assert unusable.response_class is ResponseClass.UNUSABLE
+    assert unusable.value is None
+    assert isinstance(error, InvalidResponseError)
+    assert str(error).startswith(f"{WHAT}: ")
+    assert why in str(error)
+    assert "HTTP 200" in str(error)
+    assert "check base_url" in str(error)
+    assert (error.status, error.task_id) == (200, "task-1")
+    assert error.excerpt is not None
+    assert repr(error.excerpt) in str(error)
+    assert len(str(error)) < 600
+
+
+ENVELOPE = {
+    "error": {
+        "message": "num_outputs is not valid (request_id: 20261009-ab12)",
+        "type": "invalid_request_error",
+        "code": "invalid_param",
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "cls", "advice"),
+    [
+        (400, BadRequestError, ""),
+        (401, AuthenticationError, "; check the API key"),
+        (402, InsufficientQuotaError, "; the balance is used up: top up, then send it again"),
+        (403, PermissionDeniedError, "; the key may not do this, or the edge refused the client"),
+        (404, NotFoundError, ""),
+        (413, PayloadTooLargeError, "; the body is too large"),
+        (422, UnprocessableEntityError, ""),
+        (429, RateLimitError, "; too many requests: slow down"),
+        (500, ServerError, ""),
+        (503, ServerError, ""),
+        (302, APIStatusError, "; base_url does not lead to the API"),
+        (303, APIStatusError, "; base_url does not lead to the API"),
+        (418, APIStatusError, ""),
+    ],
+)
+def test_an_error_status_becomes_an_error_with_all_that_the_server_said(status, cls, advice):
+    error = status_error(status, ENVELOPE)
+    assert type(error) is cls
+    assert (error.status, error.type, error.code) == (
+        status,
+        "invalid_request_error",
+        "invalid_param",
+    )
+    assert error.message == "num_outputs is not valid (request_id: 20261009-ab12)"
+    assert (error.request_id, error.retry_after, error.task_id) == ("20261009-ab12", None, "task-1")
+    assert str(error) == (
+        f"{WHAT}: HTTP {status} (invalid_param: num_outputs is not valid "
+        f"(request_id: 20261009-ab12)){advice}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", ""),
+        (b"error code: 1010", " (error code: 1010)"),
+        (b"<html>\n<h1>Too large</h1>", " (<html> <h1>Too large</h1>)"),
+        ({"error": "no"}, " (no)"),
+        (
+            {"error": {"type": "server_error"}},
+            ' (server_error: {"error": {"type": "server_error"}})',
+        ),
+        ({"error": {"code": "c", "message": "m", "type": "t"}}, " (c: m)"),
+        ({"error": {"code": 17, "message": "m"}}, " (17: m)"),
+        ({"error": {"message": "two\nlines\x1b[0m\ud800"}}, " (two lines [0m)"),
+        ({"error": None}, ' ({"error": null})'),
+        (
+            {"error": {"code": True, "message": ["m"]}},
+            ' ({"error": {"code": true, "message": ["m"]}})',
+        ),
+        ([], " ([])"),
+    ],
+)
+def test_the_text_of_an_error_quotes_what_there_is(body, words):
+    assert str(status_error(500, body)) == f"{WHAT}: HTTP 500{words}"
+
+
+def test_a_long_message_is_cut_in_the_text_and_kept_beside_it():
+    error = status_error(422, {"error": {"message": "x" * 100_000}})
+    assert len(str(error)) < 1000
+    assert error.message == "x" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("message", "header", "request_id"),
+    [
+        ("no", None, None),
+        ("no (request_id: a-1)", None, "a-1"),
+        ("no (request_id:a_1)", None, "a_1"),
+        ("no (request_id: a-1)", "h-1", "h-1"),
+        ("no", "h-1", "h-1"),
+    ],
+)
+def test_a_request_id_comes_from_the_header_or_the_message(message, header, request_id):
+    error = status_error(500, {"error": {"message": message}}, request_id=header)
+    assert error.request_id == request_id
+
+
+def test_a_wait_that_the_server_asks_for_is_told():
+    asked = answer(429, ENVELOPE, retry_after="7")
+    assert (asked.response_class, asked.retry_after, asked.rate_limited) == (
+        ResponseClass.RATE_LIMITED,
+        7.0,
+        True,
+    )
+    assert asked.error.retry_after == 7.0
+    assert "; the server asks to wait 7 s; " in str(asked.error)
+
+
+def test_a_date_is_read_against_the_servers_own_clock():
+    asked = answer(
+        503,
+        retry_after="Fri, 09 Oct 2026 08:00:30 GMT",
+        date="Fri, 09 Oct 2026 08:00:00 GMT",
+    )
+    assert asked.retry_after == 30.0
+    assert not asked.rate_limited
+
+
+@pytest.mark.parametrize("nonsense", ["soon", "-1", "nan", "1e400", "9" * 400, ""])
+def test_a_wait_that_makes_no_sense_is_not_told(nonsense):
+    asked = answer(429, ENVELOPE, retry_after=nonsense)
+    assert (asked.retry_after, asked.error.retry_after) == (None, None)
+
+
+def test_a_429_in_any_words_slows_the_session_down():
+    assert answer(429, b"slow down").rate_limited
+    assert answer(429, b"slow down").response_class is ResponseClass.UNCLEAR
+
+
+replies = st.builds(
+    Reply,
+    st.integers(100, 999),
+    st.binary(max_size=200) | st.text().map(str.encode),
+    st.none() | st.text(),
+    st.none() | st.text(),
+    st.none() | st.text(),
+)
+
+
+@given(replies, st.sampled_from([read_task, read_upload]))
+@example(Reply(200, b"[" * 100_000), read_task)
+@example(Reply(429, b'{"error":' * 100_000), read_task)
+@example(Reply(200, b'{"id": "a", "created": ' + b"9" * 5000 + b"}"), read_task)
+@example(Reply(500, b'{"error": {"message": "\\ud800"}}', *["\ud800"] * 3), read_task)
+@example(Reply(500, b'{"error": {"code": NaN, "message": 1e999}}', "1e999"), read_upload)
+def test_no_reply_whatever_it_holds_gets_in_the_way(reply, read):
+    meant = classify(reply, read, WHAT)
+    assert (meant.value is None) is (meant.error is not None)
+    assert (meant.response_class is ResponseClass.OK) is (meant.error is None)
+    assert meant.status == reply.status
+    if meant.error is not None:
+        assert str(meant.error).isprintable()
+    assert meant.retry_after is None or 0 <= meant.retry_after <= 3600
+
+
+@pytest.mark.parametrize(
+    ("error", "response_class"),
+    [
+        (APIConnectionError("refused", sent=False), ResponseClass.NOT_SENT),
+        (APITimeoutError("no connection", sent=False), ResponseClass.NOT_SENT),
+        (APIConnectionError("reset", sent=True), ResponseClass.CUT_OFF),
+        (APITimeoutError("no answer"), ResponseClass.CUT_OFF),
+        (InvalidResponseError("too large"), ResponseClass.CUT_OFF),
+    ],
+)
+def test_a_request_without_a_whole_reply_was_sent_unless_it_certainly_was_not(
+    error, response_class
+):
+    failed = from_exception(error)
+    assert (failed.response_class, failed.error, failed.value) == (response_class, error, None)
+    assert not failed.rate_limited

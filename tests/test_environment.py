@@ -1,0 +1,256 @@
+"""Where the service is and with which key."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foxapi_async import ConfigurationError
+from foxapi_async.environment import (
+    DEFAULT_BASE_URL,
+    check_headers,
+    find_api_key,
+    find_base_url,
+    is_loopback,
+)
+
+KEY = "sk-fox-0123456789"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch):
+    monkeypatch.delenv("FOXAPI_API_KEY", raising=False)
+    monkeypatch.delenv("FOXAPI_BASE_URL", raising=False)
+
+
+def everything_said(call: Callable[[], object]) -> str:
+    """Return the text of the refusal, with its traceback, causes and attributes."""
+    with pytest.raises(ConfigurationError) as refused:
+        call()
+    error = refused.value
+    # Without the source lines, which show this test's own text.
+    lines = traceback.TracebackException.from_exception(error).format_exception_only()
+    chain = [repr(error.__cause__), repr(vars(error)), repr(error.args)]
+    return "\n".join([*lines, *chain])
+
+
+def test_a_key_that_is_given_counts_before_that_of_the_environment(monkeypatch):
+    monkeypatch.setenv("FOXAPI_API_KEY", "sk-environment")
+    assert find_api_key(KEY) == KEY
+    assert find_api_key(None) == "sk-environment"
+
+
+@pytest.mark.parametrize("key", [f" {KEY}\n", f"{KEY}\r\n", f"\t{KEY}"])
+def test_blanks_around_a_key_are_no_part_of_it(key, monkeypatch):
+    assert find_api_key(key) == KEY
+    monkeypatch.setenv("FOXAPI_API_KEY", key)
+    assert find_api_key(None) == KEY
+
+
+@pytest.mark.parametrize("key", [None, "", " \n"])
+def test_without_a_key_both_ways_to_give_one_are_named(key):
+    said = everything_said(lambda: find_api_key(key))
+    assert "Session(api_key=" in said
+    assert "FOXAPI_API_KEY" in said
+
+
+def test_an_empty_key_does_not_fall_back_on_that_of_the_environment(monkeypatch):
+    monkeypatch.setenv("FOXAPI_API_KEY", KEY)
+    with pytest.raises(ConfigurationError):
+        find_api_key("")
+
+
+@pytest.mark.parametrize(
+    "key", ["sk fox-1", "sk-fox-1\nX: y", "sk-fox-1é", "sk-fox-1\u200b", "\ud800sk-fox-1"]
+)
+def test_a_key_that_cannot_be_part_of_a_header_is_refused_and_not_shown(key):
+    said = everything_said(lambda: find_api_key(key))
+    assert "the API key holds a space" in said
+    assert "fox-1" not in said
+
+
+@pytest.mark.parametrize(
+    ("given_url", "url"),
+    [
+        (None, "https://api.foxapi.cc/"),
+        ("https://api.foxapi.cc", "https://api.foxapi.cc/"),
+        ("https://api.foxapi.cc/", "https://api.foxapi.cc/"),
+        (" https://api.foxapi.cc\n", "https://api.foxapi.cc/"),
+        ("HTTPS://API.FoxAPI.cc", "https://api.foxapi.cc/"),
+        ("https://gateway.example:8443/fox//", "https://gateway.example:8443/fox"),
+        ("https://gateway.example/v10", "https://gateway.example/v10"),
+        ("http://localhost:8080", "http://localhost:8080/"),
+        ("http://fox.localhost", "http://fox.localhost/"),
+        ("http://127.0.0.1:8080/", "http://127.0.0.1:8080/"),
+        ("http://127.9.9.9", "http://127.9.9.9/"),
+        ("http://[::1]:80", "http://[::1]/"),
+    ],
+)
+def test_a_plain_address_is_taken_without_its_slash(given_url, url, monkeypatch):
+    assert str(find_base_url(given_url)) == url
+    if given_url is not None:
+        monkeypatch.setenv("FOXAPI_BASE_URL", given_url)
+        assert str(find_base_url(None)) == url
+
+
+def test_an_address_that_is_given_counts_before_that_of_the_environment(monkeypatch):
+    monkeypatch.setenv("FOXAPI_BASE_URL", "https://environment.example")
+    assert str(find_base_url("https://given.example")) == "https://given.example/"
+    assert str(find_base_url(None)) == "https://environment.example/"
+
+
+def test_an_empty_setting_is_none(monkeypatch):
+    monkeypatch.setenv("FOXAPI_BASE_URL", "")
+    assert str(find_base_url(None)) == f"{DEFAULT_BASE_URL}/"
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("", "not an https"),
+        ("   ", "not an https"),
+        ("api.foxapi.cc", "not an https"),
+        ("//api.foxapi.cc", "not an https"),
+        ("/v1/images", "not an https"),
+        ("ftp://api.foxapi.cc", "not an https"),
+        ("file:///etc/hosts", "not an https"),
+        ("https://", "not a"),
+        ("https:///path", "not a"),
+        ("https://api. foxapi.cc", "not an https"),
+        ("https://api.foxapi.cc/a b", "not an https"),
+        ("https://api.foxapi.cc/\x7f", "not an https"),
+        ("https://api.foxapi.cc:fox", "not a URL"),
+        ("https://api.foxapi.cc:99999", "not a URL"),
+        ("https://[::1", "not a URL"),
+        (5, "not a URL"),
+        (b"https://api.foxapi.cc", "not a URL"),
+        ("https://me@api.foxapi.cc", "user name or a password"),
+        ("https://me:secret@api.foxapi.cc", "user name or a password"),
+        ("https://:secret@api.foxapi.cc", "user name or a password"),
+        ("https://api.foxapi.cc?a=1", "query or a fragment"),
+        ("https://api.foxapi.cc#a", "query or a fragment"),
+        ("http://api.foxapi.cc", "not HTTPS"),
+        ("http://127.0.0.1.evil.example", "not HTTPS"),
+        ("http://localhost.evil.example", "not HTTPS"),
+        ("http://notlocalhost", "not HTTPS"),
+        ("http://0.0.0.0", "not HTTPS"),
+        ("http://192.168.0.1", "not HTTPS"),
+        ("http://[::2]", "not HTTPS"),
+        ("http://10.127.0.1", "not HTTPS"),
+        ("https://api.foxapi.cc/v1", "ends in /v1"),
+        ("https://api.foxapi.cc/fox/v1//", "ends in /v1"),
+        ("http://localhost/v1", "ends in /v1"),
+    ],
+)
+def test_another_address_is_refused_with_the_reason_and_an_example(url, why):
+    with pytest.raises(ConfigurationError) as refused:
+        find_base_url(url)
+    assert str(refused.value).startswith("base_url: it ")
+    assert why in str(refused.value)
+    assert DEFAULT_BASE_URL in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        KEY,
+        f"{KEY}/v1",
+        f"https://{KEY}@api.foxapi.cc",
+        f"https://me:{KEY}@api.foxapi.cc",
+        f"https://me:{KEY}@api.foxapi.cc:port",
+        f"https://api.foxapi.cc?key={KEY}",
+        f"https://api.foxapi.cc#{KEY}",
+        f"https://api.foxapi.cc/{KEY}/v1",
+        f"http://api.foxapi.cc/{KEY}",
+        f"http://{KEY}",
+        f"http://[{KEY}]",
+        f"https://api.foxapi.cc:{KEY}",
+        f"https://{KEY} x",
+        f"https://\u2100{KEY}",
+    ],
+)
+def test_a_key_in_the_wrong_place_is_not_shown(url, monkeypatch):
+    assert KEY not in everything_said(lambda: find_base_url(url))
+    monkeypatch.setenv("FOXAPI_BASE_URL", url)
+    assert KEY not in everything_said(lambda: find_base_url(None))
+
+
+@given(st.text())
+def test_any_text_is_an_address_or_refused(text):
+    try:
+        url = find_base_url(text)
+    except ConfigurationError:
+        return
+    assert url.scheme == "https" or is_loopback(url.host)
+    assert not any((url.user, url.password, url.query_string, url.fragment))
+
+
+@pytest.mark.parametrize(
+    ("host", "is_it"),
+    [
+        *((host, True) for host in ("localhost", "a.localhost", "127.0.0.1", "127.1.2.3", "::1")),
+        *((host, False) for host in (None, "", "example.com", "0.0.0.0", "::", "localhost.com")),
+    ],
+)
+def test_loopback_is_this_machine_and_nothing_else(host, is_it):
+    assert is_loopback(host) is is_it
+
+
+def test_headers_of_ones_own_are_taken_as_they_are():
+    headers = {
+        "X-Trace": "1",
+        "User-Agent": "my-app/1",
+        "X-Empty": "",
+        "X-Tab": "a\tb",
+        "X-É"[:2]: "é",
+    }
+    checked = check_headers(headers)
+    assert checked == headers
+    assert checked is not headers
+    assert check_headers(None) == check_headers({}) == {}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Authorization", "authorization", "AUTHORIZATION", "Host", "Content-Length", "Content-Type",
+     "Transfer-Encoding", "Connection"],
+)  # fmt: skip
+def test_headers_that_the_session_sets_itself_are_refused(name):
+    said = everything_said(lambda: check_headers({name: f"Bearer {KEY}"}))
+    assert f"{name} is set by the session itself" in said
+    assert KEY not in said
+
+
+@pytest.mark.parametrize("name", ["", " ", "X Y", "X:Y", "X\n", "É", 5, None, b"X"])
+def test_what_is_no_name_of_a_header_is_refused(name):
+    said = everything_said(lambda: check_headers({name: KEY}))
+    assert "is not the name of a header" in said
+    assert KEY not in said
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f"{KEY}\r\nX: y",
+        f"{KEY}\n",
+        f"{KEY}\x00",
+        f"{KEY}\x1b[0m",
+        f"{KEY}\ud800",
+        5,
+        None,
+        KEY.encode(),
+    ],
+)
+def test_a_value_that_could_not_be_sent_is_refused_and_not_shown(value):
+    said = everything_said(lambda: check_headers({"X-Proxy": value}))
+    assert "the value of X-Proxy" in said
+    assert KEY not in said
+
+
+@pytest.mark.parametrize("headers", [["X"], "X: y", 5, [("X", "y")]])
+def test_headers_that_are_no_mapping_are_refused(headers):
+    assert "mapping" in everything_said(lambda: check_headers(headers))
