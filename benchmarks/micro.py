@@ -49,7 +49,7 @@ def _answer(body: bytes) -> object:
 
 def _next_look() -> Callable[[], object]:
     schedule, polling = Schedule(), Polling()
-    watch = TrackedTask(Task(_ID), born=0.0, deadline=600.0, estimate=20.0)
+    watch = TrackedTask(Task(_ID), started=0.0, deadline=600.0, estimate=20.0)
     return lambda: watch.next_poll(schedule, polling, 3.0, 0.5)
 
 
@@ -64,16 +64,16 @@ def _seconds(work: Callable[[], object], times: int) -> float:
 async def _waits(times: int) -> tuple[float, float]:
     """Return CPU seconds of one wait on a handle, and of one on a bare event."""
 
-    def watch() -> TrackedTask:
-        return TrackedTask(Task(_ID), born=0.0, deadline=600.0)
+    def new_task() -> TrackedTask:
+        return TrackedTask(Task(_ID), started=0.0, deadline=600.0)
 
-    watches = [watch() for _ in range(times)]
+    tasks = [new_task() for _ in range(times)]
     began = time.process_time()
     async with anyio.create_task_group() as group:
-        for each in watches:
+        for each in tasks:
             group.start_soon(TaskHandle(each, lambda: None).wait)
         await asyncio.sleep(0.01)
-        for each in watches:
+        for each in tasks:
             each.finish(None)
     ours = time.process_time() - began
     events = [anyio.Event() for _ in range(times)]

@@ -1,149 +1,155 @@
-"""What the caller holds of a task that is on its way."""
+"""The handle on a task that was submitted or attached."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Generator
 from typing import Any
 
-import anyio
-
+from foxapi_async._concurrency import Signal
 from foxapi_async.errors import TaskOutcomeError, TaskTimeoutError
 from foxapi_async.models import Task
 from foxapi_async.polling.tracked_task import TrackedTask
+from foxapi_async.registry import TaskRegistry
 from foxapi_async.requests import Request
+from foxapi_async.session_state import SessionState
 
-__all__ = ["TaskHandle"]
+__all__ = ["TaskHandle", "TaskUpdates"]
 
 
 class TaskHandle:
     """A task that was submitted or attached.
 
-    Several coroutines may wait for one handle; one look serves them all. Cancelling one who waits
-    cancels the waiting, not the remote task. Handles on one task are equal.
+    Several coroutines may wait for one handle; each poll serves them all. Cancelling a waiter
+    cancels the waiting, not the remote task. Handles on the same task are equal.
     """
 
-    __slots__ = ("_check", "_watch")
+    __slots__ = ("_registry", "_state", "_tracked")
 
-    def __init__(self, watch: TrackedTask, check: Callable[[], object]) -> None:
-        self._watch = watch
-        self._check = check
+    def __init__(self, tracked: TrackedTask, registry: TaskRegistry, state: SessionState) -> None:
+        self._tracked = tracked
+        self._registry = registry
+        self._state = state
 
     @property
     def id(self) -> str:
-        """The id of the task; good in any process that has the key."""
-        return self._watch.id
+        """The id of the task; valid in any process that has the key."""
+        return self._tracked.id
 
     @property
     def request(self) -> Request | None:
-        """What was asked for, None if only the id is known."""
-        return self._watch.request
+        """The request, None if only the id is known."""
+        return self._tracked.request
 
     @property
     def key(self) -> str | None:
         """The idempotency key of the submission, None if it had none."""
-        return self._watch.key
+        return self._tracked.key
 
     @property
     def latest(self) -> Task:
-        """The task as the last look found it."""
-        return self._watch.latest
+        """The task as the last poll found it."""
+        return self._tracked.latest
 
     @property
     def done(self) -> bool:
-        """Whether the wait is over, well or badly."""
-        return self._watch.ended
+        """Whether the wait is over, successfully or not."""
+        return self._tracked.ended
 
     async def wait(self, timeout: float | None = None) -> Task:
         """Return the task once it is completed.
 
         Args:
-            timeout: Seconds to be patient; None for as long as ``Polling.give_up_after`` allows.
-                When they are over the session goes on watching the task.
+            timeout: Seconds to wait; None for as long as ``Polling.give_up_after`` allows. After a
+                timeout the session still tracks the task.
 
         Raises:
             TaskFailedError: The task failed.
             TaskCancelledError: The task was cancelled at the server.
-            TaskTimeoutError: Patience ended first; the id can be waited for or attached again.
-            AuthenticationError: The server no longer takes the key.
-            NotFoundError: The server does not know the task, and that has lasted.
-            InvalidResponseError: Completed, but no outputs appeared.
+            TaskTimeoutError: The time was over first; the handle can be awaited again.
+            AuthenticationError: The server no longer accepts the key.
+            NotFoundError: The server does not know the task, and that has lasted for 10 s.
+            InvalidResponseError: The task is completed, but no outputs appeared.
             SessionClosedError: The session ended first.
-            ConfigurationError: Called from another event loop than the session's.
+            ConfigurationError: Called from another event loop than that of the session.
         """
-        watch = self._watch
-        if not watch.ended:
-            self._check()
-            ended = anyio.Event()
-            watch.on_end.append(ended.set)
-            try:
-                with anyio.move_on_after(timeout):
-                    await ended.wait()
-            finally:
-                if ended.set in watch.on_end:
-                    watch.on_end.remove(ended.set)
-        if not watch.ended:
-            raise TaskTimeoutError(
-                f"task {self.id} is still {self.latest.status.value} after {timeout:g} s of "
-                "waiting; it goes on at the server, and the session still watches it",
-                task_id=self.id,
-                task=self.latest,
-            )
-        return watch.result()
+        if not self._tracked.ended:
+            self._state.check()
+        return await self._registry.wait(self._tracked, timeout)
 
     def __await__(self) -> Generator[Any, Any, Task]:
         return self.wait().__await__()
 
-    async def updates(self) -> AsyncIterator[Task]:
-        """Yield the task as it is now, and again after each change of its status or progress.
+    def updates(self) -> TaskUpdates:
+        """Return an iterator over the task as it is now and after each change of status or progress.
 
         The last one is terminal, whether the task is completed, failed or cancelled. If the wait
-        ends in another way, its error is raised as by `wait`.
+        ends in another way, its error is raised as by `wait`. Changes that nobody reads in time are
+        skipped: only the newest one is kept. A cancelled ``anext`` loses nothing.
         """
-        watch = self._watch
-        changes: deque[Task] = deque([watch.latest])
-        changed = anyio.Event()
-
-        def note(task: Task) -> None:
-            changes.append(task)
-            changed.set()
-
-        def wake() -> None:
-            changed.set()
-
-        if not watch.ended:
-            self._check()
-            watch.on_change.append(note)
-            watch.on_end.append(wake)
-        try:
-            while True:
-                while changes:
-                    yield changes.popleft()
-                if watch.ended:
-                    break
-                changed = anyio.Event()
-                await changed.wait()
-        finally:
-            if note in watch.on_change:
-                watch.on_change.remove(note)
-            if wake in watch.on_end:
-                watch.on_end.remove(wake)
-        ended_at_the_server = watch.error is None or (
-            isinstance(watch.error, TaskOutcomeError)
-            and not isinstance(watch.error, TaskTimeoutError)
-        )
-        if not ended_at_the_server:
-            watch.result()
+        if not self._tracked.ended:
+            self._state.check()
+        return TaskUpdates(self._tracked)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, TaskHandle):
             return NotImplemented
-        return self._watch is other._watch
+        return self._tracked is other._tracked
 
     def __hash__(self) -> int:
-        return hash(self._watch)
+        return hash(self._tracked)
 
     def __repr__(self) -> str:
-        task = self._watch.latest
+        task = self._tracked.latest
         progress = "" if task.progress is None else f" {task.progress} %"
         return f"<TaskHandle {task.id} {task.status.value}{progress}>"
+
+
+class TaskUpdates(AsyncIterator[Task]):
+    """The changes of one task; see `TaskHandle.updates`."""
+
+    def __init__(self, tracked: TrackedTask) -> None:
+        self._tracked = tracked
+        self._unread: Task | None = tracked.latest
+        self._changed = Signal()
+        self._closed = False
+        if not tracked.ended:
+            tracked.add_observer(self)
+
+    def __aiter__(self) -> TaskUpdates:
+        return self
+
+    async def __anext__(self) -> Task:
+        while self._unread is None:
+            if self._closed:
+                raise StopAsyncIteration
+            if self._tracked.ended:
+                self._closed = True
+                if not _ended_at_server(self._tracked):
+                    self._tracked.result()
+                raise StopAsyncIteration
+            await self._changed.wait()
+        task, self._unread = self._unread, None
+        return task
+
+    async def aclose(self) -> None:
+        """Stop following the task."""
+        self._closed = True
+        self._unread = None
+        self._tracked.remove_observer(self)
+        self._changed.set()
+
+    def task_changed(self, tracked: TrackedTask) -> None:
+        """Keep the newest change."""
+        self._unread = tracked.latest
+        self._changed.set()
+
+    def task_ended(self, tracked: TrackedTask) -> None:  # noqa: ARG002
+        """Wake the reader."""
+        self._changed.set()
+
+
+def _ended_at_server(tracked: TrackedTask) -> bool:
+    return tracked.error is None or (
+        isinstance(tracked.error, TaskOutcomeError)
+        and not isinstance(tracked.error, TaskTimeoutError)
+    )

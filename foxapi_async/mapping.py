@@ -1,18 +1,17 @@
-"""Many requests, lazily and within the limits, as one stream of outcomes."""
+"""`session.map`: many requests, read lazily and submitted within the limits."""
 
 from __future__ import annotations
 
 import asyncio
 import weakref
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
-from functools import partial
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from typing import Final
 
 import anyio
 import anyio.lowlevel
 
-from foxapi_async._concurrency import Signal
+from foxapi_async._concurrency import Signal, Supervisor
 from foxapi_async._typeguards import is_tuple
 from foxapi_async.errors import (
     AuthenticationError,
@@ -26,17 +25,19 @@ from foxapi_async.errors import (
 from foxapi_async.outcome import Outcome
 from foxapi_async.polling.tracked_task import TrackedTask
 from foxapi_async.requests import Request
+from foxapi_async.session_state import SessionState
 from foxapi_async.submission import Submission
 from foxapi_async.submitter import Submitter
 
-__all__ = ["Item", "OutcomeIterator", "Run"]
+__all__ = ["Item", "MapOperation", "OutcomeIterator"]
 
 Item = Request | tuple[str | None, Request]
 
-_SLACK: Final = 64
-_ITEMS_AT_ONCE: Final = 16
+_EXTRA_WINDOW: Final = 64
 
-_KEYS_AT_ONCE: Final = 64
+_ITEMS_PER_TURN: Final = 16
+
+_CONCURRENT_CLAIMS: Final = 64
 """Keys that the journal is asked for at once: they share one commit, which takes about as long as
 sixty POSTs."""
 
@@ -44,20 +45,19 @@ _FATAL: Final = (AuthenticationError, InsufficientQuotaError, PermissionDeniedEr
 
 
 class OutcomeIterator(AsyncIterator[Outcome]):
-    """The outcomes of ``session.map``, each as soon as it is known.
+    """The outcomes of `session.map`, each as soon as it is known.
 
-    Nothing is read from the input, and nothing sent, before the first outcome is asked for. When
-    the iteration is left (or `aclose` is called) no more is submitted; what is in flight stays in
+    Nothing is read from the input, and nothing is submitted, before the first outcome is asked for.
+    After a ``break``, or after `aclose`, nothing more is submitted; tasks in flight stay in
     ``session.in_flight``.
     """
 
-    def __init__(self, run: Run, start: Callable[[Run], None]) -> None:
-        self._run = run
-        self._start = start
+    def __init__(self, operation: MapOperation) -> None:
+        self._operation = operation
         self._started = False
-        # A `break` in `async for` drops the iterator without a word.
         self._loop = asyncio.get_running_loop()
-        weakref.finalize(self, _let_go, run, self._loop)
+        # A `break` in `async for` drops the iterator without any call.
+        weakref.finalize(self, _cancel_from_anywhere, operation, self._loop)
 
     def __aiter__(self) -> OutcomeIterator:
         return self
@@ -65,93 +65,115 @@ class OutcomeIterator(AsyncIterator[Outcome]):
     async def __anext__(self) -> Outcome:
         if asyncio.get_running_loop() is not self._loop:
             raise ConfigurationError(
-                "the outcomes are read in another event loop than the session's"
+                "the outcomes are read in another event loop than that of the session"
             )
         if not self._started:
-            self._start(self._run)
+            self._operation.start()
             self._started = True
-        return await self._run.next_outcome()
+        return await self._operation.next_outcome()
 
-    def stop_submitting(self, why: FoxAPIError) -> None:
-        """Submit no more, because of an error; what is in flight comes home and is yielded.
+    def stop_submitting(self, reason: FoxAPIError) -> None:
+        """Submit nothing more, because of an error; outcomes of tasks in flight still follow.
 
         What was read and not yet sent is "not_submitted"; a POST under way is finished.
         """
-        self._run.stop_submitting(why)
+        self._operation.stop_submitting(reason)
 
     def stop_reading(self) -> None:
-        """Leave the rest of the input; what was read is still submitted, as far as the limits allow."""
-        self._run.end_reading()
+        """Read no more of the input; what was read is still submitted."""
+        self._operation.stop_reading()
 
     async def aclose(self) -> None:
-        """Submit no more, and yield no more."""
-        self._run.stop()
+        """Submit nothing more, and end the iteration."""
+        self._operation.cancel()
 
 
-class Run:
-    """One call of ``session.map``: reads, submits, and collects what becomes of it."""
+class MapOperation:
+    """One call of `session.map`: reads the input, submits it, and collects the outcomes.
+
+    While it reads it is one of ``operations``, those of the session.
+    """
 
     def __init__(
         self,
         items: Iterable[Item] | AsyncIterable[Item],
         *,
         submitter: Submitter,
-        start: Callable[..., None],
+        supervisor: Supervisor,
+        state: SessionState,
+        operations: set[MapOperation],
         outputs: int,
         ordered: bool,
     ) -> None:
         self._items = items
         self._submitter = submitter
-        self._start = start
+        self._supervisor = supervisor
+        self._state = state
+        self._operations = operations
         self._ordered = ordered
-        # Read but not yet yielded: as many as can be in flight, and as many again that wait for the
-        # reader, so that a slow reader halts the run rather than fill the memory.
-        self._window = 2 * outputs + _SLACK
+        # Requests that were read and whose outcome was not yet yielded: as many as can be in flight,
+        # and as many again that wait for the caller. A slow caller thus halts the operation before it
+        # fills the memory.
+        self._window = 2 * outputs + _EXTRA_WINDOW
         self._open = 0
-        self._next = 0
+        self._next_index = 0
         self._outcomes: deque[Outcome] = deque()
         self._early: dict[int, Outcome] = {}
-        self._flights: set[Submission] = set()
+        self._submissions: set[Submission] = set()
         self._reading = True
-        self._stopped = False
-        self._read_items = 0
-        # Of requests whose keys the journal is being asked for, or which wait for room after that.
-        self._keys_ahead = 0
-        self._outputs_ahead = 0
+        self._cancelled = False
+        self._closing = False
+        self._items_read = 0
+        # Requests that wait for the answer of the journal, or for slots after that.
+        self._claims_pending = 0
+        self._outputs_pending = 0
         self._fatal: FoxAPIError | None = None
         self._input_error: Exception | None = None
         self._scope = anyio.CancelScope()
-        # One bound method for all tasks in flight, instead of one for each.
-        self._take = self._took
-        self._closing = False
-        self._news = Signal()
-        self._space = Signal()
+        self._observers = (self,)
+        self._outcome_added = Signal()
+        self._space_freed = Signal()
 
-    def stop(self) -> None:
-        """Submit no more, because nobody wants to know."""
-        self._stopped = True
+    def start(self) -> None:
+        """Begin to read the input, unless the session has ended."""
+        self._state.check()
+        self._operations.add(self)
+        self._supervisor.start(self._run)
+
+    def cancel(self) -> None:
+        """Submit nothing more, because nothing reads the outcomes any more."""
+        self._cancelled = True
         self._outcomes.clear()
         self._early.clear()
-        self.end_reading()
-        for flight in tuple(self._flights):
-            flight.abandon()
+        self.stop_reading()
+        for submission in tuple(self._submissions):
+            submission.cancel()
 
-    def stop_submitting(self, why: FoxAPIError) -> None:
-        """Submit no more; what is in flight is still told."""
+    def stop_submitting(self, reason: FoxAPIError) -> None:
+        """Submit nothing more; outcomes of tasks in flight still follow."""
         if self._fatal is None:
-            self._fatal = why
-        self.end_reading()
-        for flight in tuple(self._flights):
-            flight.abandon()
+            self._fatal = reason
+        self.stop_reading()
+        for submission in tuple(self._submissions):
+            submission.cancel()
 
     def close(self) -> None:
-        """Submit no more, because the session ends; what is known is still told."""
+        """Submit nothing more, because the session ends; known outcomes still follow."""
         self._closing = True
         if self._reading:
             self._input_error = SessionClosedError(
-                f"the session ended after {self._read_items} requests of the input were read"
+                f"the session ended after {self._items_read} requests of the input were read"
             )
-        self.end_reading()
+        self.stop_reading()
+
+    def stop_reading(self) -> None:
+        """Read no more of the input."""
+        # An iterator that outlives its event loop stops here when it is collected, and a scope can be
+        # cancelled only inside a loop; by then the reading has long ended.
+        if self._reading:
+            self._reading = False
+            self._scope.cancel()
+        self._outcome_added.set()
 
     async def next_outcome(self) -> Outcome:
         """Wait for the next outcome.
@@ -160,171 +182,189 @@ class Run:
             StopAsyncIteration: There is none left.
         """
         while not self._outcomes:
-            if self._stopped or not (self._reading or self._open):
+            if self._cancelled or not (self._reading or self._open):
                 error, self._input_error = self._input_error, None
-                if error is not None and not self._stopped:
+                if error is not None and not self._cancelled:
                     raise error
                 raise StopAsyncIteration
-            await self._news.wait()
+            await self._outcome_added.wait()
         self._open -= 1
-        self._space.set()
+        self._space_freed.set()
         return self._outcomes.popleft()
 
-    def end_reading(self) -> None:
-        """Leave the rest of the input."""
-        # An iterator that outlives its event loop stops here when it is collected, and a scope can be
-        # cancelled only inside of one; by then the reading has long ended.
-        if self._reading:
-            self._reading = False
-            self._scope.cancel()
-        self._news.set()
+    def stop_reason(self) -> FoxAPIError | None:
+        """Return the fatal answer after which nothing more is submitted."""
+        return self._fatal
 
-    async def read(self) -> None:
-        """Read the input to its end and submit what it holds."""
+    def submission_finished(self, submission: Submission) -> None:
+        """Take the outcome of a submission, or follow its task."""
+        self._submissions.discard(submission)
+        tracked = submission.tracked
+        if tracked is None:
+            error = submission.failure()
+            if error is self._fatal:
+                self._add_not_submitted(submission, error)
+                return
+            self._note_fatal(error)
+            self._add_error(submission, error)
+        elif tracked.ended:
+            self._add_outcome_of(tracked, submission.request, submission.key, submission.index)
+        elif not tracked.observers and (tracked.request, tracked.key) == (
+            submission.request,
+            submission.key,
+        ):
+            # Most tasks: the tuple and this object serve them all.
+            tracked.observers, tracked.index = self._observers, submission.index
+        else:
+            tracked.add_observer(_OutcomeObserver(self, submission))
+
+    def task_changed(self, tracked: TrackedTask) -> None:
+        """Ignore changes: only ends are outcomes."""
+
+    def task_ended(self, tracked: TrackedTask) -> None:
+        """Take the outcome of a task that this operation submitted."""
+        assert tracked.request is not None
+        self._add_outcome_of(tracked, tracked.request, tracked.key, tracked.index)
+
+    async def _run(self) -> None:
         try:
             with self._scope:
                 await self._read()
-        except Exception as error:  # noqa: BLE001 - the input may raise whatever it likes
+        except Exception as error:  # noqa: BLE001 - the input may raise anything
             self._input_error = error
         except anyio.get_cancelled_exc_class() as error:
             if self._closing:
                 raise
-            # Not ours: the input waited for something that was cancelled.
+            # Not our cancellation: the input awaited something that was cancelled.
             self._input_error = FoxAPIError("the input of map was cancelled")
             self._input_error.__cause__ = error
         finally:
             self._reading = False
-            self._news.set()
+            self._outcome_added.set()
+            self._operations.discard(self)
 
     async def _read(self) -> None:
-        async for item in _each(self._items):
-            # While outcomes are waiting to be read, nobody may be reading any more: an iterator that
-            # is still held after a `break` says nothing.
+        async for item in _iterate(self._items):
+            # While outcomes wait to be read, the caller may have left: an iterator that is still
+            # referenced after a `break` does not say so.
             while self._outcomes or self._open >= self._window:
-                await self._space.wait()
-            index = self._read_items
-            key, request = _parts(item, index)
-            self._read_items += 1
+                await self._space_freed.wait()
+            index = self._items_read
+            key, request = _key_and_request(item, index)
+            self._items_read += 1
             self._open += 1
             try:
-                flight = Submission(
-                    request, key, index, stop=self._why_to_stop, on_done=self._landed
-                )
+                submission = Submission(request, key, index, owner=self)
             except FoxAPIError as error:
                 self._put(Outcome.of_error(request, key, index, error, None))
                 continue
-            if not self._submitter.asks_for(key):
-                await self._submit(flight)
+            if not self._submitter.asks_journal(key):
+                await self._submit(submission)
                 continue
-            self._keys_ahead += 1
-            self._outputs_ahead += flight.outputs
-            self._start(self._ask_and_submit, flight)
+            self._claims_pending += 1
+            self._outputs_pending += submission.outputs
+            self._supervisor.start(self._claim_and_submit, submission)
             while self._is_far_ahead():
-                await self._space.wait()
+                await self._space_freed.wait()
 
     def _is_far_ahead(self) -> bool:
-        """Whether what was read must be launched before more is, so that the input is read lazily."""
-        if self._keys_ahead == 0:
-            return False
-        return (
-            self._keys_ahead >= _KEYS_AT_ONCE or self._outputs_ahead >= self._submitter.free_places
+        """Whether pending claims must be submitted before more of the input is read."""
+        return self._claims_pending > 0 and (
+            self._claims_pending >= _CONCURRENT_CLAIMS
+            or self._outputs_pending >= self._submitter.free_slots
         )
 
-    def _why_to_stop(self) -> FoxAPIError | None:
-        return self._fatal
-
-    async def _ask_and_submit(self, flight: Submission) -> None:
-        """Launch a flight beside others, since the answer of the journal takes a while."""
+    async def _claim_and_submit(self, submission: Submission) -> None:
+        """Submit beside others, because the answer of the journal takes a while."""
         try:
-            with anyio.CancelScope() as flight.scope:
-                if flight.abandoned:
-                    flight.scope.cancel()
-                await self._submit(flight)
-        except Exception as error:  # noqa: BLE001 - whatever it was, the reader must be told
+            with anyio.CancelScope() as submission.scope:
+                if submission.cancelled:
+                    submission.scope.cancel()
+                await self._submit(submission)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the caller must learn of it
             self._input_error = error
-            self.end_reading()
+            self.stop_reading()
         finally:
-            flight.scope = None
-            self._keys_ahead -= 1
-            self._outputs_ahead -= flight.outputs
-            self._space.set()
+            submission.scope = None
+            self._claims_pending -= 1
+            self._outputs_pending -= submission.outputs
+            self._space_freed.set()
 
-    async def _submit(self, flight: Submission) -> None:
+    async def _submit(self, submission: Submission) -> None:
         if self._fatal is not None:
-            self._not_submitted(flight, self._fatal)
+            self._add_not_submitted(submission, self._fatal)
             return
-        self._flights.add(flight)
+        self._submissions.add(submission)
         try:
-            await self._submitter.launch(flight, partial(self._start, self._submitter.fly))
+            await self._submitter.start(submission)
         except FoxAPIError as error:
-            self._flights.discard(flight)
-            self._fell_through(flight, error)
+            self._submissions.discard(submission)
+            self._add_error(submission, error)
         except anyio.get_cancelled_exc_class():
-            self._flights.discard(flight)
-            closed = SessionClosedError("the session ended before there was room; nothing was sent")
-            self._not_submitted(flight, self._fatal or closed)
+            self._submissions.discard(submission)
+            closed = SessionClosedError(
+                "the session ended before there was a free slot; nothing was sent"
+            )
+            self._add_not_submitted(submission, self._fatal or closed)
             raise
         except BaseException:
-            self._flights.discard(flight)
+            self._submissions.discard(submission)
             self._open -= 1
             raise
 
-    def _landed(self, flight: Submission) -> None:
-        self._flights.discard(flight)
-        watch = flight.watch
-        if watch is None:
-            error = flight.failure()
-            if error is self._fatal:
-                self._not_submitted(flight, error)
-                return
-            self._note_fatal(error)
-            self._fell_through(flight, error)
-        elif watch.ended:
-            self._ended(watch, flight.index, flight.request, flight.key)
-        elif watch.taker is None and watch.request is flight.request and watch.key == flight.key:
-            watch.taker, watch.index = self._take, flight.index
-        else:  # another's task, whose key was asked for again
-            tell = partial(self._ended, watch, flight.index, flight.request, flight.key)
-            watch.on_end.append(tell)
-
-    def _took(self, watch: TrackedTask) -> None:
-        assert watch.request is not None
-        self._ended(watch, watch.index, watch.request, watch.key)
-
-    def _ended(self, watch: TrackedTask, index: int, request: Request, key: str | None) -> None:
-        if watch.error is None:
-            outcome = Outcome(request, key, index, "completed", watch.latest)
+    def _add_outcome_of(
+        self, tracked: TrackedTask, request: Request, key: str | None, index: int
+    ) -> None:
+        if tracked.error is None:
+            outcome = Outcome(request, key, index, "completed", tracked.latest)
         else:
-            self._note_fatal(watch.error)
-            outcome = Outcome.of_error(request, key, index, watch.error.again(), watch.latest)
+            self._note_fatal(tracked.error)
+            outcome = Outcome.of_error(request, key, index, tracked.error.again(), tracked.latest)
         self._put(outcome)
 
-    def _fell_through(self, flight: Submission, error: FoxAPIError) -> None:
-        self._put(Outcome.of_error(flight.request, flight.key, flight.index, error, None))
+    def _add_error(self, submission: Submission, error: FoxAPIError) -> None:
+        request, key, index = submission.request, submission.key, submission.index
+        self._put(Outcome.of_error(request, key, index, error, None))
+
+    def _add_not_submitted(self, submission: Submission, error: FoxAPIError) -> None:
+        request, key, index = submission.request, submission.key, submission.index
+        self._put(Outcome(request, key, index, "not_submitted", None, error.again()))
 
     def _note_fatal(self, error: FoxAPIError) -> None:
         if self._fatal is None and isinstance(error, _FATAL):
             self._fatal = error
 
-    def _not_submitted(self, flight: Submission, error: FoxAPIError) -> None:
-        request, key, index = flight.request, flight.key, flight.index
-        self._put(Outcome(request, key, index, "not_submitted", None, error.again()))
-
     def _put(self, outcome: Outcome) -> None:
-        if self._stopped:
+        if self._cancelled:
             return
         if not self._ordered:
             self._outcomes.append(outcome)
         else:
             self._early[outcome.index] = outcome
-            while (ready := self._early.pop(self._next, None)) is not None:
+            while (ready := self._early.pop(self._next_index, None)) is not None:
                 self._outcomes.append(ready)
-                self._next += 1
-        self._news.set()
+                self._next_index += 1
+        self._outcome_added.set()
 
 
-def _let_go(run: Run, loop: asyncio.AbstractEventLoop) -> None:
-    """Stop a run whose outcomes nobody can ask for any more; perhaps from another thread's GC."""
+class _OutcomeObserver:
+    """Follows a task that another submission of the same key has created."""
+
+    __slots__ = ("_operation", "_submission")
+
+    def __init__(self, operation: MapOperation, submission: Submission) -> None:
+        self._operation = operation
+        self._submission = submission
+
+    def task_changed(self, tracked: TrackedTask) -> None:
+        """Ignore changes: only ends are outcomes."""
+
+    def task_ended(self, tracked: TrackedTask) -> None:  # noqa: ARG002
+        self._operation.submission_finished(self._submission)
+
+
+def _cancel_from_anywhere(operation: MapOperation, loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel an operation whose iterator was collected, perhaps by another thread."""
     if loop.is_closed():
         return
     try:
@@ -332,24 +372,24 @@ def _let_go(run: Run, loop: asyncio.AbstractEventLoop) -> None:
     except RuntimeError:
         here = False
     if here:
-        run.stop()
+        operation.cancel()
     else:
-        loop.call_soon_threadsafe(run.stop)
+        loop.call_soon_threadsafe(operation.cancel)
 
 
-async def _each(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncIterator[Item]:
+async def _iterate(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncIterator[Item]:
     if isinstance(items, AsyncIterable):
         async for item in items:
             yield item
         return
     for number, item in enumerate(items, 1):
         yield item
-        # A long input whose items are decided at once must not hold up the event loop.
-        if number % _ITEMS_AT_ONCE == 0:
+        # A long input whose items are decided at once must not block the event loop.
+        if number % _ITEMS_PER_TURN == 0:
             await anyio.lowlevel.checkpoint()
 
 
-def _parts(item: object, index: int) -> tuple[str | None, Request]:
+def _key_and_request(item: object, index: int) -> tuple[str | None, Request]:
     key: object = None
     request: object = item
     if is_tuple(item) and len(item) == 2:  # noqa: PLR2004

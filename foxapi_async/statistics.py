@@ -57,7 +57,7 @@ class Counters:
     __slots__ = (
         *("submitted", "completed", "failed", "unfinished", "rejected", "not_submitted", "unknown"),
         *("images_billed", "images_unknown", "polls", "polls_failed", "rate_limited"),
-        *("repeated_submissions", "progress_count"),
+        *("repeated_submissions", "progress"),
     )
 
     def __init__(self) -> None:
@@ -74,8 +74,18 @@ class Counters:
         self.polls_failed = 0
         self.rate_limited = 0
         self.repeated_submissions = 0
-        self.progress_count = 0
-        """Grows whenever a submission is accepted or a task ends: the server lets something through."""
+        self.progress = 0
+        """Grows with each accepted submission and each task that ends: the server makes progress."""
+
+    def count_end(self, *, completed: bool, failed: bool) -> None:
+        """Count the end of a task, or of the wait for it."""
+        if completed:
+            self.completed += 1
+        elif failed:
+            self.failed += 1
+        else:
+            self.unfinished += 1
+        self.progress += 1
 
     def snapshot(
         self,
@@ -87,7 +97,7 @@ class Counters:
         bytes_downloaded: int,
     ) -> Statistics:
         """Return the counters as they are now, with what others count."""
-        counted = {name: getattr(self, name) for name in self.__slots__ if name != "progress_count"}
+        counted = {name: getattr(self, name) for name in self.__slots__ if name != "progress"}
         return Statistics(
             **counted,
             in_flight=in_flight,

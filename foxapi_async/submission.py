@@ -1,10 +1,10 @@
-"""One submission, from the moment in which somebody asks for it until it is over."""
+"""The state of one submission, from the call that asks for it to its end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Hashable
+from collections.abc import Generator, Hashable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 import attrs
@@ -22,40 +22,49 @@ from foxapi_async.requests import Request
 if TYPE_CHECKING:
     from foxapi_async.journal import Claim
 
-__all__ = ["Submission", "before_sending", "wrong_before_sent"]
+__all__ = ["Submission", "SubmissionOwner", "error_before_sending", "errors_before_sending"]
+
+
+class SubmissionOwner(Protocol):
+    """What follows a submission and may stop it: the map operation that it belongs to."""
+
+    def stop_reason(self) -> FoxAPIError | None:
+        """Return the error with which to send nothing more, None to go on."""
+
+    def submission_finished(self, submission: Submission) -> None:
+        """Take note of the end of a submission."""
 
 
 @attrs.define(eq=False, repr=False)
 class Submission:
-    """One submission under way.
+    """One submission.
 
-    ``sending`` is true from the first byte of a POST to its answer: in that time it must not be cut
-    off. ``stop`` is asked before each POST and returns the error with which not to send it.
-    ``declined`` is why the last POST created nothing, if there is to be another. ``index`` is the
-    position in the input of a run, ``group`` names the tasks that take about as long. What is asked
-    of the request is asked when this is made: a request may be of the caller's own class, and code of
-    the caller's must not come between the answer to a POST and its record.
+    ``sending`` is true from the first byte of a POST to its answer; meanwhile the POST must not be
+    cut off. ``last_refusal`` is why the last POST created nothing, if another follows. ``index`` is
+    the position in the input of a map operation, ``group`` names the tasks that take about as long.
+
+    A request may be of the caller's own class. All that is needed of it is read before anything is
+    sent: code of the caller that fails between the answer to a POST and its record would cost the id.
 
     Raises:
-        ConfigurationError: The request cannot tell what it asks for.
+        ConfigurationError: The request fails to say what it asks for.
     """
 
     request: Request
     key: str | None
     index: int = 0
-    stop: Callable[[], FoxAPIError | None] = lambda: None
-    on_done: Callable[[Submission], None] = lambda _: None
+    owner: SubmissionOwner | None = None
     sending: bool = False
-    abandoned: bool = False
+    cancelled: bool = False
     stopped: bool = False
+    finished: bool = False
     group: Hashable = None
     claim: Claim | None = None
-    declined: FoxAPIError | None = None
-    watch: TrackedTask | None = None
+    last_refusal: FoxAPIError | None = None
+    tracked: TrackedTask | None = None
     error: FoxAPIError | None = None
     scope: anyio.CancelScope | None = None
-    is_over: bool = False
-    _over: anyio.Event | None = None
+    _done: anyio.Event | None = None
     outputs: int = attrs.field(init=False)
     model: str = attrs.field(init=False)
     kind: str = attrs.field(init=False)
@@ -63,52 +72,63 @@ class Submission:
 
     def __attrs_post_init__(self) -> None:
         request = self.request
-        with before_sending():
+        try:
             self.outputs, self.model = request.num_outputs, request.model
             self.kind, self.path = request.kind, request.path
+        except FoxAPIError:
+            raise
+        except Exception as fault:
+            raise error_before_sending(fault) from fault
 
-    def abandon(self) -> None:
-        """Stop as soon as that is safe: at once, or after the POST under way."""
-        self.abandoned = True
+    def cancel(self) -> None:
+        """Stop as soon as that is safe: now, or after the POST under way."""
+        self.cancelled = True
         if not self.sending and self.scope is not None:
             self.scope.cancel()
 
-    def land(self) -> None:
-        """Tell those who wait that the submission is over."""
-        if self.is_over:
+    def check_stop(self) -> None:
+        """Raise the error with which the owner stops the submission, if it does."""
+        if self.owner is not None and (reason := self.owner.stop_reason()) is not None:
+            self.stopped = True
+            raise reason
+
+    def finish(self) -> None:
+        """Wake the waiters and tell the owner."""
+        if self.finished:
             return
-        self.is_over = True
-        if self._over is not None:
-            self._over.set()
-        self.on_done(self)
+        self.finished = True
+        if self._done is not None:
+            self._done.set()
+        if self.owner is not None:
+            self.owner.submission_finished(self)
 
-    async def over(self) -> None:
-        """Wait until the submission is over."""
-        if not self.is_over:
-            # Made here, because most of a run's submissions are waited for by nobody.
-            self._over = self._over or anyio.Event()
-            await self._over.wait()
+    async def wait(self) -> None:
+        """Wait for the end."""
+        if not self.finished:
+            # Created here because nothing waits for most submissions of a map operation.
+            self._done = self._done or anyio.Event()
+            await self._done.wait()
 
-    def landed(self) -> TrackedTask:
-        """Return the watch of the task, or raise what ended the submission."""
-        if self.error is not None or self.watch is None:
+    def result(self) -> TrackedTask:
+        """Return the task, or raise what ended the submission."""
+        if self.error is not None or self.tracked is None:
             raise self.failure()
-        return self.watch
+        return self.tracked
 
     def failure(self) -> FoxAPIError:
-        """Return why there is no task; what was being sent when nobody could tell any more is unknown."""
+        """Return why there is no task. A POST that was cut off is unknown."""
         if self.error is None and self.sending:
             self.error = self.unknown(APIConnectionError("the POST was cut off with the session"))
         elif self.error is None:
-            self.error = SessionClosedError("given up before it was sent")
+            self.error = SessionClosedError("the submission was cancelled before it was sent")
         return self.error
 
     def unknown(self, cause: BaseException) -> SubmissionUnknownError:
         """Return the error that says that a task may have been created."""
         error = SubmissionUnknownError(
-            f"the submission to {self.model} ({self.outputs} outputs) may have created and "
-            f"billed a task whose id is not known: {cause}. It is not sent again by itself; to do so is "
-            "the caller's decision",
+            f"the submission to {self.model} ({self.outputs} outputs) may have created and billed a "
+            f"task whose id is not known: {cause}. It is not sent again automatically; submit it "
+            "again only if you accept that it may be billed twice",
             request=self.request,
             key=self.key,
         )
@@ -117,18 +137,18 @@ class Submission:
 
 
 @contextmanager
-def before_sending() -> Generator[None, None, None]:
-    """Raise what goes wrong within, where nothing was sent yet, as an error of ours."""
+def errors_before_sending() -> Generator[None, None, None]:
+    """Turn what the block raises, while nothing was sent yet, into an error of ours."""
     try:
         yield
     except FoxAPIError:
         raise
     except Exception as fault:
-        raise wrong_before_sent(fault) from fault
+        raise error_before_sending(fault) from fault
 
 
-def wrong_before_sent(fault: Exception) -> ConfigurationError:
-    """Return the error for a fault that nobody foresaw, if nothing was sent."""
-    error = ConfigurationError(f"the submission went wrong before it was sent: {fault!r}")
+def error_before_sending(fault: Exception) -> ConfigurationError:
+    """Return the error for an unexpected fault before anything was sent."""
+    error = ConfigurationError(f"the submission failed before it was sent: {fault!r}")
     error.__cause__ = fault
     return error

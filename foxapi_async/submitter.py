@@ -1,43 +1,37 @@
-"""The one POST that bills, from the wait for room to the task id.
+"""The billed POST, from the wait for a slot to the task id.
 
-A POST is made by a task of the session, not of the caller: a caller who is cancelled leaves, but
-what has begun to leave is finished, so that no billed task is without a known id.
+A task of the session makes the POST, not the caller's: a cancelled caller leaves, but a POST of which
+a byte has left is finished, so that the id of every billed task becomes known.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
-from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import anyio
 import anyio.lowlevel
 
 from foxapi_async._concurrency import Supervisor, finish_despite_cancellation
-from foxapi_async.errors import (
-    APIConnectionError,
-    FoxAPIError,
-    InvalidResponseError,
-    SessionClosedError,
-)
+from foxapi_async.api import Api
+from foxapi_async.errors import FoxAPIError, InvalidResponseError, SessionClosedError
 from foxapi_async.event_emitter import EventEmitter
-from foxapi_async.events import SubmissionFailed, SubmissionStarted, TaskSubmitted
-from foxapi_async.http.codec import encode, read_task
-from foxapi_async.http.responses import Answer, classify, from_exception
-from foxapi_async.http.retry_rules import SUBMISSION_DECISIONS, RetryDecision
-from foxapi_async.http.transport import Transport
+from foxapi_async.events import SubmissionFailed, SubmissionStarted
+from foxapi_async.http.codec import encode
+from foxapi_async.http.responses import Answer
+from foxapi_async.http.retry_rules import SUBMISSION_DECISIONS, ResponseClass, RetryDecision
 from foxapi_async.limits.limiter import Limiter
 from foxapi_async.limits.rate_scheduler import Lane
-from foxapi_async.limits.slots import OutputSlots
 from foxapi_async.models import Task
 from foxapi_async.options import Retry
 from foxapi_async.outcome import OutcomeStatus, status_of
 from foxapi_async.polling.tracked_task import TrackedTask, group_of
-from foxapi_async.retry import Tries
+from foxapi_async.registry import TaskRegistry
+from foxapi_async.retry import Retrier
 from foxapi_async.statistics import Counters
-from foxapi_async.submission import Submission, before_sending, wrong_before_sent
+from foxapi_async.submission import Submission, error_before_sending, errors_before_sending
 
 if TYPE_CHECKING:
     from foxapi_async.journal import Claim, Entry, Journal
@@ -46,294 +40,276 @@ __all__ = ["Submitter"]
 
 _log = logging.getLogger("foxapi_async")
 
-_POSTS_AT_ONCE: Final = 64
-
-_GRACE: Final = 5.0
-"""Seconds beyond ``Timeout.request`` in which what came of a POST is written down."""
+_CONCURRENT_POSTS: Final = 64
 
 
 class Submitter:
-    """Submits requests within the limits, each at most once unless it certainly created nothing."""
+    """Submits requests within the limits, each at most once unless it certainly created nothing.
+
+    Args:
+        api: Sends the POST.
+        registry: Tracks the tasks.
+        limiter: Slots for images, and the rate.
+        retry: Options of the session.
+        journal: Makes submissions idempotent; None for a session without one.
+        supervisor: Runs the submissions.
+        events: Emits events.
+        counters: Counters of the session.
+    """
 
     def __init__(
         self,
-        transport: Transport,
         *,
-        budget: OutputSlots,
-        gate: Limiter,
+        api: Api,
+        registry: TaskRegistry,
+        limiter: Limiter,
         retry: Retry,
-        announce: EventEmitter,
-        tally: Counters,
-        nursery: Supervisor,
         journal: Journal | None,
-        welcome: Callable[[Task, Submission], TrackedTask],
-        resume: Callable[[Entry, Submission, int], TrackedTask],
-        is_watched: Callable[[object], bool],
-        awaited: Callable[[], int],
-        clock: Callable[[], float],
+        supervisor: Supervisor,
+        events: EventEmitter,
+        counters: Counters,
     ) -> None:
-        self._transport = transport
-        self._budget = budget
-        self._gate = gate
+        self._api = api
+        self._registry = registry
+        self._limiter = limiter
+        self._slots = limiter.slots
         self._retry = retry
-        self._announce = announce
-        self._tally = tally
-        self._nursery = nursery
         self._journal = journal
-        self._welcome = welcome
-        self._resume = resume
-        self._is_watched = is_watched
-        self._awaited = awaited
-        self._clock = clock
-        self._posts = anyio.Semaphore(_POSTS_AT_ONCE, fast_acquire=True)
-        self._flights: set[Submission] = set()
+        self._supervisor = supervisor
+        self._events = events
+        self._counters = counters
+        self._clock = asyncio.get_running_loop().time
+        self._posts = anyio.Semaphore(_CONCURRENT_POSTS, fast_acquire=True)
+        self._running: set[Submission] = set()
         self._closed = False
 
     @property
-    def free_places(self) -> int:
+    def free_slots(self) -> int:
         """How many more images may be in flight now."""
-        return self._budget.places - self._budget.in_flight
+        return self._slots.places - self._slots.in_flight
 
-    def asks_for(self, key: str | None) -> bool:
-        """Whether `launch` must ask the journal for the key, which takes as long as a commit."""
+    def asks_journal(self, key: str | None) -> bool:
+        """Whether `start` asks the journal for the key, which takes as long as a commit."""
         return key is not None and self._journal is not None
 
-    async def launch(self, flight: Submission, start: Callable[[Submission], None]) -> None:
-        """Wait for room, then ``start`` a task of the session that carries out the submission (`fly`).
+    async def submit(self, submission: Submission) -> TrackedTask:
+        """Submit and return the task once its id is known."""
+        await self.start(submission)
+        try:
+            await submission.wait()
+        except BaseException:
+            submission.cancel()
+            await finish_despite_cancellation(submission.wait)
+            raise
+        return submission.result()
 
-        With a journal, a key that stands for a task already is not submitted: the flight has landed
-        when this returns.
+    async def start(self, submission: Submission) -> None:
+        """Wait for slots, then start the submission in a task of the session.
+
+        With a journal, a key of an existing task is not submitted: the submission is finished when
+        this returns.
 
         Raises:
             InvalidRequestError: Heavier than the limit, or the key stands for another request.
             BudgetExceededError: More images than may be billed.
-            SubmissionUnknownError: The key was sent before, and nobody knows what came of it.
+            SubmissionUnknownError: The key was submitted before, and the outcome is unknown.
         """
         if self._journal is not None:
-            with before_sending():
-                flight.claim = await self._journal.claim(flight.key, flight.request)
+            with errors_before_sending():
+                submission.claim = await self._journal.claim(submission.key, submission.request)
+        claim = submission.claim
         try:
-            if flight.claim is not None and flight.claim.entry is not None:
-                self._pick_up(flight, flight.claim.entry)
+            if claim is not None and claim.entry is not None:
+                self._resume(submission, claim.entry)
                 return
-            await self._wait_for_room(flight)
+            await self._acquire_slots(submission.outputs)
         except BaseException as error:
-            if flight.claim is not None and flight.claim.is_new:
+            if claim is not None and claim.is_new:
                 with anyio.CancelScope(shield=True):
-                    await flight.claim.not_sent(error)
+                    await claim.not_sent(error)
             raise
-        self._flights.add(flight)
-        start(flight)
+        self._running.add(submission)
+        self._supervisor.start(self._run, submission)
 
-    async def submit(self, flight: Submission) -> TrackedTask:
-        """Launch a submission and wait until its task id is known."""
-        await self.launch(flight, partial(self._nursery.start, self.fly))
-        try:
-            await flight.over()
-        except BaseException:
-            flight.abandon()
-            await finish_despite_cancellation(flight.over)
-            raise
-        return flight.landed()
-
-    async def aclose(self) -> None:
-        """Take no more submissions, and wait for the POSTs that are under way."""
+    async def aclose(self, timeout: float) -> None:
+        """Start no more submissions, and wait at most so many seconds for the POSTs under way."""
         self._closed = True
-        for flight in tuple(self._flights):
-            flight.abandon()
-        for _ in range(2):  # turns of the event loop, in which every task that can has begun
+        for submission in tuple(self._running):
+            submission.cancel()
+        for _ in range(2):  # turns of the event loop in which every task that can has begun
             await anyio.lowlevel.checkpoint()
-        for flight in tuple(self._flights):
-            if flight.scope is None:  # somebody cancelled its task before it began
-                flight.land()
-        with anyio.move_on_after(self._transport.timeout.request + _GRACE):
-            for flight in tuple(self._flights):
-                await flight.over()
+        for submission in tuple(self._running):
+            if submission.scope is None:  # its task was cancelled from outside before it began
+                submission.finish()
+        with anyio.move_on_after(timeout):
+            for submission in tuple(self._running):
+                await submission.wait()
 
-    async def _wait_for_room(self, flight: Submission) -> None:
-        outputs = flight.outputs
-        await self._budget.take(outputs)
+    async def _acquire_slots(self, outputs: int) -> None:
+        await self._slots.take(outputs)
         try:
             await self._posts.acquire()
         except BaseException:
-            self._budget.refund(outputs)
+            self._slots.refund(outputs)
             raise
         if self._closed:
             self._posts.release()
-            self._budget.refund(outputs)
+            self._slots.refund(outputs)
             raise SessionClosedError("the session has ended; nothing was sent")
 
-    def _pick_up(self, flight: Submission, entry: Entry) -> None:
+    def _resume(self, submission: Submission, entry: Entry) -> None:
         if self._closed:
             raise SessionClosedError(
-                f"the session has ended; task {entry.task_id} goes on at the server",
+                f"the session has ended; task {entry.task_id} continues on the server",
                 task_id=entry.task_id,
             )
-        images = 0
-        if entry.is_under_way and not self._is_watched(entry.task_id):
-            # Billed by whoever submitted it, but the server still works on it.
-            images = entry.num_outputs
-            self._budget.occupy(images)
-        flight.watch = self._resume(entry, flight, images)
-        flight.land()
+        self._registry.resume(entry, submission)
+        submission.finish()
 
-    async def fly(self, flight: Submission) -> None:
-        """Carry out a submission for which there is room."""
+    async def _run(self, submission: Submission) -> None:
+        """Carry out a submission that holds its slots."""
         try:
-            with anyio.CancelScope() as flight.scope:
-                if flight.abandoned:
-                    flight.scope.cancel()
+            with anyio.CancelScope() as submission.scope:
+                if submission.cancelled:
+                    submission.scope.cancel()
                 try:
-                    await self._attempts(flight)
+                    await self._post_until_clear(submission)
                 except FoxAPIError:
-                    if flight.claim is None or not flight.claim.is_lost:
+                    if submission.claim is None or not submission.claim.is_lost:
                         raise
-                    await self._join(flight)
+                    await self._join(submission)
         except FoxAPIError as error:
-            flight.error = error
-        except Exception as fault:  # noqa: BLE001 - whatever it was, somebody waits for this
-            _log.exception("a submission went wrong")
-            if flight.sending:
-                flight.error = flight.unknown(fault)
+            submission.error = error
+        except Exception as fault:  # noqa: BLE001 - the caller waits for an answer in any case
+            _log.exception("a submission failed")
+            if submission.sending:
+                submission.error = submission.unknown(fault)
             else:
-                flight.error = wrong_before_sent(fault)
+                submission.error = error_before_sending(fault)
         finally:
             try:
-                if flight.watch is None:
+                if submission.tracked is None:
                     with anyio.CancelScope(shield=True):
-                        await self._failed(flight)
+                        await self._record_failure(submission)
             finally:
-                flight.scope = None
-                self._flights.discard(flight)
+                submission.scope = None
+                self._running.discard(submission)
                 self._posts.release()
-                flight.land()
+                submission.finish()
 
-    async def _join(self, flight: Submission) -> None:
-        """Pick up the task of somebody else who submits the same key right now."""
+    async def _join(self, submission: Submission) -> None:
+        """Resume the task of another caller that is submitting the same key right now."""
         assert self._journal is not None
-        assert flight.claim is not None
-        await flight.claim.not_sent("somebody else submits it")
-        flight.claim = None
-        claim = await self._journal.claim(flight.key, flight.request)
+        assert submission.claim is not None
+        await submission.claim.not_sent("another caller is submitting it")
+        submission.claim = None
+        claim = await self._journal.claim(submission.key, submission.request)
         if claim.entry is None:
-            given_up = FoxAPIError(
-                f"somebody else was submitting {flight.key!r} and has given it up; nothing was sent"
+            error = FoxAPIError(
+                f"another caller was submitting key {submission.key!r} and gave up; nothing was "
+                "sent. Submit it again"
             )
-            await claim.not_sent(given_up)
-            raise given_up
-        self._pick_up(flight, claim.entry)
-        self._budget.refund(flight.outputs)
+            await claim.not_sent(error)
+            raise error
+        self._resume(submission, claim.entry)
+        self._slots.refund(submission.outputs)
 
-    async def _attempts(self, flight: Submission) -> TrackedTask:
-        payload = flight.request.payload()
+    async def _post_until_clear(self, submission: Submission) -> None:
+        """POST, and again as long as it is certain that no task was created."""
+        payload = submission.request.payload()
         body = encode(payload)
-        flight.group = group_of(flight.model, flight.outputs, payload)
-        tries = Tries(self._retry, began=self._clock(), progress_count=self._tally.progress_count)
+        submission.group = group_of(submission.model, submission.outputs, payload)
+        retrier: Retrier | None = None
         while True:
-            self._check_whether_to_stop(flight)
-            answer = await self._try(flight, body)
-            if flight.watch is not None:
-                return flight.watch
+            submission.check_stop()
+            answer = await self._attempt(submission, body)
             error = answer.error
-            assert error is not None
-            verdict = SUBMISSION_DECISIONS[answer.response_class]
-            if verdict is RetryDecision.UNKNOWN:
-                raise flight.unknown(error)
-            may_go_on = tries.may_go_on(
+            if error is None:
+                return
+            decision = SUBMISSION_DECISIONS[answer.response_class]
+            if decision is RetryDecision.UNKNOWN:
+                raise submission.unknown(error)
+            retrier = retrier or Retrier(self._retry, self._clock(), self._counters.progress)
+            may_retry = retrier.may_retry(
                 rate_limited=answer.rate_limited,
                 now=self._clock(),
-                progress_count=self._tally.progress_count,
-                awaited=self._awaited(),
+                progress=self._counters.progress,
+                in_flight=len(self._registry.tasks),
             )
-            repeated = verdict is RetryDecision.REPEAT and self._retry.submissions
-            if not (repeated and may_go_on) or flight.abandoned:
+            repeat = decision is RetryDecision.REPEAT and self._retry.submissions
+            if not (repeat and may_retry) or submission.cancelled:
                 raise error
-            if flight.claim is not None:
-                await flight.claim.postponed(error)
-            flight.declined = error
-            self._tally.repeated_submissions += 1
+            if submission.claim is not None:
+                await submission.claim.postponed(error)
+            submission.last_refusal = error
+            self._counters.repeated_submissions += 1
             _log.info("%s: it created nothing and is sent again", error)
-            if not answer.rate_limited:  # after a 429 the gate makes everybody wait
-                await anyio.sleep(tries.pause(random.random()))  # noqa: S311
+            if not answer.rate_limited:  # after a 429 the limiter pauses the whole session
+                await anyio.sleep(retrier.pause(random.random()))  # noqa: S311
 
-    def _check_whether_to_stop(self, flight: Submission) -> None:
-        if (stopped := flight.stop()) is not None:
-            flight.stopped = True
-            raise stopped
-
-    async def _try(self, flight: Submission, body: bytes) -> Answer[Task]:
-        outputs = flight.outputs
-        sent_at = await self._gate.enter(Lane.SUBMIT, images=outputs)
+    async def _attempt(self, submission: Submission, body: bytes) -> Answer[Task]:
+        outputs = submission.outputs
+        sent_at = await self._limiter.admit(Lane.SUBMIT, images=outputs)
         try:
-            self._check_whether_to_stop(flight)  # it may have waited for long
-            if flight.claim is not None:
-                await flight.claim.sending()
-            answer = await self._post(flight, body)
-            if answer.value is not None:
-                flight.watch = self._welcome(answer.value, flight)
-                self._gate.accepted(outputs)
-                await self._write_down(flight, answer.value)
-                if self._announce:
-                    self._announce(TaskSubmitted(answer.value, flight.request, flight.key))
-                flight.watch.saw(answer.value, self._clock())
-            flight.sending = False
-            self._gate.report(Lane.SUBMIT, answer, sent_at)
+            submission.check_stop()  # the wait may have been long
+            if submission.claim is not None:
+                await submission.claim.sending()
+            answer = await self._post(submission, body)
+            task = answer.value
+            if task is not None:
+                self._limiter.task_created(outputs)
+            self._limiter.record_answer(Lane.SUBMIT, answer, sent_at)
+            submission.sending = False
+            if task is not None:
+                await self._registry.track(task, submission)
             return answer
         finally:
-            if flight.watch is None:
-                self._gate.landed(outputs, known=False)
+            if submission.tracked is None:
+                self._limiter.not_created(outputs)
 
-    async def _post(self, flight: Submission, body: bytes) -> Answer[Task]:
+    async def _post(self, submission: Submission, body: bytes) -> Answer[Task]:
         def on_sending() -> None:
-            if flight.abandoned:
+            if submission.cancelled:
                 # aiohttp writes in a task of its own, which a cancellation may reach too late.
-                raise _AbandonedError
-            flight.sending = True
+                raise _CancelledBeforeSendingError
+            submission.sending = True
 
-        if self._announce:
-            self._announce(SubmissionStarted(flight.request, flight.key))
-        try:
-            reply = await self._transport.call(
-                "POST", flight.path, json=body, on_sending=on_sending
+        if self._events.has_listener:
+            self._events.emit(SubmissionStarted(submission.request, submission.key))
+        answer = await self._api.submit(submission.path, submission.model, body, on_sending)
+        if answer.value is not None and answer.value.id in self._registry.tasks:
+            # Two submissions cannot have created the same task, and that one is billed already.
+            error = InvalidResponseError(
+                f"POST {submission.path} ({submission.model}): the answer names task "
+                f"{answer.value.id}, which belongs to another submission",
+                status=answer.status,
             )
-        except (APIConnectionError, InvalidResponseError) as error:
-            return from_exception(error)
-        return classify(reply, self._read, f"POST {flight.path} ({flight.model})")
+            return Answer(ResponseClass.UNUSABLE, error=error, status=answer.status)
+        return answer
 
-    def _read(self, payload: object) -> Task:
-        task = read_task(payload)
-        if self._is_watched(task.id):
-            # Two submissions cannot have made one task, and it is paid for already.
-            raise InvalidResponseError(f"the answer names task {task.id}, which is another's")
-        return task
-
-    async def _write_down(self, flight: Submission, task: Task) -> None:
-        if flight.claim is not None:
-            with anyio.CancelScope(shield=True):
-                await flight.claim.accepted(task.id, task.task_info.estimated_time)
-
-    async def _failed(self, flight: Submission) -> None:
-        outputs, error = flight.outputs, flight.failure()
-        # What stopped the run may be a refusal, but not of this request: it was not sent.
-        status = "not_submitted" if flight.stopped else status_of(error)
+    async def _record_failure(self, submission: Submission) -> None:
+        outputs, error = submission.outputs, submission.failure()
+        # What stopped a map operation may be a refusal, but not of this request: it was not sent.
+        status = "not_submitted" if submission.stopped else status_of(error)
         if status == "unknown":
-            self._budget.free(outputs)
-            self._tally.unknown += 1
-            self._tally.images_unknown += outputs
+            self._slots.free(outputs)
+            self._counters.unknown += 1
+            self._counters.images_unknown += outputs
             _log.warning("%s", error)
         else:
-            self._budget.refund(outputs)
+            self._slots.refund(outputs)
             if status == "rejected":
-                self._tally.rejected += 1
+                self._counters.rejected += 1
             else:
-                self._tally.not_submitted += 1
+                self._counters.not_submitted += 1
             _log.info("%s", error)
-        if flight.claim is not None:
-            await self._record(flight.claim, status, error)
-        if self._announce:
-            self._announce(SubmissionFailed(flight.request, flight.key, error))
+        if submission.claim is not None:
+            await self._record_in_journal(submission.claim, status, error)
+        self._events.emit(SubmissionFailed(submission.request, submission.key, error))
 
-    async def _record(self, claim: Claim, status: OutcomeStatus, error: FoxAPIError) -> None:
+    async def _record_in_journal(
+        self, claim: Claim, status: OutcomeStatus, error: FoxAPIError
+    ) -> None:
         try:
             if status == "unknown":
                 await claim.unknown(error)
@@ -343,8 +319,8 @@ class Submitter:
                 await claim.not_sent(error)
         except FoxAPIError as trouble:
             # The caller gets the error of the submission; this one only delays the next claim.
-            _log.error("the journal could not record that: %s", trouble)
+            _log.error("the journal could not record the end of a submission: %s", trouble)
 
 
-class _AbandonedError(Exception):
-    """Nobody wants the POST any more, and no byte of it has left."""
+class _CancelledBeforeSendingError(Exception):
+    """The submission was cancelled, and no byte of its POST has left."""

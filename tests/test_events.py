@@ -36,27 +36,27 @@ def test_every_kind_of_event_is_listed():
 @pytest.mark.parametrize("event", ONE_OF_EACH, ids=lambda event: type(event).__name__)
 def test_a_listener_is_handed_every_event(event):
     heard: list[Event] = []
-    announce = EventEmitter(heard.append)
-    assert announce
-    announce(event)
+    emitter = EventEmitter(heard.append)
+    assert emitter.has_listener
+    emitter.emit(event)
     assert heard == [event]
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         setattr(event, attrs.fields(type(event))[0].name, None)
 
 
 def test_without_a_listener_nothing_is_worth_building():
-    announce = EventEmitter(None)
-    assert not announce
-    announce(ONE_OF_EACH[0])
+    emitter = EventEmitter(None)
+    assert not emitter.has_listener
+    emitter.emit(ONE_OF_EACH[0])
 
 
 def test_a_listener_that_raises_is_logged_and_does_not_break_the_run(caplog):
     def broken(event: Event) -> None:
         raise ZeroDivisionError
 
-    announce = EventEmitter(broken)
+    emitter = EventEmitter(broken)
     with caplog.at_level(logging.ERROR, "foxapi_async"):
-        announce(ONE_OF_EACH[6])
+        emitter.emit(ONE_OF_EACH[6])
     (record,) = caplog.records
     assert "on_event raised for RateLimited" in record.getMessage()
     assert record.exc_info is not None
@@ -69,7 +69,7 @@ def test_a_listener_can_still_end_the_program(signal):
         raise signal
 
     with pytest.raises(signal):
-        EventEmitter(stop)(ONE_OF_EACH[6])
+        EventEmitter(stop).emit(ONE_OF_EACH[6])
 
 
 def test_the_example_of_the_module_works():
@@ -83,5 +83,5 @@ def test_the_example_of_the_module_works():
                 said.append(f"{task_id} is completed")
 
     for event in ONE_OF_EACH:
-        EventEmitter(on_event)(event)
+        EventEmitter(on_event).emit(event)
     assert said == ["task-1 None", "task-1 is completed"]

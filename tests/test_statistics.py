@@ -1,4 +1,4 @@
-"""What a session has done so far, counted."""
+"""The counters of a session and their snapshot."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ OUTSIDE = {
     "downloads": 4,
     "bytes_downloaded": 1024,
 }
-"""What others than the tally count."""
+"""What is not counted by `Counters`."""
 
 COUNTERS = [field.name for field in attrs.fields(Statistics) if field.name not in OUTSIDE]
 
 
-def test_a_new_tally_counts_from_zero():
+def test_a_new_counters_counts_from_zero():
     snapshot = Counters().snapshot(**OUTSIDE)
     assert {getattr(snapshot, name) for name in COUNTERS} == {0}
 
@@ -32,24 +32,24 @@ def test_no_rate_was_found_while_no_limit_was_met():
 
 @pytest.mark.parametrize("name", COUNTERS)
 def test_every_counter_is_shown_under_its_own_name(name):
-    tally = Counters()
-    setattr(tally, name, 7)
-    snapshot = tally.snapshot(**OUTSIDE)
+    counters = Counters()
+    setattr(counters, name, 7)
+    snapshot = counters.snapshot(**OUTSIDE)
     assert {other for other in COUNTERS if getattr(snapshot, other)} == {name}
     assert {other: getattr(snapshot, other) for other in OUTSIDE} == OUTSIDE
 
 
-def test_headway_is_not_shown():
-    assert set(Counters.__slots__) - set(COUNTERS) == {"progress_count"}
+def test_progress_is_not_shown():
+    assert set(Counters.__slots__) - set(COUNTERS) == {"progress"}
 
 
 def test_a_snapshot_does_not_change_when_counting_goes_on():
-    tally = Counters()
-    tally.polls += 1
-    before = tally.snapshot(**OUTSIDE)
-    tally.polls += 1
+    counters = Counters()
+    counters.polls += 1
+    before = counters.snapshot(**OUTSIDE)
+    counters.polls += 1
     assert before.polls == 1
-    assert before != tally.snapshot(**OUTSIDE)
+    assert before != counters.snapshot(**OUTSIDE)
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         before.polls = 2
 

@@ -146,13 +146,13 @@ class Downloads:
                 error.task_id = output.task_id
                 raise
         _log.info("%s: %s, %d bytes", _words(output), path, fetched.received)
-        self._announce(Downloaded(output, path, fetched.received))
+        self._announce.emit(Downloaded(output, path, fetched.received))
         return path
 
     async def _fetch(self, output: Output, sink: Sink, limit: int, links: _FreshLinks) -> Fetch:
         def progress(received: int, total: int | None) -> None:
-            if self._announce:
-                self._announce(DownloadProgress(output, received, total))
+            if self._announce.has_listener:
+                self._announce.emit(DownloadProgress(output, received, total))
 
         fetch = Fetch(
             self._transport,

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from foxapi_async._concurrency import run_in_thread
-from foxapi_async.api import Calls
+from foxapi_async.api import Api
 from foxapi_async.event_emitter import EventEmitter
 from foxapi_async.http.transport import Transport
 from foxapi_async.models import Task
@@ -34,7 +34,7 @@ class Transfers:
     def __init__(
         self,
         transport: Transport,
-        calls: Calls,
+        calls: Api,
         *,
         retry: Retry,
         announce: EventEmitter,

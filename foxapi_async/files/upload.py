@@ -14,7 +14,7 @@ import anyio
 from aiohttp.abc import AbstractStreamWriter
 
 from foxapi_async._concurrency import run_in_thread
-from foxapi_async.api import Calls, ask
+from foxapi_async.api import Api
 from foxapi_async.errors import InvalidRequestError
 from foxapi_async.files.filenames import clean
 from foxapi_async.files.sniff import HEAD, content_type_of, recognise
@@ -35,7 +35,7 @@ _PIECE: Final = 64 * 1024
 class Uploads:
     """Stores input files."""
 
-    def __init__(self, transport: Transport, calls: Calls) -> None:
+    def __init__(self, transport: Transport, calls: Api) -> None:
         self._transport = transport
         self._calls = calls
 
@@ -77,7 +77,7 @@ class Uploads:
         async def send() -> Reply:
             return await self._send(source, name, auto_cleanup=auto_cleanup)
 
-        return await self._calls.free(lambda: ask(send, read_upload, what))
+        return await self._calls.call(send, read_upload, what)
 
     async def _send(self, source: _Source, name: str, *, auto_cleanup: bool) -> Reply:
         timeout = self._transport.timeout

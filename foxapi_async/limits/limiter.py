@@ -1,10 +1,10 @@
-"""Where every request waits for its turn: the pacer's decisions, carried out."""
+"""The limiter of a session: every request passes it."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import anyio
 import anyio.lowlevel
@@ -14,51 +14,57 @@ from foxapi_async.event_emitter import EventEmitter
 from foxapi_async.events import RateLimited
 from foxapi_async.http.responses import Answer
 from foxapi_async.limits.rate_scheduler import Lane, RateScheduler
+from foxapi_async.limits.slots import OutputSlots
+from foxapi_async.options import Limits
 from foxapi_async.statistics import Counters
 
 __all__ = ["Limiter"]
 
 _log = logging.getLogger("foxapi_async")
 
-_UNAVAILABLE = 503
+_UNAVAILABLE: Final = 503
 
-_LONGEST_503 = 60.0
-"""Seconds for which a 503 pauses a session at most: it may speak of one model or one server only."""
+_LONGEST_503: Final = 60.0
+"""Longest pause in seconds after a 503: it may concern one model or one server only."""
 
-_WORTH_TELLING = 30.0
+_LOGGED_PAUSE: Final = 30.0
+"""Seconds of Retry-After from which a 429 is logged as a warning."""
 
 
 class Limiter:
-    """Lets requests out one by one in each lane, as fast as the pacer allows.
+    """Admits requests in each lane, one by one, as fast as the rate scheduler allows.
 
-    It also knows how many images are out: sent by a POST under way (`enter`), accepted by the server
-    (`accepted`), and no longer in flight (`landed`).
+    It also counts images in flight: those of POSTs under way, from `admit` on, and those of tasks
+    that the server has accepted, from `task_created` to `task_ended`.
+
+    Args:
+        limits: Options of the session.
+        events: Emits events.
+        counters: Counters of the session.
     """
 
-    def __init__(
-        self,
-        pacer: RateScheduler,
-        announce: EventEmitter,
-        tally: Counters,
-        *,
-        clock: Callable[[], float] = anyio.current_time,
-    ) -> None:
-        self._pacer = pacer
-        self._announce = announce
-        self._tally = tally
-        self._clock = clock
+    def __init__(self, limits: Limits, events: EventEmitter, counters: Counters) -> None:
+        self.slots = OutputSlots(limits.outputs, limits.total_outputs)
+        self._scheduler = RateScheduler(
+            submissions_per_second=limits.submissions_per_second,
+            polls_per_second=limits.polls_per_second,
+        )
+        self._events = events
+        self._counters = counters
+        self._clock = asyncio.get_running_loop().time
         self._queues = {lane: anyio.Lock(fast_acquire=True) for lane in Lane}
         self._waiting = dict.fromkeys(Lane, 0)
-        self._room = Signal()
-        self._out = 0
-        self._known = 0
+        self._images_finished = Signal()
+        self._images_sent = 0
+        self._images_accepted = 0
 
-    async def enter(self, lane: Lane, *, images: int = 0) -> float:
-        """Wait for the turn of a request and return the moment in which it may leave.
+    async def admit(self, lane: Lane, *, images: int = 0) -> float:
+        """Wait until a request may leave, and return that moment.
 
         Args:
-            lane: What the request is for.
-            images: How many images it asks for; they count as out until `landed`.
+            lane: The purpose of the request.
+            images: How many images it asks for. They count as in flight until `not_created` or
+                `task_ended`.
         """
         self._waiting[lane] += 1
         try:
@@ -66,72 +72,83 @@ class Limiter:
             if self._waiting[lane] > 1 or self._delay(lane, images) > 0:
                 async with self._queues[lane]:
                     while (delay := self._delay(lane, images)) > 0:
-                        await self._sleep(delay)
+                        with anyio.move_on_after(delay):
+                            await self._images_finished.wait()
             now = self._clock()
-            self._pacer.sent(lane, now)
-            self._out += images
+            self._scheduler.sent(lane, now)
+            self._images_sent += images
             return now
         finally:
             self._waiting[lane] -= 1
-            self._pacer.waiting(lane, self._waiting[lane])
+            self._scheduler.waiting(lane, self._waiting[lane])
 
     def poll_delay(self, waiting: int) -> float:
-        """Return the seconds until a look may leave; ``waiting`` looks are due."""
-        self._pacer.waiting(Lane.POLL, waiting)
-        return self._pacer.delay(Lane.POLL, self._clock())
+        """Return the seconds until a poll may leave, while so many polls are due."""
+        self._scheduler.waiting(Lane.POLL, waiting)
+        return self._scheduler.delay(Lane.POLL, self._clock())
 
-    def poll_sent(self) -> float:
-        """Record that a look leaves, and return the moment."""
+    def admit_poll(self) -> float:
+        """Admit a poll, once `poll_delay` is 0, and return the moment."""
         now = self._clock()
-        self._pacer.sent(Lane.POLL, now)
+        self._scheduler.sent(Lane.POLL, now)
+        self._counters.polls += 1
         return now
 
-    def rate(self, now: float) -> float | None:
-        """Return the requests per second that the server was found to bear, None if unbounded."""
-        return self._pacer.snapshot(now).rate
+    def rate(self) -> float | None:
+        """Return the requests per second that the server was found to bear; None while unlimited."""
+        return self._scheduler.snapshot(self._clock()).rate
 
-    def report(self, lane: Lane, answer: Answer[Any], sent_at: float) -> None:
-        """Let the pacer learn from an answer."""
+    def record_answer(self, lane: Lane, answer: Answer[Any], sent_at: float) -> None:
+        """Adapt the rate to an answer.
+
+        Args:
+            lane: The purpose of the request.
+            answer: The answer.
+            sent_at: The moment that `admit` or `admit_poll` returned.
+        """
         now = self._clock()
-        in_flight = self._known if lane is Lane.SUBMIT else None
+        in_flight = self._images_accepted if lane is Lane.SUBMIT else None
         if answer.rate_limited:
-            self._tally.rate_limited += 1
-            if (answer.retry_after or 0.0) >= _WORTH_TELLING:
+            self._counters.rate_limited += 1
+            if (answer.retry_after or 0.0) >= _LOGGED_PAUSE:
                 _log.warning(
                     "429: the server asks to wait %g s, so the whole session pauses",
                     answer.retry_after,
                 )
-            if self._announce:
-                self._announce(RateLimited(answer.retry_after))
-            self._pacer.refused(lane, now, answer.retry_after, sent_at=sent_at, in_flight=in_flight)
+            self._events.emit(RateLimited(answer.retry_after))
+            self._scheduler.refused(
+                lane, now, answer.retry_after, sent_at=sent_at, in_flight=in_flight
+            )
         elif answer.status is not None:
             if answer.status == _UNAVAILABLE and answer.retry_after is not None:
-                self._pacer.pause(now, min(answer.retry_after, _LONGEST_503))
-            self._pacer.answered(lane, now, sent_at=sent_at, in_flight=in_flight)
+                self._scheduler.pause(now, min(answer.retry_after, _LONGEST_503))
+            self._scheduler.answered(lane, now, sent_at=sent_at, in_flight=in_flight)
 
-    def accepted(self, images: int) -> None:
-        """Record that a task of so many images exists."""
-        self._known += images
+    def task_created(self, images: int) -> None:
+        """Record that an admitted submission has created a task of so many images."""
+        self._images_accepted += images
 
-    def resumed(self, images: int) -> None:
-        """Record that a task of so many images, created earlier, is in flight."""
-        self._out += images
-        self._known += images
+    def task_resumed(self, images: int) -> None:
+        """Record that a task of so many images, created by another session, is in flight."""
+        self.slots.occupy(images)
+        self._images_sent += images
+        self._images_accepted += images
 
-    def landed(self, images: int, *, known: bool) -> None:
-        """Record that so many images are out no longer; ``known`` if their task was accepted."""
-        self._out -= images
-        if known:
-            self._known -= images
-        self._room.set()
+    def not_created(self, images: int) -> None:
+        """Record that an admitted submission of so many images has created no task that is known."""
+        self._images_sent -= images
+        self._images_finished.set()
+
+    def task_ended(self, images: int) -> None:
+        """Record that a task of so many images has ended, and free its slots."""
+        self._images_accepted -= images
+        self.not_created(images)
+        self.slots.free(images)
 
     def _delay(self, lane: Lane, images: int) -> float:
         now = self._clock()
-        room = self._pacer.room_delay(images, self._out, now) if images else 0.0
-        # Who waits for room could not use a turn, so it must not hold one up.
-        self._pacer.waiting(lane, 0 if room > 0 else self._waiting[lane])
-        return max(room, self._pacer.delay(lane, now))
-
-    async def _sleep(self, seconds: float) -> None:
-        with anyio.move_on_after(seconds):
-            await self._room.wait()
+        room = self._scheduler.room_delay(images, self._images_sent, now) if images else 0.0
+        # Submissions that wait for room do not count as waiting for the rate: they would hold up
+        # the other lanes for a turn that they cannot use.
+        self._scheduler.waiting(lane, 0 if room > 0 else self._waiting[lane])
+        return max(room, self._scheduler.delay(lane, now))

@@ -1,11 +1,11 @@
-"""What is known of one task, and what each look means for it. No I/O, and no clock of its own."""
+"""The state of one task, and what each poll means for it. No I/O, and no clock of its own."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping
-from functools import lru_cache, partial
-from typing import Final
+from collections.abc import Hashable, Mapping
+from functools import lru_cache
+from typing import Final, Protocol
 
 import attrs
 
@@ -25,52 +25,60 @@ from foxapi_async.options import Polling
 from foxapi_async.polling.schedule import Schedule
 from foxapi_async.requests import Request
 
-__all__ = ["TrackedTask", "group_of", "longest_pause", "rebase"]
+__all__ = ["TaskObserver", "TrackedTask", "group_of", "longest_pause", "rebase"]
 
-EMPTY_PATIENCE: Final = 90.0
-"""Seconds for which "completed" without outputs is asked again (reference 4.2 suggests 60 to 120)."""
+EMPTY_TIMEOUT: Final = 90.0
+"""Seconds for which "completed" without outputs is polled again (reference 4.2 suggests 60 to 120)."""
 
-MISSING_PATIENCE: Final = 10.0
-"""Seconds for which a task may be unknown (404) before that is believed."""
+MISSING_TIMEOUT: Final = 10.0
+"""Seconds for which a task may be unknown (404) before the wait ends."""
 
-_SLOWEST_AGAIN: Final = 10.0
-"""Longest pause in seconds before a look that failed, or that found nothing yet, is repeated."""
+_LONGEST_PAUSE: Final = 10.0
+"""Longest pause in seconds after a poll that failed, or that found no outputs yet."""
+
+
+class TaskObserver(Protocol):
+    """What follows a task: a waiter, an `updates` iterator, or the map operation that submitted it."""
+
+    def task_changed(self, tracked: TrackedTask) -> None:
+        """Take note of a new status or progress in ``tracked.latest``."""
+
+    def task_ended(self, tracked: TrackedTask) -> None:
+        """Take note of the end; ``tracked.error`` is None if the task is completed."""
 
 
 @attrs.define(eq=False, repr=False, weakref_slot=False)
 class TrackedTask:
-    """One task that is waited for.
+    """The state of one task that has not ended, or of the wait for it.
 
-    All times are in seconds: ``born``, ``deadline`` and ``due`` (of the next look,
-    infinite while there is none planned) are moments on the session's clock,
-    ``ran_until`` and ``first_seen_ended`` ages of the task. ``jitter`` is the one that the next look was planned
-    with, None if it does not go by the schedule. ``born`` is the submission, or the
-    attaching of a task that was submitted elsewhere (then ``adopted`` is true). ``keeper`` is told
-    of the end first, then ``taker``: the run for which the task was submitted, with the ``index`` of
-    its request. These two are bound methods that all tasks share; each task costs as little memory,
-    and as few containers for the garbage collector, as can be.
+    All times are in seconds: ``started``, ``deadline`` and ``due`` (of the next poll; infinite while
+    none is planned) are moments on the loop's clock, ``running_at`` (the last poll that found the
+    task running) and ``ended_at`` (the first that found it ended) are ages of the task. ``started``
+    is the submission or, if ``attached``, the moment of attaching. ``jitter`` is the one of the
+    planned poll, None if the schedule did not plan it. ``index`` is the position in the input of the
+    map operation that submitted the task.
+
+    100,000 tasks may be in flight, so that each holds as few containers as possible: the tuple
+    ``observers`` is shared by all tasks of a map operation (`benchmarks.scale`).
     """
 
     latest: Task
-    born: float
+    started: float
     deadline: float
     request: Request | None = None
     key: str | None = None
     group: Hashable = None
     estimate: float | None = None
-    adopted: bool = False
+    attached: bool = False
     images: int = 0
+    index: int = 0
+    observers: tuple[TaskObserver, ...] = ()
     due: float = math.inf
     jitter: float | None = None
-    ran_until: float = 0.0
-    first_seen_ended: float | None = None
+    running_at: float = 0.0
+    ended_at: float | None = None
     ended: bool = False
     error: FoxAPIError | None = None
-    keeper: Callable[[TrackedTask], None] | None = None
-    taker: Callable[[TrackedTask], None] | None = None
-    index: int = 0
-    _on_end: list[Callable[[], None]] | None = None
-    _on_change: list[Callable[[Task], None]] | None = None
     _failures: int = 0
     _last_failure: FoxAPIError | None = None
     _missing_since: float | None = None
@@ -81,94 +89,83 @@ class TrackedTask:
         return self.latest.id
 
     @property
-    def on_end(self) -> list[Callable[[], None]]:
-        """Who else is told of the end; made when it is asked for, because most tasks have nobody."""
-        if self._on_end is None:
-            self._on_end = []
-        return self._on_end
-
-    @property
-    def on_change(self) -> list[Callable[[Task], None]]:
-        """Who is told of each change; made when it is asked for, because most tasks have nobody."""
-        if self._on_change is None:
-            self._on_change = []
-        return self._on_change
-
-    @property
     def awaits_outputs(self) -> bool:
-        """Whether the task is completed, but its outputs are still to come."""
-        return self.first_seen_ended is not None and not self.ended
+        """Whether the task is completed, but its outputs have not appeared yet."""
+        return self.ended_at is not None and not self.ended
 
-    def saw(self, task: Task, now: float) -> None:
-        """Take in what a look found, and tell those who follow the task or wait for it."""
+    def add_observer(self, observer: TaskObserver) -> None:
+        """Tell an observer of changes and of the end."""
+        self.observers = (*self.observers, observer)
+
+    def remove_observer(self, observer: TaskObserver) -> None:
+        """Tell an observer no more."""
+        self.observers = tuple(each for each in self.observers if each is not observer)
+
+    def apply(self, task: Task, now: float) -> bool:
+        """Take in the answer to a poll; return whether status or progress changed.
+
+        Afterwards ``ended`` and ``error`` tell whether the wait is over.
+        """
         if self.ended:
-            return
+            return False
         before, self.latest = self.latest, task
         self._failures = 0
         self._last_failure = self._missing_since = None
+        age = now - self.started
         if task.status is TaskStatus.COMPLETED and not task.outputs:
-            # Not told as a change: who follows the task would take "completed" for its end.
-            self._saw_nothing(now)
-            return
-        if (task.status, task.progress) != (before.status, before.progress) or self.awaits_outputs:
-            for tell in tuple(self._on_change or ()):
-                tell(task)
-        age = now - self.born
+            # Not a change: an observer would take "completed" for the end.
+            self._wait_for_outputs(age)
+            return False
+        changed = (
+            task.status is not before.status
+            or task.progress != before.progress
+            or self.ended_at is not None
+        )
         if task.status.is_terminal:
-            if self.first_seen_ended is None:
-                self.first_seen_ended = age
-            self.finish(_error_of(task))
+            if self.ended_at is None:
+                self.ended_at = age
+            self.end(_error_of(task))
         else:
             announced = task.task_info.estimated_time
-            self.estimate = rebase(self.estimate, self.ran_until, announced, age)
-            self.ran_until = age
-            self.first_seen_ended = None
+            self.estimate = rebase(self.estimate, self.running_at, announced, age)
+            self.running_at = age
+            self.ended_at = None
+        return changed
 
-    def missed(self, error: FoxAPIError, now: float) -> None:
-        """Take in that a look failed, which by itself never ends a wait."""
+    def poll_failed(self, error: FoxAPIError, now: float) -> None:
+        """Take in a failed poll, which by itself never ends a wait."""
         if self.ended:
             return
         self._failures += 1
         self._last_failure = error
         if isinstance(error, AuthenticationError):
-            self.finish(error)
+            self.end(error)
         elif not isinstance(error, NotFoundError):
             self._missing_since = None
         elif self._missing_since is None:
-            # Right after its submission a task may not be known everywhere yet.
+            # Right after the submission a task may not be known everywhere yet.
             self._missing_since = now
-        elif now - self._missing_since >= MISSING_PATIENCE:
-            self.finish(error)
+        elif now - self._missing_since >= MISSING_TIMEOUT:
+            self.end(error)
 
     def expire(self) -> None:
-        """End the wait because its time is up."""
-        waited = self.deadline - self.born
-        where = self.latest.status.value + (" without outputs" if self.awaits_outputs else "")
+        """End the wait because the deadline has passed."""
+        waited = self.deadline - self.started
+        status = self.latest.status.value + (" without outputs" if self.awaits_outputs else "")
         error = TaskTimeoutError(
-            f"task {self.id} was still {where} after {waited:g} s; it goes on "
-            f"at the server and is billed: session.attach({self.id!r}) waits for it again",
+            f"task {self.id} was still {status} after {waited:g} s; it continues on the server and "
+            f"is billed: session.attach({self.id!r}) waits for it again",
             task_id=self.id,
             task=self.latest,
         )
         error.__cause__ = self._last_failure
-        self.finish(error)
+        self.end(error)
 
-    def finish(self, error: FoxAPIError | None) -> None:
-        """End the wait and tell all who wait."""
-        if self.ended:
-            return
-        self.ended = True
-        self.error = error
-        told, self._on_end, self._on_change = self._on_end or (), None, None
-        first = (partial(tell, self) for tell in (self.keeper, self.taker) if tell is not None)
-        fault: Exception | None = None
-        for tell in (*first, *told):
-            try:
-                tell()
-            except Exception as trouble:  # noqa: BLE001 - keep it from nobody else
-                fault = fault or trouble
-        if fault is not None:
-            raise fault
+    def end(self, error: FoxAPIError | None) -> None:
+        """End the wait, with an error unless the task is completed. The first end counts."""
+        if not self.ended:
+            self.ended = True
+            self.error = error
 
     def result(self) -> Task:
         """Return the completed task, or raise what ended the wait."""
@@ -179,53 +176,54 @@ class TrackedTask:
     def next_poll(
         self, schedule: Schedule, polling: Polling, now: float, jitter: float
     ) -> float | None:
-        """Return the moment of the next look; None if the deadline comes first."""
+        """Return the moment of the next poll; None if the deadline comes first."""
         self.jitter = None
-        last_chance = self._last_chance()
-        if now >= last_chance:
+        last_poll = self._last_poll()
+        if now >= last_poll:
             return None
-        return min(self._wanted_look(schedule, polling, now, jitter), last_chance)
+        return min(self._wanted_poll(schedule, polling, now, jitter), last_poll)
 
-    def reconsidered(self, schedule: Schedule) -> float:
-        """Return when the next look is due by what is known by now, which may be past.
+    def replanned(self, schedule: Schedule) -> float:
+        """Return when the next poll is due by what is known now; that may be in the past.
 
-        It stays as it is if it does not go by the schedule or is under way. The same jitter is used again: with a new
-        one, the soonest of several draws would win.
+        A poll that is under way, or that the schedule did not plan, keeps its moment. The jitter
+        stays the same: of several draws the earliest would win.
         """
         if self.jitter is None or self.due == math.inf:
             return self.due
-        age = schedule.next_poll(self.group, self.estimate, self.ran_until, jitter=self.jitter)
-        return min(self.born + age, self._last_chance())
+        age = schedule.next_poll(self.group, self.estimate, self.running_at, jitter=self.jitter)
+        return min(self.started + age, self._last_poll())
 
-    def _last_chance(self) -> float:
-        return self.deadline - min(2.0, (self.deadline - self.born) / 10)
+    def _last_poll(self) -> float:
+        return self.deadline - min(2.0, (self.deadline - self.started) / 10)
 
-    def _wanted_look(
+    def _wanted_poll(
         self, schedule: Schedule, polling: Polling, now: float, jitter: float
     ) -> float:
-        slowest = longest_pause(polling)
         if self._failures:
             pause = backoff(
-                self._failures, first=2 * polling.min_interval, longest=slowest, jitter=jitter
+                self._failures,
+                first=2 * polling.min_interval,
+                longest=longest_pause(polling),
+                jitter=jitter,
             )
             return now + max(pause, polling.min_interval)
-        age = now - self.born
-        if self.first_seen_ended is not None:
-            waited = age - self.first_seen_ended
-            return now + min(max(polling.min_interval, waited / 2), slowest)
+        age = now - self.started
+        if self.ended_at is not None:
+            waited = age - self.ended_at
+            return now + min(max(polling.min_interval, waited / 2), longest_pause(polling))
         self.jitter = jitter
-        return self.born + schedule.next_poll(self.group, self.estimate, age, jitter=jitter)
+        return self.started + schedule.next_poll(self.group, self.estimate, age, jitter=jitter)
 
-    def _saw_nothing(self, now: float) -> None:
-        age = now - self.born
-        if self.first_seen_ended is None:
-            self.first_seen_ended = age
-        elif age - self.first_seen_ended >= EMPTY_PATIENCE:
-            self.finish(
+    def _wait_for_outputs(self, age: float) -> None:
+        if self.ended_at is None:
+            self.ended_at = age
+        elif age - self.ended_at >= EMPTY_TIMEOUT:
+            self.end(
                 InvalidResponseError(
-                    f"task {self.id} is completed, but for {EMPTY_PATIENCE:g} s the server has "
-                    "listed no outputs; it is billed, and they may still appear: "
-                    f"session.attach({self.id!r}) looks again",
+                    f"task {self.id} is completed, but the server has listed no outputs for "
+                    f"{EMPTY_TIMEOUT:g} s; it is billed, and outputs may still appear: "
+                    f"session.attach({self.id!r}) polls it again",
                     status=200,
                     task_id=self.id,
                 )
@@ -233,22 +231,22 @@ class TrackedTask:
 
 
 def longest_pause(polling: Polling) -> float:
-    """Return after how many seconds at most a look is repeated that failed, or that found nothing yet."""
-    return max(polling.min_interval, min(polling.max_interval, _SLOWEST_AGAIN))
+    """Return the longest pause in seconds after a poll that failed or that found no outputs yet."""
+    return max(polling.min_interval, min(polling.max_interval, _LONGEST_PAUSE))
 
 
 def rebase(
     estimate: float | None, then: float, announced: float | None, now: float
 ) -> float | None:
-    """Return the estimated duration of a task after the server has announced a figure again.
+    """Return the estimated duration of a task after the server has announced an estimate again.
 
-    A server may repeat the whole duration or count down the rest. It counts down if age plus figure
-    stayed the same more nearly than the figure itself.
+    A server may repeat the whole duration or count down the remaining time. It counts down if age
+    plus announcement changed less than the announcement itself.
 
     Args:
-        estimate: The duration as estimated so far, in seconds; None if it is not.
-        then: The age of the task at the last look, in seconds.
-        announced: The figure now, in seconds; None or 0 is no information.
+        estimate: The duration estimated so far, in seconds; None if there is no estimate.
+        then: The age of the task at the last poll, in seconds.
+        announced: The announcement now, in seconds; None or 0 is no information.
         now: The age of the task now, in seconds.
     """
     if not announced:
@@ -260,24 +258,24 @@ def rebase(
 
 
 def group_of(model: str, outputs: int, payload: Mapping[str, object]) -> Hashable:
-    """Return which tasks take about as long: same model, resolution and size class of outputs."""
+    """Return the group of tasks that take about as long: same model, resolution, class of outputs."""
     resolution = payload.get("resolution") or payload.get("quality") or payload.get("size")
-    # Outputs 1, 2, 3-4, 5-8, …: a class for each would learn too slowly.
+    # Outputs 1, 2, 3-4, 5-8, …: one class per number would learn too slowly.
     return _group(model, str(resolution), (outputs - 1).bit_length())
 
 
 @lru_cache(maxsize=1024)
 def _group(*parts: object) -> Hashable:
-    """Return one and the same tuple for equal parts: a hundred thousand tasks need no copies of it."""
+    """Return the same tuple for equal parts, so that 100,000 tasks share it."""
     return parts
 
 
 def _error_of(task: Task) -> FoxAPIError | None:
     if task.status is TaskStatus.COMPLETED:
         return None
-    why = task.error
-    words = ": ".join(part for part in (why.code, why.message) if part) if why is not None else ""
-    words = one_line(words)
+    said = task.error
+    parts = (said.code, said.message) if said is not None else ()
+    words = one_line(": ".join(part for part in parts if part))
     if task.status is TaskStatus.CANCELLED:
         return TaskCancelledError(
             f"task {task.id} was cancelled at the server" + (f" ({words})" if words else ""),
@@ -285,8 +283,8 @@ def _error_of(task: Task) -> FoxAPIError | None:
             task=task,
         )
     return TaskFailedError(
-        f"task {task.id} failed ({words or 'unknown_error'}); it is not run again by itself, "
-        "because a new submission is a new charge",
+        f"task {task.id} failed ({words or 'unknown_error'}); it is not submitted again "
+        "automatically, because a new submission is billed again",
         task_id=task.id,
         task=task,
     )

@@ -9,7 +9,7 @@ import anyio
 import pytest
 from yarl import URL
 
-from foxapi_async.api import Calls
+from foxapi_async.api import Api
 from foxapi_async.emulator import Answer, Deliver, Drop, Fault, Hang, error, html
 from foxapi_async.errors import (
     APITimeoutError,
@@ -21,8 +21,7 @@ from foxapi_async.errors import (
 from foxapi_async.event_emitter import EventEmitter
 from foxapi_async.files.upload import Uploads
 from foxapi_async.limits.limiter import Limiter
-from foxapi_async.limits.rate_scheduler import RateScheduler
-from foxapi_async.options import Retry
+from foxapi_async.options import Limits, Retry
 from foxapi_async.statistics import Counters
 from tests.files.conftest import opened
 
@@ -30,11 +29,11 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 
 
 def uploads(shop, *, attempts=4, transport=None):
-    tally = Counters()
-    calls = Calls(
-        Limiter(RateScheduler(), EventEmitter(None), tally), Retry(attempts=attempts), tally
-    )
-    return Uploads(transport or shop.transport, calls)
+    counters = Counters()
+    limiter = Limiter(Limits(), EventEmitter(None), counters)
+    transport = transport or shop.transport
+    api = Api(transport, limiter, Retry(attempts=attempts), counters)
+    return Uploads(transport, api)
 
 
 def tries(shop):

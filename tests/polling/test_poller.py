@@ -414,21 +414,21 @@ async def test_a_fault_of_our_own_at_one_task_costs_it_a_pause_and_no_other_anyt
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ):
-    saw = TrackedTask.saw
+    apply = TrackedTask.apply
     seen: list[Task] = []
 
-    def fail_once(watch: TrackedTask, task: Task, now: float) -> None:
+    def fail_once(tracked: TrackedTask, task: Task, now: float) -> bool:
         seen.append(task)
         if len(seen) == faulty:
             raise ZeroDivisionError
-        saw(watch, task, now)
+        return apply(tracked, task, now)
 
-    monkeypatch.setattr(TrackedTask, "saw", fail_once)
+    monkeypatch.setattr(TrackedTask, "apply", fail_once)
     async with open_session() as session:
         outcomes = [outcome.status async for outcome in session.map([FOX] * tasks)]
     assert outcomes == ["completed"] * tasks
     assert len(seen) > faulty
-    assert caplog.text.count("went wrong; it is looked at again") == 1
+    assert caplog.text.count("failed; it is polled again") == 1
 
 
 async def test_without_a_schedule_tasks_come_home_and_are_written_down(
@@ -453,4 +453,4 @@ async def test_without_a_schedule_tasks_come_home_and_are_written_down(
         "completed"
     ] * 5
     assert caplog.text.count("the schedule went wrong") == 1
-    assert "it is looked at again" not in caplog.text
+    assert "it is polled again" not in caplog.text

@@ -6,20 +6,30 @@ import asyncio
 
 import anyio
 import pytest
+from yarl import URL
 
+from foxapi_async.api import Api
 from foxapi_async.event_emitter import EventEmitter
 from foxapi_async.http.responses import Answer
 from foxapi_async.http.retry_rules import ResponseClass
+from foxapi_async.http.transport import Transport
 from foxapi_async.limits.limiter import Limiter
-from foxapi_async.limits.rate_scheduler import RateScheduler
 from foxapi_async.models import Task
-from foxapi_async.options import Polling
+from foxapi_async.options import Limits, Polling, Retry, Timeout
+from foxapi_async.polling import poller as poller_module
 from foxapi_async.polling.poller import Poller
 from foxapi_async.polling.schedule import Schedule
 from foxapi_async.polling.tracked_task import TrackedTask
+from foxapi_async.registry import TaskRegistry
 from foxapi_async.statistics import Counters
 
 UNLIKELY = [f"unlikely-{i}" for i in range(20)]
+
+
+def transport() -> Transport:
+    """Return a transport that sends nothing: the polls of this test are answered in place."""
+    url = URL("http://127.0.0.1:9")
+    return Transport(url, "sk-key", timeout=Timeout(), headers={}, http=None)
 
 
 @pytest.mark.parametrize(
@@ -33,37 +43,41 @@ async def test_the_one_that_has_most_likely_ended_goes_first_if_looks_are_scarce
     place: slice,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr("foxapi_async.polling.poller._LOOKS_AT_ONCE", at_once)
+    monkeypatch.setattr(poller_module, "_CONCURRENT_POLLS", at_once)
     order: list[str] = []
 
-    async def look(task_id: str, _: bool) -> Answer[Task]:
-        order.append(task_id)
-        await anyio.sleep(0.5)
-        return Answer(ResponseClass.OK, value=Task(task_id), status=200)
+    class SlowApi(Api):
+        async def get_task(self, task_id: str, *, sync_upstream: bool = False) -> Answer[Task]:
+            order.append(task_id)
+            await anyio.sleep(0.5)
+            return Answer(ResponseClass.OK, value=Task(task_id), status=200)
 
-    tally, announce = Counters(), EventEmitter(None)
-    pacer = RateScheduler(submissions_per_second=None, polls_per_second=polls_per_second)
-    poller = Poller(
-        look,
-        gate=Limiter(pacer, announce, tally),
+    counters, events, polling = Counters(), EventEmitter(None), Polling()
+    limiter = Limiter(Limits(polls_per_second=polls_per_second), events, counters)
+    registry = TaskRegistry(
         schedule=Schedule(),
-        polling=Polling(),
-        announce=announce,
-        tally=tally,
-        on_end=lambda _: None,
+        polling=polling,
+        limiter=limiter,
+        journal=None,
+        events=events,
+        counters=counters,
     )
+    api = SlowApi(transport(), limiter, Retry(), counters)
+    poller = Poller(registry, api, limiter, polling)
     now = anyio.current_time()
-    for id_ in UNLIKELY:
-        watch = TrackedTask(
-            Task(id_), born=now - 1, deadline=now + 1e5, group="long", estimate=3000.0
+
+    def track(task_id: str, group: str, age: float, estimate: float, first_poll: float) -> None:
+        tracked = TrackedTask(
+            Task(task_id), started=now - age, deadline=now + 1e5, group=group, estimate=estimate
         )
-        poller.track(watch, first_look=now)
-    likely = TrackedTask(
-        Task("likely"), born=now - 60, deadline=now + 1e5, group="short", estimate=20.0
-    )
-    poller.track(likely, first_look=now + 0.001)
-    polling = asyncio.ensure_future(poller.run())
+        registry.tasks[task_id] = tracked
+        registry.queue.add(tracked, now, first_poll=first_poll)
+
+    for task_id in UNLIKELY:
+        track(task_id, "long", 1, 3000.0, now)
+    track("likely", "short", 60, 20.0, now + 0.001)
+    running = asyncio.ensure_future(poller.run())
     await anyio.sleep(15)
-    polling.cancel()
-    await asyncio.wait([polling])
+    running.cancel()
+    await asyncio.wait([running])
     assert "likely" in order[place]

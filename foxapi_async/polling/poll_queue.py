@@ -1,0 +1,191 @@
+"""When each task of a session is polled next, and which waits have passed their deadline.
+
+A poll is planned when its task is tracked and after each poll. When the schedule has learned
+something, planned polls move: those that should come earlier move soon after, a few tasks in each
+turn of the event loop; those that should come later move when they are due.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import random
+from collections.abc import Hashable, Iterator, Mapping
+from itertools import islice
+from typing import Final
+
+from foxapi_async._concurrency import DeadlineTimer
+from foxapi_async.options import Polling
+from foxapi_async.polling.due_queue import DueQueue
+from foxapi_async.polling.schedule import Schedule
+from foxapi_async.polling.tracked_task import TrackedTask, longest_pause
+
+__all__ = ["PollQueue"]
+
+_SIGNIFICANT: Final = 0.1
+"""A planned poll moves only by more than this part of the time since the last poll: near the optimum a
+tenth is not worth a wake-up."""
+
+_REPLANNED_PER_TURN: Final = 200
+"""Tasks that are replanned in one turn of the event loop: about half a millisecond of work."""
+
+
+class PollQueue:
+    """Plans the polls of the tasks in a mapping by id.
+
+    Args:
+        tasks: The tasks that have not ended. Whoever removes a task need not tell the queue.
+        schedule: Decides when to poll, and learns from what polls find.
+        polling: Bounds of the intervals.
+    """
+
+    def __init__(
+        self, tasks: Mapping[str, TrackedTask], schedule: Schedule, polling: Polling
+    ) -> None:
+        self.timer = DeadlineTimer()
+        """Fires when a poll or a deadline is due."""
+        self._tasks = tasks
+        self._schedule = schedule
+        self._polling = polling
+        # Of ids rather than tasks: the garbage collector skips tuples of strings and numbers, which
+        # shortens its pauses with 100,000 tasks in flight (`benchmarks.scale`).
+        self._due: DueQueue[str] = DueQueue(self._chance_of_end)
+        self._deadlines: list[tuple[float, str]] = []
+        self._learned: set[Hashable] = set()
+        self._replanned_groups: frozenset[Hashable] = frozenset()
+        self._to_replan: Iterator[TrackedTask] = iter(())
+
+    def add(self, tracked: TrackedTask, now: float, *, first_poll: float | None = None) -> None:
+        """Plan the first poll of a task: by schedule, or at a given moment."""
+        heapq.heappush(self._deadlines, (tracked.deadline, tracked.id))
+        self.timer.set(tracked.deadline)
+        if first_poll is None:
+            self.plan(tracked, now)
+        else:
+            self.plan_at(tracked, first_poll)
+
+    def plan(self, tracked: TrackedTask, now: float) -> None:
+        """Plan the next poll by schedule, unless the deadline comes first."""
+        due = tracked.next_poll(self._schedule, self._polling, now, random.random())  # noqa: S311
+        if due is not None:
+            self.plan_at(tracked, due)
+
+    def plan_after_fault(self, tracked: TrackedTask, now: float) -> None:
+        """Plan the next poll of a task whose poll raised what nobody expected."""
+        self.plan_at(tracked, now + longest_pause(self._polling))
+
+    def plan_at(self, tracked: TrackedTask, due: float) -> None:
+        """Plan the next poll for a moment."""
+        tracked.due = due
+        self._due.plan(tracked.id, due)
+        self.timer.set(due)
+
+    def is_due(self, now: float) -> bool:
+        """Whether a poll is due; if not, the timer is set for the next one."""
+        due = self._due.next_due()
+        if due is None:
+            return False
+        if due > now:
+            self.timer.set(due)
+        return due <= now
+
+    def take(self, now: float, *, by_chance: bool) -> TrackedTask | None:
+        """Take one due poll from the queue; None if that one is no longer needed.
+
+        Args:
+            now: The present.
+            by_chance: Take the task that has most likely ended, not the one that is due longest.
+        """
+        tracked = self._tasks.get(self._due.take(now, by_urgency=by_chance) or "")
+        # The queue still holds the former plans of a task that was replanned.
+        if tracked is None or tracked.due > now or self._is_postponed(tracked, now):
+            return None
+        tracked.due = math.inf
+        return tracked
+
+    def take_expired(self, now: float, most: int) -> list[TrackedTask]:
+        """Take at most so many tasks whose deadline has passed, and set the timer for the next."""
+        expired: list[TrackedTask] = []
+        while self._deadlines and self._deadlines[0][0] <= now and len(expired) < most:
+            tracked = self._tasks.get(heapq.heappop(self._deadlines)[1])
+            if tracked is not None and tracked.deadline <= now:
+                expired.append(tracked)
+        if len(self._deadlines) > 2 * len(self._tasks) + 1000:  # mostly tasks that ended long ago
+            self._deadlines = [(tracked.deadline, id_) for id_, tracked in self._tasks.items()]
+            heapq.heapify(self._deadlines)
+        self.set_deadline()
+        return expired
+
+    def set_deadline(self) -> None:
+        """Set the timer for the next deadline."""
+        if self._deadlines:
+            self.timer.set(self._deadlines[0][0])
+
+    def has_expired(self, now: float) -> bool:
+        """Whether the deadline of a task has passed."""
+        return bool(self._deadlines) and self._deadlines[0][0] <= now
+
+    def learn_running(self, tracked: TrackedTask, before: float) -> None:
+        """Learn that a task ran at its last poll, after one at the age ``before``."""
+        if tracked.running_at > before and not tracked.attached:
+            self._schedule.still_running(
+                tracked.group, tracked.estimate, before, tracked.running_at
+            )
+
+    def learn_end(self, tracked: TrackedTask, age: float) -> None:
+        """Learn when a task ended, and replan the other tasks of its group if that is news."""
+        if tracked.attached:
+            return
+        group = tracked.group
+        revision = self._schedule.revision(group)
+        ended_by = age if tracked.ended_at is None else tracked.ended_at
+        self._schedule.observe(group, tracked.estimate, tracked.running_at, ended_by)
+        if self._schedule.revision(group) != revision:
+            self._learned.add(group)
+            self.timer.wake()
+
+    def replan_some(self, now: float) -> bool:
+        """Move planned polls forward where that is better now; return whether more are left.
+
+        What is learned meanwhile counts for the tasks still to come; the rest of the group follows
+        in another round.
+        """
+        if not self._replanned_groups:
+            if not self._learned:
+                return False
+            self._replanned_groups, self._learned = frozenset(self._learned), set()
+            self._to_replan = iter(tuple(self._tasks.values()))
+        some = list(islice(self._to_replan, _REPLANNED_PER_TURN))
+        for tracked in some:
+            if tracked.group in self._replanned_groups and not tracked.ended:
+                self._move_forward(tracked, now)
+        if len(some) < _REPLANNED_PER_TURN:
+            self._replanned_groups, self._to_replan = frozenset(), iter(())
+        return bool(self._replanned_groups or self._learned)
+
+    def _move_forward(self, tracked: TrackedTask, now: float) -> None:
+        significant = _significant_change(tracked, now)
+        if tracked.due - now <= significant:
+            return
+        due = max(tracked.replanned(self._schedule), now)
+        if tracked.due - due > significant:
+            self.plan_at(tracked, due)
+
+    def _is_postponed(self, tracked: TrackedTask, now: float) -> bool:
+        due = tracked.replanned(self._schedule)
+        if due - now <= _significant_change(tracked, now):
+            return False
+        self.plan_at(tracked, due)
+        return True
+
+    def _chance_of_end(self, task_id: str, now: float) -> float:
+        tracked = self._tasks.get(task_id)
+        if tracked is None:
+            return 1.0  # a task that has ended leaves the queue first, at no cost
+        return self._schedule.chance(
+            tracked.group, tracked.estimate, tracked.running_at, now - tracked.started
+        )
+
+
+def _significant_change(tracked: TrackedTask, now: float) -> float:
+    return _SIGNIFICANT * (now - tracked.started - tracked.running_at)

@@ -1,0 +1,269 @@
+"""The tasks of a session that have not ended.
+
+The one place that knows what happens, and in which order, when a task starts, changes or ends:
+remember it, write the journal, free its slots, emit the event, wake its observers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from foxapi_async.errors import (
+    FoxAPIError,
+    SessionClosedError,
+    TaskCancelledError,
+    TaskFailedError,
+    TaskTimeoutError,
+)
+from foxapi_async.event_emitter import EventEmitter
+from foxapi_async.events import PollFailed, TaskEnded, TaskSubmitted, TaskUpdated
+from foxapi_async.limits.limiter import Limiter
+from foxapi_async.models import Task
+from foxapi_async.options import Polling
+from foxapi_async.polling.poll_queue import PollQueue
+from foxapi_async.polling.schedule import Schedule
+from foxapi_async.polling.tracked_task import TrackedTask, group_of
+from foxapi_async.statistics import Counters
+from foxapi_async.submission import Submission
+
+if TYPE_CHECKING:
+    from foxapi_async.journal import Entry, Journal
+
+__all__ = ["TaskRegistry"]
+
+_log = logging.getLogger("foxapi_async")
+
+_IDS_PER_LINE: Final = 50
+
+
+class TaskRegistry:
+    """Tracks tasks from the moment that their id is known to the end of the wait.
+
+    Args:
+        schedule: Decides when to poll.
+        polling: Options of the session.
+        limiter: Takes back the slots of tasks that end.
+        journal: Learns of ids and ends; None for a session without one.
+        events: Emits events.
+        counters: Counters of the session.
+    """
+
+    def __init__(
+        self,
+        *,
+        schedule: Schedule,
+        polling: Polling,
+        limiter: Limiter,
+        journal: Journal | None,
+        events: EventEmitter,
+        counters: Counters,
+    ) -> None:
+        self.tasks: dict[str, TrackedTask] = {}
+        self.queue = PollQueue(self.tasks, schedule, polling)
+        self._polling = polling
+        self._limiter = limiter
+        self._journal = journal
+        self._events = events
+        self._counters = counters
+        self._clock = asyncio.get_running_loop().time
+
+    async def track(self, task: Task, submission: Submission) -> None:
+        """Track a task that a submission has just created.
+
+        Polling starts when the id is in the journal, so that the answer to the POST, which is
+        older, never follows that to a poll.
+
+        Raises:
+            FoxAPIError: The journal could not record the id. The task is tracked all the same.
+        """
+        images, now = submission.outputs, self._clock()
+        tracked = submission.tracked = TrackedTask(
+            task,
+            started=now,
+            deadline=now + self._polling.deadline_for(submission.kind),
+            request=submission.request,
+            key=submission.key,
+            group=submission.group,
+            estimate=task.task_info.estimated_time,
+            images=images,
+        )
+        self.tasks[task.id] = tracked
+        self._counters.submitted += 1
+        self._counters.images_billed += images
+        self._counters.progress += 1
+        _log.info("task %s was created (%s, %d outputs)", task.id, submission.model, images)
+        try:
+            if submission.claim is not None:
+                with anyio.CancelScope(shield=True):
+                    await submission.claim.accepted(task.id, task.task_info.estimated_time)
+        finally:
+            if not tracked.ended:  # the session may have closed meanwhile
+                self._events.emit(TaskSubmitted(task, submission.request, submission.key))
+                self.queue.add(tracked, self._clock())
+                self.update(tracked, task)
+
+    def resume(self, entry: Entry, submission: Submission) -> None:
+        """Track the task of a journal entry, which an earlier submission of the key has created."""
+        assert entry.task_id is not None
+        tracked = self.tasks.get(entry.task_id)
+        if tracked is None:
+            # Billed by the earlier submission, but still in flight at the server.
+            images = entry.num_outputs if entry.is_under_way else 0
+            age = (datetime.now(UTC) - (entry.submitted or entry.updated)).total_seconds()
+            now = self._clock()
+            tracked = TrackedTask(
+                Task(entry.task_id),
+                started=now - max(0.0, age),
+                deadline=now + self._polling.deadline_for(submission.kind),
+                request=submission.request,
+                key=submission.key,
+                group=group_of(submission.model, submission.outputs, entry.payload),
+                estimate=entry.estimated_time,
+                attached=True,
+                images=images,
+            )
+            self._limiter.task_resumed(images)
+            self._attach(tracked, now)
+        submission.tracked = tracked
+
+    def attach(self, task_id: str, estimated_time: float | None) -> TrackedTask:
+        """Track a task of which only the id is known."""
+        tracked = self.tasks.get(task_id)
+        if tracked is None:
+            now = self._clock()
+            tracked = TrackedTask(
+                Task(task_id),
+                started=now,
+                deadline=now + self._polling.deadline_for(None),
+                estimate=estimated_time,
+                attached=True,
+            )
+            self._attach(tracked, now)
+        return tracked
+
+    def update(self, tracked: TrackedTask, task: Task) -> None:
+        """Take in what the server says of a task."""
+        if self.tasks.get(tracked.id) is not tracked:
+            return
+        before = tracked.running_at
+        if tracked.apply(task, self._clock()):
+            if self._events.has_listener:
+                self._events.emit(TaskUpdated(task, tracked.request))
+            for observer in tracked.observers:
+                observer.task_changed(tracked)
+        if tracked.ended:
+            self._settle(tracked)
+        else:
+            self.queue.learn_running(tracked, before)
+
+    def poll_failed(self, tracked: TrackedTask, error: FoxAPIError) -> None:
+        """Take in that a poll failed."""
+        self._counters.polls_failed += 1
+        _log.debug("polling task %s failed: %s", tracked.id, error)
+        self._events.emit(PollFailed(tracked.id, error))
+        if self.tasks.get(tracked.id) is tracked:
+            tracked.poll_failed(error, self._clock())
+            if tracked.ended:
+                self._settle(tracked)
+
+    def expire(self, tracked: TrackedTask) -> None:
+        """End the wait for a task whose deadline has passed."""
+        if not tracked.ended:
+            tracked.expire()
+            self._settle(tracked)
+
+    def close(self, tasks: Sequence[TrackedTask], cause: BaseException | None) -> None:
+        """End the wait for tasks because the session ends.
+
+        Args:
+            tasks: Tasks of this registry.
+            cause: The fault that ended the session, if there was one.
+        """
+        for tracked in tasks:
+            if tracked.ended:
+                continue
+            error = SessionClosedError(
+                f"the session ended while task {tracked.id} was in flight; it continues on the "
+                f"server and is billed: session.attach({tracked.id!r}) waits for it again",
+                task_id=tracked.id,
+            )
+            error.__cause__ = cause
+            tracked.end(error)
+            self._settle(tracked)
+
+    def log_in_flight(self) -> None:
+        """Log the ids of all tasks in flight, because the session ends."""
+        ids = list(self.tasks)
+        for start in range(0, len(ids), _IDS_PER_LINE):
+            _log.warning(
+                "the session ends with tasks in flight; they continue on the server and are "
+                "billed, session.attach(id) waits for them again: %s",
+                ", ".join(ids[start : start + _IDS_PER_LINE]),
+            )
+
+    async def wait(self, tracked: TrackedTask, timeout: float | None) -> Task:
+        """Wait for a task; see `TaskHandle.wait`."""
+        if not tracked.ended:
+            waiter = _Waiter()
+            tracked.add_observer(waiter)
+            try:
+                with anyio.move_on_after(timeout):
+                    await waiter.ended.wait()
+            finally:
+                tracked.remove_observer(waiter)
+        if not tracked.ended:
+            raise TaskTimeoutError(
+                f"task {tracked.id} is still {tracked.latest.status.value} after waiting "
+                f"{timeout:g} s; it continues on the server, and the session still tracks it",
+                task_id=tracked.id,
+                task=tracked.latest,
+            )
+        return tracked.result()
+
+    def _attach(self, tracked: TrackedTask, now: float) -> None:
+        self.tasks[tracked.id] = tracked
+        self.queue.add(tracked, now, first_poll=now)
+
+    def _settle(self, tracked: TrackedTask) -> None:
+        """Do what follows from the end of a task or of its wait."""
+        del self.tasks[tracked.id]
+        error, age = tracked.error, self._clock() - tracked.started
+        failed = isinstance(error, TaskFailedError | TaskCancelledError)
+        self._counters.count_end(completed=error is None, failed=failed)
+        if error is None:
+            _log.info("task %s is completed after %.1f s", tracked.id, age)
+        else:
+            _log.info("task %s: %s", tracked.id, error)
+        if error is None or failed:
+            self.queue.learn_end(tracked, age)
+            if self._journal is not None:
+                task = tracked.latest
+                self._journal.ended(task.id, task.status, error=task.error)
+        if tracked.images:
+            self._limiter.task_ended(tracked.images)
+        if self._events.has_listener:
+            self._events.emit(TaskEnded(tracked.id, tracked.latest, error, tracked.request, age))
+        observers, tracked.observers = tracked.observers, ()
+        for observer in observers:
+            observer.task_ended(tracked)
+
+
+class _Waiter:
+    """An observer that waits for the end."""
+
+    __slots__ = ("ended",)
+
+    def __init__(self) -> None:
+        self.ended = anyio.Event()
+
+    def task_changed(self, tracked: TrackedTask) -> None:
+        """Wait on."""
+
+    def task_ended(self, tracked: TrackedTask) -> None:  # noqa: ARG002
+        self.ended.set()
