@@ -1,4 +1,4 @@
-"""How many images may be in flight, and how many may be billed in all."""
+"""Slots for images in flight, and the budget of images that may be billed."""
 
 from __future__ import annotations
 
@@ -12,22 +12,26 @@ __all__ = ["OutputSlots"]
 
 
 class _Waiter:
-    __slots__ = ("admitted", "called", "outputs", "refusal")
+    __slots__ = ("admitted", "outputs", "refusal", "woken")
 
     def __init__(self, outputs: int) -> None:
         self.outputs = outputs
         self.admitted = False
-        self.called: anyio.Event | None = None
+        self.woken: anyio.Event | None = None
         self.refusal: BudgetExceededError | None = None
 
 
 class OutputSlots:
-    """Places for images in flight, handed out strictly first come, first served.
+    """Slots for images in flight, given out strictly first come, first served.
 
-    Who asks for many places is not overtaken by who asks for few, so nobody starves.
+    A waiter that needs many slots is not overtaken by one that needs few, so that none starves.
 
-    Places and images billed are counted apart: `take` holds both, `free` gives the places back, and
-    `refund` also takes back the bill, for images that were certainly not made.
+    Slots and billed images are counted separately: `take` counts both, `free` gives slots back, and
+    `refund` also takes back the bill, for images that were certainly not created.
+
+    Args:
+        places: Images that may be in flight.
+        total: Images that may be billed in all; None for no bound.
     """
 
     def __init__(self, places: int, total: int | None = None) -> None:
@@ -39,15 +43,15 @@ class OutputSlots:
 
     @property
     def waiting(self) -> int:
-        """How many are waiting for places."""
+        """How many submissions wait for slots."""
         return len(self._queue)
 
     async def take(self, outputs: int) -> None:
-        """Wait for so many places and hold them.
+        """Wait for so many slots and take them.
 
         Raises:
-            InvalidRequestError: More than there are in all.
-            BudgetExceededError: More than may still be billed.
+            InvalidRequestError: More slots than there are.
+            BudgetExceededError: More images than may still be billed.
         """
         if outputs > self.places:
             raise InvalidRequestError(
@@ -60,34 +64,31 @@ class OutputSlots:
         waiter = _Waiter(outputs)
         self._queue.append(waiter)
         try:
-            self._admit_those_who_fit()
+            self._admit_waiters()
             if not waiter.admitted:
-                waiter.called = anyio.Event()
-                await waiter.called.wait()
+                waiter.woken = anyio.Event()
+                await waiter.woken.wait()
         except BaseException:
-            self._leave(waiter)
+            self._remove(waiter)
             raise
         if waiter.refusal is not None:
             raise waiter.refusal
 
     def occupy(self, outputs: int) -> None:
-        """Hold places for images that are in flight already, however many there are.
-
-        Others wait until there is room again.
-        """
+        """Take slots for images that are in flight already, even if there are not enough."""
         self.in_flight += outputs
 
     def refund(self, outputs: int) -> None:
-        """Give back what was held for images that were certainly not billed."""
+        """Give back slots and bill of images that were certainly not created."""
         self.spent -= outputs
         self.free(outputs)
 
     def free(self, outputs: int) -> None:
-        """Give back the places of images that are no longer in flight."""
+        """Give back the slots of images that are no longer in flight."""
         self.in_flight -= outputs
-        self._admit_those_who_fit()
+        self._admit_waiters()
 
-    def _admit_those_who_fit(self) -> None:
+    def _admit_waiters(self) -> None:
         while self._queue:
             waiter = self._queue[0]
             if (refusal := self._overspent(waiter.outputs)) is not None:
@@ -99,13 +100,13 @@ class OutputSlots:
                 return
             self._queue.popleft()
             waiter.admitted = True
-            if waiter.called is not None:
-                waiter.called.set()
+            if waiter.woken is not None:
+                waiter.woken.set()
 
-    def _leave(self, waiter: _Waiter) -> None:
+    def _remove(self, waiter: _Waiter) -> None:
         if not waiter.admitted:
             self._queue.remove(waiter)
-            self._admit_those_who_fit()
+            self._admit_waiters()
         elif waiter.refusal is None:
             self.refund(waiter.outputs)
 
@@ -114,7 +115,7 @@ class OutputSlots:
             return None
         return BudgetExceededError(
             f"{outputs} more images would exceed Limits(total_outputs={self.total}): "
-            f"{self.spent} are billed or on their way",
+            f"{self.spent} are billed or in flight",
             total=self.total,
             used=self.spent,
             requested=outputs,

@@ -58,7 +58,6 @@ class PollQueue:
     def add(self, tracked: TrackedTask, now: float, *, first_poll: float | None = None) -> None:
         """Plan the first poll of a task: by schedule, or at a given moment."""
         heapq.heappush(self._deadlines, (tracked.deadline, tracked.id))
-        self.timer.set(tracked.deadline)
         if first_poll is None:
             self.plan(tracked, now)
         else:
@@ -69,6 +68,8 @@ class PollQueue:
         due = tracked.next_poll(self._schedule, self._polling, now, random.random())  # noqa: S311
         if due is not None:
             self.plan_at(tracked, due)
+        else:
+            self.set_deadline()
 
     def plan_after_fault(self, tracked: TrackedTask, now: float) -> None:
         """Plan the next poll of a task whose poll raised what nobody expected."""

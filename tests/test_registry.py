@@ -1,0 +1,143 @@
+"""What the registry of a session does, and in which order, over a real socket and a real disk."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from foxapi_async import Event, FoxAPIError, PhotaImage, SessionClosedError, TaskStatus
+from foxapi_async.emulator import Emulator, Fate, Fault
+from foxapi_async.events import SubmissionStarted, TaskEnded, TaskSubmitted, TaskUpdated
+from foxapi_async.journal import schema
+from foxapi_async.polling.poll_queue import PollQueue
+from tests.conftest import OpenSession
+
+FOX = PhotaImage("a fox in the snow")
+
+QUICK = Fate(duration=0, looks=[{"status": "processing", "progress": 44}])
+
+
+@contextlib.contextmanager
+def second_user(journal: Path) -> Iterator[sqlite3.Connection]:
+    """Open a journal beside the session; with its write lock held the disk seems slow."""
+    with contextlib.closing(sqlite3.connect(journal, isolation_level=None)) as other:
+        yield other
+
+
+@pytest.mark.ordinary_loop
+async def test_events_of_a_task_are_in_order_when_the_journal_is_slow(
+    emulator: Emulator, open_session: OpenSession, tmp_path: Path
+):
+    path = tmp_path / "journal.sqlite"
+    events: list[Event] = []
+    emulator.script(Fault("submit", QUICK, times=None))
+    async with open_session(journal=path, on_event=events.append) as session:
+        with second_user(path) as other:
+            submitting = asyncio.ensure_future(session.generate(FOX, key="fox"))
+            while not any(isinstance(event, SubmissionStarted) for event in events):
+                await asyncio.sleep(0)
+            other.execute("BEGIN IMMEDIATE")
+            while not session.in_flight:
+                await asyncio.sleep(0.01)
+            polls = session.statistics().polls
+            await asyncio.sleep(1)  # more than the first poll would take
+            other.execute("ROLLBACK")
+            assert polls == session.statistics().polls == 0
+        await submitting
+    kinds = [type(event) for event in events if isinstance(event, TaskSubmitted | TaskUpdated)]
+    assert kinds[0] is TaskSubmitted
+    assert isinstance(events[-1], TaskEnded)
+    updates = [event.task.progress for event in events if isinstance(event, TaskUpdated)]
+    assert updates == [44, 100]
+
+
+@pytest.mark.ordinary_loop
+async def test_an_id_that_cannot_be_journalled_is_told_and_the_task_is_tracked(
+    emulator: Emulator,
+    open_session: OpenSession,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(schema, "PATIENCE", 0.05)
+    path = tmp_path / "journal.sqlite"
+    events: list[Event] = []
+    emulator.script(Fault("submit", Fate(duration=0), times=None))
+    async with open_session(journal=path, on_event=events.append) as session:
+        with second_user(path) as other:
+            submitting = asyncio.ensure_future(session.submit(FOX, key="fox"))
+            while not any(isinstance(event, SubmissionStarted) for event in events):
+                await asyncio.sleep(0)
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(FoxAPIError) as failed:
+                await submitting
+            [submitted] = [event for event in events if isinstance(event, TaskSubmitted)]
+            assert failed.value.task_id == submitted.task.id
+            other.execute("ROLLBACK")
+        for handle in session.in_flight:
+            assert handle.id == submitted.task.id
+            await handle
+        statistics = session.statistics()
+        assert (statistics.submitted, statistics.completed, statistics.unknown) == (1, 1, 0)
+        assert statistics.images_in_flight == 0
+        await session.generate(PhotaImage("the next one"))  # the limiter is not stuck
+
+
+async def test_a_fault_of_the_poller_is_the_cause_of_what_waiters_get(
+    emulator: Emulator, open_session: OpenSession, monkeypatch: pytest.MonkeyPatch
+):
+    emulator.script(Fault("submit", Fate(duration=60), times=None))
+    async with open_session() as session:
+        handle = await session.submit(FOX)
+        waiting = asyncio.ensure_future(handle.wait())
+        await anyio.sleep(1)
+
+        def fail(*_: object) -> bool:
+            raise ZeroDivisionError("a fault of ours")
+
+        monkeypatch.setattr(PollQueue, "has_expired", fail)
+        with pytest.raises(SessionClosedError) as closed:
+            await waiting
+        assert closed.value.task_id == handle.id
+        causes = [closed.value.__cause__]
+        while isinstance(causes[-1], BaseExceptionGroup):
+            causes.append(causes[-1].exceptions[0])
+        assert isinstance(causes[-1], ZeroDivisionError)
+
+
+async def test_updates_survive_a_cancelled_anext(emulator: Emulator, open_session: OpenSession):
+    emulator.script(Fault("submit", Fate(duration=40), times=None))
+    async with open_session() as session:
+        updates = (await session.submit(FOX)).updates()
+        seen, heartbeats = [], 0
+        while True:
+            try:
+                seen.append(await asyncio.wait_for(anext(updates), 1))
+            except TimeoutError:
+                heartbeats += 1
+            except StopAsyncIteration:
+                break
+        assert heartbeats > 5
+        assert seen[0].status is TaskStatus.PENDING
+        assert seen[-1].status is TaskStatus.COMPLETED
+
+
+async def test_updates_keep_the_newest_change_that_nobody_has_read(
+    emulator: Emulator, open_session: OpenSession
+):
+    looks = [{"status": "processing", "progress": n} for n in range(0, 50, 10)]
+    emulator.script(Fault("submit", Fate(looks=looks), times=None))
+    async with open_session() as session:
+        handle = await session.submit(FOX)
+        async with contextlib.aclosing(handle.updates()) as updates:
+            first = await anext(updates)
+            await handle
+            assert [first.status, *[task.status async for task in updates]] == [
+                TaskStatus.PENDING,
+                TaskStatus.COMPLETED,
+            ]
