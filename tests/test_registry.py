@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import anyio
@@ -23,6 +23,19 @@ FOX = PhotaImage("a fox in the snow")
 QUICK = Fate(duration=0, looks=[{"status": "processing", "progress": 44}])
 
 
+class Listener:
+    """Keeps all events, and does something when a POST starts."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.on_start: Callable[[], object] = lambda: None
+
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)
+        if isinstance(event, SubmissionStarted):
+            self.on_start()
+
+
 @contextlib.contextmanager
 def second_user(journal: Path) -> Iterator[sqlite3.Connection]:
     """Open a journal beside the session; with its write lock held the disk seems slow."""
@@ -35,21 +48,20 @@ async def test_events_of_a_task_are_in_order_when_the_journal_is_slow(
     emulator: Emulator, open_session: OpenSession, tmp_path: Path
 ):
     path = tmp_path / "journal.sqlite"
-    events: list[Event] = []
+    listener = Listener()
     emulator.script(Fault("submit", QUICK, times=None))
-    async with open_session(journal=path, on_event=events.append) as session:
+    async with open_session(journal=path, on_event=listener) as session:
         with second_user(path) as other:
+            listener.on_start = lambda: other.execute("BEGIN IMMEDIATE")
             submitting = asyncio.ensure_future(session.generate(FOX, key="fox"))
-            while not any(isinstance(event, SubmissionStarted) for event in events):
-                await asyncio.sleep(0)
-            other.execute("BEGIN IMMEDIATE")
-            while not session.in_flight:
+            while not session.in_flight:  # noqa: ASYNC110 - no event tells of it
                 await asyncio.sleep(0.01)
             polls = session.statistics().polls
             await asyncio.sleep(1)  # more than the first poll would take
             other.execute("ROLLBACK")
             assert polls == session.statistics().polls == 0
         await submitting
+    events = listener.events
     kinds = [type(event) for event in events if isinstance(event, TaskSubmitted | TaskUpdated)]
     assert kinds[0] is TaskSubmitted
     assert isinstance(events[-1], TaskEnded)
@@ -66,17 +78,15 @@ async def test_an_id_that_cannot_be_journalled_is_told_and_the_task_is_tracked(
 ):
     monkeypatch.setattr(schema, "PATIENCE", 0.05)
     path = tmp_path / "journal.sqlite"
-    events: list[Event] = []
+    listener = Listener()
     emulator.script(Fault("submit", Fate(duration=0), times=None))
-    async with open_session(journal=path, on_event=events.append) as session:
+    async with open_session(journal=path, on_event=listener) as session:
         with second_user(path) as other:
-            submitting = asyncio.ensure_future(session.submit(FOX, key="fox"))
-            while not any(isinstance(event, SubmissionStarted) for event in events):
-                await asyncio.sleep(0)
-            other.execute("BEGIN IMMEDIATE")
+            listener.on_start = lambda: other.execute("BEGIN IMMEDIATE")
             with pytest.raises(FoxAPIError) as failed:
-                await submitting
-            [submitted] = [event for event in events if isinstance(event, TaskSubmitted)]
+                await session.submit(FOX, key="fox")
+            listener.on_start = lambda: None
+            [submitted] = [event for event in listener.events if isinstance(event, TaskSubmitted)]
             assert failed.value.task_id == submitted.task.id
             other.execute("ROLLBACK")
         for handle in session.in_flight:

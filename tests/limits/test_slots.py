@@ -170,7 +170,7 @@ async def test_nothing_beyond_the_total_is_admitted():
     error = refused.value
     assert (error.total, error.used, error.requested) == (5, 4, 2)
     assert str(error) == (
-        "2 more images would exceed Limits(total_outputs=5): 4 are billed or on their way"
+        "2 more images would exceed Limits(total_outputs=5): 4 are billed or in flight"
     )
     await budget.take(1)
     assert (budget.in_flight, budget.spent) == (5, 5)
