@@ -63,7 +63,7 @@ class Signal:
         await self._next.wait()
 
 
-class _Waiter(NamedTuple):
+class _TimerWait(NamedTuple):
     woken: asyncio.Future[None]
     callback: Callable[[], None]
     context: Context
@@ -80,7 +80,7 @@ class DeadlineTimer:
 
     def __init__(self) -> None:
         self._deadline = math.inf
-        self._waiter: _Waiter | None = None
+        self._waiter: _TimerWait | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def clear(self) -> None:
@@ -108,7 +108,7 @@ class DeadlineTimer:
                 deadline, or wake. `wait` raises what it raises.
         """
         woken = asyncio.get_running_loop().create_future()
-        self._waiter = _Waiter(woken, callback, copy_context())
+        self._waiter = _TimerWait(woken, callback, copy_context())
         self._start(self._waiter)
         try:
             await woken
@@ -116,7 +116,7 @@ class DeadlineTimer:
             self._waiter = None
             self._stop()
 
-    def _start(self, waiter: _Waiter) -> None:
+    def _start(self, waiter: _TimerWait) -> None:
         self._stop()
         if self._deadline < math.inf:
             # The context of the waiter, not of the caller that happened to set the deadline.
@@ -128,7 +128,7 @@ class DeadlineTimer:
             self._timer.cancel()
             self._timer = None
 
-    def _fire(self, waiter: _Waiter) -> None:
+    def _fire(self, waiter: _TimerWait) -> None:
         self._timer = None
         if waiter.woken.done():
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import weakref
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
@@ -57,7 +58,7 @@ class OutcomeIterator(AsyncIterator[Outcome]):
         self._started = False
         self._loop = asyncio.get_running_loop()
         # A `break` in `async for` drops the iterator without any call.
-        weakref.finalize(self, _cancel_from_anywhere, operation, self._loop)
+        weakref.finalize(self, _cancel_soon, operation, self._loop)
 
     def __aiter__(self) -> OutcomeIterator:
         return self
@@ -363,17 +364,9 @@ class _OutcomeObserver:
         self._operation.submission_finished(self._submission)
 
 
-def _cancel_from_anywhere(operation: MapOperation, loop: asyncio.AbstractEventLoop) -> None:
-    """Cancel an operation whose iterator was collected, perhaps by another thread."""
-    if loop.is_closed():
-        return
-    try:
-        here = asyncio.get_running_loop() is loop
-    except RuntimeError:
-        here = False
-    if here:
-        operation.cancel()
-    else:
+def _cancel_soon(operation: MapOperation, loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel an operation whose iterator was collected, perhaps in another thread."""
+    with contextlib.suppress(RuntimeError):  # the loop is closed
         loop.call_soon_threadsafe(operation.cancel)
 
 

@@ -210,7 +210,7 @@ class TaskRegistry:
     async def wait(self, tracked: TrackedTask, timeout: float | None) -> Task:
         """Wait for a task; see `TaskHandle.wait`."""
         if not tracked.ended:
-            waiter = _Waiter()
+            waiter = _EndWaiter()
             tracked.add_observer(waiter)
             try:
                 with anyio.move_on_after(timeout):
@@ -254,7 +254,7 @@ class TaskRegistry:
             observer.task_ended(tracked)
 
 
-class _Waiter:
+class _EndWaiter:
     """An observer that waits for the end."""
 
     __slots__ = ("ended",)

@@ -1,9 +1,14 @@
-"""The package is built in layers: imports point one way, and decisions import no I/O."""
+"""The package is built in layers: imports point one way, decisions import no I/O, and it stays small.
+
+The bounds of size and depth are those that the redesign has reached. Raise one only for a reason.
+"""
 
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -14,6 +19,12 @@ import foxapi_async
 PACKAGE = Path(foxapi_async.__file__).parent
 
 MOST_LINES = 400
+"""Of one file."""
+MOST_MODULES = 105
+MOST_LINES_IN_ALL = 16_500
+LONGEST_CHAIN = 12
+MOST_PARAMETERS, MOST_CALLABLES = 8, 2
+"""Of a constructor. Sizes do not count the emulator."""
 
 PURE = {
     *("_typeguards", "_validators", "backoff", "errors", "events", "models", "options", "outcome"),
@@ -146,3 +157,88 @@ def test_an_import_for_the_type_checker_only_does_not_count():
     code = "import os\nif TYPE_CHECKING:\n    import time\nelse:\n    import io\ndef f():\n    import re"
     found = {alias.name for node in statements(ast.parse(code)) for alias in node.names}
     assert found == {"os", "io", "re"}
+
+
+# Size and depth
+
+OWN = [name for name in FILES if not name.startswith("foxapi_async.emulator")]
+
+
+def at_import(module: str) -> set[str]:
+    """Return our modules that a module imports while it is imported itself."""
+    tree = ast.parse(FILES[module].read_text(encoding="utf-8"))
+    found: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names} & set(FILES)
+            found |= inner or {node.module} & set(FILES)
+    return found - {module}
+
+
+@cache
+def chain(module: str) -> tuple[str, ...]:
+    """Return the longest chain of imports that begins with a module."""
+    below = [chain(name) for name in at_import(module) if name in OWN]
+    return (module, *max(below, key=len, default=()))
+
+
+def test_the_longest_chain_of_imports_is_short():
+    longest = max((chain(module) for module in OWN), key=len)
+    assert len(longest) <= LONGEST_CHAIN, " -> ".join(longest)
+
+
+def test_the_package_is_small():
+    lines = sum(len(FILES[name].read_text(encoding="utf-8").splitlines()) for name in OWN)
+    assert len(OWN) <= MOST_MODULES
+    assert lines <= MOST_LINES_IN_ALL
+
+
+def classes() -> Iterator[tuple[str, ast.ClassDef]]:
+    for module in OWN:
+        for node in ast.walk(ast.parse(FILES[module].read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                yield module, node
+
+
+def test_no_class_name_is_used_twice():
+    names = Counter(node.name for _, node in classes())
+    assert {name: count for name, count in names.items() if count > 1} == {}
+
+
+PUBLIC_CONSTRUCTORS = {"Session"}
+"""Their parameters are those of the contract."""
+
+
+def constructors() -> Iterator[tuple[str, ast.arguments]]:
+    for module, node in classes():
+        for each in node.body:
+            if isinstance(each, ast.FunctionDef) and each.name == "__init__":
+                yield f"{module}.{node.name}", each.args
+
+
+def test_constructors_take_few_collaborators_and_hardly_any_callbacks():
+    crowded = {}
+    for name, arguments in constructors():
+        parameters = [*arguments.args[1:], *arguments.kwonlyargs]
+        callables = [each for each in parameters if "Callable" in ast.unparse(each)]
+        if len(parameters) > MOST_PARAMETERS or len(callables) > MOST_CALLABLES:
+            crowded[name] = [each.arg for each in parameters]
+    allowed = PUBLIC_CONSTRUCTORS | set(vars(foxapi_async.errors)) | {"FoxAPIError"}
+    assert {n: p for n, p in crowded.items() if n.rpartition(".")[2] not in allowed} == {}
+
+
+def for_type_checkers(module: str) -> set[str]:
+    """Return our modules that a module imports under TYPE_CHECKING only."""
+    tree = ast.parse(FILES[module].read_text(encoding="utf-8"))
+    return {
+        node.module
+        for branch in ast.walk(tree)
+        if isinstance(branch, ast.If) and "TYPE_CHECKING" in ast.unparse(branch.test)
+        for node in branch.body
+        if isinstance(node, ast.ImportFrom) and node.module in FILES
+    }
+
+
+def test_imports_for_type_checkers_point_the_same_way():
+    graph = {name: ours(name) | for_type_checkers(name) for name in FILES if name != FACADE}
+    TopologicalSorter({name: found - {FACADE} for name, found in graph.items()}).prepare()
