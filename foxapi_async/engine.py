@@ -26,7 +26,6 @@ from foxapi_async.options import Limits, Polling, Retry
 from foxapi_async.polling.advice import Advice
 from foxapi_async.polling.poller import Poller
 from foxapi_async.registry import TaskRegistry
-from foxapi_async.session_state import SessionState
 from foxapi_async.statistics import Counters, Statistics
 from foxapi_async.submitter import Submitter
 
@@ -72,7 +71,6 @@ class Engine:
         self._transport = transport
         self._limits = limits
         self._journal = journal
-        self.state = SessionState()
         self._counters = Counters()
         self._limiter = Limiter(limits, events, self._counters)
         self._schedule = Advice(
@@ -144,7 +142,7 @@ class Engine:
 
     async def aclose(self) -> None:
         """Finish the POSTs under way, end all waits, and leave nothing running."""
-        self.state.closed = True
+        self.registry.closed = True
         self._closing.set()
         await finish_despite_cancellation(self._finish)
 
@@ -152,7 +150,7 @@ class Engine:
         """Return an operation that has not begun to read its input."""
         return MapOperation(
             items,
-            state=self.state,
+            registry=self.registry,
             submitter=self.submitter,
             supervisor=self._supervisor,
             operations=self._operations,
@@ -184,7 +182,7 @@ class Engine:
                 try:
                     await self._closing.wait()
                 finally:
-                    self.state.closed = True
+                    self.registry.closed = True
                     for operation in tuple(self._operations):
                         operation.close()
                     timeout = self._transport.timeout.request + _RECORD_TIMEOUT
@@ -196,7 +194,7 @@ class Engine:
             fault = error
             raise
         finally:
-            self.state.closed = True
+            self.registry.closed = True
             self._ready.set()
             self.registry.close(tuple(self.registry.tasks.values()), fault or self._fault)
 

@@ -11,7 +11,6 @@ from foxapi_async.models import Task
 from foxapi_async.polling.tracked_task import TrackedTask
 from foxapi_async.registry import TaskRegistry
 from foxapi_async.requests import Request
-from foxapi_async.session_state import SessionState
 
 __all__ = ["TaskHandle", "TaskUpdates"]
 
@@ -23,12 +22,11 @@ class TaskHandle:
     cancels the waiting, not the remote task. Handles on the same task are equal.
     """
 
-    __slots__ = ("_registry", "_state", "_tracked")
+    __slots__ = ("_registry", "_tracked")
 
-    def __init__(self, tracked: TrackedTask, registry: TaskRegistry, state: SessionState) -> None:
+    def __init__(self, tracked: TrackedTask, registry: TaskRegistry) -> None:
         self._tracked = tracked
         self._registry = registry
-        self._state = state
 
     @property
     def id(self) -> str:
@@ -73,7 +71,7 @@ class TaskHandle:
             ConfigurationError: Called from another event loop than that of the session.
         """
         if not self._tracked.ended:
-            self._state.check()
+            self._registry.check()
         return await self._registry.wait(self._tracked, timeout)
 
     def __await__(self) -> Generator[Any, Any, Task]:
@@ -87,7 +85,7 @@ class TaskHandle:
         skipped: only the newest one is kept. A cancelled ``anext`` loses nothing.
         """
         if not self._tracked.ended:
-            self._state.check()
+            self._registry.check()
         return TaskUpdates(self._tracked)
 
     def __eq__(self, other: object) -> bool:

@@ -25,8 +25,8 @@ from foxapi_async.errors import (
 )
 from foxapi_async.outcome import Outcome
 from foxapi_async.polling.tracked_task import TrackedTask
+from foxapi_async.registry import TaskRegistry
 from foxapi_async.requests import Request
-from foxapi_async.session_state import SessionState
 from foxapi_async.submission import Submission
 from foxapi_async.submitter import Submitter
 
@@ -101,7 +101,7 @@ class MapOperation:
         *,
         submitter: Submitter,
         supervisor: Supervisor,
-        state: SessionState,
+        registry: TaskRegistry,
         operations: set[MapOperation],
         outputs: int,
         ordered: bool,
@@ -109,7 +109,7 @@ class MapOperation:
         self._items = items
         self._submitter = submitter
         self._supervisor = supervisor
-        self._state = state
+        self._registry = registry
         self._operations = operations
         self._ordered = ordered
         # Requests that were read and whose outcome was not yet yielded: as many as can be in flight,
@@ -137,7 +137,7 @@ class MapOperation:
 
     def start(self) -> None:
         """Begin to read the input, unless the session has ended."""
-        self._state.check()
+        self._registry.check()
         self._operations.add(self)
         self._supervisor.start(self._run)
 

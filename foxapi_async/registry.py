@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from foxapi_async.errors import (
+    ConfigurationError,
     FoxAPIError,
     SessionClosedError,
     TaskCancelledError,
@@ -71,7 +72,27 @@ class TaskRegistry:
         self._journal = journal
         self._events = events
         self._counters = counters
-        self._clock = asyncio.get_running_loop().time
+        self._loop = asyncio.get_running_loop()
+        self._clock = self._loop.time
+        self.closed = False
+
+    def check(self) -> None:
+        """Refuse a call after the end of the session, or from another event loop.
+
+        Raises:
+            SessionClosedError: The session has ended.
+            ConfigurationError: Another event loop is running here, or none.
+        """
+        if self.closed:
+            raise SessionClosedError("the session has ended; open a new one")
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = None
+        if loop is not self._loop:
+            raise ConfigurationError(
+                "the session was opened in another event loop; open a session in the loop that uses it"
+            )
 
     async def track(self, task: Task, submission: Submission) -> None:
         """Track a task that a submission has just created.
@@ -104,7 +125,8 @@ class TaskRegistry:
                     await submission.claim.accepted(task.id, task.task_info.estimated_time)
         finally:
             if not tracked.ended:  # the session may have closed meanwhile
-                self._events.emit(TaskSubmitted(task, submission.request, submission.key))
+                if self._events.has_listener:
+                    self._events.emit(TaskSubmitted(task, submission.request, submission.key))
                 self.queue.add(tracked, self._clock())
                 self.update(tracked, task)
 
@@ -235,10 +257,15 @@ class TaskRegistry:
         del self.tasks[tracked.id]
         error, age = tracked.error, self._clock() - tracked.started
         failed = isinstance(error, TaskFailedError | TaskCancelledError)
-        self._counters.count_end(completed=error is None, failed=failed)
+        self._counters.progress += 1
         if error is None:
+            self._counters.completed += 1
             _log.info("task %s is completed after %.1f s", tracked.id, age)
         else:
+            if failed:
+                self._counters.failed += 1
+            else:
+                self._counters.unfinished += 1
             _log.info("task %s: %s", tracked.id, error)
         if error is None or failed:
             self.queue.learn_end(tracked, age)

@@ -146,7 +146,7 @@ class Session:
         """
         engine = self._running()
         tracked = await engine.submitter.submit(Submission(_checked(request), key))
-        return TaskHandle(tracked, engine.registry, engine.state)
+        return TaskHandle(tracked, engine.registry)
 
     async def generate(
         self, request: Request, *, key: str | None = None, timeout: float | None = None
@@ -207,7 +207,7 @@ class Session:
             check_seconds("estimated_time", estimated_time)
         engine = self._running()
         tracked = engine.registry.attach(check_task_id(task_id), estimated_time)
-        return TaskHandle(tracked, engine.registry, engine.state)
+        return TaskHandle(tracked, engine.registry)
 
     async def retrieve(self, task_id: str) -> Task:
         """Ask for a task once (again only if that fails) and return what the server says.
@@ -326,7 +326,7 @@ class Session:
         if engine is None:
             return ()
         tasks = engine.registry.tasks.values()
-        return tuple(TaskHandle(tracked, engine.registry, engine.state) for tracked in tasks)
+        return tuple(TaskHandle(tracked, engine.registry) for tracked in tasks)
 
     def statistics(self) -> Statistics:
         """Return counters of what the session has done so far; also after its end."""
@@ -342,7 +342,7 @@ class Session:
     def _running(self) -> Engine:
         if self._engine is None:
             raise ConfigurationError(_NOT_ENTERED)
-        self._engine.state.check()
+        self._engine.registry.check()
         return self._engine
 
 

@@ -77,16 +77,6 @@ class Counters:
         self.progress = 0
         """Grows with each accepted submission and each task that ends: the server makes progress."""
 
-    def count_end(self, *, completed: bool, failed: bool) -> None:
-        """Count the end of a task, or of the wait for it."""
-        if completed:
-            self.completed += 1
-        elif failed:
-            self.failed += 1
-        else:
-            self.unfinished += 1
-        self.progress += 1
-
     def snapshot(
         self,
         *,
