@@ -114,19 +114,18 @@ class DeadlineTimer:
             await woken
         finally:
             self._waiter = None
-            self._stop()
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
 
     def _start(self, waiter: _TimerWait) -> None:
-        self._stop()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._deadline < math.inf:
             # The context of the waiter, not of the caller that happened to set the deadline.
             loop = waiter.woken.get_loop()
             self._timer = loop.call_at(self._deadline, self._fire, waiter, context=waiter.context)
-
-    def _stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     def _fire(self, waiter: _TimerWait) -> None:
         self._timer = None

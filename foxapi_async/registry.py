@@ -105,6 +105,7 @@ class TaskRegistry:
         """
         images, now = submission.outputs, self._clock()
         tracked = submission.tracked = TrackedTask(
+            task.id,
             task,
             started=now,
             deadline=now + self._polling.deadline_for(submission.kind),
@@ -140,6 +141,7 @@ class TaskRegistry:
             age = (datetime.now(UTC) - (entry.submitted or entry.updated)).total_seconds()
             now = self._clock()
             tracked = TrackedTask(
+                entry.task_id,
                 Task(entry.task_id),
                 started=now - max(0.0, age),
                 deadline=now + self._polling.deadline_for(submission.kind),
@@ -160,6 +162,7 @@ class TaskRegistry:
         if tracked is None:
             now = self._clock()
             tracked = TrackedTask(
+                task_id,
                 Task(task_id),
                 started=now,
                 deadline=now + self._polling.deadline_for(None),

@@ -105,7 +105,7 @@ class PollQueue:
         return tracked
 
     def take_expired(self, now: float, most: int) -> list[TrackedTask]:
-        """Take at most so many tasks whose deadline has passed, and set the timer for the next."""
+        """Take at most so many tasks whose deadline has passed."""
         expired: list[TrackedTask] = []
         while self._deadlines and self._deadlines[0][0] <= now and len(expired) < most:
             tracked = self._tasks.get(heapq.heappop(self._deadlines)[1])
@@ -114,7 +114,6 @@ class PollQueue:
         if len(self._deadlines) > 2 * len(self._tasks) + 1000:  # mostly tasks that ended long ago
             self._deadlines = [(tracked.deadline, id_) for id_, tracked in self._tasks.items()]
             heapq.heapify(self._deadlines)
-        self.set_deadline()
         return expired
 
     def set_deadline(self) -> None:
@@ -141,7 +140,7 @@ class PollQueue:
         revision = self._schedule.revision(group)
         ended_by = age if tracked.ended_at is None else tracked.ended_at
         self._schedule.observe(group, tracked.estimate, tracked.running_at, ended_by)
-        if self._schedule.revision(group) != revision:
+        if self._tasks and self._schedule.revision(group) != revision:
             self._learned.add(group)
             self.timer.wake()
 

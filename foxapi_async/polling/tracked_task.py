@@ -62,6 +62,7 @@ class TrackedTask:
     ``observers`` is shared by all tasks of a map operation (`benchmarks.scale`).
     """
 
+    id: str
     latest: Task
     started: float
     deadline: float
@@ -82,11 +83,6 @@ class TrackedTask:
     _failures: int = 0
     _last_failure: FoxAPIError | None = None
     _missing_since: float | None = None
-
-    @property
-    def id(self) -> str:
-        """The id of the task."""
-        return self.latest.id
 
     @property
     def awaits_outputs(self) -> bool:

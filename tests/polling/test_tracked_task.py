@@ -62,7 +62,12 @@ RESET = APIConnectionError("reset", task_id="task-1")
 
 
 def new_tracked(**facts: object) -> TrackedTask:
-    defaults = {"latest": task("pending", 0), "started": STARTED, "deadline": DEADLINE}
+    defaults = {
+        "id": "task-1",
+        "latest": task("pending", 0),
+        "started": STARTED,
+        "deadline": DEADLINE,
+    }
     return TrackedTask(**{**defaults, **facts})  # type: ignore[arg-type]
 
 

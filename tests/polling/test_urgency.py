@@ -68,7 +68,12 @@ async def test_the_one_that_has_most_likely_ended_goes_first_if_looks_are_scarce
 
     def track(task_id: str, group: str, age: float, estimate: float, first_poll: float) -> None:
         tracked = TrackedTask(
-            Task(task_id), started=now - age, deadline=now + 1e5, group=group, estimate=estimate
+            task_id,
+            Task(task_id),
+            started=now - age,
+            deadline=now + 1e5,
+            group=group,
+            estimate=estimate,
         )
         registry.tasks[task_id] = tracked
         registry.queue.add(tracked, now, first_poll=first_poll)
