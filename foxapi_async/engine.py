@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncIterable, Iterable
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
 
 import anyio
 
-from foxapi_async._concurrency import Supervisor, finish_despite_cancellation, run_in_thread
+from foxapi_async._concurrency import Supervisor, finish_despite_cancellation
 from foxapi_async.api import Calls, ask
 from foxapi_async.errors import (
     ConfigurationError,
@@ -23,8 +21,7 @@ from foxapi_async.errors import (
     TaskFailedError,
 )
 from foxapi_async.event_emitter import EventEmitter
-from foxapi_async.files.digest import describe
-from foxapi_async.files.service import Transfers
+from foxapi_async.files.service import FileService
 from foxapi_async.http.codec import read_task
 from foxapi_async.http.responses import Answer
 from foxapi_async.http.transport import Transport
@@ -32,7 +29,7 @@ from foxapi_async.limits.limiter import Limiter
 from foxapi_async.limits.rate_scheduler import RateScheduler
 from foxapi_async.limits.slots import OutputSlots
 from foxapi_async.mapping import Item, Run
-from foxapi_async.models import Output, Task
+from foxapi_async.models import Task
 from foxapi_async.options import Limits, Polling, Retry
 from foxapi_async.polling.advice import Advice
 from foxapi_async.polling.poller import Poller
@@ -103,13 +100,14 @@ class Engine:
             clock=self._loop.time,
         )
         self.calls: Calls = Calls(self._gate, options.retry, self._tally)
-        self.transfers: Transfers = Transfers(
+        self.files: FileService = FileService(
             transport,
             self.calls,
+            tasks=self,
             retry=options.retry,
-            announce=announce,
-            at_once=limits.downloads,
-            refresh=self.retrieve,
+            emit=announce,
+            max_downloads=limits.downloads,
+            journal=options.journal,
         )
         self._runs: set[Run] = set()
         self._closing = anyio.Event()
@@ -131,8 +129,8 @@ class Engine:
             images_in_flight=self._budget.in_flight,
             # The loop's own clock: it is asked after the end as well, and by other threads.
             requests_per_second=self._gate.rate(self._loop.time()),
-            downloads=self.transfers.files,
-            bytes_downloaded=self.transfers.bytes,
+            downloads=self.files.downloads,
+            bytes_downloaded=self.files.bytes_downloaded,
         )
 
     def check(self) -> None:
@@ -200,22 +198,6 @@ class Engine:
     async def retrieve(self, task_id: str) -> Task:
         """Ask for a task until there is an answer."""
         return await self.calls.free(lambda: self.look(task_id, sync_upstream=False))
-
-    async def save(
-        self, what: Task | Output, directory: str | os.PathLike[str], name: str | None
-    ) -> list[Path]:
-        """Save the files of a task or one of its outputs; the journal learns of a whole task."""
-        downloads = await self.transfers.downloads()
-        paths = await downloads.save(what, directory, name=name)
-        journal = self._options.journal
-        if journal is not None and isinstance(what, Task):
-            indices = [output.index for output in what.outputs if output.url is not None]
-            files = [
-                await run_in_thread(describe, path, index)
-                for path, index in zip(paths, indices, strict=True)
-            ]
-            await journal.saved(what.id, files)
-        return paths
 
     def start(self, run: Run) -> None:
         """Begin to read the input of a run."""

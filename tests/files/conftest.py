@@ -10,50 +10,63 @@ import pytest
 from attrs import define, field
 from yarl import URL
 
+from foxapi_async.api import Calls
 from foxapi_async.emulator import Emulator
 from foxapi_async.event_emitter import EventEmitter
 from foxapi_async.events import Event
-from foxapi_async.files.download import Downloads
+from foxapi_async.files.service import FileService, TaskSource
 from foxapi_async.http.codec import decode, read_task
 from foxapi_async.http.transport import Transport
+from foxapi_async.limits.limiter import Limiter
+from foxapi_async.limits.rate_scheduler import RateScheduler
 from foxapi_async.models import Task
 from foxapi_async.options import Retry, Timeout
+from foxapi_async.statistics import Counters
 
 KEY = "sk-emulator"
 
 
 @define
 class Shop:
-    """What a test works with: it orders pictures and fetches them."""
+    """Creates tasks at an emulator and retrieves them."""
 
     emulator: Emulator
     transport: Transport
     events: list[Event] = field(factory=list)
-    refreshed: list[str] = field(factory=list)
+    retrieved: list[str] = field(factory=list)
 
     async def task(self, outputs: int = 1, **params: object) -> Task:
         payload = {"model": "phota-image", "prompt": "a fox", "num_outputs": outputs, **params}
         reply = await self.transport.call(
             "POST", "/v1/images/generations", json=json.dumps(payload).encode()
         )
-        return await self.look(read_task(decode(reply.body)).id)
+        return await self.get(read_task(decode(reply.body)).id)
 
-    async def look(self, task_id: str) -> Task:
+    async def get(self, task_id: str) -> Task:
         reply = await self.transport.call("GET", f"/v1/tasks/{task_id}")
         return read_task(decode(reply.body), asked=task_id)
 
-    async def refresh(self, task_id: str) -> Task:
-        self.refreshed.append(task_id)
-        return await self.look(task_id)
+    async def retrieve(self, task_id: str) -> Task:
+        self.retrieved.append(task_id)
+        return await self.get(task_id)
 
-    def downloads(self, *, attempts: int = 4, at_once: int = 8) -> Downloads:
-        return Downloads(
-            self.transport,
-            retry=Retry(attempts=attempts),
-            announce=EventEmitter(self.events.append),
-            at_once=at_once,
-            refresh=self.refresh,
-            dice=lambda: 1.0,
+    def files(
+        self,
+        *,
+        attempts: int = 4,
+        max_downloads: int = 8,
+        transport: Transport | None = None,
+        tasks: TaskSource | None = None,
+    ) -> FileService:
+        retry, tally = Retry(attempts=attempts), Counters()
+        return FileService(
+            transport or self.transport,
+            Calls(Limiter(RateScheduler(), EventEmitter(None), tally), retry, tally),
+            tasks or self,
+            retry=retry,
+            emit=EventEmitter(self.events.append),
+            max_downloads=max_downloads,
+            journal=None,
         )
 
     async def content(self, task: Task, index: int = 0) -> bytes:
