@@ -29,6 +29,8 @@ _PART_NAME: Final = re.compile(r"\..*\.[0-9a-f]{12}\.part", re.DOTALL)
 _STALE_AFTER: Final = 900.0
 """Seconds without a write after which a part is abandoned: a download stalls for a minute at most."""
 
+_renaming: Final = threading.Lock()
+
 
 def remove_stale_parts(folder: Path, now: float) -> int:
     """Remove the parts that killed processes left in a folder; return how many.
@@ -97,7 +99,8 @@ class PartFile:
             os.close(file)
             targets = (self._folder / numbered(name, number) for number in count(1))
             target = next(each for each in targets if self._take(each) or self._equals(each))
-            self._path.unlink(missing_ok=True)
+            with suppress(OSError):  # the file has its name; a part that stays is a second link
+                self._path.unlink(missing_ok=True)
             _sync_folder(self._folder)
             self._finished = True
             return target
@@ -136,16 +139,17 @@ class PartFile:
         return True
 
     def _rename_to(self, target: Path) -> bool:
-        # FAT and some network file systems have no hard links.
+        # For FAT and some network file systems, which have no hard links. A placeholder would make the
+        # rename safe, but after a crash it would look like an empty result. So a file that another
+        # process creates between the check and the rename is overwritten (except on Windows, where
+        # a rename fails).
         try:
-            os.close(os.open(target, _CREATE, 0o666))
+            with _renaming:
+                if os.path.lexists(target):
+                    return False
+                self._path.rename(target)
         except FileExistsError:
             return False
-        try:
-            self._path.replace(target)
-        except OSError:
-            target.unlink(missing_ok=True)
-            raise
         return True
 
     def _equals(self, target: Path) -> bool:
@@ -242,7 +246,7 @@ class DiskSink:
     async def _checked(self, job: ThreadJob[T]) -> T:
         try:
             return await job.wait()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: the path cannot be encoded
             raise DownloadError(
                 f"{self._what}: cannot write to {self._folder}: "
                 f"{getattr(error, 'strerror', None) or error}; the task is paid for and can be "

@@ -6,10 +6,12 @@ import errno
 import os
 import stat
 import threading
+import time
+from contextlib import suppress
 
 import pytest
 
-from foxapi_async.files.partfile import PartFile
+from foxapi_async.files.partfile import PartFile, remove_stale_parts
 
 
 def names(folder):
@@ -140,11 +142,45 @@ def test_a_failed_rename_leaves_no_file(tmp_path, monkeypatch):
     part = PartFile(tmp_path, "fox.png")
     part.write(b"fox")
     monkeypatch.setattr(os, "link", fail)
-    monkeypatch.setattr(type(tmp_path), "replace", fail)
+    monkeypatch.setattr(type(tmp_path), "rename", fail)
     with pytest.raises(OSError, match="Input/output"):
         part.publish("fox.png")
     part.discard()
     assert names(tmp_path) == []
+
+
+class KilledError(BaseException):
+    """Ends a function at once, like a kill of the process."""
+
+
+def test_no_file_has_the_final_name_before_it_is_complete(folder, monkeypatch):
+    def kill(*_):
+        raise KilledError
+
+    part = PartFile(folder, "fox.png")
+    part.write(b"fox")
+    before = names(folder)
+    with monkeypatch.context() as patch:
+        for name in ("rename", "replace"):
+            patch.setattr(type(folder), name, kill)
+            patch.setattr(os, name, kill)
+        with suppress(KilledError):
+            part.publish("fox.png")
+    new = set(names(folder)) - set(before)
+    assert [(folder / name).read_bytes() for name in new] in ([], [b"fox"])
+
+
+def test_a_part_that_cannot_be_removed_does_not_hide_the_file(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    part = PartFile(tmp_path, "fox.png")
+    part.write(b"fox")
+    with monkeypatch.context() as patch:
+        patch.setattr(type(tmp_path), "unlink", fail)
+        assert part.publish("fox.png").read_bytes() == b"fox"
+    assert remove_stale_parts(tmp_path, time.time() + 10_000) == 1
+    assert names(tmp_path) == ["fox.png"]
 
 
 def test_a_file_in_place_of_the_folder_is_reported(folder):
