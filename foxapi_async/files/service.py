@@ -187,7 +187,16 @@ class FileService:
     ) -> None:
         files: list[SavedFile] = []
         for path, output in zip(paths, outputs, strict=True):
-            files.append(await run_in_thread(describe, path, output.index))
+            try:
+                files.append(await run_in_thread(describe, path, output.index))
+            except OSError as error:
+                raise DownloadError(
+                    f"task {task_id}: {path} was saved, but could not be read to record it in the "
+                    f"journal: {error.strerror or error}; if it was moved or removed, download the "
+                    "task again, which bills nothing",
+                    task_id=task_id,
+                    paths=tuple(other for other in paths if other != path),
+                ) from error
         await journal.saved(task_id, files)
 
 
