@@ -216,6 +216,7 @@ class Fetch:
 
     async def _attempt(self, url: URL) -> _Failure | None:
         headers = range_headers(self.received, self._validator)
+        # Without a validator there is no proof that the rest is of the same file.
         if not headers:
             await self._start_over()
         try:
@@ -242,8 +243,7 @@ class Fetch:
             return await self._reject("the server has no more bytes of this file")
         if status not in {_OK, _PARTIAL}:
             raise DownloadError(f"{self.what}: HTTP {status} from {shown(response.url)}")
-        encoding = headers.get("Content-Encoding", "").strip().lower()
-        is_encoded = encoding not in {"", "identity"}
+        is_encoded = headers.get("Content-Encoding", "").strip().lower() not in {"", "identity"}
         found = body_range(
             status,
             # The length and range of a compressed body are not those of the file.
@@ -291,6 +291,8 @@ class Fetch:
         if wrong := objection(self.kind, self._head):
             return await self._reject(wrong)
         if not is_whole(self._head, self._tail, self.received):
+            # With its full length and no end it is damaged, so the bytes are useless; without a length
+            # it was probably cut off and can be resumed.
             if self._total is not None:
                 return await self._reject("it ends before the end that its format requires")
             return _Failure("it was cut short")
@@ -302,6 +304,7 @@ class Fetch:
 
     async def _flush(self) -> None:
         if block := self._block:
+            # Counted before the write, which a cancellation interrupts but does not undo.
             self._block = bytearray()
             self.received += len(block)
             self._furthest = max(self._furthest, self.received)

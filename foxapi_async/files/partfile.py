@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import filecmp
 import os
 import re
 import secrets
@@ -21,7 +22,6 @@ __all__ = ["DiskSink", "MemorySink", "PartFile", "Sink", "remove_stale_parts"]
 
 T = TypeVar("T")
 
-_COMPARE_BLOCK: Final = 1024 * 1024
 _MAX_HINT: Final = 60
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _PART_NAME: Final = re.compile(r"\..*\.[0-9a-f]{12}\.part", re.DOTALL)
@@ -62,7 +62,6 @@ class PartFile:
         self._folder = folder
         self._path = folder / f".{clean(hint)[:_MAX_HINT]}.{secrets.token_hex(6)}.part"
         self._file: int | None = None
-        self._size = 0
         self._lock = threading.Lock()
         self._finished = False
 
@@ -74,9 +73,7 @@ class PartFile:
             file = self._open()
             rest = memoryview(data)
             while rest:
-                written = os.write(file, rest)
-                self._size += written
-                rest = rest[written:]
+                rest = rest[os.write(file, rest) :]
 
     def restart(self) -> None:
         """Remove what has been written."""
@@ -84,7 +81,6 @@ class PartFile:
             if self._file is not None:
                 os.ftruncate(self._file, 0)
                 os.lseek(self._file, 0, os.SEEK_SET)
-                self._size = 0
 
     def publish(self, name: str) -> Path:
         """Sync the file, give it its name, and return its path.
@@ -154,14 +150,8 @@ class PartFile:
 
     def _equals(self, target: Path) -> bool:
         try:
-            there = target.lstat()
-            if not stat.S_ISREG(there.st_mode) or there.st_size != self._size:
-                return False
-            with self._path.open("rb") as ours, target.open("rb") as theirs:
-                while block := ours.read(_COMPARE_BLOCK):
-                    if block != theirs.read(_COMPARE_BLOCK):
-                        return False
-                return not theirs.read(1)
+            is_regular = stat.S_ISREG(target.lstat().st_mode)
+            return is_regular and filecmp.cmp(self._path, target, shallow=False)
         except OSError:
             return False
 
@@ -185,12 +175,7 @@ class DiskSink:
     """Writes a download to disk, one block while the next one is being received.
 
     Use it as ``async with``; a file that has not been published by the end is removed. All methods
-    raise `DownloadError` if the folder cannot be written to.
-
-    Args:
-        folder: The folder; it is created with the first block.
-        hint: Part of the temporary name.
-        what: The output in words, for errors.
+    raise `DownloadError`, whose text begins with ``what``, if the folder cannot be written to.
     """
 
     def __init__(self, folder: Path, hint: str, what: str) -> None:

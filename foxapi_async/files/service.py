@@ -101,6 +101,7 @@ class FileService:
         errors: dict[int, Exception] = {}
 
         async def save(place: int, output: Output) -> None:
+            # One output that fails must not cancel the others: they are paid for as well.
             try:
                 paths[place] = await self._save(output, folder, name, len(outputs) > 1, links)
             except Exception as error:  # noqa: BLE001 - raised below, when the others are on disk
@@ -170,6 +171,8 @@ class FileService:
         )
         assert output.url is not None
         async with self._fetching:
+            # A CDN answers 403 or 404 to an expired link. A new link is tried once: if that is refused
+            # too, the file itself is gone. What was received of the same file is kept.
             try:
                 await fetch.run(output.url)
             except LinkRefusedError as refused:
@@ -186,6 +189,7 @@ class FileService:
         self, journal: Journal, task_id: str, outputs: tuple[Output, ...], paths: list[Path]
     ) -> None:
         files: list[SavedFile] = []
+        # All or none: the journal counts a task with recorded files as saved.
         for path, output in zip(paths, outputs, strict=True):
             try:
                 files.append(await run_in_thread(describe, path, output.index))
@@ -227,6 +231,7 @@ class _FreshLinks:
         if output.task_id is None:
             raise _expired(output, f"{refused}, and its task is not known") from None
         try:
+            # The links of one task expire together; the first output that notices asks for all.
             async with self._lock:
                 if self._task is None:
                     self._task = await self._tasks.retrieve(output.task_id)

@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -50,10 +51,7 @@ async def upload_file(
     else:
         source = await run_in_thread(_on_disk, Path(path_or_bytes))
     name = clean(filename or source.name)
-
-    async def send() -> Reply:
-        return await _send(transport, source, name, auto_cleanup=auto_cleanup)
-
+    send = partial(_send, transport, source, name, auto_cleanup=auto_cleanup)
     what = f"upload of {name!r} ({source.size} bytes)"
     return await calls.free(lambda: ask(send, read_upload, what))
 
