@@ -1,4 +1,4 @@
-"""How fast do files come to disk? ``python -m benchmarks.downloads [--quick] [--rounds N]``."""
+"""Measures downloads to disk: ``python -m benchmarks.downloads [--quick] [--rounds N]``."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ def main(given: Sequence[str] | None = None) -> int:
         rows,
     )
     print(
-        "\nThe durable loop keeps what ours promises: it syncs a file, renames it, and syncs its folder."
+        "\nThe durable loop gives the same guarantee as ours: it syncs a file, renames it, and syncs its folder."
     )
     return 0
 
 
 def _round(number: int, *order: object) -> dict[str, dict[str, float]]:
-    # Each comes first in turn: what comes later finds the disk busy. Files are removed only when all
-    # are done, because a file system may be slow to make files where some have just been removed.
+    # Each is first in turn, because later ones find the disk busy. Files are removed only at the end,
+    # because a file system may be slow to create files where some have just been removed.
     turn = number % len(_NAMES)
     with tempfile.TemporaryDirectory() as folder:
         return {

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncIterable, Iterable
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import anyio
 import anyio.lowlevel
 
-from foxapi_async._concurrency import Supervisor, finish_despite_cancellation, run_in_thread
+from foxapi_async._concurrency import Supervisor, finish_despite_cancellation
 from foxapi_async.api import Api
 from foxapi_async.event_emitter import EventEmitter
-from foxapi_async.files.digest import describe
-from foxapi_async.files.service import Transfers
+from foxapi_async.files.service import FileService
 from foxapi_async.http.transport import Transport
 from foxapi_async.limits.limiter import Limiter
 from foxapi_async.mapping import Item, MapOperation
-from foxapi_async.models import Output, Task
 from foxapi_async.options import Limits, Polling, Retry
 from foxapi_async.polling.advice import Advice
 from foxapi_async.polling.poller import Poller
@@ -99,13 +95,13 @@ class Engine:
             events=events,
             counters=self._counters,
         )
-        self.files = Transfers(
+        self.files = FileService(
             transport,
             self.api,
             retry=retry,
-            announce=events,
-            at_once=limits.downloads,
-            refresh=self.api.retrieve,
+            events=events,
+            max_downloads=limits.downloads,
+            journal=journal,
         )
         self._operations: set[MapOperation] = set()
         self._closing = anyio.Event()
@@ -121,8 +117,8 @@ class Engine:
             in_flight=len(self.registry.tasks),
             images_in_flight=self._limiter.slots.in_flight,
             requests_per_second=self._limiter.rate(),
-            downloads=self.files.files,
-            bytes_downloaded=self.files.bytes,
+            downloads=self.files.downloads,
+            bytes_downloaded=self.files.bytes_downloaded,
         )
 
     async def open(self) -> None:
@@ -157,21 +153,6 @@ class Engine:
             outputs=self._limits.outputs,
             ordered=ordered,
         )
-
-    async def save(
-        self, what: Task | Output, directory: str | os.PathLike[str], name: str | None
-    ) -> list[Path]:
-        """Save the files of a task or one of its outputs; record those of a task in the journal."""
-        downloads = await self.files.downloads()
-        paths = await downloads.save(what, directory, name=name)
-        if self._journal is not None and isinstance(what, Task):
-            indices = [output.index for output in what.outputs if output.url is not None]
-            files = [
-                await run_in_thread(describe, path, index)
-                for path, index in zip(paths, indices, strict=True)
-            ]
-            await self._journal.saved(what.id, files)
-        return paths
 
     async def _run(self) -> None:
         fault: BaseException | None = None

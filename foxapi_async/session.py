@@ -273,7 +273,7 @@ class Session:
             DownloadError: There is no file, one could not be fetched whole, or the directory cannot
                 be written to. The other outputs are saved first; they are in ``paths``.
         """
-        return await self._running().save(task_or_output, directory, name)
+        return await self._running().files.save(task_or_output, directory, name)
 
     async def read(self, output: Output) -> bytes:
         """Return the bytes of an output, at most 256 MiB.
@@ -282,8 +282,7 @@ class Session:
             OutputExpiredError: The link has expired, and the server gave no other.
             DownloadError: It is not a file, or could not be fetched whole.
         """
-        downloads = await self._running().files.downloads()
-        return await downloads.read(output)
+        return await self._running().files.read(output)
 
     async def upload(
         self,
@@ -306,8 +305,9 @@ class Session:
             PayloadTooLargeError: The server accepts no file of that size.
             FoxAPIError: Any other refusal or failure, after the last attempt.
         """
-        uploads = await self._running().files.uploads()
-        return await uploads.upload(path_or_bytes, filename=filename, auto_cleanup=auto_cleanup)
+        return await self._running().files.upload(
+            path_or_bytes, filename=filename, auto_cleanup=auto_cleanup
+        )
 
     @property
     def journal(self) -> Journal | None:

@@ -441,8 +441,8 @@ EXTRA = {
         ),
         (
             USUAL,
-            {"foxapi_async.phota", "foxapi_async.session", "aiohttp"},
-            {"foxapi_async.journal", "sqlite3", "_sqlite3", "foxapi_async.files.download"},
+            {"foxapi_async.phota", "foxapi_async.session", "aiohttp", "foxapi_async.files.upload"},
+            {"foxapi_async.journal", "sqlite3", "_sqlite3"},
         ),
         (EVERYTHING, {"foxapi_async.journal", "sqlite3"}, set()),
     ],
@@ -462,36 +462,36 @@ def test_a_session_loads_the_journal_if_it_has_one():
     assert done.stdout.split() == ["False", "True"]
 
 
-FIRST_FILES = """
-import asyncio, socket, sys, threading
-from foxapi_async import APIConnectionError, Output, Retry, Session
-loaders = {}
-class Note:
-    def find_spec(self, name, path=None, target=None):
-        if name.startswith("foxapi_async.files."):
-            loaders[name] = threading.current_thread() is threading.main_thread()
-sys.meta_path.insert(0, Note())
-deaf = socket.socket()
-deaf.bind(("127.0.0.1", 0))
-base_url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+OPEN_SESSION = """
+import asyncio, pathlib, sys, tempfile
+from foxapi_async import PhotaImage, Session
+from foxapi_async.emulator import Emulator
 async def main():
-    async with Session("k", base_url=base_url, retry=Retry(attempts=1)) as session:
-        assert session.statistics().downloads == 0
-        uploads = (session.upload(b"GIF89a") for _ in range(2))
-        for ended in await asyncio.gather(*uploads, return_exceptions=True):
-            assert isinstance(ended, APIConnectionError), ended
+    folder = tempfile.TemporaryDirectory()
+    async with Emulator(duration=0.1) as emulator:
+        journal = pathlib.Path(folder.name, "journal")
+        async with Session("sk-emulator", base_url=emulator.url, journal=journal) as session:
+            before = set(sys.modules)
+            file = await session.upload(b"GIF89a")
+            task = await session.generate(PhotaImage("a fox"))
+            await session.download(task, folder.name)
+            await session.read(task.outputs[0])
+            loaded = set(sys.modules) - before
+    folder.cleanup()
+    print(sorted(name for name in loaded if name.startswith("foxapi_async")))
 asyncio.run(main())
-deaf.close()
-assert {"foxapi_async.files.download", "foxapi_async.files.upload"} <= loaders.keys()
-print(any(loaders.values()))
 """
 
 
-def test_what_moves_files_is_loaded_in_a_thread_when_the_first_is_moved():
+def test_an_open_session_has_loaded_what_a_task_needs_later():
     done = subprocess.run(
-        [sys.executable, "-c", FIRST_FILES], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", OPEN_SESSION],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
-    assert (done.stdout, done.stderr) == ("False\n", "")
+    assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
 @pytest.mark.parametrize("statement", ["import foxapi_async", USUAL, EVERYTHING])

@@ -13,7 +13,7 @@ from foxapi_async._concurrency import run_in_thread
 from foxapi_async.bulk.job import JobLine
 from foxapi_async.bulk.shelf import is_whole, name_for, set_aside
 from foxapi_async.errors import DownloadError, FoxAPIError, OutputExpiredError
-from foxapi_async.files.digest import describe
+from foxapi_async.files.service import describe
 from foxapi_async.journal import Entry, Journal, SavedFile
 from foxapi_async.models import Output, Task
 from foxapi_async.session import Session

@@ -1,10 +1,15 @@
-"""One file over HTTP, until it is whole: followed, measured, judged, and taken up when it breaks."""
+"""Fetches one file over HTTP until it is complete: redirects, checks, retries and resumption.
+
+Rules of resumption: RFC 9110, sections 13.1.5 (If-Range), 14.4 (Content-Range) and 8.8 (validators).
+"""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from datetime import UTC, datetime
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Final
 
 import anyio
@@ -15,44 +20,120 @@ from yarl import URL
 from foxapi_async.backoff import backoff, parse_retry_after
 from foxapi_async.environment import is_loopback
 from foxapi_async.errors import APIConnectionError, DownloadError
-from foxapi_async.files.ranges import Opening, opening, range_headers, validator_of
-from foxapi_async.files.sinks import Sink
+from foxapi_async.files.partfile import Sink
 from foxapi_async.files.sniff import HEAD, TAIL, extension_for, is_whole, objection
 from foxapi_async.files.urls import check_link, next_hop, shown
 from foxapi_async.http.transport import Transport
 from foxapi_async.options import Retry
 
-__all__ = ["Fetch", "LinkRefusedError"]
+__all__ = ["BodyRange", "Fetch", "LinkRefusedError", "body_range", "range_headers", "validator_of"]
 
 BLOCK: Final = 512 * 1024
-"""Bytes that are handed on at once: a hop to a worker thread costs as much as writing some 100 KiB,
-and with 1 MiB the kernel took 1.4 ms more for a file of 2 MiB (ext4, in a virtual machine)."""
+"""Bytes per write: a hop to a worker thread costs as much as writing some 100 KiB, and with 1 MiB
+the kernel took 1.4 ms more for a file of 2 MiB (ext4, in a virtual machine)."""
 
-MOST_CHUNKS: Final = 256
-"""Chunks that are handed on at once, however small; each of them costs memory of its own."""
-
-STEP: Final = 256 * 1024
+PROGRESS_STEP: Final = 256 * 1024
 """Bytes between two reports of progress."""
 
-MOST_REDIRECTS: Final = 5
-MOST_TRIES: Final = 64
-"""Tries of one file in all, however much progress each of them makes."""
+MAX_REDIRECTS: Final = 5
+MAX_ATTEMPTS: Final = 64
+"""Attempts for one file in all, however much progress each of them makes."""
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _LINK_REFUSED: Final = frozenset({403, 404, 410})
-_MAY_PASS: Final = frozenset({408, 425, 429})
+_TRANSIENT: Final = frozenset({408, 425, 429})
+_OK: Final = 200
+_PARTIAL: Final = 206
 _RANGE_NOT_SATISFIABLE: Final = 416
+
+_CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII)
+_STRONG_ETAG: Final = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"')
 
 
 class LinkRefusedError(Exception):
-    """The link is no good (any more), but another one may be; never leaves this package."""
+    """The link is not valid (any more), but another one may be; never leaves this package."""
+
+
+@attrs.frozen
+class BodyRange:
+    """The bytes that a body covers: from ``start`` up to ``end`` of a file of ``total`` bytes.
+
+    ``end`` and ``total`` are None if the server does not say.
+    """
+
+    start: int
+    end: int | None
+    total: int | None
+
+
+def validator_of(headers: Mapping[str, str]) -> str | None:
+    """Return what to send as ``If-Range``: a strong ETag, else a safe Last-Modified, else None."""
+    etag, last_modified = headers.get("ETag"), headers.get("Last-Modified")
+    if etag is not None and _STRONG_ETAG.fullmatch(etag):
+        return etag
+    if last_modified is None:
+        return None
+    try:
+        modified = parsedate_to_datetime(last_modified)
+        date = headers.get("Date")
+        # A file that changed within the second of the response may change again within it.
+        if date is not None and parsedate_to_datetime(date) - modified < timedelta(seconds=1):
+            return None
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return last_modified
+
+
+def range_headers(received: int, validator: str | None) -> dict[str, str]:
+    """Return the headers that ask for the missing bytes; none if the whole file is needed."""
+    if received <= 0 or validator is None:
+        return {}
+    return {"Range": f"bytes={received}-", "If-Range": validator}
+
+
+def body_range(
+    status: int,
+    headers: Mapping[str, str],
+    *,
+    received: int,
+    total: int | None,
+    validator: str | None,
+) -> BodyRange | None:
+    """Return which bytes a response brings, or None if they do not continue what was received.
+
+    Args:
+        status: 200 or 206.
+        headers: Those of the response. The body is not compressed.
+        received: Bytes received so far, the offset that was asked for.
+        total: The size of the file, if an earlier response told it.
+        validator: What was sent as ``If-Range``.
+    """
+    announced = headers.get("Content-Length")
+    length = None if announced is None else int(announced)
+    if status == _OK:
+        return BodyRange(0, length, length)
+    match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
+    if status != _PARTIAL or received == 0 or match is None:
+        return None
+    start, end = int(match[1]), int(match[2]) + 1
+    whole = total if match[3] == "*" else int(match[3])
+    is_etag = (validator or "").startswith('"')
+    continues = (
+        start == received
+        and start < end
+        and (whole is None or end <= whole)
+        and (total is None or whole == total)
+        and (length is None or length == end - start)
+        and (not is_etag or headers.get("ETag", validator) == validator)
+    )
+    return BodyRange(start, end, whole) if continues else None
 
 
 @attrs.frozen(eq=False, repr=False)
-class _Trouble:
-    """Why a try brought less than the whole file, though the next one may."""
+class _Failure:
+    """Why an attempt did not complete the file, though the next one may."""
 
-    words: str
+    reason: str
     cause: Exception | None = None
     retry_after: float | None = None
 
@@ -62,14 +143,14 @@ class Fetch:
     """Fetches one file into a sink.
 
     Args:
-        transport: What opens links.
-        sink: What takes the bytes.
-        retry: Tries without progress, and the pauses between them.
-        limit: Bytes that the file may have.
-        kind: What the task makes, to judge the bytes by.
-        what: The file in words, for errors.
-        on_progress: Called with the bytes that are there and the bytes in all (None if unknown).
-        dice: Gives the jitter of the pauses, in [0, 1].
+        transport: Opens links.
+        sink: Takes the bytes.
+        retry: Attempts without progress, and the backoff between them.
+        limit: The largest size, in bytes.
+        kind: What the task makes ("image", "video", …), to check the bytes; None if not known.
+        what: The output in words, for errors.
+        on_progress: Called with the bytes received and the size of the file (None if not known).
+        jitter: Returns the jitter of the backoff, in [0, 1].
     """
 
     transport: Transport
@@ -79,11 +160,10 @@ class Fetch:
     kind: str | None
     what: str
     on_progress: Callable[[int, int | None], None]
-    dice: Callable[[], float] = random.random
+    jitter: Callable[[], float] = random.random
 
     received: int = attrs.field(default=0, init=False)
-    tries: int = attrs.field(default=0, init=False)
-    resumed: int = attrs.field(default=0, init=False)
+    attempts: int = attrs.field(default=0, init=False)
     extension: str = attrs.field(default="bin", init=False)
     _furthest: int = attrs.field(default=0, init=False)
     _total: int | None = attrs.field(default=None, init=False)
@@ -91,44 +171,41 @@ class Fetch:
     _source: str | None = attrs.field(default=None, init=False)
     _head: bytes = attrs.field(default=b"", init=False)
     _tail: bytes = attrs.field(default=b"", init=False)
-    _block: list[bytes] = attrs.field(factory=list[bytes], init=False)
-    _pending: int = attrs.field(default=0, init=False)
+    _block: bytearray = attrs.field(factory=bytearray, init=False)
 
     async def run(self, link: str) -> None:
-        """Fetch until the file is whole.
+        """Fetch until the file is complete.
 
         Raises:
-            LinkRefusedError: The server answers that there is no such file for us.
-            DownloadError: Too often no progress, or something that no repetition would mend.
+            LinkRefusedError: The server answers 403, 404 or 410.
+            DownloadError: Too many attempts without progress, or a failure that retries cannot mend.
         """
-        url = self._checked(link)
-        source = shown(url)
-        if self._source != source:
-            # Another file by the same server may have the same length; its validator is its own.
+        url = self._check(link)
+        if self._source != shown(url):
+            # A resumption must not mix two files; a validator is only valid for its own URL.
             await self._start_over()
-            self._source = source
+            self._source = shown(url)
         failures = 0
         while True:
             before = self._furthest
-            trouble = await self._try(url)
-            self.tries += 1
-            if trouble is None:
+            failure = await self._attempt(url)
+            self.attempts += 1
+            if failure is None:
                 return
+            # Progress resets the count: a large file may need many connections.
             failures = 1 if self._furthest > before else failures + 1
-            if failures >= self.retry.attempts or self.tries >= MOST_TRIES:
+            if failures >= self.retry.attempts or self.attempts >= MAX_ATTEMPTS:
                 raise DownloadError(
-                    f"{self.what}: {trouble.words}; given up after {self.tries} "
-                    f"{'try' if self.tries == 1 else 'tries'} at {self.received} bytes"
-                ) from trouble.cause
+                    f"{self.what}: {failure.reason}; given up after {self.attempts} "
+                    f"{'attempt' if self.attempts == 1 else 'attempts'} at {self.received} bytes; "
+                    "the task is paid for and can be downloaded again"
+                ) from failure.cause
             pause = backoff(
-                failures,
-                first=self.retry.first,
-                longest=self.retry.longest,
-                jitter=self.dice(),
+                failures, first=self.retry.first, longest=self.retry.longest, jitter=self.jitter()
             )
-            await anyio.sleep(max(pause, trouble.retry_after or 0.0))
+            await anyio.sleep(max(pause, failure.retry_after or 0.0))
 
-    def _checked(self, link: str, base: URL | None = None) -> URL:
+    def _check(self, link: str, base: URL | None = None) -> URL:
         loopback = is_loopback(self.transport.base_url.host)
         try:
             if base is not None:
@@ -137,111 +214,108 @@ class Fetch:
         except ValueError as error:
             raise DownloadError(f"{self.what}: {error}") from None
 
-    async def _try(self, url: URL) -> _Trouble | None:
+    async def _attempt(self, url: URL) -> _Failure | None:
         headers = range_headers(self.received, self._validator)
+        # Without a validator there is no proof that the rest is of the same file.
         if not headers:
             await self._start_over()
         try:
-            for _ in range(MOST_REDIRECTS + 1):
+            for _ in range(MAX_REDIRECTS + 1):
                 async with self.transport.stream(url, headers) as response:
                     location = response.headers.get("Location")
                     if response.status not in _REDIRECTS or location is None:
                         return await self._take(response)
-                url = self._checked(location, url)
+                url = self._check(location, url)
         except APIConnectionError as error:
-            await self._keep()
-            return _Trouble(str(error), cause=error)
-        raise DownloadError(f"{self.what}: more than {MOST_REDIRECTS} redirects")
+            await self._flush()  # the next attempt continues behind these bytes
+            return _Failure(str(error), cause=error)
+        raise DownloadError(f"{self.what}: more than {MAX_REDIRECTS} redirects")
 
-    async def _take(self, response: ClientResponse) -> _Trouble | None:
-        status = response.status
+    async def _take(self, response: ClientResponse) -> _Failure | None:
+        status, headers = response.status, response.headers
         if status in _LINK_REFUSED:
             raise LinkRefusedError(f"the link was refused with HTTP {status}")
-        if status in _MAY_PASS or status >= 500:  # noqa: PLR2004
-            return _Trouble(f"HTTP {status}", retry_after=_asked_to_wait(response))
+        if status in _TRANSIENT or status >= 500:  # noqa: PLR2004
+            wait, now = headers.get("Retry-After"), datetime.now(UTC)
+            wait_seconds = parse_retry_after(wait, now=now, date=headers.get("Date"))
+            return _Failure(f"HTTP {status}", retry_after=wait_seconds)
         if status == _RANGE_NOT_SATISFIABLE and self.received:
-            return await self._useless("the server has no more of this file")
-        if status not in {200, 206}:
+            return await self._reject("the server has no more bytes of this file")
+        if status not in {_OK, _PARTIAL}:
             raise DownloadError(f"{self.what}: HTTP {status} from {shown(response.url)}")
-        found = self._opening(response)
+        is_encoded = headers.get("Content-Encoding", "").strip().lower() not in {"", "identity"}
+        found = body_range(
+            status,
+            # The length and range of a compressed body are not those of the file.
+            {} if is_encoded else headers,
+            received=self.received,
+            total=self._total,
+            validator=self._validator,
+        )
         if found is None:
-            return await self._useless("the server sent another part than was asked for")
+            return await self._reject("the server sent other bytes than were asked for")
         if found.start == 0:
             await self._start_over()
-            self._validator = None if _is_encoded(response) else _validator(response)
-        else:
-            self.resumed += 1
+            self._validator = None if is_encoded else validator_of(headers)
         self._total = found.total
         return await self._receive(response, found)
 
-    def _opening(self, response: ClientResponse) -> Opening | None:
-        headers, encoded = response.headers, _is_encoded(response)
-        return opening(
-            response.status,
-            asked=self.received,
-            total=self._total,
-            validator=self._validator,
-            etag=headers.get("ETag"),
-            # Lengths and parts of a compressed body say nothing of the file.
-            content_range=None if encoded else headers.get("Content-Range"),
-            content_length=None if encoded else response.content_length,
-        )
-
-    async def _receive(self, response: ClientResponse, found: Opening) -> _Trouble | None:
+    async def _receive(self, response: ClientResponse, found: BodyRange) -> _Failure | None:
         self._check_size(found.total or 0)
-        announced = self.received
+        reported = self.received
         while chunk := await response.content.readany():
-            self._block.append(chunk)
-            self._pending += len(chunk)
-            there = self.received + self._pending
-            self._check_size(there)
-            if found.end is not None and there > found.end:
-                return await self._useless("the server sent more than it announced")
+            self._block += chunk
+            received = self.received + len(self._block)
+            self._check_size(received)
+            if found.end is not None and received > found.end:
+                return await self._reject("the server sent more bytes than it announced")
             self._tail = (self._tail + chunk[-TAIL:])[-TAIL:]
             if len(self._head) < HEAD:
                 self._head += chunk[: HEAD - len(self._head)]
-                # At once, so that a page in place of a film is not read to its end.
+                # Checked early, so that an error page in place of a film is not read to its end.
                 if len(self._head) == HEAD and (wrong := objection(self.kind, self._head)):
-                    return await self._useless(wrong)
-            if self._pending >= BLOCK or len(self._block) >= MOST_CHUNKS:
-                await self._keep()
-            if there - announced >= STEP:
-                announced = there
-                self.on_progress(there, self._total)
-        await self._keep()
-        return await self._ended(response)
+                    return await self._reject(wrong)
+            if len(self._block) >= BLOCK:
+                await self._flush()
+            if received - reported >= PROGRESS_STEP:
+                reported = received
+                self.on_progress(received, self._total)
+        await self._flush()
+        return await self._complete(response)
 
-    async def _ended(self, response: ClientResponse) -> _Trouble | None:
+    async def _complete(self, response: ClientResponse) -> _Failure | None:
         if self.received == 0:
-            return _Trouble("the file is empty")
+            return _Failure("the file is empty")
         if self._total is not None and self.received < self._total:
-            return _Trouble(f"only {self.received} of {self._total} bytes came")
+            return _Failure(f"only {self.received} of {self._total} bytes were received")
         if wrong := objection(self.kind, self._head):
-            return await self._useless(wrong)
+            return await self._reject(wrong)
         if not is_whole(self._head, self._tail, self.received):
+            # With its full length and no end it is damaged, so the bytes are useless; without a length
+            # it was probably cut off and can be resumed.
             if self._total is not None:
-                return await self._useless("it stops before the end that its format demands")
-            return _Trouble("it was cut short")
+                return await self._reject("it ends before the end that its format requires")
+            return _Failure("it was cut short")
         self.extension = extension_for(
             self._head, response.headers.get("Content-Type"), response.url.path
         )
         self.on_progress(self.received, self.received)
         return None
 
-    async def _keep(self) -> None:
-        block, size = self._block, self._pending
-        if block:
-            self._block, self._pending = [], 0
-            self.received += size
+    async def _flush(self) -> None:
+        if block := self._block:
+            # Counted before the write, which a cancellation interrupts but does not undo.
+            self._block = bytearray()
+            self.received += len(block)
             self._furthest = max(self._furthest, self.received)
             await self.sink.write(block)
 
-    async def _useless(self, words: str) -> _Trouble:
+    async def _reject(self, reason: str) -> _Failure:
         await self._start_over()
-        return _Trouble(words)
+        return _Failure(reason)
 
     async def _start_over(self) -> None:
-        self._block, self._pending = [], 0
+        self._block = bytearray()
         if self.received > 0:
             await self.sink.restart()
         self.received, self._total, self._validator = 0, None, None
@@ -250,24 +324,5 @@ class Fetch:
     def _check_size(self, size: int) -> None:
         if size > self.limit:
             raise DownloadError(
-                f"{self.what}: it is larger than the {self.limit // 2**20} MiB that are taken"
+                f"{self.what}: it is larger than the limit of {self.limit // 2**20} MiB"
             )
-
-
-def _is_encoded(response: ClientResponse) -> bool:
-    return response.headers.get("Content-Encoding", "identity").strip().lower() not in {
-        "",
-        "identity",
-    }
-
-
-def _validator(response: ClientResponse) -> str | None:
-    headers = response.headers
-    return validator_of(headers.get("ETag"), headers.get("Last-Modified"), headers.get("Date"))
-
-
-def _asked_to_wait(response: ClientResponse) -> float | None:
-    headers = response.headers
-    return parse_retry_after(
-        headers.get("Retry-After"), now=datetime.now(UTC), date=headers.get("Date")
-    )

@@ -1,41 +1,39 @@
-"""A file on disk that has its name only once it is whole. Blocking: for worker threads.
-
-It grows under a temporary name in the folder where it will stand, so that it can be published in
-one step. A hard link is that step, because it fails where a rename would overwrite.
-"""
+"""Where a download is written: to memory, or to a file that gets its name once it is complete."""
 
 from __future__ import annotations
 
 import errno
+import filecmp
 import os
 import re
 import secrets
 import stat
-import sys
 import threading
-from collections.abc import Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import Final
+from typing import Final, Self, TypeVar
 
+from foxapi_async._concurrency import ThreadJob, run_in_thread
+from foxapi_async.errors import DownloadError
 from foxapi_async.files.filenames import clean, numbered
 
-__all__ = ["PartFile", "remove_stale_parts"]
+__all__ = ["DiskSink", "MemorySink", "PartFile", "Sink", "remove_stale_parts"]
 
-_BLOCK: Final = 1024 * 1024
-_HINT: Final = 60
-_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+T = TypeVar("T")
 
-_STALE: Final = 900.0
-"""Seconds without a write after which nobody can be writing to a part any more; a download that
-stalls for longer than a minute is given up."""
+_MAX_HINT: Final = 60
+_CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+_PART_NAME: Final = re.compile(r"\..*\.[0-9a-f]{12}\.part", re.DOTALL)
 
-_PART: Final = re.compile(r"\..*\.[0-9a-f]{12}\.part", re.DOTALL)
+_STALE_AFTER: Final = 900.0
+"""Seconds without a write after which a part is abandoned: a download stalls for a minute at most."""
+
+_renaming: Final = threading.Lock()
 
 
 def remove_stale_parts(folder: Path, now: float) -> int:
-    """Remove what killed processes have left half-written in a folder; return how many files.
+    """Remove the parts that killed processes left in a folder; return how many.
 
     Args:
         folder: Where files are saved.
@@ -44,149 +42,211 @@ def remove_stale_parts(folder: Path, now: float) -> int:
     removed = 0
     with os.scandir(folder) as entries:
         for entry in entries:
-            if _PART.fullmatch(entry.name) is None:
+            if _PART_NAME.fullmatch(entry.name) is None:
                 continue
             with suppress(OSError):
-                if now - entry.stat(follow_symlinks=False).st_mtime > _STALE:
+                if now - entry.stat(follow_symlinks=False).st_mtime > _STALE_AFTER:
                     Path(entry.path).unlink()
                     removed += 1
     return removed
 
 
 class PartFile:
-    """A file under its temporary name; it exists from the first byte on.
+    """A file under a temporary name in its final folder. Blocking: for worker threads.
 
-    An event loop that is torn down lets go of threads that still work for it. So each step is taken
-    under a lock, and a step that comes after `discard` does nothing.
+    An event loop that is torn down does not wait for its worker threads. So each step holds a lock,
+    and a `write` after `discard` does nothing.
     """
 
     def __init__(self, folder: Path, hint: str) -> None:
         self._folder = folder
-        self._path = folder / f".{clean(hint)[:_HINT]}.{secrets.token_hex(6)}.part"
+        self._path = folder / f".{clean(hint)[:_MAX_HINT]}.{secrets.token_hex(6)}.part"
         self._file: int | None = None
-        self._size = 0
         self._lock = threading.Lock()
-        self._is_over = False
+        self._finished = False
 
-    def write(self, chunks: Sequence[bytes]) -> None:
-        """Append at most 1,024 chunks; make the file and its folder if they are not there."""
+    def write(self, data: bytes | bytearray) -> None:
+        """Append bytes; the first write creates the file and its folder."""
         with self._lock:
-            if self._is_over:
+            if self._finished:
                 return
-            file = self._opened()
-            rest = [memoryview(chunk) for chunk in chunks]
+            file = self._open()
+            rest = memoryview(data)
             while rest:
-                written = _write_some(file, rest)
-                self._size += written
-                while rest and written >= len(rest[0]):
-                    written -= len(rest.pop(0))
-                if written:
-                    rest[0] = rest[0][written:]
+                rest = rest[os.write(file, rest) :]
 
     def restart(self) -> None:
-        """Throw away what has been written."""
+        """Remove what has been written."""
         with self._lock:
             if self._file is not None:
                 os.ftruncate(self._file, 0)
                 os.lseek(self._file, 0, os.SEEK_SET)
-                self._size = 0
 
     def publish(self, name: str) -> Path:
-        """Give the file its name, on disk to the last byte, and return its path.
+        """Sync the file, give it its name, and return its path.
 
-        Nothing is overwritten: a name that is taken by the same bytes is returned as it is, and
-        beside other bytes the file becomes ``name~2.png`` and so on.
+        Nothing is overwritten. If the name is taken by a file of the same bytes, that file is
+        returned; otherwise ``name~2.png`` is tried, and so on.
         """
         with self._lock:
-            file = self._opened()
+            file = self._open()
             os.fsync(file)
             self._file = None
             os.close(file)
             targets = (self._folder / numbered(name, number) for number in count(1))
             target = next(each for each in targets if self._take(each) or self._equals(each))
-            self._path.unlink(missing_ok=True)
+            with suppress(OSError):  # the file has its name; a part that stays is a second link
+                self._path.unlink(missing_ok=True)
             _sync_folder(self._folder)
-            self._is_over = True
+            self._finished = True
             return target
 
     def discard(self) -> None:
-        """Remove the file, unless it has been published; as far as that can be done."""
+        """Remove the part if possible. A published file stays."""
         with self._lock:
-            self._is_over = True
+            self._finished = True
             file, self._file = self._file, None
             with suppress(OSError):
                 if file is not None:
                     os.close(file)
-            with suppress(OSError):
+            with suppress(OSError, ValueError):
                 self._path.unlink(missing_ok=True)
 
-    def _opened(self) -> int:
+    def _open(self) -> int:
         if self._file is None:
             try:
-                self._file = os.open(self._path, _NEW, 0o666)
+                self._file = os.open(self._path, _CREATE, 0o666)
             except (FileNotFoundError, NotADirectoryError):
-                self._make_folder()
-                self._file = os.open(self._path, _NEW, 0o666)
+                try:
+                    self._folder.mkdir(parents=True, exist_ok=True)
+                except FileExistsError as error:
+                    raise NotADirectoryError(errno.ENOTDIR, "it is not a folder") from error
+                self._file = os.open(self._path, _CREATE, 0o666)
         return self._file
-
-    def _make_folder(self) -> None:
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except FileExistsError as error:
-            raise NotADirectoryError(errno.ENOTDIR, "it is not a folder") from error
 
     def _take(self, target: Path) -> bool:
         try:
+            # Atomic, and unlike a rename it fails if the name is taken.
             os.link(self._path, target)
         except FileExistsError:
             return False
         except OSError:
-            return self._take_without_links(target)
+            return self._rename_to(target)
         return True
 
-    def _take_without_links(self, target: Path) -> bool:
-        # FAT and some network and overlay file systems have no hard links. An empty file reserves
-        # the name; the rename puts the whole one in its place.
+    def _rename_to(self, target: Path) -> bool:
+        # For FAT and some network file systems, which have no hard links. A placeholder would make the
+        # rename safe, but after a crash it would look like an empty result. So a file that another
+        # process creates between the check and the rename is overwritten (except on Windows, where
+        # a rename fails).
         try:
-            os.close(os.open(target, _NEW, 0o666))
+            with _renaming:
+                if os.path.lexists(target):
+                    return False
+                self._path.rename(target)
         except FileExistsError:
             return False
-        try:
-            self._path.replace(target)
-        except OSError:
-            target.unlink(missing_ok=True)
-            raise
         return True
 
     def _equals(self, target: Path) -> bool:
         try:
-            there = target.lstat()
-            if not stat.S_ISREG(there.st_mode) or there.st_size != self._size:
-                return False
-            with self._path.open("rb") as ours, target.open("rb") as theirs:
-                while block := ours.read(_BLOCK):
-                    if block != theirs.read(_BLOCK):
-                        return False
-                return not theirs.read(1)
+            is_regular = stat.S_ISREG(target.lstat().st_mode)
+            return is_regular and filecmp.cmp(self._path, target, shallow=False)
         except OSError:
             return False
 
 
-def _write_some(file: int, chunks: Sequence[memoryview]) -> int:
-    if sys.platform == "win32":
-        return os.write(file, b"".join(chunks))
-    # One call instead of one for each chunk, as each call lets go of the interpreter's lock and then
-    # waits until the event loop lets go of it.
-    return os.writev(file, chunks)
+class MemorySink:
+    """Collects a download in memory."""
+
+    def __init__(self) -> None:
+        self.content: bytearray = bytearray()
+
+    async def write(self, block: bytearray) -> None:
+        """Append bytes."""
+        self.content += block
+
+    async def restart(self) -> None:
+        """Remove what has been written."""
+        self.content.clear()
+
+
+class DiskSink:
+    """Writes a download to disk, one block while the next one is being received.
+
+    Use it as ``async with``; a file that has not been published by the end is removed. All methods
+    raise `DownloadError`, whose text begins with ``what``, if the folder cannot be written to.
+    """
+
+    def __init__(self, folder: Path, hint: str, what: str) -> None:
+        self._folder = folder
+        self._what = what
+        self._part = PartFile(folder, hint)
+        self._last = bytearray()
+        self._writing: ThreadJob[None] | None = None
+        self._published = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._published:
+            return
+        try:
+            with suppress(DownloadError):  # the error of the block says more
+                await self._drain()
+        finally:
+            await run_in_thread(self._part.discard)
+
+    async def write(self, block: bytearray) -> None:
+        """Append bytes; the block belongs to the sink from now on."""
+        await self._drain()
+        # The newest block waits for `publish`, so that a picture takes one hop to a thread in all.
+        if self._last:
+            self._writing = ThreadJob(self._part.write, self._last)
+        self._last = block
+
+    async def restart(self) -> None:
+        """Remove what has been written."""
+        self._last = bytearray()
+        await self._drain()
+        await self._checked(ThreadJob(self._part.restart))
+
+    async def publish(self, name: str) -> Path:
+        """Give the file its name, or one like it that is free, and return its path."""
+        await self._drain()
+        path = await self._checked(ThreadJob(self._finish, name))
+        self._published = True
+        return path
+
+    def _finish(self, name: str) -> Path:
+        self._part.write(self._last)
+        return self._part.publish(name)
+
+    async def _drain(self) -> None:
+        job, self._writing = self._writing, None
+        if job is not None:
+            await self._checked(job)
+
+    async def _checked(self, job: ThreadJob[T]) -> T:
+        try:
+            return await job.wait()
+        except (OSError, ValueError) as error:  # ValueError: the path cannot be encoded
+            raise DownloadError(
+                f"{self._what}: cannot write to {self._folder}: "
+                f"{getattr(error, 'strerror', None) or error}; the task is paid for and can be "
+                "downloaded again"
+            ) from error
+
+
+Sink = DiskSink | MemorySink
 
 
 def _sync_folder(folder: Path) -> None:
-    # Without this the name may be lost in a power failure, though the bytes are not. Windows has
-    # no handle for a folder.
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
+    # Otherwise a power failure may lose the name, though not the bytes. Windows cannot open folders.
     with suppress(OSError):
-        os.fsync(handle)
-    os.close(handle)
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,91 +1,275 @@
-"""Files in both directions: what moves them is loaded when the first one is to be moved."""
+"""The files of a session: saves and reads outputs, stores input files, tells the journal."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+import hashlib
+import logging
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import anyio
 
 from foxapi_async._concurrency import run_in_thread
 from foxapi_async.api import Api
+from foxapi_async.errors import (
+    APIConnectionError,
+    APIStatusError,
+    DownloadError,
+    InvalidResponseError,
+    NotFoundError,
+    OutputExpiredError,
+)
 from foxapi_async.event_emitter import EventEmitter
+from foxapi_async.events import Downloaded, DownloadProgress
+from foxapi_async.files.fetch import Fetch, LinkRefusedError
+from foxapi_async.files.filenames import file_name
+from foxapi_async.files.partfile import DiskSink, MemorySink, Sink
+from foxapi_async.files.upload import upload_file
 from foxapi_async.http.transport import Transport
-from foxapi_async.models import Task
+from foxapi_async.models import Output, Task, UploadedFile
 from foxapi_async.options import Retry
 
 if TYPE_CHECKING:
-    from foxapi_async.files.download import Downloads
-    from foxapi_async.files.upload import Uploads
+    from foxapi_async.journal import Journal, SavedFile
 
-__all__ = ["Transfers"]
+__all__ = ["MAX_FILE", "MAX_IN_MEMORY", "FileService", "describe"]
+
+MAX_FILE: Final = 2 * 1024**3
+"""Bytes of a file on disk."""
+
+MAX_IN_MEMORY: Final = 256 * 1024**2
+"""Bytes of a file in memory."""
+
+_log = logging.getLogger("foxapi_async.files")
 
 
-class Transfers:
-    """The downloads and uploads of a session.
+class FileService:
+    """Saves, reads and uploads files.
 
     Args:
-        transport: What opens links, and takes uploads.
-        calls: What repeats uploads.
-        retry: Tries of a download without progress, and the pauses between them.
-        announce: Takes the events of downloads.
-        at_once: Files that are fetched at once.
-        refresh: Asks for a task again, for the sake of fresh links.
+        transport: Opens links and sends uploads.
+        api: Retries uploads, and retrieves a task when its links have expired.
+        retry: Attempts of a download without progress, and the backoff between them.
+        events: Emits `DownloadProgress` and `Downloaded`.
+        max_downloads: Files that are fetched at once.
+        journal: Records the files of tasks.
     """
 
     def __init__(
         self,
         transport: Transport,
-        calls: Api,
+        api: Api,
         *,
         retry: Retry,
-        announce: EventEmitter,
-        at_once: int,
-        refresh: Callable[[str], Awaitable[Task]],
+        events: EventEmitter,
+        max_downloads: int,
+        journal: Journal | None,
     ) -> None:
+        self.downloads: int = 0
+        self.bytes_downloaded: int = 0
         self._transport = transport
-        self._calls = calls
+        self._api = api
         self._retry = retry
-        self._announce = announce
-        self._at_once = at_once
-        self._refresh = refresh
-        self._downloads: Downloads | None = None
-        self._uploads: Uploads | None = None
+        self._events = events
+        self._journal = journal
+        self._fetching = anyio.Semaphore(max_downloads, fast_acquire=True)
+        # A disk may be slower than the network. So the next file is fetched while one is synced, but
+        # at most as many files wait for the disk as are fetched.
+        self._unfinished = anyio.Semaphore(2 * max_downloads, fast_acquire=True)
 
-    @property
-    def files(self) -> int:
-        """Files that were fetched whole."""
-        return 0 if self._downloads is None else self._downloads.tally.files
+    async def save(
+        self, what: Task | Output, directory: str | os.PathLike[str], name: str | None = None
+    ) -> list[Path]:
+        """Save a task's files, which the journal records, or one output; see `Session.download`."""
+        outputs = _files_of(what)
+        folder, links = Path(directory), _FreshLinks(self._api)
+        paths: dict[int, Path] = {}
+        errors: dict[int, Exception] = {}
 
-    @property
-    def bytes(self) -> int:
-        """Bytes that were fetched."""
-        return 0 if self._downloads is None else self._downloads.tally.bytes
+        async def save(place: int, output: Output) -> None:
+            # One output that fails must not cancel the others: they are paid for as well.
+            try:
+                paths[place] = await self._save(output, folder, name, len(outputs) > 1, links)
+            except Exception as error:  # noqa: BLE001 - raised below, when the others are on disk
+                errors[place] = error
 
-    async def downloads(self) -> Downloads:
-        """Return what fetches files."""
-        if self._downloads is None:
-            kind, _ = await run_in_thread(_load)
-            if self._downloads is None:  # nobody else has made them meanwhile
-                self._downloads = kind(
-                    self._transport,
-                    retry=self._retry,
-                    announce=self._announce,
-                    at_once=self._at_once,
-                    refresh=self._refresh,
+        async with anyio.create_task_group() as group:
+            for place, output in enumerate(outputs):
+                group.start_soon(save, place, output)
+        saved = [paths[place] for place in sorted(paths)]
+        if errors:
+            first, *others = (errors[place] for place in sorted(errors))
+            if isinstance(first, DownloadError):
+                first.paths = tuple(saved)
+            for other in others:
+                first.add_note(f"also failed: {other}")
+            raise first
+        if self._journal is not None and isinstance(what, Task):
+            await self._record(self._journal, what.id, outputs, saved)
+        return saved
+
+    async def read(self, output: Output) -> bytes:
+        """Return the bytes of an output; see `Session.read`."""
+        _files_of(output)
+        sink = MemorySink()
+        with _task_named(output):
+            await self._fetch(output, sink, MAX_IN_MEMORY, _FreshLinks(self._api))
+        return bytes(sink.content)
+
+    async def upload(
+        self,
+        path_or_bytes: str | os.PathLike[str] | bytes,
+        *,
+        filename: str | None = None,
+        auto_cleanup: bool = True,
+    ) -> UploadedFile:
+        """Store an input file at the server; see `Session.upload`."""
+        return await upload_file(
+            self._transport, self._api, path_or_bytes, filename, auto_cleanup=auto_cleanup
+        )
+
+    async def _save(
+        self,
+        output: Output,
+        folder: Path,
+        name: str | None,
+        several: bool,  # noqa: FBT001
+        links: _FreshLinks,
+    ) -> Path:
+        hint = name or output.task_id or "output"
+        with _task_named(output):
+            async with self._unfinished, DiskSink(folder, hint, _words(output)) as sink:
+                fetch = await self._fetch(output, sink, MAX_FILE, links)
+                path = await sink.publish(
+                    file_name(name, output.task_id, output.index, fetch.extension, several=several)
                 )
-        return self._downloads
+        _log.info("%s: %s, %d bytes", _words(output), path, fetch.received)
+        self._events.emit(Downloaded(output, path, fetch.received))
+        return path
 
-    async def uploads(self) -> Uploads:
-        """Return what stores files."""
-        if self._uploads is None:
-            _, kind = await run_in_thread(_load)
-            self._uploads = kind(self._transport, self._calls)
-        return self._uploads
+    async def _fetch(self, output: Output, sink: Sink, limit: int, links: _FreshLinks) -> Fetch:
+        def on_progress(received: int, total: int | None) -> None:
+            if self._events.has_listener:
+                self._events.emit(DownloadProgress(output, received, total))
+
+        fetch = Fetch(
+            self._transport, sink, self._retry, limit, output.kind, _words(output), on_progress
+        )
+        assert output.url is not None
+        async with self._fetching:
+            # A CDN answers 403 or 404 to an expired link. A new link is tried once: if that is refused
+            # too, the file itself is gone. What was received of the same file is kept.
+            try:
+                await fetch.run(output.url)
+            except LinkRefusedError as refused:
+                link = await links.of(output, refused)
+                try:
+                    await fetch.run(link)
+                except LinkRefusedError as again:
+                    raise _expired(output, f"{again}, and so was a new one") from None
+        self.downloads += 1
+        self.bytes_downloaded += fetch.received
+        return fetch
+
+    async def _record(
+        self, journal: Journal, task_id: str, outputs: tuple[Output, ...], paths: list[Path]
+    ) -> None:
+        files: list[SavedFile] = []
+        # All or none: the journal counts a task with recorded files as saved.
+        for path, output in zip(paths, outputs, strict=True):
+            try:
+                files.append(await run_in_thread(describe, path, output.index))
+            except OSError as error:
+                raise DownloadError(
+                    f"task {task_id}: {path} was saved, but could not be read to record it in the "
+                    f"journal: {error.strerror or error}; if it was moved or removed, download the "
+                    "task again, which bills nothing",
+                    task_id=task_id,
+                    paths=tuple(other for other in paths if other != path),
+                ) from error
+        await journal.saved(task_id, files)
 
 
-def _load() -> tuple[type[Downloads], type[Uploads]]:
-    # A fifth of what an import of ours costs, and who hands on the links of results needs none of
-    # it. In a thread, because tasks may be in flight by now, and the event loop reads no files.
-    from foxapi_async.files.download import Downloads  # noqa: PLC0415
-    from foxapi_async.files.upload import Uploads  # noqa: PLC0415
+def describe(path: Path, index: int | None = None) -> SavedFile:
+    """Return path, size and SHA-256 of a file; blocking, in bounded memory.
 
-    return Downloads, Uploads
+    Raises:
+        OSError: The file cannot be read.
+    """
+    # The caller has a journal, which has loaded this module; sessions without one do not need it.
+    from foxapi_async.journal.entry import SavedFile  # noqa: PLC0415
+
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return SavedFile(str(path), file.tell(), sha256, index)
+
+
+class _FreshLinks:
+    """Retrieves a task for new links, once for all of its outputs."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._lock = anyio.Lock()
+        self._task: Task | None = None
+
+    async def of(self, output: Output, refused: LinkRefusedError) -> str:
+        """Return a new link of an output, or raise `DownloadError`."""
+        if output.task_id is None:
+            raise _expired(output, f"{refused}, and its task is not known") from None
+        try:
+            # The links of one task expire together; the first output that notices asks for all.
+            async with self._lock:
+                if self._task is None:
+                    self._task = await self._api.retrieve(output.task_id)
+        except NotFoundError as error:
+            raise _expired(output, f"{refused}, and the server has no such task") from error
+        except (APIConnectionError, APIStatusError, InvalidResponseError) as error:
+            raise DownloadError(
+                f"{_words(output)}: {refused}, and the task could not be retrieved for a new one "
+                f"({error}); try again later"
+            ) from error
+        for fresh in self._task.outputs:
+            if fresh.index == output.index and fresh.url is not None:
+                return fresh.url
+        raise _expired(output, f"{refused}, and the task has no other")
+
+
+def _files_of(what: Task | Output) -> tuple[Output, ...]:
+    if isinstance(what, Task) and not what.outputs:
+        raise DownloadError(
+            f"task {what.id} is {what.status.value} and has no outputs to download", task_id=what.id
+        )
+    outputs = (what,) if isinstance(what, Output) else what.outputs
+    files = tuple(output for output in outputs if output.url is not None)
+    if not files:
+        first = outputs[0]
+        data = ", ".join(f"{name}={value!r}" for name, value in first.data.items()) or "no data"
+        raise DownloadError(
+            f"{_words(first)} is not a file and has no link; it holds: {data[:200]}",
+            task_id=first.task_id,
+        )
+    return files
+
+
+@contextmanager
+def _task_named(output: Output) -> Generator[None, None, None]:
+    try:
+        yield
+    except DownloadError as error:
+        error.task_id = output.task_id
+        raise
+
+
+def _words(output: Output) -> str:
+    of_task = f" of task {output.task_id}" if output.task_id is not None else ""
+    return f"output {output.index}{of_task}"
+
+
+def _expired(output: Output, why: str) -> OutputExpiredError:
+    return OutputExpiredError(
+        f"{_words(output)}: {why}; links are valid for a day after the task has completed, "
+        "so only a new (billed) task brings the file back"
+    )

@@ -1,6 +1,6 @@
-"""What the bytes of a file say of it: its format, whether it is an answer in disguise, and its end.
+"""What the bytes of a file tell: its format, whether it is an error page, and whether it is complete.
 
-Pure. A file is judged by its first `HEAD` and last `TAIL` bytes, so that none is held whole.
+Pure. The first `HEAD` and the last `TAIL` bytes are enough, so that no file is held in memory.
 Signatures: the PNG specification (section 5), ITU T.81 (JPEG), RFC 9649 (WebP), ISO/IEC 14496-12
 (``ftyp`` boxes), RFC 9559 (Matroska), RFC 3533 (Ogg), RFC 9639 (FLAC).
 """
@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final
-
-import attrs
+from typing import Final, NamedTuple
 
 __all__ = [
     "HEAD",
     "TAIL",
-    "Format",
     "content_type_of",
     "extension_for",
     "is_whole",
@@ -29,27 +26,29 @@ HEAD: Final = 1024
 TAIL: Final = 4096
 
 
-@attrs.frozen(eq=False, repr=False)
-class Format:
-    """A format that is known by its first bytes."""
+class Format(NamedTuple):
+    """A format that is recognised by its first bytes."""
 
     extension: str
     content_type: str
-
-    @property
-    def is_image(self) -> bool:
-        """Whether it is a picture."""
-        return self.content_type.startswith("image/")
+    is_image: bool = False
 
 
-_PNG = Format("png", "image/png")
-_JPEG = Format("jpg", "image/jpeg")
-_WEBP = Format("webp", "image/webp")
-_GIF = Format("gif", "image/gif")
-_AVIF = Format("avif", "image/avif")
-_HEIC = Format("heic", "image/heic")
-_SVG = Format("svg", "image/svg+xml")
-_BMP = Format("bmp", "image/bmp")
+def _image(extension: str, name: str = "") -> Format:
+    return Format(extension, f"image/{name or extension}", is_image=True)
+
+
+_PNG = _image("png")
+_JPEG = _image("jpg", "jpeg")
+_WEBP = _image("webp")
+_GIF = _image("gif")
+_TIFF = _image("tif", "tiff")
+_JXL = _image("jxl")
+_AVIF = _image("avif")
+_HEIC = _image("heic")
+_SVG = _image("svg", "svg+xml")
+_BMP = _image("bmp")
+_MP3 = Format("mp3", "audio/mpeg")
 _MP4 = Format("mp4", "video/mp4")
 _MKV = Format("mkv", "video/x-matroska")
 _WEBM = Format("webm", "video/webm")
@@ -61,16 +60,16 @@ _BY_START: Final = (
     (b"\xff\xd8\xff", _JPEG),
     (b"GIF87a", _GIF),
     (b"GIF89a", _GIF),
-    (b"II*\x00", Format("tif", "image/tiff")),
-    (b"MM\x00*", Format("tif", "image/tiff")),
-    (b"\x00\x00\x00\x0cJXL \r\n\x87\n", Format("jxl", "image/jxl")),
-    (b"\xff\x0a", Format("jxl", "image/jxl")),
+    (b"II*\x00", _TIFF),
+    (b"MM\x00*", _TIFF),
+    (b"\x00\x00\x00\x0cJXL \r\n\x87\n", _JXL),
+    (b"\xff\x0a", _JXL),
     (b"OggS", Format("ogg", "audio/ogg")),
     (b"fLaC", Format("flac", "audio/flac")),
-    (b"ID3", Format("mp3", "audio/mpeg")),
-    (b"\xff\xfb", Format("mp3", "audio/mpeg")),
-    (b"\xff\xf3", Format("mp3", "audio/mpeg")),
-    (b"\xff\xf2", Format("mp3", "audio/mpeg")),
+    (b"ID3", _MP3),
+    (b"\xff\xfb", _MP3),
+    (b"\xff\xf3", _MP3),
+    (b"\xff\xf2", _MP3),
     (b"%PDF-", Format("pdf", "application/pdf")),
     (b"PK\x03\x04", Format("zip", "application/zip")),
     (b"glTF", Format("glb", "model/gltf-binary")),
@@ -86,8 +85,6 @@ _BY_BRAND: Final = {
     b"heic": _HEIC,
     b"heix": _HEIC,
     b"hevc": _HEIC,
-    b"mif1": _HEIC,
-    b"msf1": _HEIC,
     b"qt  ": Format("mov", "video/quicktime"),
     b"M4A ": Format("m4a", "audio/mp4"),
 }
@@ -111,9 +108,6 @@ _BY_CONTENT_TYPE: Final = {
     "application/x-zip-compressed": "zip",
 }
 _SPELLINGS: Final = {"jpeg": "jpg", "jpe": "jpg", "jfif": "jpg", "tiff": "tif", "heif": "heic"}
-_IMAGE_EXTENSIONS: Final = frozenset(
-    {"png", "jpg", "webp", "gif", "avif", "heic", "tif", "jxl", "bmp", "svg"}
-)
 _SUFFIX: Final = re.compile(r"\.([A-Za-z0-9]{1,8})\Z")
 _PAGE: Final = re.compile(
     rb"<(?:!doctype\s+html|html|head|body|title|\?xml|error\b|!--)", re.IGNORECASE
@@ -121,7 +115,7 @@ _PAGE: Final = re.compile(
 
 
 def recognise(head: bytes) -> Format | None:
-    """Return the format of a file that begins with these bytes, None if it is not known."""
+    """Return the format of a file that starts with these bytes, None if it is not known."""
     for start, known in _BY_START:
         if head.startswith(start):
             return known
@@ -133,32 +127,37 @@ def recognise(head: bytes) -> Format | None:
 
 
 def objection(kind: str | None, head: bytes) -> str | None:
-    """Return why a file that begins with these bytes cannot be an output, None if it can.
+    """Return why a file cannot be an output, None if it can.
 
     Args:
         kind: What the task makes: "image", "video", …, None if that is not known.
-        head: The first `HEAD` bytes, or all if there are fewer.
+        head: The first `HEAD` bytes of the file, or all if there are fewer.
     """
     known = recognise(head)
     if known is not None and (known.is_image or kind != "image"):
         return None
-    disguised = _disguised(head)
+    text = _text(head)
+    page = None
+    if text[:1] in {b"{", b"["}:
+        page = "JSON"
+    elif _PAGE.match(text):
+        page = "a page of HTML or XML"
     if kind == "image":
-        return f"it is {disguised or (known.content_type if known else 'no known image format')}"
-    if disguised is not None and kind in {None, "video", "audio"}:
-        return f"it is {disguised}"
+        return f"it is {page or (known.content_type if known else 'no known image format')}"
+    if page is not None and kind in {None, "video", "audio"}:
+        return f"it is {page}"
     return None
 
 
 def is_whole(head: bytes, tail: bytes, size: int) -> bool:
-    """Return whether a file ends as its format says; True where the format does not tell.
+    """Return whether a file has the end that its format requires; True if it requires none.
 
-    Bytes behind the end of a picture are borne: some encoders append data of their own.
+    Bytes behind the end of a picture are allowed: some encoders append data of their own.
 
     Args:
         head: The first `HEAD` bytes.
         tail: The last `TAIL` bytes.
-        size: Bytes in all.
+        size: All bytes.
     """
     known = recognise(head)
     if known is _PNG:
@@ -178,21 +177,19 @@ def extension_for(head: bytes, content_type: str | None, path: str) -> str:
     """Return the extension for a file, without a dot: by its bytes, its type, its URL, or ``bin``.
 
     Args:
-        head: Its first `HEAD` bytes.
-        content_type: The header of the answer.
-        path: The path of its URL.
+        head: The first `HEAD` bytes.
+        content_type: The header of the response.
+        path: The path of the URL.
     """
     known = recognise(head)
     if known is not None:
         return known.extension
-    named = (content_type or "").partition(";")[0].strip().lower()
-    if named in _EXTENSION_OF:
-        return _EXTENSION_OF[named]
-    suffix = _SUFFIX.search(path)
-    # An image that does not look like one had better not be called one.
-    if suffix is not None and suffix[1].lower() not in _IMAGE_SPELLINGS:
-        return suffix[1].lower()
-    return "bin"
+    declared = (content_type or "").partition(";")[0].strip().lower()
+    if declared in _EXTENSION_OF:
+        return _EXTENSION_OF[declared]
+    suffix = _suffix(path)
+    # A file that is not recognised as an image does not get the extension of one.
+    return suffix if suffix and _SPELLINGS.get(suffix, suffix) not in _IMAGES else "bin"
 
 
 def content_type_of(name: str, head: bytes) -> str:
@@ -200,59 +197,48 @@ def content_type_of(name: str, head: bytes) -> str:
     known = recognise(head)
     if known is not None:
         return known.content_type
-    suffix = _SUFFIX.search(name)
-    extension = suffix[1].lower() if suffix else ""
-    return _TYPE_OF.get(_SPELLINGS.get(extension, extension), "application/octet-stream")
+    suffix = _suffix(name)
+    return _TYPE_OF.get(_SPELLINGS.get(suffix, suffix), "application/octet-stream")
 
 
 def same_extension(given: str, true: str) -> bool | None:
-    """Return whether an extension stands for the true format.
+    """Return whether two extensions stand for one format.
 
-    None if it is no extension that gives way: neither the true one nor that of an image.
+    None if ``given`` is neither the true one nor that of another image, and so part of the name.
     """
     given = _SPELLINGS.get(given.lower(), given.lower())
     if given == _SPELLINGS.get(true, true):
         return True
-    return False if given in _IMAGE_EXTENSIONS else None
+    return False if given in _IMAGES else None
 
 
 def _by_brand(head: bytes) -> Format:
     length = int.from_bytes(head[:4], "big")
-    # The major brand, then (behind a version number) those that it is compatible with.
+    # The major brand, then (after a version number) the brands that it is compatible with.
     brands = [head[8:12], *(head[at : at + 4] for at in range(16, min(length, len(head)), 4))]
-    if brands[0] in _BY_BRAND and brands[0] not in {b"mif1", b"msf1"}:
-        return _BY_BRAND[brands[0]]
     if brands[0] in {b"mif1", b"msf1"}:
         return _AVIF if b"avif" in brands else _HEIC
-    return _MP4
-
-
-def _disguised(head: bytes) -> str | None:
-    text = _text(head)
-    if text[:1] in {b"{", b"["}:
-        return "JSON"
-    if _PAGE.match(text):
-        return "a page of HTML or XML"
-    return None
+    return _BY_BRAND.get(brands[0], _MP4)
 
 
 def _text(head: bytes) -> bytes:
     return head.removeprefix(b"\xef\xbb\xbf").lstrip()
 
 
-_KNOWN: Final = (
+def _suffix(name: str) -> str:
+    match = _SUFFIX.search(name)
+    return match[1].lower() if match else ""
+
+
+_KNOWN: Final = {
     *(known for _, known in _BY_START),
-    *_BY_RIFF.values(),
-    *_BY_BRAND.values(),
+    *(*_BY_RIFF.values(), *_BY_BRAND.values(), _MP4),
     *(known for known, _ in _BY_TEST),
-    _MP4,
-)
+}
+_IMAGES: Final = {known.extension for known in _KNOWN if known.is_image}
 _EXTENSION_OF: Final = _BY_CONTENT_TYPE | {
     known.content_type: known.extension for known in _KNOWN if not known.is_image
 }
 _TYPE_OF: Final = {extension: name for name, extension in _BY_CONTENT_TYPE.items()} | {
     known.extension: known.content_type for known in _KNOWN
-}
-_IMAGE_SPELLINGS: Final = _IMAGE_EXTENSIONS | {
-    spelling for spelling, meant in _SPELLINGS.items() if meant in _IMAGE_EXTENSIONS
 }

@@ -1,7 +1,6 @@
-"""Which links are followed. Pure.
+"""Which links may be followed. Pure.
 
-A link may be signed, so what can stand in a URL is left as it is, and no text of an error shows its
-query.
+A link may be signed, so it is kept as it is as far as it is a valid URL, and no error shows its query.
 """
 
 from __future__ import annotations
@@ -20,25 +19,21 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _NOT_IN_A_URL: Final = re.compile(r"[^\x21-\x7e]+")
 
 
-def check_link(text: str, *, loopback: bool) -> URL:
-    """Return a link as a URL.
+def check_link(link: str, *, loopback: bool) -> URL:
+    """Return a link of the server as a URL.
 
     Args:
-        text: The link as the server gave it.
-        loopback: Whether the API itself is on loopback; only then may a file be fetched over HTTP,
-            and from loopback only.
+        link: The link as the server gave it.
+        loopback: Whether the API itself is on loopback; only then HTTP is allowed, to loopback.
 
     Raises:
-        ValueError: It is not one to follow; the text says why and shows nothing of its query.
+        ValueError: It must not be followed; the text says why and does not show its query.
     """
-    if _CONTROL.search(text):
-        raise ValueError("the link holds a control character")
     try:
-        url = URL(_NOT_IN_A_URL.sub(lambda match: quote(match[0]), text), encoded=True)
+        url = _parse(link)
         host, scheme, port = url.host, url.scheme.lower(), url.port
     except ValueError:
-        # What yarl and idna say may quote the link.
-        raise ValueError("the link is not a URL") from None
+        raise ValueError("the link is not a URL") from None  # yarl and idna may quote the link
     if scheme not in {"http", "https"}:
         raise ValueError(
             f"the link is a {scheme[:20]}: URL; only https is fetched"
@@ -55,16 +50,9 @@ def check_link(text: str, *, loopback: bool) -> URL:
 
 
 def next_hop(url: URL, location: str, *, loopback: bool) -> URL:
-    """Return where a redirect leads.
-
-    Raises:
-        ValueError: Nowhere that is followed; the text says why and shows nothing of its query.
-    """
-    if _CONTROL.search(location):
-        raise ValueError("the redirect holds a control character")
+    """Return where a redirect from ``url`` leads; raise `ValueError` like `check_link`."""
     try:
-        quoted = _NOT_IN_A_URL.sub(lambda match: quote(match[0]), location)
-        target = str(url.join(URL(quoted, encoded=True)))
+        target = str(url.join(_parse(location)))
     except ValueError:
         raise ValueError("the redirect leads to no URL") from None
     try:
@@ -76,3 +64,9 @@ def next_hop(url: URL, location: str, *, loopback: bool) -> URL:
 def shown(url: URL) -> str:
     """Return a link for a text: without its query."""
     return str(url.with_query(None).with_fragment(None))
+
+
+def _parse(text: str) -> URL:
+    if _CONTROL.search(text):
+        raise ValueError("a control character")
+    return URL(_NOT_IN_A_URL.sub(lambda match: quote(match[0]), text), encoded=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
@@ -275,7 +275,7 @@ async def test_a_picture_whose_link_is_gone_is_told_and_tried_again(desk: Desk):
 
 
 async def test_a_folder_that_takes_nothing_stops_the_job(desk: Desk, monkeypatch):
-    def full(self: PartFile, chunks: Sequence[bytes]) -> None:
+    def full(self: PartFile, data: bytes | bytearray) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(PartFile, "write", full)

@@ -12,7 +12,7 @@ import mmap
 import os
 import signal
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -114,12 +114,11 @@ def _in_files(fuse: Fuse) -> None:
     write, take, publish = PartFile.write, PartFile._take, PartFile.publish
     append = ResultsFile._write
 
-    def writing(self: PartFile, chunks: Sequence[bytes]) -> None:
+    def writing(self: PartFile, data: bytes | bytearray) -> None:
         if fuse.reached("downloading"):
-            data = b"".join(chunks)
-            write(self, [data[: len(data) // 2]])
+            write(self, data[: len(data) // 2])
             kill()
-        write(self, chunks)
+        write(self, data)
 
     def taking(self: PartFile, target: Path) -> bool:
         taken = take(self, target)

@@ -3,57 +3,79 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import aiohttp
 import pytest
 from attrs import define, field
 from yarl import URL
 
+from foxapi_async.api import Api
 from foxapi_async.emulator import Emulator
 from foxapi_async.event_emitter import EventEmitter
 from foxapi_async.events import Event
-from foxapi_async.files.download import Downloads
+from foxapi_async.files.service import FileService
 from foxapi_async.http.codec import decode, read_task
 from foxapi_async.http.transport import Transport
+from foxapi_async.limits.limiter import Limiter
 from foxapi_async.models import Task
-from foxapi_async.options import Retry, Timeout
+from foxapi_async.options import Limits, Retry, Timeout
+from foxapi_async.statistics import Counters
 
 KEY = "sk-emulator"
 
 
+class RecordingApi(Api):
+    """Notes which tasks are retrieved."""
+
+    answer: Callable[[str], Awaitable[Task]]
+    retrieved: list[str]
+
+    async def retrieve(self, task_id: str) -> Task:
+        self.retrieved.append(task_id)
+        return await self.answer(task_id)
+
+
 @define
 class Shop:
-    """What a test works with: it orders pictures and fetches them."""
+    """Creates tasks at an emulator and retrieves them."""
 
     emulator: Emulator
     transport: Transport
     events: list[Event] = field(factory=list)
-    refreshed: list[str] = field(factory=list)
+    retrieved: list[str] = field(factory=list)
 
     async def task(self, outputs: int = 1, **params: object) -> Task:
         payload = {"model": "phota-image", "prompt": "a fox", "num_outputs": outputs, **params}
         reply = await self.transport.call(
             "POST", "/v1/images/generations", json=json.dumps(payload).encode()
         )
-        return await self.look(read_task(decode(reply.body)).id)
+        return await self.get(read_task(decode(reply.body)).id)
 
-    async def look(self, task_id: str) -> Task:
+    async def get(self, task_id: str) -> Task:
         reply = await self.transport.call("GET", f"/v1/tasks/{task_id}")
         return read_task(decode(reply.body), asked=task_id)
 
-    async def refresh(self, task_id: str) -> Task:
-        self.refreshed.append(task_id)
-        return await self.look(task_id)
-
-    def downloads(self, *, attempts: int = 4, at_once: int = 8) -> Downloads:
-        return Downloads(
-            self.transport,
-            retry=Retry(attempts=attempts),
-            announce=EventEmitter(self.events.append),
-            at_once=at_once,
-            refresh=self.refresh,
-            dice=lambda: 1.0,
+    def files(
+        self,
+        *,
+        attempts: int = 4,
+        max_downloads: int = 8,
+        transport: Transport | None = None,
+        retrieve: Callable[[str], Awaitable[Task]] | None = None,
+    ) -> FileService:
+        retry, counters = Retry(attempts=attempts), Counters()
+        transport = transport or self.transport
+        limiter = Limiter(Limits(), EventEmitter(None), counters)
+        api = RecordingApi(transport, limiter, retry, counters)
+        api.answer, api.retrieved = retrieve or self.get, self.retrieved
+        return FileService(
+            transport,
+            api,
+            retry=retry,
+            events=EventEmitter(self.events.append),
+            max_downloads=max_downloads,
+            journal=None,
         )
 
     async def content(self, task: Task, index: int = 0) -> bytes:

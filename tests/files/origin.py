@@ -1,4 +1,4 @@
-"""A server of files that says exactly what a test wants it to say, over a real socket."""
+"""A file server over a real socket that sends exactly the responses that a test prepared."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from attrs import define, field
 
 @define
 class Asked:
-    """A request as it came."""
+    """A request as received."""
 
     target: str
     headers: dict[str, str]
@@ -28,7 +28,7 @@ class Asked:
 
 @define
 class Says:
-    """An answer as it goes: status, headers, body, and then the end of the connection or silence."""
+    """A response as sent: status, headers, body, and then the end of the connection or silence."""
 
     status: int = 200
     headers: dict[str, str] = field(factory=dict)
@@ -47,7 +47,7 @@ class Says:
 
 
 def part(content: bytes, start: int, end: int | None = None, **headers: str) -> Says:
-    """Answer with a part, in good order."""
+    """Return a correct 206 response."""
     end = len(content) if end is None else end
     span = f"bytes {start}-{end - 1}/{len(content)}"
     return Says(206, {"Content-Range": span, **headers}, content[start:end])
@@ -57,7 +57,7 @@ Answerer = Callable[[Asked], Says | bytes]
 
 
 class Origin:
-    """Answers with one answer after the other; the last one stays."""
+    """Sends one prepared response after the other, and the last one for all further requests."""
 
     def __init__(self, answers: list[Answerer | Says | bytes]) -> None:
         self.answers = answers

@@ -1,4 +1,4 @@
-"""No text, however odd, makes a file name that leaves its folder or that some system refuses."""
+"""Any text becomes a file name that stays in its folder and is legal on every system."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from foxapi_async.files.filenames import LONGEST, clean, file_name, numbered, safe_name
+from foxapi_async.files.filenames import MAX_NAME, clean, file_name, numbered, safe_name
 
 anything = st.text(st.characters(exclude_categories=())) | st.text(
     "./\\ ~-:conula1²\0\n", max_size=8
@@ -22,7 +22,7 @@ DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
 def check_is_safe(name):
     assert name
     assert name not in {".", ".."}
-    assert len(name.encode("utf-8")) <= LONGEST
+    assert len(name.encode("utf-8")) <= MAX_NAME
     assert not set(name) & set('/\\<>:"|?*')
     assert all(ord(c) >= 32 and ord(c) != 127 for c in name)
     assert name[0] not in ". -"
@@ -66,7 +66,7 @@ def test_a_good_name_stays_as_it_is(text):
     assert safe_name(text) == text
 
 
-def test_a_name_that_had_to_be_changed_is_still_to_be_recognised():
+def test_a_changed_name_still_resembles_the_text():
     assert safe_name("fox/in: snow").startswith("fox_in_ snow-")
 
 
@@ -91,11 +91,11 @@ def test_the_extension_is_the_true_one(given_name, extension, several, expected)
     assert file_name(given_name, "task-7", 3, extension, several=several) == expected
 
 
-def test_an_output_of_an_unknown_task_has_a_name_too():
+def test_an_output_without_a_task_id_has_a_name():
     assert file_name(None, None, 0, "png", several=False) == "output-0.png"
 
 
-def test_a_dot_alone_is_no_extension():
+def test_a_leading_dot_starts_no_extension():
     assert file_name(".png", None, 0, "png", several=False).startswith("_png-")
 
 
@@ -108,5 +108,5 @@ def test_a_number_is_put_before_the_extension():
 
 @given(anything, st.integers(1, 10**6))
 @example("con", 2)
-def test_a_number_leaves_a_name_safe(text, number):
+def test_a_numbered_name_is_safe(text, number):
     check_is_safe(numbered(f"{safe_name(text[:30])}.png", number))

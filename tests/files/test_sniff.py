@@ -1,4 +1,4 @@
-"""The bytes tell what a file is, whether it is an error in disguise, and whether it has its end."""
+"""The bytes of a file tell its format, whether it is an error page, and whether it is complete."""
 
 from __future__ import annotations
 
@@ -86,14 +86,14 @@ def test_other_formats_are_recognised(extension):
     assert (objection("image", HEADS[extension]) is None) == known.is_image
 
 
-def test_a_picture_whose_brand_is_only_compatible_is_told_apart():
+def test_compatible_brands_tell_avif_from_heic():
     assert recognise(b"\0\0\0\x1cftypmif1\0\0\0\0mif1avif").extension == "avif"
     assert recognise(b"\0\0\0\x18ftypmif1\0\0\0\0mif1").extension == "heic"
 
 
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize("kind", ["image", "video", "audio", None])
-def test_an_error_in_disguise_is_not_an_output(page, kind):
+def test_an_error_page_is_not_an_output(page, kind):
     assert objection(kind, page) in {"it is JSON", "it is a page of HTML or XML"}
 
 
@@ -102,7 +102,7 @@ def test_a_document_may_be_text():
     assert objection("document", b"<html>") is None
 
 
-def test_bytes_that_nobody_knows_are_no_picture_but_may_be_anything_else():
+def test_unknown_bytes_are_no_image_but_may_be_any_other_kind():
     assert objection("image", b"\x00\x01\x02") == "it is no known image format"
     assert objection("video", b"\x00\x01\x02") is None
     assert objection(None, b"\x00\x01\x02") is None
@@ -110,7 +110,7 @@ def test_bytes_that_nobody_knows_are_no_picture_but_may_be_anything_else():
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 @given(data=st.data())
-def test_a_picture_is_whole_only_to_its_end(kind, data):
+def test_a_picture_without_its_end_is_not_whole(kind, data):
     content = PICTURES[kind]
     assert is_whole(*ends(content))
     assert is_whole(*ends(content + bytes(8)))
@@ -118,7 +118,7 @@ def test_a_picture_is_whole_only_to_its_end(kind, data):
     assert not is_whole(*ends(content[:cut]))
 
 
-def test_the_other_ends():
+def test_the_ends_of_other_formats():
     assert is_whole(*ends(PICTURES["GIF"]))
     assert not is_whole(*ends(PICTURES["GIF"][:-1] + b"\x01"))
     assert is_whole(*ends(SVG))
@@ -162,7 +162,7 @@ def test_the_media_type_comes_from_the_bytes_then_the_name(name, head, expected)
 
 
 @given(st.binary(max_size=64), st.sampled_from(["image", "video", "document", None]))
-def test_no_bytes_are_too_odd_to_be_judged(head, kind):
+def test_any_bytes_can_be_checked(head, kind):
     recognise(head)
     objection(kind, head)
     is_whole(head, head, len(head))

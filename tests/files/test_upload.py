@@ -1,4 +1,4 @@
-"""Input files reach the service whole, from disk or memory, and nothing is sent that cannot be."""
+"""Uploads: complete files from disk or memory; unusable files are refused before a request."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import anyio
 import pytest
 from yarl import URL
 
-from foxapi_async.api import Api
 from foxapi_async.emulator import Answer, Deliver, Drop, Fault, Hang, error, html
 from foxapi_async.errors import (
     APITimeoutError,
@@ -18,25 +17,12 @@ from foxapi_async.errors import (
     PermissionDeniedError,
     ServerError,
 )
-from foxapi_async.event_emitter import EventEmitter
-from foxapi_async.files.upload import Uploads
-from foxapi_async.limits.limiter import Limiter
-from foxapi_async.options import Limits, Retry
-from foxapi_async.statistics import Counters
 from tests.files.conftest import opened
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 
 
-def uploads(shop, *, attempts=4, transport=None):
-    counters = Counters()
-    limiter = Limiter(Limits(), EventEmitter(None), counters)
-    transport = transport or shop.transport
-    api = Api(transport, limiter, Retry(attempts=attempts), counters)
-    return Uploads(transport, api)
-
-
-def tries(shop):
+def attempts(shop):
     return sum(call.route == "upload" for call in shop.emulator.calls)
 
 
@@ -49,13 +35,13 @@ async def test_a_file_is_streamed_from_disk(shop, tmp_path):
     content = os.urandom(3_500_000)
     path = tmp_path / "face.bin"
     path.write_bytes(content)
-    file = await uploads(shop).upload(path)
+    file = await shop.files().upload(path)
     assert (file.filename, file.size) == ("face.bin", len(content))
     assert await stored(shop, file) == content
 
 
-async def test_bytes_are_named_after_what_they_are(shop):
-    file = await uploads(shop).upload(PNG)
+async def test_bytes_are_named_by_their_format(shop):
+    file = await shop.files().upload(PNG)
     assert file.filename == "upload.png"
     assert await stored(shop, file) == PNG
 
@@ -70,7 +56,7 @@ async def test_bytes_are_named_after_what_they_are(shop):
     ],
 )
 async def test_a_name_cannot_break_the_header_or_leave_a_folder(shop, given, sent):
-    assert (await uploads(shop).upload(PNG, filename=given)).filename == sent
+    assert (await shop.files().upload(PNG, filename=given)).filename == sent
 
 
 @pytest.mark.parametrize(
@@ -90,45 +76,45 @@ async def test_a_name_cannot_break_the_header_or_leave_a_folder(shop, given, sen
     ],
     ids=str,
 )
-async def test_what_may_pass_is_sent_again_with_a_fresh_body(shop, tmp_path, fault):
+async def test_a_transient_failure_is_retried_with_a_new_body(shop, tmp_path, fault):
     path = tmp_path / "face.png"
     path.write_bytes(PNG * 20_000)
     shop.emulator.script(Fault("upload", fault, times=3))
-    sender = uploads(shop)
-    file = await sender.upload(path)
+    files = shop.files()
+    file = await files.upload(path)
     assert file.size == len(PNG) * 20_000
-    assert tries(shop) == 4
+    assert attempts(shop) == 4
 
 
-async def test_it_is_not_sent_more_often_than_allowed(shop):
+async def test_the_number_of_attempts_is_limited(shop):
     shop.emulator.script(Fault("upload", error(500), times=None))
-    sender = uploads(shop, attempts=3)
+    files = shop.files(attempts=3)
     with pytest.raises(ServerError):
-        await sender.upload(PNG)
-    assert tries(shop) == 3
+        await files.upload(PNG)
+    assert attempts(shop) == 3
 
 
 @pytest.mark.parametrize(
     "fault", [error(413, error_type="file_too_large_error"), html(413, "413 Too Large")], ids=str
 )
-async def test_too_large_is_said_once_and_clearly(shop, fault):
+async def test_too_large_is_not_retried(shop, fault):
     shop.emulator.script(Fault("upload", fault))
-    sender = uploads(shop)
+    files = shop.files()
     with pytest.raises(PayloadTooLargeError, match=r"upload\.png.*\(108 bytes\).*too large"):
-        await sender.upload(PNG)
-    assert tries(shop) == 1
+        await files.upload(PNG)
+    assert attempts(shop) == 1
 
 
-async def test_a_full_storage_is_no_reason_to_send_it_again(shop):
+async def test_a_full_storage_is_not_retried(shop):
     shop.emulator.script(Fault("upload", error(403, "the storage is full")))
-    sender = uploads(shop)
+    files = shop.files()
     with pytest.raises(PermissionDeniedError, match="storage is full"):
-        await sender.upload(PNG, auto_cleanup=False)
-    assert tries(shop) == 1
+        await files.upload(PNG, auto_cleanup=False)
+    assert attempts(shop) == 1
 
 
 @pytest.mark.parametrize("what", ["missing", "empty", "folder", "pipe", "secret", "nul\0", ""])
-async def test_what_cannot_be_read_is_refused_before_anything_is_sent(shop, tmp_path, what):
+async def test_an_unreadable_file_is_refused_before_a_request(shop, tmp_path, what):
     path = tmp_path / what
     if what == "empty":
         path.touch()
@@ -141,14 +127,51 @@ async def test_what_cannot_be_read_is_refused_before_anything_is_sent(shop, tmp_
         path.chmod(0)
         if os.access(path, os.R_OK):
             pytest.skip("this user may read everything")
-    sender = uploads(shop)
+    files = shop.files()
     with pytest.raises(InvalidRequestError, match="upload: "):
-        await sender.upload(b"" if not what else path)
-    assert tries(shop) == 0
+        await files.upload(b"" if not what else path)
+    assert attempts(shop) == 0
     assert shop.emulator.counters.requests == 0
 
 
-async def test_an_upload_may_take_longer_than_a_request_as_long_as_it_moves(shop, tmp_path):
+def vanish(path):
+    path.unlink()
+
+
+def shrink(path):
+    os.truncate(path, 1000)
+
+
+def become_a_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (vanish, "face.png could not be read to its end: No such file"),
+        (shrink, "face.png became shorter while it was being sent"),
+        (become_a_folder, "face.png could not be read to its end: Is a directory"),
+    ],
+)
+async def test_a_file_that_changes_between_two_attempts_is_not_retried(
+    shop, tmp_path, change, words
+):
+    def when(_call):
+        change(path)
+        return True
+
+    path = tmp_path / "face.png"
+    path.write_bytes(PNG * 20_000)
+    shop.emulator.script(Fault("upload", error(500), when=when))
+    with pytest.raises(InvalidRequestError, match=f"upload: .*{words}") as caught:
+        await shop.files().upload(path)
+    assert caught.value.field == "path_or_bytes"
+    assert attempts(shop) <= 2
+
+
+async def test_an_upload_that_makes_progress_may_exceed_the_request_timeout(shop, tmp_path):
     async def serve(stream):
         async with stream:
             head = b""
@@ -176,7 +199,7 @@ async def test_an_upload_may_take_longer_than_a_request_as_long_as_it_moves(shop
         transport = await opened(URL(f"http://127.0.0.1:{port}"))
         try:
             began = anyio.current_time()
-            file = await uploads(shop, attempts=1, transport=transport).upload(path)
+            file = await shop.files(attempts=1, transport=transport).upload(path)
             assert anyio.current_time() - began > 120
             assert file.url == "https://files.example/x"
         finally:
@@ -184,9 +207,9 @@ async def test_an_upload_may_take_longer_than_a_request_as_long_as_it_moves(shop
             group.cancel_scope.cancel()
 
 
-async def test_an_upload_that_does_not_move_is_given_up(shop):
+async def test_an_upload_without_progress_times_out(shop):
     shop.emulator.script(Fault("upload", Hang()))
     began = anyio.current_time()
     with pytest.raises(APITimeoutError):
-        await uploads(shop, attempts=1).upload(PNG)
+        await shop.files(attempts=1).upload(PNG)
     assert 59 < anyio.current_time() - began < 130

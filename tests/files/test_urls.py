@@ -1,4 +1,4 @@
-"""Links are followed as they are, and only where it is safe."""
+"""Links are kept as they are, and only safe ones are followed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_link_is_not_encoded_again(link):
     assert str(check_link(link, loopback=False)) == link
 
 
-def test_what_cannot_stand_in_a_url_is_encoded():
+def test_characters_that_no_url_may_contain_are_encoded():
     url = check_link("https://cdn.example/a fox ü.png?x=ü%20", loopback=False)
     assert url.raw_path_qs == "/a%20fox%20%C3%BC.png?x=%C3%BC%20"
 
@@ -62,7 +62,7 @@ def test_other_links_are_refused_without_showing_their_query(link):
     assert "password" not in str(caught.value).replace("or a password", "")
 
 
-def test_http_is_for_loopback_and_only_beside_an_api_on_loopback():
+def test_http_is_allowed_only_to_loopback_and_only_if_the_api_is_on_loopback():
     assert check_link("http://127.0.0.1:8000/a", loopback=True).port == 8000
     assert check_link("http://[::1]:8000/a", loopback=True).port == 8000
     with pytest.raises(ValueError, match=r"cdn\.example is not https"):

@@ -1,4 +1,4 @@
-"""Results arrive on disk whole, under their own names, whatever the server does."""
+"""Downloads: complete files under their own names, whatever the server, disk or caller does."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from foxapi_async.errors import (
     SessionClosedError,
 )
 from foxapi_async.events import Downloaded, DownloadProgress
-from foxapi_async.files import download as downloading
 from foxapi_async.files import fetch as fetching
+from foxapi_async.files import service
 from foxapi_async.files.partfile import PartFile
 from foxapi_async.models import Output, Task, TaskStatus
 from tests.files.origin import Origin, Says
@@ -43,7 +43,7 @@ def left(folder: Path) -> list[str]:
 
 async def test_the_files_of_a_task_are_saved_in_order(shop, tmp_path):
     task = await shop.task(3)
-    paths = await shop.downloads().save(task, tmp_path / "new" / "folder")
+    paths = await shop.files().save(task, tmp_path / "new" / "folder")
     assert [path.name for path in paths] == [f"{task.id}-{index}.png" for index in range(3)]
     assert [path.read_bytes() for path in paths] == [await shop.content(task, n) for n in range(3)]
     assert left(tmp_path / "new" / "folder") == sorted(path.name for path in paths)
@@ -52,24 +52,24 @@ async def test_the_files_of_a_task_are_saved_in_order(shop, tmp_path):
 @pytest.mark.parametrize("given", ["png", "jpeg", "webp"])
 async def test_the_extension_is_that_of_the_bytes(shop, tmp_path, given):
     task = await shop.task(model="gpt-image-2", output_format=given)
-    [path] = await shop.downloads().save(task.outputs[0], str(tmp_path), name="fox.gif")
+    [path] = await shop.files().save(task.outputs[0], str(tmp_path), name="fox.gif")
     assert path.name == {"png": "fox.png", "jpeg": "fox.jpg", "webp": "fox.webp"}[given]
 
 
-async def test_a_name_is_numbered_only_if_there_are_several(shop, tmp_path):
-    downloads = shop.downloads()
+async def test_a_name_gets_the_index_only_if_there_are_several(shop, tmp_path):
+    files = shop.files()
     one, two = await shop.task(1), await shop.task(2)
     paths = [
-        *await downloads.save(one, tmp_path, name="one"),
-        *await downloads.save(two, tmp_path, name="two"),
-        *await downloads.save(two.outputs[1], tmp_path, name="three"),
+        *await files.save(one, tmp_path, name="one"),
+        *await files.save(two, tmp_path, name="two"),
+        *await files.save(two.outputs[1], tmp_path, name="three"),
     ]
     assert [path.name for path in paths] == ["one.png", "two-0.png", "two-1.png", "three.png"]
 
 
 async def test_a_name_cannot_leave_the_folder(shop, tmp_path):
     folder = tmp_path / "here"
-    [path] = await shop.downloads().save(await shop.task(), folder, name="../../fox")
+    [path] = await shop.files().save(await shop.task(), folder, name="../../fox")
     assert path.parent == folder
     assert left(tmp_path) == ["here"]
 
@@ -77,11 +77,11 @@ async def test_a_name_cannot_leave_the_folder(shop, tmp_path):
 async def test_a_repeated_download_changes_nothing_and_another_file_is_never_overwritten(
     shop, tmp_path
 ):
-    downloads = shop.downloads()
+    files = shop.files()
     one, other = await shop.task(), await shop.task()
-    [first] = await downloads.save(one, tmp_path, name="fox")
-    assert await downloads.save(one, tmp_path, name="fox") == [first]
-    [second] = await downloads.save(other, tmp_path, name="fox")
+    [first] = await files.save(one, tmp_path, name="fox")
+    assert await files.save(one, tmp_path, name="fox") == [first]
+    [second] = await files.save(other, tmp_path, name="fox")
     assert second.name == "fox~2.png"
     assert first.read_bytes() == await shop.content(one)
     assert left(tmp_path) == ["fox.png", "fox~2.png"]
@@ -89,7 +89,7 @@ async def test_a_repeated_download_changes_nothing_and_another_file_is_never_ove
 
 async def test_reading_gives_the_same_bytes(shop):
     task = await shop.task(2)
-    assert await shop.downloads().read(task.outputs[1]) == await shop.content(task, 1)
+    assert await shop.files().read(task.outputs[1]) == await shop.content(task, 1)
 
 
 @pytest.mark.parametrize(
@@ -116,42 +116,41 @@ async def test_reading_gives_the_same_bytes(shop):
     ],
     ids=lambda fault: str(fault)[:80],
 )
-async def test_a_fault_costs_a_try_but_not_the_file(shop, tmp_path, fault):
+async def test_a_fault_costs_an_attempt_but_not_the_file(shop, tmp_path, fault):
     task = await shop.task(2)
     shop.emulator.script(Fault("download", fault, times=4))
-    paths = await shop.downloads().save(task, tmp_path)
+    paths = await shop.files().save(task, tmp_path)
     assert [path.read_bytes() for path in paths] == [await shop.content(task, n) for n in range(2)]
     assert left(tmp_path) == [path.name for path in paths]
     assert shop.emulator.counters.keys_leaked == 0
 
 
-async def test_a_broken_download_is_taken_up_where_it_broke(shop, tmp_path):
+async def test_a_broken_download_is_resumed(shop, tmp_path):
     task = await shop.task()
     size = len(await shop.content(task))
     shop.emulator.script(Fault("download", Deliver(cut_at=0.6, bytes_per_second=size)))
-    downloads = shop.downloads()
-    [path] = await downloads.save(task, tmp_path)
+    files = shop.files()
+    [path] = await files.save(task, tmp_path)
     assert path.read_bytes() == await shop.content(task)
     asked = shop.emulator.calls[-2].headers
     assert asked["Range"] == f"bytes={int(size * 0.6)}-"
     assert asked["If-Range"].startswith('"')
-    assert downloads.tally == downloading.DownloadCounters(
-        files=1, bytes=size, repeated=1, resumed=1
-    )
+    assert len([call for call in shop.emulator.calls if call.route == "download"]) == 4
+    assert (files.downloads, files.bytes_downloaded) == (1, size)
 
 
 async def test_a_redirect_is_followed_without_the_key(shop, tmp_path):
     task = await shop.task()
     url = task.outputs[0].url
     shop.emulator.script(Fault("download", Redirect(url), times=2))
-    await shop.downloads().save(task, tmp_path)
+    await shop.files().save(task, tmp_path)
     assert shop.emulator.counters.keys_leaked == 0
     assert all("X-Mine" not in call.headers for call in shop.emulator.calls[-3:])
 
 
-async def test_what_a_listener_hears(shop, tmp_path):
+async def test_the_events_of_a_download(shop, tmp_path):
     task = await shop.task()
-    [path] = await shop.downloads().save(task, tmp_path)
+    [path] = await shop.files().save(task, tmp_path)
     size = path.stat().st_size
     output = task.outputs[0]
     assert shop.events[-1] == Downloaded(output, path, size)
@@ -161,21 +160,20 @@ async def test_what_a_listener_hears(shop, tmp_path):
 
 async def test_an_expired_link_is_renewed_once_for_all_outputs(shop, tmp_path):
     task = await shop.task(3)
-    fresh = await shop.look(task.id)
+    fresh = await shop.get(task.id)
     shop.emulator.script(Fault("download", Answer(403), times=3))
-    downloads = shop.downloads()
-    paths = await downloads.save(task, tmp_path)
+    files = shop.files()
+    paths = await files.save(task, tmp_path)
     assert [path.read_bytes() for path in paths] == [await shop.content(fresh, n) for n in range(3)]
-    assert shop.refreshed == [task.id]
-    assert downloads.tally.links_renewed == 3
+    assert shop.retrieved == [task.id]
 
 
 @pytest.mark.parametrize("status", [403, 404, 410])
-async def test_a_link_that_stays_expired_is_said_to_be(shop, tmp_path, status):
+async def test_a_link_that_stays_expired_raises(shop, tmp_path, status):
     task = await shop.task()
     shop.emulator.script(Fault("download", Answer(status), times=None))
     with pytest.raises(OutputExpiredError, match=f"HTTP {status}.*day") as caught:
-        await shop.downloads().save(task, tmp_path)
+        await shop.files().save(task, tmp_path)
     assert caught.value.task_id == task.id
     assert task.id in str(caught.value)
     assert len(shop.emulator.calls) == 2 + 1 + 2
@@ -186,32 +184,31 @@ async def test_an_output_of_an_unknown_task_cannot_be_renewed(shop, tmp_path):
     [output] = (await shop.task()).outputs
     shop.emulator.script(Fault("download", Answer(403)))
     with pytest.raises(OutputExpiredError, match="task is not known"):
-        await shop.downloads().save(Output(0, output.url), tmp_path)
-    assert shop.refreshed == []
+        await shop.files().save(Output(0, output.url), tmp_path)
+    assert shop.retrieved == []
 
 
 @pytest.mark.parametrize(
     ("trouble", "expected", "words"),
     [
-        (NotFoundError("gone", status=404), OutputExpiredError, "task is gone"),
+        (NotFoundError("gone", status=404), OutputExpiredError, "no such task"),
         (APIConnectionError("no way"), DownloadError, r"no way.*try again later"),
         (SessionClosedError("closed"), SessionClosedError, "closed"),
         (Task("task-1"), OutputExpiredError, "has no other"),
     ],
     ids=["gone", "unreachable", "closed", "empty"],
 )
-async def test_a_task_that_cannot_be_asked(shop, tmp_path, trouble, expected, words):
-    async def refresh(_task_id):
+async def test_a_task_that_cannot_be_retrieved(shop, tmp_path, trouble, expected, words):
+    async def retrieve(_task_id):
         if isinstance(trouble, Task):
             return trouble
         raise trouble
 
     [output] = (await shop.task()).outputs
     shop.emulator.script(Fault("download", Answer(403)))
-    downloads = shop.downloads()
-    downloads._refresh = refresh
+    files = shop.files(retrieve=retrieve)
     with pytest.raises(expected, match=words) as caught:
-        await downloads.save(output, tmp_path)
+        await files.save(output, tmp_path)
     assert type(caught.value) is expected
     assert left(tmp_path) == []
 
@@ -223,7 +220,7 @@ async def test_one_failure_leaves_the_others_on_disk(shop, tmp_path):
         Fault("download", error(402), times=None, when=lambda call: "/2." in call.target),
     )
     with pytest.raises(DownloadError, match=r"output 1 of task .*HTTP 400") as caught:
-        await shop.downloads().save(task, tmp_path)
+        await shop.files().save(task, tmp_path)
     error_ = pickle.loads(pickle.dumps(caught.value))
     assert [path.name for path in error_.paths] == [f"{task.id}-0.png", f"{task.id}-3.png"]
     assert "HTTP 402" in error_.__notes__[0]
@@ -238,29 +235,29 @@ async def test_no_text_and_no_log_shows_the_query_of_a_link(shop, tmp_path, capl
         shop.emulator.faults.clear()
         shop.emulator.script(Fault("download", fault, times=None))
         with pytest.raises(DownloadError) as caught:
-            await shop.downloads(attempts=1).save(task, tmp_path)
+            await shop.files(attempts=1).save(task, tmp_path)
         assert secret not in repr(caught.value) + repr(caught.value.__cause__)
     assert secret not in caplog.text
     assert "/files/" in caplog.text
 
 
-async def test_what_is_no_file_is_said_to_be_none(shop, tmp_path):
-    downloads = shop.downloads()
+async def test_an_output_that_is_no_file_raises(shop, tmp_path):
+    files = shop.files()
     profile = Output(0, None, {"profile_id": "pf_7"}, "task-1", "image")
     for nothing in (profile, Task("task-1", TaskStatus.COMPLETED, outputs=(profile,))):
         with pytest.raises(DownloadError, match=r"not a file.*profile_id='pf_7'") as caught:
-            await downloads.save(nothing, tmp_path)
+            await files.save(nothing, tmp_path)
         assert caught.value.task_id == "task-1"
     with pytest.raises(DownloadError, match="not a file"):
-        await downloads.read(profile)
+        await files.read(profile)
     with pytest.raises(DownloadError, match="task-1 is pending and has no outputs"):
-        await downloads.save(Task("task-1"), tmp_path)
+        await files.save(Task("task-1"), tmp_path)
 
 
-async def test_outputs_that_are_no_files_are_passed_over(shop, tmp_path):
+async def test_outputs_that_are_no_files_are_skipped(shop, tmp_path):
     task = await shop.task(2)
     with_profile = attrs.evolve(task, outputs=(Output(0, None, {"profile_id": "x"}), *task.outputs))
-    assert len(await shop.downloads().save(with_profile, tmp_path)) == 2
+    assert len(await shop.files().save(with_profile, tmp_path)) == 2
 
 
 async def test_no_more_files_at_once_than_the_session_allows(shop, tmp_path):
@@ -290,16 +287,15 @@ async def test_no_more_files_at_once_than_the_session_allows(shop, tmp_path):
 
     tasks = [await shop.task(4) for _ in range(3)]
     shop.emulator.script(Fault("download", Delay(1), times=None))
-    downloads = shop.downloads(at_once=3)
-    downloads._transport = Counting()
+    files = shop.files(max_downloads=3, transport=Counting())
     async with anyio.create_task_group() as group:
         for task in tasks:
-            group.start_soon(downloads.save, task, tmp_path)
+            group.start_soon(files.save, task, tmp_path)
     assert most == 3
     assert len(left(tmp_path)) == 12
 
 
-async def test_the_next_file_comes_while_one_settles_but_only_so_many_wait_for_the_disk(
+async def test_the_next_file_is_fetched_while_one_is_synced_but_the_files_that_wait_for_the_disk_are_limited(
     shop, tmp_path, monkeypatch
 ):
     disk, waiting, publish = threading.Event(), threading.Semaphore(0), PartFile.publish
@@ -311,20 +307,20 @@ async def test_the_next_file_comes_while_one_settles_but_only_so_many_wait_for_t
 
     monkeypatch.setattr(PartFile, "publish", slow)
     task = await shop.task(6)
-    downloads = shop.downloads(at_once=2)
+    files = shop.files(max_downloads=2)
     async with anyio.create_task_group() as group:
-        group.start_soon(downloads.save, task, tmp_path)
+        group.start_soon(files.save, task, tmp_path)
         for _ in range(4):
             await anyio.to_thread.run_sync(waiting.acquire)
         for _ in range(100):
             await anyio.lowlevel.checkpoint()
-        assert downloads.tally.files == shop.emulator.counters.downloads == 4
+        assert files.downloads == shop.emulator.counters.downloads == 4
         disk.set()
-    assert len(left(tmp_path)) == downloads.tally.files == 6
+    assert len(left(tmp_path)) == files.downloads == 6
 
 
-@pytest.mark.parametrize("failing", ["open", "writev", "fsync", "ftruncate"])
-async def test_a_disk_that_fails_is_named_and_nothing_is_left(shop, tmp_path, monkeypatch, failing):
+@pytest.mark.parametrize("failing", ["open", "write", "fsync", "ftruncate"])
+async def test_a_failing_disk_is_reported_and_no_file_is_left(shop, tmp_path, monkeypatch, failing):
     true = getattr(os, failing)
 
     def fail(target, *given):
@@ -340,8 +336,10 @@ async def test_a_disk_that_fails_is_named_and_nothing_is_left(shop, tmp_path, mo
             else Says(body=PNG)
         ]
         monkeypatch.setattr(os, failing, fail)
-        with pytest.raises(DownloadError, match=r"cannot write to .*: No space left") as caught:
-            await shop.downloads().save(
+        with pytest.raises(
+            DownloadError, match=r"output 0 of task task-1: cannot write to .*: No space left"
+        ) as caught:
+            await shop.files().save(
                 Output(0, origin.url + "/a", {}, "task-1", "image"), tmp_path / "there"
             )
         monkeypatch.undo()
@@ -352,39 +350,37 @@ async def test_a_disk_that_fails_is_named_and_nothing_is_left(shop, tmp_path, mo
     assert len(origin.asked) <= 2
 
 
-async def test_a_folder_that_is_a_file_is_named(shop, tmp_path):
+async def test_a_file_in_place_of_the_folder_is_reported(shop, tmp_path):
     (tmp_path / "taken").touch()
     with pytest.raises(DownloadError, match=r"cannot write to .*taken: it is not a folder"):
-        await shop.downloads().save(await shop.task(), tmp_path / "taken")
+        await shop.files().save(await shop.task(), tmp_path / "taken")
 
 
-@pytest.mark.parametrize(
-    ("name", "limit"), [("save", "LARGEST_FILE"), ("read", "LARGEST_IN_MEMORY")]
-)
-async def test_what_is_too_large_is_refused_before_it_is_read(
+@pytest.mark.parametrize(("name", "limit"), [("save", "MAX_FILE"), ("read", "MAX_IN_MEMORY")])
+async def test_a_file_above_the_limit_is_refused_before_it_is_read(
     shop, tmp_path, monkeypatch, name, limit
 ):
-    monkeypatch.setattr(downloading, limit, 10_000)
+    monkeypatch.setattr(service, limit, 10_000)
     [output] = (await shop.task()).outputs
     given = [output, tmp_path] if name == "save" else [output]
-    with pytest.raises(DownloadError, match="larger than"):
-        await getattr(shop.downloads(), name)(*given)
+    with pytest.raises(DownloadError, match="larger than the limit"):
+        await getattr(shop.files(), name)(*given)
     assert left(tmp_path) == []
 
 
 @pytest.mark.parametrize("way", ["task", "scope"])
-async def test_cancelled_at_any_moment_nothing_is_left_but_whole_files(
+async def test_a_cancellation_at_any_moment_leaves_only_complete_files(
     shop, tmp_path, monkeypatch, way
 ):
     monkeypatch.setattr(fetching, "BLOCK", 16_384)
     body = PNG[:80_000] + PNG[-12:]
     async with Origin([Says(body=body, pieces=5)]) as origin:
         output = Output(0, origin.url + "/a", {}, "task-1", "image")
-        downloads = shop.downloads()
+        files = shop.files()
         finished, steps = False, 0
         while not finished:
             folder = tmp_path / str(steps)
-            finished = await cancelled_after(steps, way, partial(downloads.save, output, folder))
+            finished = await cancelled_after(steps, way, partial(files.save, output, folder))
             assert left(folder) in ([], ["task-1-0.png"])
             steps += 1 + steps // 10
         assert steps > 40
@@ -392,7 +388,7 @@ async def test_cancelled_at_any_moment_nothing_is_left_but_whole_files(
 
 
 async def cancelled_after(steps, way, work):
-    """Run it, cancel it after so many turns of the loop, and tell whether it was done before."""
+    """Run it, cancel it after so many turns of the loop, and return whether it was done before."""
     scope, done = anyio.CancelScope(), []
 
     async def run():
@@ -415,6 +411,6 @@ async def cancelled_after(steps, way, work):
 async def test_the_event_loop_is_never_blocked_by_a_file(shop, tmp_path):
     task = await shop.task(2)
     with blockbuster_ctx(scanned_modules=["foxapi_async.files", "foxapi_async.http.transport"]):
-        await shop.downloads().save(task, tmp_path / "new")
-        await shop.downloads().save(task, tmp_path / "new")
-        await shop.downloads().read(task.outputs[0])
+        await shop.files().save(task, tmp_path / "new")
+        await shop.files().save(task, tmp_path / "new")
+        await shop.files().read(task.outputs[0])
