@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from foxapi_async.bulk.results import ResultsFile
+from foxapi_async.bulk.results_file import ResultsFile
 from foxapi_async.engine import Engine
 from foxapi_async.files.partfile import PartFile
 from foxapi_async.http.transport import Transport
