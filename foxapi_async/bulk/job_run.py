@@ -130,9 +130,12 @@ class JobRun(AsyncIterator[Result]):
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            await run_in_thread(self._open)
+            # First, because `_open` finishes in its thread even if this task is cancelled.
             stack.push_async_callback(self._close_results)
+            await run_in_thread(self._open)
             send, self._receive = anyio.create_memory_object_stream[Result](_UNREAD)
+            # Here too, because a task that is cancelled before its first step closes nothing.
+            stack.callback(send.close)
             stack.callback(self._receive.close)
             task = asyncio.create_task(self._run(send), name="foxapi-async job")
             stack.push_async_callback(_cancel, task)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import hashlib
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -350,6 +353,69 @@ async def test_every_picture_opens(job_folder: JobFolder):
     for name in job_folder.pictures():
         with Image.open(job_folder.out / name) as picture:
             picture.load()
+
+
+def open_results(job_folder: JobFolder) -> int:
+    path = (job_folder.out / "results.jsonl").resolve()
+    return sum(each.resolve() == path for each in Path("/proc/self/fd").iterdir())
+
+
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/fd").exists(), reason="open descriptors are listed in /proc"
+)
+
+
+@needs_proc
+async def test_a_cancelled_entry_closes_the_results_file(job_folder: JobFolder):
+    job_folder.write({"prompt": "a"})
+    job = Job.read(job_folder.path / "jobs.jsonl")
+    async with job_folder.session() as session:
+        for _ in range(5):
+            entry = asyncio.create_task(run_job(session, job, job_folder.out).__aenter__())
+            await asyncio.sleep(0)
+            entry.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await entry
+    assert (job_folder.out / "results.jsonl").exists()
+    assert open_results(job_folder) == 0
+
+
+@needs_proc
+async def test_cancelling_the_exit_closes_the_results_file(job_folder: JobFolder):
+    job_folder.write({"prompt": "a"})
+    job = Job.read(job_folder.path / "jobs.jsonl")
+    entered, left = asyncio.Event(), asyncio.Event()
+
+    async def enter(session: Session) -> None:
+        async with run_job(session, job, job_folder.out):
+            entered.set()
+            try:
+                await anyio.sleep_forever()
+            finally:
+                left.set()
+
+    async with job_folder.session() as session:
+        task = asyncio.create_task(enter(session))
+        await entered.wait()
+        assert open_results(job_folder) == 1
+        task.cancel()
+        await left.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert open_results(job_folder) == 0
+
+
+async def test_leaving_a_run_at_once_closes_its_streams(job_folder: JobFolder):
+    job_folder.write({"prompt": "a"})
+    job = Job.read(job_folder.path / "jobs.jsonl")
+    async with job_folder.session() as session:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            async with run_job(session, job, job_folder.out):
+                pass
+            gc.collect()
+    assert [str(each.message) for each in caught if each.category is ResourceWarning] == []
 
 
 async def test_the_run_must_be_entered(job_folder: JobFolder):
