@@ -35,13 +35,12 @@ again with ``session.attach(error.task_id)``.
 from __future__ import annotations
 
 import pickle
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from foxapi_async.bulk.problem import Problem
     from foxapi_async.models import Task
     from foxapi_async.requests import Request
 
@@ -148,6 +147,18 @@ class InvalidRequestError(FoxAPIError, ValueError):
         super().__init__(message)
         self.field = field
         self.value = value
+
+
+class Problem(NamedTuple):
+    """A problem of a job file; ``line`` counts from 1, ``field`` is None for the line as a whole."""
+
+    line: int
+    field: str | None
+    message: str
+
+    def __str__(self) -> str:
+        where = f"line {self.line}" + (f", {self.field}" if self.field is not None else "")
+        return f"{where}: {self.message}"
 
 
 class JobFileError(InvalidRequestError):

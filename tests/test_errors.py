@@ -34,7 +34,7 @@ from foxapi_async import (
     TaskTimeoutError,
     errors,
 )
-from foxapi_async.bulk.problem import Problem
+from foxapi_async.errors import Problem
 
 TASK = Task("task-1", TaskStatus.FAILED, outputs=(Output(0, "https://cdn.example/1.png"),))
 STATUS_FACTS = {

@@ -1,4 +1,4 @@
-"""Jobs of any size from a file: checked whole, submitted once, resumed where they stopped.
+"""Jobs of any size from a file: checked completely, submitted once, resumed where they stopped.
 
 async with Session(journal="out/journal.sqlite") as session:
     job = Job.read("jobs.jsonl")
@@ -7,20 +7,13 @@ async with Session(journal="out/journal.sqlite") as session:
             print(result.key, result.status)
 """
 
-from foxapi_async.bulk.job import Job, JobLine
-from foxapi_async.bulk.job_run import (
-    GRACE,
-    JOURNAL_NAME,
-    RESULTS_NAME,
-    SHEET_NAME,
-    JobRun,
-    run_job,
-)
+from foxapi_async.bulk.job import Job
+from foxapi_async.bulk.job_line import JobLine
+from foxapi_async.bulk.job_run import GRACE, JOURNAL_NAME, RESULTS_NAME, SHEET_NAME, JobRun, run_job
 from foxapi_async.bulk.plan import Plan
-from foxapi_async.bulk.problem import Problem
-from foxapi_async.bulk.result import Result, ResultStatus
+from foxapi_async.bulk.results_file import Result, ResultStatus
 from foxapi_async.bulk.summary import Summary
-from foxapi_async.errors import JobFileError
+from foxapi_async.errors import JobFileError, Problem
 
 __all__ = [
     "GRACE",

@@ -1,38 +1,44 @@
-"""Running a job in a session, from where an earlier run has stopped."""
+"""Runs a job in a session, from where an earlier run stopped."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
-import threading
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import anyio
 import attrs
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from foxapi_async import (
+    BudgetExceededError,
+    ConfigurationError,
+    FoxAPIError,
+    Journal,
+    Outcome,
+    Session,
+)
 from foxapi_async._concurrency import finish_despite_cancellation, run_in_thread
-from foxapi_async.bulk.brake import Brake
-from foxapi_async.bulk.feed import Feed
-from foxapi_async.bulk.feeding import Feeding
-from foxapi_async.bulk.homeward import bring_home
-from foxapi_async.bulk.job import Job, JobLine
-from foxapi_async.bulk.result import Result, code_of
-from foxapi_async.bulk.results import ResultsFile, lasting
-from foxapi_async.bulk.sheet import write_sheet
-from foxapi_async.bulk.summary import Counts, Summary
-from foxapi_async.errors import BudgetExceededError, ConfigurationError, FoxAPIError
+from foxapi_async.bulk.contact_sheet import write_sheet
+from foxapi_async.bulk.failure_streak import FailureStreak
+from foxapi_async.bulk.job import Job
+from foxapi_async.bulk.job_input import JobInput
+from foxapi_async.bulk.plan import Step
+from foxapi_async.bulk.results_file import Result, ResultsFile, ResultStatus, error_code_of, lasting
+from foxapi_async.bulk.save_results import save_outputs
+from foxapi_async.bulk.summary import Progress, Summary
 from foxapi_async.files.partfile import remove_stale_parts
-from foxapi_async.journal import JournalStatus
-from foxapi_async.mapping import OutcomeIterator
-from foxapi_async.outcome import Outcome
-from foxapi_async.session import Session
+from foxapi_async.journal.transitions import JournalStatus
+
+if TYPE_CHECKING:
+    from foxapi_async.mapping import OutcomeIterator
 
 __all__ = ["GRACE", "JOURNAL_NAME", "RESULTS_NAME", "SHEET_NAME", "JobRun", "run_job"]
 
@@ -41,17 +47,20 @@ _log = logging.getLogger("foxapi_async")
 SHEET_NAME: Final = "index.html"
 RESULTS_NAME: Final = "results.jsonl"
 JOURNAL_NAME: Final = "journal.sqlite"
-"""What the journal of a job is called if nobody says otherwise, beside its pictures."""
+"""The default name of the journal of a job, in the directory of its pictures."""
 
 GRACE: Final = 120.0
-"""Seconds that tasks in flight get to come home when a run is stopped."""
+"""Seconds that tasks in flight get to complete when a run is stopped."""
 
-_HOMEWARD: Final = 64
-"""Tasks whose files are being fetched or wait for that, at least; as many as may be in flight if those
-are more, since tasks that end together must not keep new ones from being submitted. When all places
-are taken no more outcomes are read, so that no more is paid for than comes home."""
+_SAVING: Final = 64
+"""Tasks whose files may be fetched or wait for that at once, or more if more may be in flight: tasks that
+end together must not delay the next submissions. Beyond that no outcomes are read, so that a slow disk
+stops the submissions."""
 
-_LEFT: Final = {
+_UNREAD: Final = 64
+"""Results that may wait for the reader, for the same reason."""
+
+_LEFT: Final[dict[JournalStatus, ResultStatus]] = {
     JournalStatus.SENDING: "unknown",
     JournalStatus.UNKNOWN: "unknown",
     JournalStatus.ACCEPTED: "unfinished",
@@ -59,10 +68,7 @@ _LEFT: Final = {
     JournalStatus.SAVED: "unfinished",
     JournalStatus.FAILED: "failed",
 }
-"""What a request is that the run was left with; all others were not submitted."""
-
-_UNREAD: Final = 64
-"""Results that may wait for the caller, for the same reason."""
+"""The status of a request whose end the run did not wait for; any other was not submitted."""
 
 
 def run_job(
@@ -76,123 +82,87 @@ def run_job(
 ) -> JobRun:
     """Return a run of a job; enter it with ``async with`` and iterate over its results.
 
-    What the journal knows is not submitted again: finished requests whose pictures are whole are
-    reported at once, tasks in flight are picked up, files that are missing or damaged are fetched
-    again. Results come in the order in which they are known, and are in ``results.jsonl`` by then.
+    What the journal knows is not submitted again: completed requests whose files are intact are
+    reported at once, tasks in flight are waited for, and missing or damaged files are fetched again.
+    Results come as soon as they are known, and are in ``results.jsonl`` by then.
 
     Args:
-        session: An open session with a journal; its limits count.
+        session: An open session with a journal; its limits apply.
         job: What to generate.
-        directory: Where pictures and ``results.jsonl`` go; it is made if it is not there.
-        retry_failed: Submit, and pay, what has failed once more.
-        retry_unknown: Submit what may have been billed once more: it may be billed twice.
-        sheet: Make the contact sheet ``index.html`` before the last result's end.
+        directory: Where the pictures and ``results.jsonl`` go; it is created if it does not exist.
+        retry_failed: Submit failed requests, and pay for them, once more.
+        retry_unknown: Submit requests that may have been billed once more: they may be billed twice.
+        sheet: Write the contact sheet ``index.html`` before the iteration ends.
+
+    Raises:
+        ConfigurationError: The session has no journal.
     """
-    return JobRun(
-        session,
-        job,
-        Path(directory),
-        retry_failed=retry_failed,
-        retry_unknown=retry_unknown,
-        sheet=sheet,
-    )
+    retry = {Step.FAILED: retry_failed, Step.UNKNOWN: retry_unknown}
+    return JobRun(session, job, Path(directory), retry=retry, sheet=sheet)
 
 
 class JobRun(AsyncIterator[Result]):
-    """A job that is being run; made by `run_job`, used as ``async with``.
+    """A running job, made by `run_job`; an async context manager and iterator.
 
     Raises:
-        ConfigurationError: On entry: the session has no journal, the folder cannot be written, or
-            results are there whose journal is not: to go on would pay for them again.
+        ConfigurationError: On entry: the directory cannot be written, or it has results whose journal
+            is missing: the run would pay for them again.
     """
 
     def __init__(
-        self,
-        session: Session,
-        job: Job,
-        directory: Path,
-        *,
-        retry_failed: bool,
-        retry_unknown: bool,
-        sheet: bool,
+        self, session: Session, job: Job, directory: Path, *, retry: dict[Step, bool], sheet: bool
     ) -> None:
         if session.journal is None:
-            raise ConfigurationError("a job needs a journal: Session(journal='night.journal')")
+            raise ConfigurationError("a job needs a journal: Session(journal='journal.sqlite')")
         self._session = session
+        self._journal = session.journal
         self._job = job
         self._directory = directory
-        self._journal = session.journal
-        self._feed = Feed(
-            job,
-            self._journal,
-            directory,
-            paid_before=self._paid_before,
-            retry_failed=retry_failed,
-            retry_unknown=retry_unknown,
-        )
-        self._results: ResultsFile | None = None
-        self._has_news = False
+        self._retry = retry
         self._wants_sheet = sheet
-        self._leaving = threading.Event()
-        self._results_path = directory / RESULTS_NAME
-        self._outcomes: OutcomeIterator | None = None
-        self._lines: dict[int, JobLine] = {}
-        self._places = anyio.Semaphore(max(_HOMEWARD, session.limits.outputs))
-        self._brake = Brake()
-        self._counts = Counts()
-        self._before = session.statistics()
-        self._why: FoxAPIError | None = None
-        self._fault: Exception | None = None
-        self._stop_asked = False
-        self._patience = anyio.CancelScope()
-        self._taken = 0
-        self._owner: asyncio.Task[None] | None = None
-        self._news: MemoryObjectReceiveStream[Result] | None = None
+        self._progress = Progress(session, job.requests, directory / RESULTS_NAME)
+        self._stopping = _Stopping()
+        self._results: ResultsFile | None = None
+        self._has_new_results = False
+        self._is_left = False
+        self._receive: MemoryObjectReceiveStream[Result] | None = None
+        self._exit = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        self._results = await run_in_thread(self._open)
-        send, self._news = anyio.create_memory_object_stream[Result](_UNREAD)
-        self._owner = asyncio.create_task(self._live(send), name="foxapi-async job")
+        async with AsyncExitStack() as stack:
+            # First, because `_open` finishes in its thread even if this task is cancelled.
+            stack.push_async_callback(self._close_results)
+            await run_in_thread(self._open)
+            send, self._receive = anyio.create_memory_object_stream[Result](_UNREAD)
+            # Here too, because a task that is cancelled before its first step closes nothing.
+            stack.callback(send.close)
+            stack.callback(self._receive.close)
+            task = asyncio.create_task(self._run(send), name="foxapi-async job")
+            stack.push_async_callback(_cancel, task)
+            self._exit = stack.pop_all()
         return self
 
-    async def __aexit__(
-        self,
-        _: type[BaseException] | None,
-        __: BaseException | None,
-        ___: TracebackType | None,
-    ) -> None:
-        owner, news, results = self._owner, self._news, self._results
-        assert owner is not None
-        assert news is not None
-        assert results is not None
-        self._leaving.set()
-        owner.cancel()
-        await finish_despite_cancellation(lambda: asyncio.wait([owner]))
-        news.close()
-        await run_in_thread(results.close)
+    async def __aexit__(self, *_: object) -> None:
+        self._is_left = True
+        await self._exit.aclose()
 
     async def __anext__(self) -> Result:
-        if self._news is None:
-            raise ConfigurationError("use a job's run as `async with run_job(…) as run`")
+        if self._receive is None:
+            raise ConfigurationError("use a run as `async with run_job(…) as run`")
         try:
-            return await self._news.receive()
+            return await self._receive.receive()
         except anyio.EndOfStream:
-            fault, self._fault = self._fault, None
-            if fault is not None:
-                raise fault from None
+            error, self._stopping.error = self._stopping.error, None
+            if error is not None:
+                raise error from None
             raise StopAsyncIteration from None
 
     def stop(self, grace: float = GRACE) -> None:
-        """Submit no more; what is in flight gets so many seconds to come home, then the run ends.
+        """Stop submitting; tasks in flight get ``grace`` seconds to complete, then the run ends.
 
-        What has not come home by then is picked up by the next run.
+        The next run continues those that are not complete by then.
         """
-        self._stop_asked = True
-        self._halt(FoxAPIError("the run was stopped before this was sent"))
-        now = (
-            asyncio.get_running_loop().time()
-        )  # a signal handler runs in no task, where anyio has no clock
-        self._patience.deadline = min(self._patience.deadline, now + grace)
+        self._stopping.interrupt(grace)
 
     @property
     def results(self) -> ResultsFile:
@@ -202,193 +172,217 @@ class JobRun(AsyncIterator[Result]):
 
     @property
     def summary(self) -> Summary:
-        """How far the job is; after the last result, how it ended."""
-        counts = self._counts.statuses
-        now, before = self._session.statistics(), self._before
-        others = ("completed", "unsaved", "failed", "unfinished", "rejected", "unknown")
-        known = {name: counts[name] for name in others}
-        return Summary(
-            requests=self._job.requests,
-            **known,
-            not_submitted=self._job.requests - sum(known.values()),
-            pictures=self._counts.pictures,
-            fetched=self._counts.fetched,
-            from_journal=self._counts.from_journal,
-            outputs_billed=now.images_billed - before.images_billed,
-            outputs_unknown=now.images_unknown - before.images_unknown,
-            in_flight=now.in_flight,
-            stopped=self._why,
-            interrupted=self._stop_asked,
-            results=self._results_path,
-        )
+        """The progress of the run, or its end after the last result."""
+        stopping = self._stopping
+        return self._progress.summary(stopped=stopping.reason, interrupted=stopping.interrupted)
 
-    def _open(self) -> ResultsFile:
+    def _open(self) -> None:
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             remove_stale_parts(self._directory, time.time())
         except OSError as error:
             raise ConfigurationError(
-                f"nothing can be saved in {self._directory}: {error.strerror or error}"
+                f"cannot save files in {self._directory}: {error.strerror or error}"
             ) from error
-        results = ResultsFile(self._results_path)
-        try:
-            self._check_that_it_is_known(results)
-        except BaseException:
-            results.close()
-            raise
-        return results
-
-    def _check_that_it_is_known(self, results: ResultsFile) -> None:
-        # A journal that knows some and not others is met line by line.
-        if (paid := results.count_paid()) and self._journal.is_blank():
+        path = self._directory / RESULTS_NAME
+        self._results = ResultsFile(path)
+        # A journal that knows some of the requests is checked line by line.
+        if (paid := self._results.count_paid()) and self._journal.is_blank():
             raise ConfigurationError(
-                f"{self._results_path} tells of {paid} requests that were paid for, but the "
-                f"journal {str(self._journal.path)!r} is empty: running the job would pay for them "
-                "again. Give the journal that belongs to it, or another folder"
+                f"{path} has {paid} requests that were paid for, but the journal "
+                f"{str(self._journal.path)!r} is empty: the run would pay for them again. Use the "
+                "journal that belongs to these results, or another directory"
             )
 
-    def _paid_before(self, key: str) -> str | None:
-        return self.results.paid_before(key)
+    async def _close_results(self) -> None:
+        if self._results is not None:
+            await run_in_thread(self._results.close)
 
-    def _halt(self, why: FoxAPIError) -> None:
-        if self._why is None:
-            self._why = why
+    async def _run(self, send: MemoryObjectSendStream[Result]) -> None:
+        """Run the job; send its results to the reader."""
+        session, journal, directory = self._session, self._journal, self._directory
+        reports, reported = anyio.create_memory_object_stream[Result](_UNREAD)
+        job_input = JobInput(
+            self._job.lines(), journal, self.results, directory, reports, retry=self._retry
+        )
+        worker = _JobWorker(
+            session, journal, directory, job_input, reports=reports, stopping=self._stopping
+        )
+        try:
+            with send, reports, reported:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(self._record, reported, send)
+                    with self._stopping.scope:
+                        try:
+                            await worker.run()
+                        finally:
+                            # Also after a cancellation, so that the summary is complete.
+                            with anyio.CancelScope(shield=True):
+                                await run_in_thread(self._count_pending, job_input)
+                    # Ends `_record` after the last result.
+                    reports.close()
+                await self._write_sheet()
+        except Exception as error:  # noqa: BLE001 - raised to the reader after the last result
+            self._stopping.error = self._stopping.error or error
+
+    async def _record(
+        self, reported: MemoryObjectReceiveStream[Result], send: MemoryObjectSendStream[Result]
+    ) -> None:
+        """Write the results to the file, in batches, and pass them on to the reader."""
+        async for first in reported:
+            batch = [first]
+            # One thread call and one file lock for all that are ready.
+            with suppress(anyio.WouldBlock, anyio.EndOfStream):
+                while len(batch) < _UNREAD:
+                    batch.append(reported.receive_nowait())
+            try:
+                if await run_in_thread(self.results.append, lasting(batch)):
+                    self._has_new_results = True
+            except FoxAPIError as error:
+                self._stopping.fail(error)
+            for result in batch:
+                self._progress.add(result)
+                await send.send(result)
+
+    def _count_pending(self, job_input: JobInput) -> None:
+        """Count the requests whose end the run did not wait for, as the journal knows them."""
+        for entry in self._journal.find(job_input.pending).values():
+            if (status := _LEFT.get(entry.status)) is not None:
+                self._progress.add_without_result(status)
+
+    async def _write_sheet(self) -> None:
+        # Thumbnails take long, so a run without new results keeps the sheet that is there.
+        is_up_to_date = not self._has_new_results and (self._directory / SHEET_NAME).exists()
+        if not self._wants_sheet or is_up_to_date:
+            return
+        summary, now = self.summary, datetime.now().astimezone()
+        waiting = {"unfinished": summary.unfinished, "not_submitted": summary.not_submitted}
+        draw = partial(write_sheet, is_cancelled=lambda: self._is_left)
+        try:
+            await run_in_thread(draw, self._directory, self.results, waiting, now)
+        except OSError as error:
+            _log.warning("cannot write the contact sheet in %s: %s", self._directory, error)
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await finish_despite_cancellation(lambda: asyncio.wait([task]))
+
+
+class _Stopping:
+    """Whether, why and how a run stops submitting."""
+
+    def __init__(self) -> None:
+        self.reason: FoxAPIError | None = None
+        self.error: Exception | None = None
+        """Raised to the reader after the last result."""
+        self.interrupted = False
+        self.scope = anyio.CancelScope()
+        self._outcomes: OutcomeIterator | None = None
+
+    def attach(self, outcomes: OutcomeIterator) -> None:
+        """Stop these outcomes, at once if the run was stopped before."""
+        self._outcomes = outcomes
+        if self.reason is not None:
+            outcomes.stop_submitting(self.reason)
+
+    def stop(self, reason: FoxAPIError) -> None:
+        if self.reason is None:
+            self.reason = reason
         if self._outcomes is None:
             return
-        if isinstance(why, BudgetExceededError):
-            # What was read before it still has its share of the budget.
+        if isinstance(reason, BudgetExceededError):
+            # The requests that were read before this one have their share of the budget.
             self._outcomes.stop_reading()
         else:
-            self._outcomes.stop_submitting(why)
+            self._outcomes.stop_submitting(reason)
 
-    async def _live(self, send: MemoryObjectSendStream[Result]) -> None:
-        reports, reported = anyio.create_memory_object_stream[Result](_UNREAD)
+    def fail(self, error: Exception) -> None:
+        self.error = self.error or error
+        if not isinstance(error, FoxAPIError):
+            error = FoxAPIError(f"the run failed unexpectedly: {error!r}")
+        self.stop(error)
+
+    def interrupt(self, grace: float) -> None:
+        self.interrupted = True
+        self.stop(FoxAPIError("the run was stopped before this request was sent"))
+        # The loop's clock, because anyio's needs a task and signal handlers have none.
+        deadline = asyncio.get_running_loop().time() + grace
+        self.scope.deadline = min(self.scope.deadline, deadline)
+
+
+class _JobWorker:
+    """Submits the requests of a run, saves the files of their tasks and reports the results."""
+
+    def __init__(
+        self,
+        session: Session,
+        journal: Journal,
+        directory: Path,
+        job_input: JobInput,
+        *,
+        reports: MemoryObjectSendStream[Result],
+        stopping: _Stopping,
+    ) -> None:
+        self._session = session
+        self._journal = journal
+        self._directory = directory
+        self._input = job_input
+        self._reports = reports
+        self._stopping = stopping
+        self._streak = FailureStreak()
+        self._slots = anyio.Semaphore(max(_SAVING, session.limits.outputs))
+
+    async def run(self) -> None:
+        outcomes = self._session.map(self._input)
+        self._stopping.attach(outcomes)
         try:
-            async with send:
-                async with anyio.create_task_group() as group:
-                    group.start_soon(self._write, reported, send)
-                    with self._patience:
-                        await self._work(reports)
-                    reports.close()
-                await self._draw()
-        except Exception as fault:  # noqa: BLE001 - handed to whoever reads the results
-            self._fault = self._fault or fault
-        finally:
-            reports.close()
-            reported.close()
-
-    async def _draw(self) -> None:
-        if not self._wants_sheet or not (self._has_news or self._is_without_sheet()):
-            return
-        try:
-            await run_in_thread(
-                lambda: write_sheet(
-                    self._directory,
-                    self.results,
-                    self.summary,
-                    datetime.now().astimezone(),
-                    given_up=self._leaving.is_set,
-                )
-            )
-        except OSError as error:
-            _log.warning("the contact sheet could not be written: %s", error)
-
-    def _is_without_sheet(self) -> bool:
-        return not (self._directory / SHEET_NAME).exists()
-
-    async def _work(self, reports: MemoryObjectSendStream[Result]) -> None:
-        feeding = Feeding(self._feed, self._journal, reports, self._take)
-        outcomes = self._session.map(feeding)
-        assert isinstance(outcomes, OutcomeIterator)
-        self._outcomes = outcomes
-        try:
-            if self._why is not None:
-                outcomes.stop_submitting(self._why)
-            async with anyio.create_task_group() as homeward:
+            async with anyio.create_task_group() as group:
                 try:
                     async for outcome in outcomes:
-                        await self._places.acquire()
-                        homeward.start_soon(self._finish, outcome, reports)
-                except Exception as fault:  # noqa: BLE001 - after what is in flight has come home
-                    self._fault = fault
+                        await self._slots.acquire()
+                        group.start_soon(self._finish, outcome)
+                except Exception as error:  # noqa: BLE001 - raised after tasks in flight are saved
+                    self._stopping.error = error
         finally:
             await outcomes.aclose()
-            await feeding.aclose()
-            with anyio.CancelScope(shield=True):
-                await run_in_thread(self._count_what_is_left)
+            await self._input.aclose()
 
-    def _count_what_is_left(self) -> None:
-        """Count the requests whose end nobody has waited for, by what the journal knows of them."""
-        keys = [line.key for line in self._lines.values()]
-        for entry in self._journal.find(keys).values():
-            status = _LEFT.get(entry.status)
-            if status is not None:
-                self._counts.statuses[status] += 1
-
-    def _take(self, line: JobLine) -> None:
-        self._lines[self._taken] = line
-        self._taken += 1
-
-    async def _finish(self, outcome: Outcome, reports: MemoryObjectSendStream[Result]) -> None:
-        line = self._lines[outcome.index]
+    async def _finish(self, outcome: Outcome) -> None:
+        """Report the result of a request, after its files are saved."""
+        assert outcome.key is not None
         try:
-            result = await self._result_of(line, outcome)
-            if result is not None:
-                await reports.send(result)
-            del self._lines[outcome.index]
-        except FoxAPIError as error:  # the journal or the disk
-            self._fault = self._fault or error
-            self._halt(error)
-        except Exception as fault:  # noqa: BLE001 - a fault of ours must not be silent
-            self._fault = self._fault or fault
-            self._halt(FoxAPIError(f"something went wrong: {fault!r}"))
+            if (reason := self._streak.add_outcome(outcome.status, outcome.error)) is not None:
+                self._stopping.stop(reason)
+            # What was not submitted because the run stopped is left to the next run.
+            if outcome.status != "not_submitted" or self._stopping.reason is None:
+                await self._reports.send(await self._result_of(outcome, outcome.key))
+            del self._input.pending[outcome.key]
+        except Exception as error:  # noqa: BLE001 - raised to the reader after the last result
+            self._stopping.fail(error)
         finally:
-            self._places.release()
+            self._slots.release()
 
-    async def _result_of(self, line: JobLine, outcome: Outcome) -> Result | None:
-        if (why := self._brake.after(outcome.status, outcome.error)) is not None:
-            self._halt(why)
-        if outcome.status == "not_submitted" and self._why is not None:
-            return None  # its turn comes in the next run
-        error, task = outcome.error, outcome.task
+    async def _result_of(self, outcome: Outcome, key: str) -> Result:
+        line, error, task = self._input.pending[key], outcome.error, outcome.task
         result = Result(
             line=line.number,
-            key=line.key,
+            key=key,
             status=outcome.status,
             request=line.request,
             task_id=outcome.task_id,
-            error_code=code_of(error, task),
+            error_code=error_code_of(error, task),
             error=None if error is None else str(error),
         )
         if outcome.status != "completed" or task is None:
             return result
-        home = await bring_home(self._session, self._journal, self._directory, line, task)
+        saved = await save_outputs(self._session, self._journal, self._directory, line, task)
+        if (reason := self._streak.add_saving(saved.error)) is not None:
+            self._stopping.stop(reason)
         data = tuple(output.data for output in task.outputs if output.url is None)
-        result = attrs.evolve(result, files=home.files, data=data, fetched=home.fetched)
-        if (why := self._brake.after_saving(home.error)) is not None:
-            self._halt(why)
-        if home.error is None:
+        result = attrs.evolve(result, files=saved.files, data=data, fetched=saved.fetched)
+        if saved.error is None:
             return result
-        words = "; ".join([str(home.error), *getattr(home.error, "__notes__", ())])
-        return attrs.evolve(result, status="unsaved", error_code=code_of(home.error), error=words)
-
-    async def _write(
-        self, reported: MemoryObjectReceiveStream[Result], send: MemoryObjectSendStream[Result]
-    ) -> None:
-        """Write results down, as many at once as there are, and hand them on."""
-        async for first in reported:
-            results = [first]
-            while len(results) < _UNREAD:
-                try:
-                    results.append(reported.receive_nowait())
-                except (anyio.WouldBlock, anyio.EndOfStream):
-                    break
-            try:
-                if await run_in_thread(self.results.append, lasting(results)):
-                    self._has_news = True
-            except FoxAPIError as error:
-                self._fault = self._fault or error
-                self._halt(error)
-            for result in results:
-                self._counts.add(result)
-                await send.send(result)
+        text = "; ".join([str(saved.error), *getattr(saved.error, "__notes__", ())])
+        code = error_code_of(saved.error)
+        return attrs.evolve(result, status="unsaved", error_code=code, error=text)

@@ -1,25 +1,25 @@
-"""What a job still costs: each request beside what the journal knows of it."""
+"""What a job still costs: compares each request with the journal and the files on disk. Blocking."""
 
 from __future__ import annotations
 
 import enum
+import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import attrs
 
-from foxapi_async.bulk.problem import Problem
-from foxapi_async.bulk.shelf import is_there
-from foxapi_async.journal import Entry, Journal, JournalStatus
+from foxapi_async import Journal
+from foxapi_async.bulk.job_line import JobLine
+from foxapi_async.errors import Problem
+from foxapi_async.journal.entry import Entry, SavedFile
 from foxapi_async.journal.reuse import difference
-from foxapi_async.requests import Request
+from foxapi_async.journal.transitions import JournalStatus
 
-__all__ = ["STEPS", "Plan", "Step", "in_batches", "plan_of", "step_for"]
-
-T = TypeVar("T")
+__all__ = ["STEPS", "Plan", "Step", "is_intact", "is_present", "path_of", "plan_of", "step_for"]
 
 _BATCH: Final = 200
 """Lines that are looked up in the journal at once."""
@@ -29,18 +29,18 @@ _KEPT: Final = 1000
 
 
 class Step(enum.Enum):
-    """What is to be done for a request, by what the journal knows of its key."""
+    """What is to be done for a request, by the status of its key; the name of a count of `Plan`."""
 
     SUBMIT = "submit"
-    """Nothing was billed: it is submitted."""
-    PICK_UP = "pick up"
-    """Its task is under way, or somebody is submitting it right now: it is waited for."""
+    """Nothing was billed: submit it."""
+    PICK_UP = "in_flight"
+    """Its task is under way, or another process is submitting it right now: wait for it."""
     FETCH = "fetch"
-    """Its task is completed; the files are fetched."""
-    CHECK = "check"
-    """Its files were saved: those that are missing or damaged are fetched again."""
+    """Its task is completed: fetch the files."""
+    CHECK = "done"
+    """Its files were saved: fetch those that are missing or damaged."""
     FAILED = "failed"
-    """Its task failed and may have been billed; only a person can want another."""
+    """Its task failed and may have been billed; only a person can decide to submit it again."""
     UNKNOWN = "unknown"
     """It may have been billed; only a person can decide."""
 
@@ -55,11 +55,10 @@ STEPS: Final[Mapping[JournalStatus, Step]] = {
     JournalStatus.REJECTED: Step.SUBMIT,
     JournalStatus.UNKNOWN: Step.UNKNOWN,
 }
-"""The step for each status of an entry; without an entry it is to submit."""
 
 
 def step_for(entry: Entry | None) -> Step:
-    """Return what is to be done for a request with such an entry."""
+    """Return what is to be done for a request with this entry in the journal."""
     return Step.SUBMIT if entry is None else STEPS[entry.status]
 
 
@@ -67,8 +66,8 @@ def step_for(entry: Entry | None) -> Step:
 class Plan:
     """What running a job would do now.
 
-    ``requests`` and ``outputs`` count all lines; each of the others counts the requests of a kind and
-    ends in ``_outputs`` for their images. Only what is in ``submit`` costs money.
+    ``requests`` and ``outputs`` are the totals. Each other number counts some of the requests; the one
+    that ends in ``_outputs`` counts their images. Only ``submit`` costs money.
     """
 
     requests: int
@@ -79,53 +78,45 @@ class Plan:
     """Saved, and the files are there."""
     done_outputs: int
     fetch: int
-    """Paid for and completed; the files are fetched, without being billed again."""
+    """Billed and completed; the files are fetched, which costs nothing."""
     fetch_outputs: int
     in_flight: int
-    """Paid for and under way; they are picked up."""
+    """Billed and under way; the run waits for them."""
     in_flight_outputs: int
     failed: int
     failed_outputs: int
     unknown: int
-    """Perhaps paid for; nobody knows the task."""
+    """Perhaps billed; the id of the task is not known."""
     unknown_outputs: int
     conflicts: tuple[Problem, ...] = ()
-    """Keys that stand for another request in the journal, by line."""
+    """Keys that belong to another request in the journal, by line."""
     more_conflicts: int = 0
 
     def to_submit(self, *, retry_failed: bool = False, retry_unknown: bool = False) -> int:
-        """Return how many requests would be submitted with these decisions."""
+        """Return how many requests would be submitted with these options."""
         return self.submit + self.failed * retry_failed + self.unknown * retry_unknown
 
     def outputs_to_submit(self, *, retry_failed: bool = False, retry_unknown: bool = False) -> int:
-        """Return how many images would be billed with these decisions."""
-        return (
-            self.submit_outputs
-            + self.failed_outputs * retry_failed
-            + self.unknown_outputs * retry_unknown
-        )
+        """Return how many images would be billed with these options."""
+        failed, unknown = self.failed_outputs, self.unknown_outputs
+        return self.submit_outputs + failed * retry_failed + unknown * retry_unknown
 
 
-def plan_of(
-    asked: Iterable[tuple[int, str, Request]], journal: Journal | None, directory: Path | None
-) -> Plan:
-    """Count what is to be done for requests, each with its line and key, in bounded memory.
-
-    Raises:
-        ConfigurationError: The journal cannot be read.
-    """
-    requests: Counter[str] = Counter()
-    outputs: Counter[str] = Counter()
+def plan_of(lines: Iterable[JobLine], journal: Journal | None, directory: Path | None) -> Plan:
+    """Return the plan of the lines of a job, in bounded memory."""
+    requests: Counter[Step] = Counter()
+    outputs: Counter[Step] = Counter()
     conflicts: list[Problem] = []
     more = 0
-    for some in in_batches(asked, _BATCH):
-        found = {} if journal is None else journal.find(key for _, key, _ in some)
-        for number, key, request in some:
-            entry = found.get(key)
-            name = _name(entry, directory)
-            requests[name] += 1
-            outputs[name] += request.num_outputs
-            if (conflict := _conflict(number, entry, request)) is not None:
+    rest = iter(lines)
+    while batch := list(islice(rest, _BATCH)):
+        found = {} if journal is None else journal.find(line.key for line in batch)
+        for line in batch:
+            entry = found.get(line.key)
+            step = _step_with_files(entry, directory)
+            requests[step] += 1
+            outputs[step] += line.request.num_outputs
+            if (conflict := _conflict(line, entry)) is not None:
                 if len(conflicts) < _KEPT:
                     conflicts.append(conflict)
                 else:
@@ -133,48 +124,51 @@ def plan_of(
     return Plan(
         requests=requests.total(),
         outputs=outputs.total(),
-        **{name: requests[name] for name in _NAMES.values()},
-        **{f"{name}_outputs": outputs[name] for name in _NAMES.values()},
+        **{step.value: requests[step] for step in Step},
+        **{f"{step.value}_outputs": outputs[step] for step in Step},
         conflicts=tuple(conflicts),
         more_conflicts=more,
     )
 
 
-_NAMES: Final[Mapping[Step, str]] = {
-    Step.SUBMIT: "submit",
-    Step.PICK_UP: "in_flight",
-    Step.FETCH: "fetch",
-    Step.CHECK: "done",
-    Step.FAILED: "failed",
-    Step.UNKNOWN: "unknown",
-}
-
-
-def _name(entry: Entry | None, directory: Path | None) -> str:
+def _step_with_files(entry: Entry | None, directory: Path | None) -> Step:
     step = step_for(entry)
     if entry is None or step is not Step.CHECK or directory is None:
-        return _NAMES[step]
-    # By size alone: a plan is made often, and the run looks at every byte.
-    there = all(is_there(directory, file) for file in entry.files)
-    return _NAMES[step if there else Step.FETCH]
+        return step
+    # By size alone, because plans are frequent; the run compares every byte.
+    return step if all(is_present(directory, file) for file in entry.files) else Step.FETCH
 
 
-def _conflict(number: int, entry: Entry | None, request: Request) -> Problem | None:
-    if entry is None or step_for(entry) is Step.SUBMIT:  # nothing was billed: the line was mended
+def _conflict(line: JobLine, entry: Entry | None) -> Problem | None:
+    if entry is None or step_for(entry) is Step.SUBMIT:  # nothing was billed, so it may change
         return None
+    request = line.request
     different = difference(entry.path, entry.payload, request.path, request.payload())
     if not different:
         return None
-    return Problem(
-        number,
-        "key",
-        f"the key {entry.key!r} stands for another request in the journal ({entry.status}): "
-        f"{different}; use another key",
-    )
+    text = f"the key {entry.key!r} belongs to another request in the journal ({entry.status})"
+    return Problem(line.number, "key", f"{text}: {different}; use another key")
 
 
-def in_batches(items: Iterable[T], size: int) -> Iterator[Sequence[T]]:
-    """Yield items in lists of at most so many."""
-    rest = iter(items)
-    while batch := list(islice(rest, size)):
-        yield batch
+def path_of(directory: Path, file: SavedFile) -> Path:
+    """Return where a file of the journal is now: the directory may have been moved."""
+    return directory / Path(file.path).name
+
+
+def is_present(directory: Path, file: SavedFile) -> bool:
+    """Return whether a file has the recorded name and size."""
+    try:
+        return path_of(directory, file).stat().st_size == file.size
+    except OSError:
+        return False
+
+
+def is_intact(directory: Path, file: SavedFile) -> bool:
+    """Return whether a file has the recorded content."""
+    if not is_present(directory, file):
+        return False
+    try:
+        with path_of(directory, file).open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest() == file.sha256
+    except OSError:
+        return False

@@ -1,4 +1,4 @@
-"""How far a job is, counted."""
+"""The counts of a run."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 
 import attrs
 
-from foxapi_async.bulk.result import Result
-from foxapi_async.errors import FoxAPIError
+from foxapi_async import FoxAPIError, Session
+from foxapi_async.bulk.results_file import Result, ResultStatus
 
-__all__ = ["Counts", "Summary"]
+__all__ = ["Progress", "Summary"]
 
 
 @attrs.frozen(kw_only=True)
 class Summary:
-    """How far a job is, or how it ended: the seven statuses of `Result` add up to ``requests``.
+    """The progress or the end of a run: the seven statuses of `Result` add up to ``requests``.
 
-    While it runs, ``not_submitted`` also counts what waits its turn or is in flight.
+    During the run, ``not_submitted`` also counts the requests that wait or are in flight.
     """
 
     requests: int
@@ -31,9 +31,9 @@ class Summary:
     pictures: int
     """Files on disk of the completed requests."""
     fetched: int
-    """Files that came from the network in this run."""
+    """Files that this run downloaded."""
     from_journal: int
-    """Requests of which nothing was asked of the server."""
+    """Requests that needed nothing from the server."""
     outputs_billed: int
     """Images that this run has billed."""
     outputs_unknown: int
@@ -41,15 +41,15 @@ class Summary:
     in_flight: int
     """Tasks under way."""
     stopped: FoxAPIError | None
-    """Why no more was submitted, None if all was."""
+    """Why submitting stopped early; None if everything was submitted."""
     interrupted: bool
-    """Whether somebody asked to stop."""
+    """Whether `JobRun.stop` was called."""
     results: Path
     """The file with a line for each request."""
 
     @property
     def decided(self) -> int:
-        """Requests that are over, well or badly."""
+        """Requests that have ended, in whatever way."""
         return self.requests - self.not_submitted
 
     @property
@@ -58,19 +58,42 @@ class Summary:
         return self.completed == self.requests
 
 
-@attrs.define
-class Counts:
-    """The counters behind `Summary`."""
+class Progress:
+    """Counts the results of a run, which begins now, of a job with so many requests."""
 
-    statuses: Counter[str] = attrs.field(factory=Counter[str])
-    pictures: int = 0
-    fetched: int = 0
-    from_journal: int = 0
+    def __init__(self, session: Session, requests: int, path: Path) -> None:
+        self._session = session
+        self._before = session.statistics()
+        self._requests = requests
+        self._path = path
+        self._counts: Counter[str] = Counter()
 
     def add(self, result: Result) -> None:
-        """Take in a result."""
-        self.statuses[result.status] += 1
-        self.fetched += result.fetched
-        self.from_journal += result.from_journal
+        """Count a result."""
+        self._counts[result.status] += 1
+        self._counts["fetched"] += result.fetched
+        self._counts["from_journal"] += result.from_journal
         if result.status == "completed":
-            self.pictures += len(result.files)
+            self._counts["pictures"] += len(result.files)
+
+    def add_without_result(self, status: ResultStatus) -> None:
+        """Count a request that the run leaves unfinished."""
+        self._counts[status] += 1
+
+    def summary(self, *, stopped: FoxAPIError | None, interrupted: bool) -> Summary:
+        """Return the counts so far."""
+        statuses = ("completed", "unsaved", "failed", "unfinished", "rejected", "unknown")
+        decided = {name: self._counts[name] for name in statuses}
+        now = self._session.statistics()
+        return Summary(
+            requests=self._requests,
+            **decided,
+            not_submitted=self._requests - sum(decided.values()),
+            **{name: self._counts[name] for name in ("pictures", "fetched", "from_journal")},
+            outputs_billed=now.images_billed - self._before.images_billed,
+            outputs_unknown=now.images_unknown - self._before.images_unknown,
+            in_flight=now.in_flight,
+            stopped=stopped,
+            interrupted=interrupted,
+            results=self._path,
+        )

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from foxapi_async._concurrency import finish_despite_cancellation
 from foxapi_async.bulk import JobRun, Result, Summary
-from foxapi_async.bulk.results import lasting
+from foxapi_async.bulk.results_file import lasting
 from foxapi_async.cli.run_words import Meter, standing_of, time_left
 from foxapi_async.cli.screen import Screen
 from foxapi_async.cli.streams import plain

@@ -1,4 +1,4 @@
-"""A job in a folder, to be run again and again."""
+"""A job in a folder that can be run repeatedly."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from foxapi_async.bulk import Job, Result, Summary, run_job
 from foxapi_async.emulator import Emulator
 
 
-class Desk:
-    """A job in a folder, to be run again and again."""
+class JobFolder:
+    """A job in a folder that can be run repeatedly."""
 
-    def __init__(self, folder: Path, emulator: Emulator) -> None:
-        self.folder = folder
-        folder.mkdir(exist_ok=True)
+    def __init__(self, path: Path, emulator: Emulator) -> None:
+        self.path = path
+        path.mkdir(exist_ok=True)
         self.emulator = emulator
-        self.out = folder / "out"
+        self.out = path / "out"
         self.out.mkdir()
 
     def write(self, *lines: dict[str, Any]) -> None:
-        (self.folder / "jobs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        (self.path / "jobs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
     def session(self, **options: Any) -> Session:
         return Session(
@@ -37,7 +37,7 @@ class Desk:
     async def run(
         self, *, limits: Limits | None = None, polling: Polling | None = None, **options: Any
     ) -> tuple[dict[str, Result], Summary]:
-        job = Job.read(self.folder / "jobs.jsonl")
+        job = Job.read(self.path / "jobs.jsonl")
         how = {} if polling is None else {"polling": polling}
         session = self.session(limits=limits or Limits(), **how)
         async with session, run_job(session, job, self.out, **options) as run:
@@ -53,6 +53,6 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(tmp_path: Path):
+async def job_folder(tmp_path: Path):
     async with Emulator(duration=(0.01, 0.1), picture_scale=1 / 40, seed=1) as emulator:
-        yield Desk(tmp_path, emulator)
+        yield JobFolder(tmp_path, emulator)

@@ -1,4 +1,4 @@
-"""Checking a job file: whole, by line and field, in bounded memory."""
+"""Checking a job file: completely, by line and field, in bounded memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from foxapi_async import GenerationRequest, PhotaImage, PhotaImageEdit, PhotaImageEnhance
 from foxapi_async.bulk import Job, JobFileError
-from foxapi_async.bulk.lines import LONGEST_LINE
+from foxapi_async.bulk.job_file import LONGEST_LINE
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -64,7 +64,7 @@ def test_each_line_is_a_request_of_its_model(jobs: Path):
     ]
 
 
-def test_all_problems_are_told_at_once_by_line_and_field(jobs: Path):
+def test_all_problems_are_listed_by_line_and_field(jobs: Path):
     write(
         jobs,
         {"prompt": " "},
@@ -99,14 +99,14 @@ def test_all_problems_are_told_at_once_by_line_and_field(jobs: Path):
     ]
 
 
-def test_what_is_heavier_than_may_be_in_flight_is_a_problem_of_each_such_line(jobs: Path):
+def test_each_line_over_the_limit_of_images_in_flight_is_a_problem(jobs: Path):
     write(jobs, *({"prompt": "a", "num_outputs": n} for n in (5, 4, 1, 6)))
     assert problems(jobs, heaviest=4) == [(1, "num_outputs"), (4, "num_outputs")]
     assert Job.read(jobs, heaviest=6).heaviest == 6
     assert Job.read(jobs).heaviest == 6
 
 
-def test_a_million_problems_are_counted_and_not_kept(jobs: Path):
+def test_only_the_first_thousand_problems_are_kept(jobs: Path):
     write(jobs, *["nope"] * 3000)
     with pytest.raises(JobFileError, match="3,000 problems") as caught:
         Job.read(jobs)
@@ -114,12 +114,12 @@ def test_a_million_problems_are_counted_and_not_kept(jobs: Path):
     assert "and 2,900 more" in str(caught.value)
 
 
-def test_the_same_key_twice_is_a_mistake_even_for_the_same_request(jobs: Path):
+def test_a_repeated_key_is_a_problem_even_for_the_same_request(jobs: Path):
     write(jobs, {"prompt": "a", "key": "k"}, {"prompt": "b"}, {"prompt": "a", "key": "k"})
     assert problems(jobs) == [(3, "key")]
 
 
-def test_a_key_that_another_line_gets_by_default_is_a_mistake(jobs: Path):
+def test_a_key_equal_to_a_default_key_is_a_problem(jobs: Path):
     (line,) = Job.read(write(jobs, {"prompt": "a"})).lines()
     write(jobs, {"prompt": "a"}, {"prompt": "b", "key": line.key})
     assert problems(jobs) == [(2, "key")]
@@ -136,7 +136,7 @@ def test_default_keys_are_stable_when_lines_are_appended(jobs: Path):
     assert keys(write(jobs, *lines, {"prompt": "a"}, {"prompt": "c"}))[:3] == before
 
 
-def test_default_keys_depend_on_content_and_not_on_its_spelling(jobs: Path):
+def test_default_keys_depend_on_content_and_not_on_formatting(jobs: Path):
     before = keys(write(jobs, {"prompt": "ä", "num_outputs": 2}))
     assert keys(write(jobs, "", '{ "num_outputs":2,   "prompt": "ä" , "model": null}')) == before
     assert keys(write(jobs, {"prompt": "ä", "num_outputs": 3})) != before
@@ -151,23 +151,23 @@ def test_a_byte_order_mark_blank_lines_and_other_line_ends_are_tolerated(jobs: P
 
 
 @pytest.mark.parametrize("content", [b"", b"\n \n"])
-def test_a_file_without_a_request_is_a_mistake(jobs: Path, content: bytes):
+def test_a_file_without_a_request_is_a_problem(jobs: Path, content: bytes):
     jobs.write_bytes(content)
     assert problems(jobs) == [(1, None)]
 
 
-def test_what_is_no_utf8_or_too_long_costs_a_problem_and_not_the_memory(jobs: Path):
+def test_invalid_utf8_and_too_long_lines_are_problems(jobs: Path):
     jobs.write_bytes(b"\xff\xfe\n" + b"x" * (2 * LONGEST_LINE + 5) + b'\n{"prompt": "a"}\n')
     assert problems(jobs) == [(1, None), (2, None)]
 
 
-def test_a_file_that_is_not_there_or_no_file_is_named(tmp_path: Path):
+def test_the_error_names_a_path_that_is_missing_or_not_a_file(tmp_path: Path):
     for path in (tmp_path / "missing.jsonl", tmp_path):
         with pytest.raises(JobFileError, match=str(path)):
             Job.read(path)
 
 
-def test_a_file_that_was_changed_since_is_refused_but_one_that_grew_is_not(jobs: Path):
+def test_a_changed_file_is_refused_and_appended_lines_are_ignored(jobs: Path):
     write(jobs, {"prompt": "a"}, {"prompt": "b"}, "")
     job = Job.read(jobs)
     with jobs.open("a") as file:
@@ -202,25 +202,23 @@ def empty(text: str) -> str:
 
 @pytest.mark.parametrize("edit", [grow, insert, swap, cut, empty])
 @pytest.mark.parametrize("form", ["jsonl", "csv"])
-def test_what_is_edited_in_place_while_the_lines_are_gone_through_is_never_taken_for_a_request(
-    tmp_path: Path, form: str, edit: Any
-):
+def test_an_edit_during_the_iteration_never_becomes_a_request(tmp_path: Path, form: str, edit: Any):
     path = tmp_path / f"jobs.{form}"
     prompts = [f"fox number {n} {'in the snow ' * 20}" for n in range(400)]
-    lines = [json.dumps({"prompt": prompt}) for prompt in prompts]
-    path.write_text("\n".join(["prompt", *prompts] if form == "csv" else lines) + "\n")
+    rows = [json.dumps({"prompt": prompt}) for prompt in prompts]
+    path.write_text("\n".join(["prompt", *prompts] if form == "csv" else rows) + "\n")
     job = Job.read(path)
-    going = job.lines()
-    begun = [next(going) for _ in range(3)]
+    lines = job.lines()
+    first = [next(lines) for _ in range(3)]
     with path.open("r+") as file:
         edited = edit(file.read())
         file.seek(0)
         file.write(edited)
         file.truncate()
-    taken = list(begun)
+    taken = list(first)
 
     def take_the_rest() -> None:
-        for line in going:
+        for line in lines:
             taken.append(line)  # noqa: PERF402 - what came before the error counts
 
     with pytest.raises(JobFileError, match="was changed somewhere after line") as caught:
@@ -231,7 +229,7 @@ def test_what_is_edited_in_place_while_the_lines_are_gone_through_is_never_taken
     assert f"after line {taken[-1].number}" in str(caught.value)
 
 
-def test_a_line_that_is_longer_than_a_block_is_read_again_as_it_is(jobs: Path):
+def test_lines_longer_than_a_block_are_read_unchanged(jobs: Path):
     prompts = ["x" * n for n in (16 * 1024, 1, 50_000, 16 * 1024 - 15, 3)]
     write(jobs, *({"prompt": prompt} for prompt in prompts))
     assert requests(jobs) == [PhotaImage(prompt) for prompt in prompts]
@@ -240,7 +238,7 @@ def test_a_line_that_is_longer_than_a_block_is_read_again_as_it_is(jobs: Path):
 TABLE = '\ufeffkey,prompt,num_outputs,profile_ids\none,"a fox, red",2,\n,42,,\n\n"t\nwo",wide,1,\n'
 
 
-def test_a_table_is_read_by_the_types_of_the_fields(tmp_path: Path):
+def test_cells_are_converted_to_the_types_of_the_fields(tmp_path: Path):
     path = tmp_path / "jobs.csv"
     path.write_text(TABLE.replace(",profile_ids", "").replace(",\n", "\n").replace(",42,", ",42,"))
     lines = list(Job.read(path).lines())
@@ -252,7 +250,7 @@ def test_a_table_is_read_by_the_types_of_the_fields(tmp_path: Path):
     assert [lines[0].key, lines[2].key] == ["one", "t\nwo"]
 
 
-def test_lists_numbers_and_parameters_come_from_cells(tmp_path: Path):
+def test_cells_may_hold_lists_numbers_and_parameters(tmp_path: Path):
     path = tmp_path / "jobs.tsv"
     path.write_text(
         "model\tprompt\timage_urls\timage_url\tcreativity\tsize\n"
@@ -282,13 +280,13 @@ def test_lists_numbers_and_parameters_come_from_cells(tmp_path: Path):
         ("prompt\n\n", [(1, None)]),
     ],
 )
-def test_what_is_wrong_in_a_table_is_named(tmp_path: Path, table: str, found: object):
+def test_problems_of_a_table_are_listed(tmp_path: Path, table: str, found: object):
     path = tmp_path / "jobs.csv"
     path.write_text(table)
     assert problems(path) == found
 
 
-def test_a_table_in_another_encoding_is_named(tmp_path: Path):
+def test_a_table_in_another_encoding_is_a_problem(tmp_path: Path):
     path = tmp_path / "jobs.csv"
     path.write_bytes(b"prompt\nf\xfcchse\na\n")
     assert problems(path) == [(2, None)]
@@ -306,7 +304,7 @@ print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, job.requests)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="peak memory is asked of POSIX")
-def test_the_peak_of_memory_does_not_grow_with_the_number_of_lines(tmp_path: Path):
+def test_peak_memory_does_not_grow_with_the_number_of_lines(tmp_path: Path):
     def peak(lines: int) -> float:
         path = tmp_path / f"{lines}.jsonl"
         with path.open("w") as file:

@@ -1,10 +1,11 @@
-"""What a job still costs: each status of the journal has its step."""
+"""What a job still costs: the step for each status in the journal."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from foxapi_async import Journal, PhotaImage, TaskStatus
+from foxapi_async.bulk import JobLine
 from foxapi_async.bulk.plan import STEPS, Step, plan_of, step_for
 from foxapi_async.journal import JournalStatus, SavedFile
 
@@ -19,7 +20,7 @@ def test_every_status_has_its_step():
     assert step_for(None) is Step.SUBMIT
 
 
-def test_only_what_was_certainly_not_billed_is_submitted_by_itself():
+def test_only_requests_that_were_certainly_not_billed_are_submitted_by_default():
     submitted = {status for status, step in STEPS.items() if step is Step.SUBMIT}
     assert submitted == {JournalStatus.PLANNED, JournalStatus.REJECTED}
 
@@ -41,10 +42,10 @@ async def fill(journal: Journal, directory: Path) -> None:
         await journal.saved("task-home", [SavedFile("elsewhere/home.png", 3, "abc", 0)])
 
 
-async def test_requests_and_images_are_counted_by_what_is_to_be_done(tmp_path: Path):
+async def test_requests_and_images_are_counted_by_step(tmp_path: Path):
     journal = Journal(tmp_path / "journal.sqlite")
     await fill(journal, tmp_path)
-    asked = [(line, key, request) for line, (key, request) in enumerate(REQUESTS.items(), 1)]
+    asked = [JobLine(line, key, request) for line, (key, request) in enumerate(REQUESTS.items(), 1)]
     plan = plan_of(asked, journal, tmp_path)
     assert (plan.requests, plan.outputs) == (6, 21)
     assert (plan.submit, plan.in_flight, plan.fetch, plan.done) == (1, 1, 1, 1)
@@ -57,10 +58,10 @@ async def test_requests_and_images_are_counted_by_what_is_to_be_done(tmp_path: P
     assert plan.conflicts == ()
 
 
-async def test_a_picture_that_is_not_there_counts_as_to_be_fetched(tmp_path: Path):
+async def test_a_missing_picture_counts_as_to_be_fetched(tmp_path: Path):
     journal = Journal(tmp_path / "journal.sqlite")
     await fill(journal, tmp_path)
-    asked = [(1, "home", REQUESTS["home"])]
+    asked = [JobLine(1, "home", REQUESTS["home"])]
     (tmp_path / "home.png").write_bytes(b"pn")
     assert plan_of(asked, journal, tmp_path).fetch == 1
     (tmp_path / "home.png").unlink()
@@ -68,16 +69,16 @@ async def test_a_picture_that_is_not_there_counts_as_to_be_fetched(tmp_path: Pat
     assert plan_of(asked, journal, None).done == 1
 
 
-async def test_a_key_that_stands_for_another_request_is_told_by_line(tmp_path: Path):
+async def test_a_key_of_another_request_is_a_conflict_of_its_line(tmp_path: Path):
     journal = Journal(tmp_path / "journal.sqlite")
     await fill(journal, tmp_path)
-    (conflict,) = plan_of([(9, "sent", PhotaImage("other"))], journal, None).conflicts
+    (conflict,) = plan_of([JobLine(9, "sent", PhotaImage("other"))], journal, None).conflicts
     assert (conflict.line, conflict.field) == (9, "key")
     assert "num_outputs 2 → 1" in conflict.message
     assert '"sent" → "other"' in conflict.message
 
 
-def test_without_a_journal_all_is_to_be_submitted(tmp_path: Path):
-    asked = [(1, "a", PhotaImage("a"))]
+def test_without_a_journal_everything_is_to_be_submitted(tmp_path: Path):
+    asked = [JobLine(1, "a", PhotaImage("a"))]
     assert plan_of(asked, None, None).submit == 1
     assert plan_of(asked, Journal(tmp_path / "none.sqlite"), tmp_path).submit == 1

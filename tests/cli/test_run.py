@@ -150,7 +150,9 @@ async def test_an_outage_is_said_while_tasks_are_still_in_flight(emulated, tmp_p
         cut_off = Fault("submit", Drop(), when=lambda call: call.prompt != "p0", times=None)
         emulator.script(cut_off)
         async with running(*arguments, env=env) as command:
-            await command.says("nothing more is submitted: stopped after 25 submissions in a row")
+            await command.says(
+                "nothing more is submitted: stopped after 25 consecutive submissions"
+            )
             await command.says("1 task in flight will be brought home")
             assert command.process.poll() is None
             command.interrupt()

@@ -1,8 +1,8 @@
-"""The moments at which a process is killed: a real SIGKILL, by itself, in the middle of its own code.
+"""The stages in which a process kills itself with SIGKILL.
 
-A kill from outside comes at a random moment, and the short stages of a submission (a rename, a line
-written by half) would hardly ever be hit. So each stage is wrapped, and the n-th time that it is
-reached the process kills itself. Nothing else is changed.
+A kill from outside comes at a random moment and would rarely hit a short stage (a rename, a partly
+written line). So each stage is wrapped, and the process kills itself when it reaches the stage for the
+n-th time. Nothing else is changed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from foxapi_async.bulk.results import ResultsFile
+from foxapi_async.bulk.results_file import ResultsFile
 from foxapi_async.engine import Engine
 from foxapi_async.files.partfile import PartFile
 from foxapi_async.http.transport import Transport
@@ -38,7 +38,7 @@ STAGES = (
 )
 
 
-class Fuse:
+class KillSwitch:
     """Kills the process when a stage is reached for the n-th time."""
 
     def __init__(self, stage: str, nth: int) -> None:
@@ -51,7 +51,7 @@ class Fuse:
         self._left -= 1
         return self._left == 0
 
-    def pass_by(self, stage: str) -> None:
+    def kill_at(self, stage: str) -> None:
         if self.reached(stage):
             kill()
 
@@ -60,8 +60,8 @@ def kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-class Airborne:
-    """How many submissions are between intent and known answer, in memory that outlives a kill."""
+class InFlight:
+    """The number of submissions whose answer is not known yet, in memory that survives a kill."""
 
     def __init__(self, path: Path) -> None:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
@@ -78,60 +78,60 @@ class Airborne:
         self._memory[:8] = struct.pack("q", value)
 
 
-def install(fuse: Fuse, airborne: Airborne) -> None:
+def install(kill_switch: KillSwitch, in_flight: InFlight) -> None:
     """Wrap the stages in this process."""
-    airborne.number = 0
-    _in_submissions(fuse, airborne)
-    _in_files(fuse)
+    in_flight.number = 0
+    _in_submissions(kill_switch, in_flight)
+    _in_files(kill_switch)
 
 
-def _in_submissions(fuse: Fuse, airborne: Airborne) -> None:
+def _in_submissions(kill_switch: KillSwitch, in_flight: InFlight) -> None:
     def grow(by: int) -> None:
-        airborne.number += by
+        in_flight.number += by
 
-    _after(Journal, "claim", lambda: fuse.pass_by("claimed"))
-    _after(Claim, "sending", lambda: fuse.pass_by("sending"))
+    _after(Journal, "claim", lambda: kill_switch.kill_at("claimed"))
+    _after(Claim, "sending", lambda: kill_switch.kill_at("sending"))
     _before(Claim, "sending", lambda: grow(1))
-    _before(Claim, "accepted", lambda: fuse.pass_by("answered"))
-    _after(Claim, "accepted", lambda: (grow(-1), fuse.pass_by("accepted")))
+    _before(Claim, "accepted", lambda: kill_switch.kill_at("answered"))
+    _after(Claim, "accepted", lambda: (grow(-1), kill_switch.kill_at("accepted")))
     for name in ("rejected", "unknown", "postponed"):
         _after(Claim, name, lambda: grow(-1))
-    _before(Engine, "look", lambda: fuse.pass_by("polling"))
-    _before(Journal, "saved", lambda: fuse.pass_by("saving"))
-    _after(Journal, "saved", lambda: fuse.pass_by("saved"))
+    _before(Engine, "look", lambda: kill_switch.kill_at("polling"))
+    _before(Journal, "saved", lambda: kill_switch.kill_at("saving"))
+    _after(Journal, "saved", lambda: kill_switch.kill_at("saved"))
 
     call = Transport.call
 
     async def posting(self: Transport, method: str, *args: Any, **options: Any) -> Any:
-        if method == "POST" and fuse.reached("posting"):
+        if method == "POST" and kill_switch.reached("posting"):
             asyncio.get_running_loop().call_later(0.02, kill)
         return await call(self, method, *args, **options)
 
     Transport.call = posting  # type: ignore[method-assign]
 
 
-def _in_files(fuse: Fuse) -> None:
+def _in_files(kill_switch: KillSwitch) -> None:
     write, take, publish = PartFile.write, PartFile._take, PartFile.publish
     append = ResultsFile._write
 
     def writing(self: PartFile, data: bytes | bytearray) -> None:
-        if fuse.reached("downloading"):
+        if kill_switch.reached("downloading"):
             write(self, data[: len(data) // 2])
             kill()
         write(self, data)
 
     def taking(self: PartFile, target: Path) -> bool:
         taken = take(self, target)
-        fuse.pass_by("linking")
+        kill_switch.kill_at("linking")
         return taken
 
     def publishing(self: PartFile, name: str) -> Path:
         path = publish(self, name)
-        fuse.pass_by("publishing")
+        kill_switch.kill_at("publishing")
         return path
 
     def appending(self: ResultsFile, content: bytes) -> None:
-        if content and fuse.reached("writing"):
+        if content and kill_switch.reached("writing"):
             append(self, content[: -len(content) // 3])
             kill()
         append(self, content)
@@ -163,4 +163,4 @@ def _before(owner: Any, name: str, first: Callable[[], object]) -> None:
     setattr(owner, name, wrapped)
 
 
-__all__ = ["STAGES", "Airborne", "Fuse", "install"]
+__all__ = ["STAGES", "InFlight", "KillSwitch", "install"]

@@ -1,4 +1,4 @@
-"""A disk that is full or read-only is met before anything is paid for."""
+"""A full or read-only disk is detected before anything is billed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from foxapi_async.journal import Journal
-from tests.crash.siege import WIDTH, Siege, besieged
+from tests.crash.crash_job import WIDTH, CrashJob, open_crash_job
 
 pytestmark = [
     pytest.mark.once,
@@ -27,7 +27,7 @@ NOBODY = 65534
 
 @pytest.fixture
 def public() -> Iterator[Path]:
-    """A folder that others can look into; those of pytest are closed to them."""
+    """A folder that other users can read; those of pytest are private."""
     folder = Path(tempfile.mkdtemp(prefix="foxapi-crash-"))
     folder.chmod(0o755)
     try:
@@ -40,36 +40,36 @@ def public() -> Iterator[Path]:
 
 
 @pytest.fixture
-async def siege(public: Path) -> AsyncIterator[Siege]:
-    async with besieged(public, requests=20, seed=5) as siege:
-        siege.jobs.chmod(0o644)
-        yield siege
+async def crash_job(public: Path) -> AsyncIterator[CrashJob]:
+    async with open_crash_job(public, requests=20, seed=5) as crash_job:
+        crash_job.jobs.chmod(0o644)
+        yield crash_job
 
 
-def nothing_was_spent(siege: Siege) -> bool:
-    return siege.emulator.counters.posts == 0
+def nothing_was_spent(crash_job: CrashJob) -> bool:
+    return crash_job.emulator.counters.posts == 0
 
 
-async def test_a_full_disk_costs_nothing(siege: Siege):
-    said = await siege.run(largest_file=0)
+async def test_a_full_disk_costs_nothing(crash_job: CrashJob):
+    said = await crash_job.run(largest_file=0)
     assert said.startswith("ConfigurationError: ")
     assert "journal.sqlite" in said
     assert "disk" in said or "may not grow" in said
-    assert nothing_was_spent(siege)
-    assert await siege.run() == "done"
+    assert nothing_was_spent(crash_job)
+    assert await crash_job.run() == "done"
 
 
-async def test_a_disk_that_is_full_after_the_first_lines_stops_the_job(siege: Siege):
-    said = await siege.run(largest_file=60_000)
+async def test_a_disk_that_fills_up_during_the_run_stops_the_job(crash_job: CrashJob):
+    said = await crash_job.run(largest_file=60_000)
     assert "stopped" in said or "Error" in said
-    assert len(siege.emulator.tasks) < siege.requests
-    assert await siege.run() == "done"
-    # What was accepted when the disk was full could not be written down, and is not sent again.
-    billed = Counter(task.prompt for task in siege.emulator.tasks.values())
+    assert len(crash_job.emulator.tasks) < crash_job.requests
+    assert await crash_job.run() == "done"
+    # Tasks accepted while the disk was full could not be recorded, and are not submitted again.
+    billed = Counter(task.prompt for task in crash_job.emulator.tasks.values())
     assert set(billed.values()) == {1}
-    unknown = Journal(siege.out / "journal.sqlite").entries("unknown")
+    unknown = Journal(crash_job.out / "journal.sqlite").entries("unknown")
     assert len(unknown) <= WIDTH
-    assert len(billed) + len(unknown) >= siege.requests
+    assert len(billed) + len(unknown) >= crash_job.requests
 
 
 def others_can_run_this() -> bool:
@@ -81,29 +81,29 @@ def others_can_run_this() -> bool:
     os.name == "posix" and os.getuid() == 0 and not others_can_run_this(),
     reason="root may write everything, and nobody else may read this checkout",
 )
-async def test_a_journal_that_cannot_be_written_costs_nothing(siege: Siege):
-    siege.out.mkdir()
-    journal = siege.out / "journal.sqlite"
+async def test_a_journal_that_cannot_be_written_costs_nothing(crash_job: CrashJob):
+    crash_job.out.mkdir()
+    journal = crash_job.out / "journal.sqlite"
     journal.touch(0o444)
-    siege.out.chmod(0o555)
-    said = await siege.run(user=NOBODY) if os.getuid() == 0 else await siege.run()
+    crash_job.out.chmod(0o555)
+    said = await crash_job.run(user=NOBODY) if os.getuid() == 0 else await crash_job.run()
     assert said.startswith("ConfigurationError: ")
     assert str(journal) in said
     assert "permission" in said
-    assert nothing_was_spent(siege)
+    assert nothing_was_spent(crash_job)
 
 
-async def test_a_journal_that_is_none_costs_nothing(siege: Siege):
-    siege.out.mkdir()
-    (siege.out / "journal.sqlite").write_bytes(b"this is a text about foxes\n" * 50)
-    said = await siege.run()
+async def test_a_file_that_is_not_a_journal_costs_nothing(crash_job: CrashJob):
+    crash_job.out.mkdir()
+    (crash_job.out / "journal.sqlite").write_bytes(b"this is a text about foxes\n" * 50)
+    said = await crash_job.run()
     assert said.startswith("ConfigurationError: ")
     assert "not a journal" in said
-    assert nothing_was_spent(siege)
+    assert nothing_was_spent(crash_job)
 
 
-async def test_results_that_cannot_be_written_cost_nothing(siege: Siege):
-    (siege.out / "results.jsonl").mkdir(parents=True)
-    said = await siege.run()
+async def test_results_that_cannot_be_written_cost_nothing(crash_job: CrashJob):
+    (crash_job.out / "results.jsonl").mkdir(parents=True)
+    said = await crash_job.run()
     assert "results.jsonl cannot be written" in said
-    assert nothing_was_spent(siege)
+    assert nothing_was_spent(crash_job)

@@ -1,4 +1,4 @@
-"""A job whose processes are killed again and again: everything is billed once, nothing is lost."""
+"""A job whose processes are killed repeatedly: everything is billed once, nothing is lost."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.siege import Siege, besieged
+from tests.crash.crash_job import CrashJob, open_crash_job
 from tests.crash.stages import STAGES
 
 pytestmark = [
@@ -20,38 +20,38 @@ pytestmark = [
 
 
 @pytest.fixture
-async def siege(tmp_path: Path) -> AsyncIterator[Siege]:
-    async with besieged(tmp_path, requests=120, seed=3) as siege:
-        yield siege
+async def crash_job(tmp_path: Path) -> AsyncIterator[CrashJob]:
+    async with open_crash_job(tmp_path, requests=120, seed=3) as crash_job:
+        yield crash_job
 
 
-async def test_killed_in_every_stage_nothing_is_billed_twice_or_lost(siege: Siege):
-    await siege.kill_in_every_stage(2, 12)
-    assert await siege.run() == "done"
-    assert siege.kills.total() >= 30
-    assert {stage for stage in STAGES if not siege.kills[stage]} == set()
-    siege.check()
-    tasks = len(siege.emulator.tasks)
-    downloads = siege.emulator.counters.downloads
-    assert await siege.run() == "done"
-    assert len(siege.emulator.tasks) == tasks
-    assert siege.emulator.counters.downloads == downloads
-    siege.check()
+async def test_kills_in_every_stage_bill_nothing_twice_and_lose_nothing(crash_job: CrashJob):
+    await crash_job.kill_in_every_stage(2, 12)
+    assert await crash_job.run() == "done"
+    assert crash_job.kills.total() >= 30
+    assert {stage for stage in STAGES if not crash_job.kills[stage]} == set()
+    crash_job.check()
+    tasks = len(crash_job.emulator.tasks)
+    downloads = crash_job.emulator.counters.downloads
+    assert await crash_job.run() == "done"
+    assert len(crash_job.emulator.tasks) == tasks
+    assert crash_job.emulator.counters.downloads == downloads
+    crash_job.check()
 
 
-async def test_two_processes_on_one_job_bill_each_request_once(siege: Siege):
-    pids = [await siege.nursery.start(siege.order(worker)) for worker in (1, 2)]
-    ends = [await siege.nursery.end(pid) for pid in pids]
+async def test_two_processes_on_one_job_bill_each_request_once(crash_job: CrashJob):
+    pids = [await crash_job.server.start(crash_job.order(worker)) for worker in (1, 2)]
+    ends = [await crash_job.server.end(pid) for pid in pids]
     assert ends == [(0, "done")] * 2
-    siege.check()
-    assert len(siege.emulator.tasks) == siege.requests
+    crash_job.check()
+    assert len(crash_job.emulator.tasks) == crash_job.requests
 
 
-async def test_a_process_that_dies_beside_another_leaves_it_its_work(siege: Siege):
-    survivor = await siege.nursery.start(siege.order(worker=1))
+async def test_a_process_takes_over_the_work_of_one_that_dies(crash_job: CrashJob):
+    survivor = await crash_job.server.start(crash_job.order(worker=1))
     for stage in ("posting", "downloading", "writing", "sending"):
-        while not await siege.kill_in(stage, 1):
-            siege.add_requests(20)
-    assert await siege.nursery.end(survivor) == (0, "done")
-    assert await siege.run() == "done"
-    siege.check()
+        while not await crash_job.kill_in(stage, 1):
+            crash_job.add_requests(20)
+    assert await crash_job.server.end(survivor) == (0, "done")
+    assert await crash_job.run() == "done"
+    crash_job.check()

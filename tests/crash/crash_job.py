@@ -1,4 +1,4 @@
-"""A job that is besieged: run by processes that are killed and started again, until it is done."""
+"""A job that is run by processes which are killed and started again, until it is done."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from PIL import Image
 from foxapi_async.bulk import Job
 from foxapi_async.emulator import Emulator
 from foxapi_async.journal import Journal, JournalStatus
-from tests.crash.stages import STAGES, Airborne
+from tests.crash.stages import STAGES, InFlight
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -29,8 +29,8 @@ WIDTH = 6
 """Images in flight of one worker."""
 
 
-class Supervisor:
-    """Starts workers and hears how they end."""
+class ForkServer:
+    """Starts workers and reports how they end."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -53,22 +53,22 @@ class Supervisor:
         return await self._started.get()
 
     async def end(self, pid: int) -> tuple[int, str]:
-        """Wait for the end of a worker; return its exit code (negative: its signal) and its words."""
+        """Wait for the end of a worker; return its exit code (negative: its signal) and its text."""
         return await asyncio.shield(self._ends[pid])
 
 
 @asynccontextmanager
-async def open_nursery() -> AsyncIterator[Supervisor]:
+async def open_fork_server() -> AsyncIterator[ForkServer]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.crash.nursery"),
+        *(sys.executable, "-m", "tests.crash.fork_server"),
         cwd=ROOT,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
-    nursery = Supervisor(process)
-    listening = asyncio.create_task(nursery.listen())
+    server = ForkServer(process)
+    listening = asyncio.create_task(server.listen())
     try:
-        yield nursery
+        yield server
     finally:
         assert process.stdin is not None
         process.stdin.close()
@@ -83,16 +83,16 @@ async def open_nursery() -> AsyncIterator[Supervisor]:
 
 
 @attrs.define
-class Siege:
-    """One job in one folder, and what is counted while its workers are killed."""
+class CrashJob:
+    """A job in a folder, with counts of the kills of its workers."""
 
     folder: Path
     emulator: Emulator
-    nursery: Supervisor
-    dice: random.Random
+    server: ForkServer
+    rng: random.Random
     requests: int = 0
     kills: Counter[str] = attrs.field(factory=Counter[str])
-    airborne_at_kills: int = 0
+    in_flight_at_kills: int = 0
 
     @property
     def jobs(self) -> Path:
@@ -103,7 +103,7 @@ class Siege:
         return self.folder / "out"
 
     def add_requests(self, number: int) -> None:
-        """Append lines to the job, as people do; the keys of those before must stay the same."""
+        """Append lines to the job; the keys of earlier lines must not change."""
         lines = (
             {"prompt": f"hill {each}", "num_outputs": 2 if each % 9 == 0 else 1}
             for each in range(self.requests, self.requests + number)
@@ -118,53 +118,53 @@ class Siege:
             "jobs": str(self.jobs),
             "out": str(self.out),
             "width": WIDTH,
-            "airborne": str(self.folder / f"airborne{worker}"),
+            "in_flight": str(self.folder / f"in_flight{worker}"),
             **options,
         }
 
     async def run(self, **options: Any) -> str:
-        """Run a worker to its end, which must be a good one; return what it said."""
-        pid = await self.nursery.start(self.order(**options))
-        code, said = await self.nursery.end(pid)
+        """Run a worker, which must succeed; return what it reports."""
+        pid = await self.server.start(self.order(**options))
+        code, said = await self.server.end(pid)
         assert code == 0, (code, said)
         return said
 
     async def kill_in(self, stage: str, nth: int | None = None) -> bool:
-        """Run a worker until it kills itself in a stage; whether it did before the job was done."""
-        nth = self.dice.randint(1, 6) if nth is None else nth
-        pid = await self.nursery.start(self.order(stage=stage, nth=nth))
-        return await self._hear(stage, pid)
+        """Run a worker that kills itself in a stage; return whether it did before the job was done."""
+        nth = self.rng.randint(1, 6) if nth is None else nth
+        pid = await self.server.start(self.order(stage=stage, nth=nth))
+        return await self._wait_for(stage, pid)
 
     async def kill_at_random(self) -> bool:
-        """Run a worker and kill it after a while; whether that was before the job was done."""
-        pid = await self.nursery.start(self.order())
-        end = asyncio.ensure_future(self.nursery.end(pid))
-        done, _ = await asyncio.wait([end], timeout=self.dice.uniform(0.05, 0.5))
+        """Run a worker and kill it later; return whether that was before the job was done."""
+        pid = await self.server.start(self.order())
+        end = asyncio.ensure_future(self.server.end(pid))
+        done, _ = await asyncio.wait([end], timeout=self.rng.uniform(0.05, 0.5))
         if not done:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        return await self._hear("random", pid)
+        return await self._wait_for("random", pid)
 
-    async def _hear(self, stage: str, pid: int) -> bool:
-        code, said = await self.nursery.end(pid)
+    async def _wait_for(self, stage: str, pid: int) -> bool:
+        code, said = await self.server.end(pid)
         if code == 0:
             assert said == "done", said
             return False
         assert code == -signal.SIGKILL, (code, said)
         self.kills[stage] += 1
-        self.airborne_at_kills += Airborne(self.folder / "airborne0").number
+        self.in_flight_at_kills += InFlight(self.folder / "in_flight0").number
         return True
 
     async def kill_in_every_stage(self, times: int, at_random: int) -> None:
-        """Kill so many workers in each stage, and so many at random moments, in any order."""
+        """Kill ``times`` workers in each stage and ``at_random`` at random moments, in random order."""
         plan = [*STAGES * times, *["random"] * at_random]
-        self.dice.shuffle(plan)
+        self.rng.shuffle(plan)
         for stage in plan:
             while not await (self.kill_at_random() if stage == "random" else self.kill_in(stage)):
                 self.add_requests(20)
 
     def check(self) -> None:
-        """Compare what the server billed, what the journal says, and what is on disk."""
+        """Compare what the server billed with the journal and the files."""
         billed = Counter(task.prompt for task in self.emulator.tasks.values())
         prompts = {
             line.key: line.request.payload()["prompt"] for line in Job.read(self.jobs).lines()
@@ -177,7 +177,7 @@ class Siege:
                 key,
                 billed[prompt],
             )
-        assert len(unknown) <= self.airborne_at_kills
+        assert len(unknown) <= self.in_flight_at_kills
         results = self.results()
         assert set(results) == set(prompts)
         sums: set[str] = set()
@@ -201,7 +201,7 @@ class Siege:
         assert len(pictures) == len(sums), "a picture that no result names, or two of one name"
 
     def results(self) -> dict[str, dict[str, Any]]:
-        """Return the line of each request; what is decided has exactly one."""
+        """Return the line of each request; each has exactly one."""
         found: dict[str, dict[str, Any]] = {}
         for line in (self.out / "results.jsonl").read_text().splitlines():
             result = json.loads(line)
@@ -211,12 +211,12 @@ class Siege:
 
 
 @asynccontextmanager
-async def besieged(folder: Path, requests: int, seed: int) -> AsyncIterator[Siege]:
-    """Set up a job of so many requests, a server, and what starts workers."""
+async def open_crash_job(folder: Path, requests: int, seed: int) -> AsyncIterator[CrashJob]:
+    """Set up a job with ``requests`` requests, an emulator and a fork server."""
     emulator = Emulator(
         duration=(0.02, 0.2), latency=(0.005, 0.05), picture_scale=1 / 40, seed=seed
     )
-    async with emulator, open_nursery() as nursery:
-        siege = Siege(folder, emulator, nursery, random.Random(seed))
-        siege.add_requests(requests)
-        yield siege
+    async with emulator, open_fork_server() as server:
+        crash_job = CrashJob(folder, emulator, server, random.Random(seed))
+        crash_job.add_requests(requests)
+        yield crash_job

@@ -1,4 +1,4 @@
-"""results.jsonl: append-only, mended after a crash, one line for each fact."""
+"""results.jsonl: append-only, repaired after a crash, no repeated lines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from foxapi_async import ConfigurationError, PhotaImage
 from foxapi_async.bulk import Result
-from foxapi_async.bulk.results import ResultsFile
+from foxapi_async.bulk.results_file import ResultsFile
 from foxapi_async.journal import SavedFile
 
 RESULT = Result(
@@ -42,7 +42,7 @@ def append(path: Path, *results: Result) -> int:
         file.close()
 
 
-def test_a_line_tells_what_became_of_a_request(path: Path):
+def test_a_line_describes_the_result_of_a_request(path: Path):
     append(path, RESULT)
     (line,) = lines(path)
     assert line.pop("at")
@@ -59,7 +59,7 @@ def test_a_line_tells_what_became_of_a_request(path: Path):
     }
 
 
-def test_what_is_known_is_not_written_again_by_this_process_or_a_later_one(path: Path):
+def test_a_known_result_is_not_written_again_by_any_process(path: Path):
     file, other = ResultsFile(path), ResultsFile(path)
     assert [file.append([RESULT]), file.append([RESULT]), other.append([RESULT])] == [1, 0, 0]
     file.close()
@@ -82,13 +82,13 @@ def test_the_last_line_of_a_request_counts(path: Path):
     file.close()
 
 
-def test_a_journal_that_knows_less_does_not_hide_a_completed_request(path: Path):
+def test_unknown_does_not_replace_completed(path: Path):
     append(path, RESULT)
     assert append(path, attrs.evolve(RESULT, status="unknown", task_id=None, files=())) == 0
     assert append(path, attrs.evolve(RESULT, status="unsaved", files=())) == 1
 
 
-def test_a_torn_tail_is_removed_and_a_whole_one_is_ended(path: Path):
+def test_a_partial_last_line_is_removed_and_a_complete_one_is_kept(path: Path):
     append(path, RESULT)
     whole = path.read_bytes()
     for cut in range(1, len(whole)):
@@ -99,7 +99,7 @@ def test_a_torn_tail_is_removed_and_a_whole_one_is_ended(path: Path):
 
 
 @given(st.binary(max_size=400))
-def test_no_tail_whatever_keeps_a_result_from_being_written(tmp_path_factory, tail: bytes):
+def test_a_result_can_be_written_after_any_last_line(tmp_path_factory, tail: bytes):
     path = tmp_path_factory.mktemp("tail") / "results.jsonl"
     append(path, RESULT)
     with path.open("ab") as file:
@@ -109,7 +109,7 @@ def test_no_tail_whatever_keeps_a_result_from_being_written(tmp_path_factory, ta
     assert json.loads(last)["key"] == "new"
 
 
-def test_a_line_that_another_process_has_torn_meanwhile_is_removed(path: Path):
+def test_a_partial_line_of_another_process_is_removed(path: Path):
     file = ResultsFile(path)
     file.append([RESULT])
     with path.open("ab") as other:
@@ -119,7 +119,7 @@ def test_a_line_that_another_process_has_torn_meanwhile_is_removed(path: Path):
     assert [line["key"] for line in lines(path)] == ["k", "new"]
 
 
-def test_damage_in_the_middle_is_counted_and_left_alone(path: Path):
+def test_damaged_lines_are_counted_and_kept(path: Path):
     append(path, RESULT)
     path.write_bytes(b"\0\0\0\n" + path.read_bytes() + b"[1]\n\n")
     file = ResultsFile(path)
@@ -137,7 +137,7 @@ FIELDS = st.sampled_from([*("key", "line", "status", "task_id", "files", "error"
 
 
 @given(st.dictionaries(FIELDS, JSON))
-def test_no_line_whatever_keeps_the_file_from_being_read(tmp_path_factory, fields):
+def test_the_file_can_be_read_with_any_line(tmp_path_factory, fields):
     path = tmp_path_factory.mktemp("line") / "results.jsonl"
     path.write_text(json.dumps(fields) + "\n")
     file = ResultsFile(path)
@@ -149,7 +149,7 @@ def test_no_line_whatever_keeps_the_file_from_being_read(tmp_path_factory, field
 
 
 @pytest.mark.parametrize("line", ['{"key": "k", "status": ["completed"]}', '{"key": "k"}'])
-def test_a_line_whose_status_is_no_word_is_damaged(path: Path, line: str):
+def test_a_line_whose_status_is_not_a_string_is_damaged(path: Path, line: str):
     append(path, RESULT)
     with path.open("a") as file:
         file.write(line + "\n" + line + "\n")
@@ -158,7 +158,7 @@ def test_a_line_whose_status_is_no_word_is_damaged(path: Path, line: str):
     damaged.close()
 
 
-def test_a_very_long_line_is_found_whole(path: Path):
+def test_a_very_long_line_is_read_completely(path: Path):
     long = attrs.evolve(RESULT, request=PhotaImage("fox " * 200_000))
     append(path, long, attrs.evolve(RESULT, key="l"))
     file = ResultsFile(path)
@@ -167,13 +167,13 @@ def test_a_very_long_line_is_found_whole(path: Path):
 
 
 @pytest.mark.parametrize("key", ["\ud800", "a\0b", "🦊" * 100, "../../x", "\n"])
-def test_any_key_is_found_again(path: Path, key: str):
+def test_a_result_is_found_by_any_key(path: Path, key: str):
     result = attrs.evolve(RESULT, key=key)
     assert [append(path, result), append(path, result)] == [1, 0]
     assert lines(path)[0]["key"] == key
 
 
-def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path):
+def test_the_error_names_a_file_that_cannot_be_opened(tmp_path: Path):
     (tmp_path / "results.jsonl").mkdir()
     with pytest.raises(ConfigurationError, match=r"results\.jsonl"):
         ResultsFile(tmp_path / "results.jsonl")

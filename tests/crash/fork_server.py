@@ -1,7 +1,7 @@
-"""A process that forks workers, so that a new one costs no imports. Orders come on stdin, as JSON.
+"""A process that forks workers, so that a worker needs no imports. It reads orders from stdin, as JSON.
 
-Each order is the arguments of `work` for one worker; "started PID" and "ended PID STATUS" go to stdout
-as they happen, and what a worker says of how its run ended is written to its report.
+Each order holds the arguments of `work` for one worker. The process writes "started PID" and
+"ended PID STATUS REPORT" to stdout as they happen; the report says how the run of the worker ended.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from foxapi_async import FoxAPIError, Limits, Polling, Retry, Session
 from foxapi_async.bulk import Job, run_job
-from tests.crash.stages import Airborne, Fuse, install
+from tests.crash.stages import InFlight, KillSwitch, install
 
 
 async def run(order: dict[str, Any]) -> str:
@@ -42,7 +42,9 @@ async def run(order: dict[str, Any]) -> str:
 
 def work(order: dict[str, Any]) -> None:
     Path(order["out"]).mkdir(exist_ok=True)
-    install(Fuse(order.get("stage", ""), order.get("nth", 1)), Airborne(Path(order["airborne"])))
+    install(
+        KillSwitch(order.get("stage", ""), order.get("nth", 1)), InFlight(Path(order["in_flight"]))
+    )
     if (most := order.get("largest_file")) is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
     if (user := order.get("user")) is not None and os.getuid() == 0:

@@ -1,0 +1,155 @@
+"""The input of a run: the requests that the session must carry out; others are reported at once."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Generator, Mapping
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import anyio
+import attrs
+from anyio.streams.memory import MemoryObjectSendStream
+
+from foxapi_async import ConfigurationError, Journal, Request
+from foxapi_async._concurrency import run_in_thread
+from foxapi_async.bulk.job_line import JobLine
+from foxapi_async.bulk.plan import Step, is_intact, step_for
+from foxapi_async.bulk.results_file import Result, ResultsFile, ResultStatus
+from foxapi_async.journal.entry import Entry
+
+__all__ = ["JobInput"]
+
+_BATCH: Final = 64
+"""Lines that are looked up at once: they share a query, and a run that is stopped stops soon."""
+
+
+@attrs.frozen
+class _Submission:
+    """A line to submit, after the unbilled entry ``forget`` is removed.
+
+    ``resubmit`` is a failed or unknown entry that a person has decided to submit again.
+    """
+
+    line: JobLine
+    forget: Entry | None = None
+    resubmit: Entry | None = None
+
+
+class JobInput(AsyncIterator[tuple[str, Request]]):
+    """Yields keys and requests for `Session.map`.
+
+    Results that need nothing from the server go to ``known``. ``retry`` says whether requests are
+    submitted again at `Step.FAILED` and at `Step.UNKNOWN`. This is not an async generator, because
+    those cannot be closed while they run, and a cancelled reader leaves a thread at work.
+    """
+
+    def __init__(
+        self,
+        lines: Generator[JobLine, None, None],
+        journal: Journal,
+        results: ResultsFile,
+        directory: Path,
+        known: MemoryObjectSendStream[Result],
+        *,
+        retry: Mapping[Step, bool],
+    ) -> None:
+        self.pending: dict[str, JobLine] = {}
+        """The lines that were yielded, by key; the reader removes those that it has reported."""
+        self._lines = lines
+        self._journal = journal
+        self._results = results
+        self._directory = directory
+        self._known = known
+        self._retry = retry
+        self._batch: deque[Result | _Submission] = deque()
+        self._lock = anyio.Lock()
+        self._closed = False
+
+    async def __anext__(self) -> tuple[str, Request]:
+        async with self._lock:
+            while True:
+                if not self._batch and not self._closed:
+                    self._batch.extend(await run_in_thread(self._next_batch))
+                if not self._batch:
+                    raise StopAsyncIteration
+                match self._batch.popleft():
+                    case Result() as result:
+                        await self._known.send(result)
+                    case _Submission(line, forget, resubmit):
+                        if forget is not None:
+                            # Not if somebody else has decided on the key since.
+                            await run_in_thread(
+                                partial(self._journal.forget, only=forget), line.key
+                            )
+                        if resubmit is not None:
+                            self._journal.submit_anew(resubmit)
+                        self.pending[line.key] = line
+                        return line.key, line.request
+
+    async def aclose(self) -> None:
+        """Close the job file as soon as no thread reads it."""
+        with anyio.CancelScope(shield=True):
+            async with self._lock:
+                self._closed = True
+                self._batch.clear()
+                await run_in_thread(self._lines.close)
+
+    def _next_batch(self) -> list[Result | _Submission]:
+        lines = list(islice(self._lines, _BATCH))
+        found = self._journal.find(line.key for line in lines) if lines else {}
+        return [self._decide(line, found.get(line.key)) for line in lines]
+
+    def _decide(self, line: JobLine, entry: Entry | None) -> Result | _Submission:
+        step = step_for(entry)
+        if entry is None:
+            self._check_not_paid(line)
+            return _Submission(line)
+        if line.request.path != entry.path or line.request.payload() != entry.payload:
+            # If nothing was billed, the line was corrected. Otherwise the journal refuses the key.
+            return _Submission(line, forget=entry if step is Step.SUBMIT else None)
+        if step in self._retry:
+            return _Submission(line, resubmit=entry) if self._retry[step] else _ended(line, entry)
+        # Without files its outputs are data, which only the server has.
+        is_saved = step is Step.CHECK and bool(entry.files)
+        if is_saved and all(is_intact(self._directory, file) for file in entry.files):
+            return _known(line, entry, "completed", files=entry.files)
+        return _Submission(line)
+
+    def _check_not_paid(self, line: JobLine) -> None:
+        status = self._results.paid_before(line.key)
+        if status is not None and not self._journal.was_forgotten(line.key):
+            raise ConfigurationError(
+                f"{self._results.path} says that {line.key!r} (line {line.number}) is {status}, but the "
+                f"journal {str(self._journal.path)!r} does not know it: it might be billed twice. Use "
+                "the journal that belongs to these results, or another directory"
+            )
+
+
+def _ended(line: JobLine, entry: Entry) -> Result:
+    """Return the result of a request that only a person can decide to submit again."""
+    detail = entry.error
+    if step_for(entry) is Step.FAILED:
+        error = f"task {entry.task_id} failed" + (f": {detail}" if detail else "")
+        return _known(
+            line, entry, "failed", error_code=entry.error_code or "unknown_error", error=error
+        )
+    error = (
+        f"sent at {entry.updated:%Y-%m-%d %H:%M:%S} UTC; it may have been billed, but no task id was "
+        f"received{f' ({detail})' if detail else ''}"
+    )
+    return _known(line, entry, "unknown", error_code="SubmissionUnknownError", error=error)
+
+
+def _known(line: JobLine, entry: Entry, status: ResultStatus, **fields: Any) -> Result:
+    return Result(
+        line=line.number,
+        key=line.key,
+        status=status,
+        request=line.request,
+        task_id=entry.task_id,
+        from_journal=True,
+        **fields,
+    )
