@@ -154,3 +154,11 @@ def test_every_link_into_the_repository_leads_somewhere():
     assert len(paths) >= 3
     assert [path for path in paths if not (ROOT / path).exists()] == []
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+def test_the_glossary_defines_each_term_once():
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    glossary = contributing.partition("## Glossary")[2]
+    terms = re.findall(r"^\| ([^|]+) \|", glossary, re.MULTILINE)
+    assert len(terms) > 40
+    assert [term for term in set(terms) - {"term", "---"} if terms.count(term) > 1] == []
