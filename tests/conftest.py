@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import logging
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any
 
@@ -74,11 +75,20 @@ def log_as_it_was() -> Generator[None, None, None]:
 
 
 @pytest.fixture(autouse=True)
-def measure_only_here(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Measure no coverage in the processes of tests marked `once`: kills and benchmarks time them."""
-    if request.node.get_closest_marker("once"):
-        for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
-            monkeypatch.delenv(name)
+def no_coverage_of_kills_and_benchmarks(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Generator[None, None, None]:
+    """Measure no coverage in tests marked `once` and in their processes: it would only slow them."""
+    coverage = sys.modules.get("coverage")
+    measuring = coverage.Coverage.current() if coverage is not None else None
+    if measuring is None or request.node.get_closest_marker("once") is None:
+        yield
+        return
+    for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
+        monkeypatch.delenv(name)
+    measuring.stop()
+    yield
+    measuring.start()
 
 
 @pytest.fixture
