@@ -1,9 +1,12 @@
-"""What every test may use."""
+"""Fixtures and options for all tests."""
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import logging
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any
 
@@ -21,6 +24,35 @@ settings.load_profile("patient")
 MOST_WORKERS = 16
 
 OpenSession = Callable[..., Session]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options with which `tests/environments` runs the tests on other event loops."""
+    parser.addoption(
+        "--loop",
+        choices=["virtual", "ordinary", "uvloop"],
+        default="virtual",
+        help="event loop of async tests; all but 'virtual' leave out tests that need virtual time",
+    )
+    parser.addoption(
+        "--eager-tasks",
+        action="store_true",
+        help="create tasks with asyncio.eager_task_factory (Python 3.12 or newer)",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect tests that need virtual time if the loop runs in real time."""
+    if config.getoption("--loop") == "virtual":
+        return
+    left_out = [item for item in items if _needs_virtual_time(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if not _needs_virtual_time(item)]
+
+
+def _needs_virtual_time(item: pytest.Item) -> bool:
+    function = getattr(item, "function", None)
+    return inspect.iscoroutinefunction(function) and not item.get_closest_marker("ordinary_loop")
 
 
 @pytest.hookimpl(wrapper=True, optionalhook=True)
@@ -42,13 +74,47 @@ def log_as_it_was() -> Generator[None, None, None]:
     logger.setLevel(level)
 
 
+@pytest.fixture(autouse=True)
+def no_coverage_of_kills_and_benchmarks(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Generator[None, None, None]:
+    """Measure no coverage in tests marked `once` and in their processes: it would only slow them."""
+    coverage = sys.modules.get("coverage")
+    measuring = coverage.Coverage.current() if coverage is not None else None
+    if measuring is None or request.node.get_closest_marker("once") is None:
+        yield
+        return
+    for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
+        monkeypatch.delenv(name)
+    measuring.stop()
+    yield
+    measuring.start()
+
+
 @pytest.fixture
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """Run async tests in virtual time, with asyncio's own debug checks unless there is much to do."""
-    options: dict[str, Any] = {"debug": request.node.get_closest_marker("much") is None}
+    """Run async tests on the chosen loop, in asyncio's debug mode unless they are marked `much`."""
+    debug = request.node.get_closest_marker("much") is None
+    new_loop = _loop_class(request)
+    eager = request.config.getoption("--eager-tasks")
+
+    def loop_factory() -> asyncio.AbstractEventLoop:
+        loop = new_loop()
+        if eager:
+            loop.set_task_factory(asyncio.eager_task_factory)
+        return loop
+
+    return ("asyncio", {"debug": debug, "loop_factory": loop_factory})
+
+
+def _loop_class(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
+    if request.config.getoption("--loop") == "uvloop":
+        import uvloop  # noqa: PLC0415 - installed in one of the environments only
+
+        return uvloop.Loop
     if request.node.get_closest_marker("ordinary_loop") is None:
-        options["loop_factory"] = VirtualTimeLoop
-    return ("asyncio", options)
+        return VirtualTimeLoop
+    return asyncio.new_event_loop
 
 
 @pytest.fixture

@@ -1,9 +1,11 @@
-"""The README is true: what it shows is run here, and its two commands are run by CI."""
+"""Run and type-check what README and docs show; CI runs the two commands of the quickstart."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +18,16 @@ from foxapi_async.version import __version__
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def blocks(text: str) -> list[tuple[str, str]]:
+    """Return language and text of each code block of a Markdown document."""
+    return re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+BLOCKS = blocks(README)
 SNIPPETS = [code for language, code in BLOCKS if language == "python"]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SCRIPTS = [code for language, code in BLOCKS if language == "sh"]
 
 
@@ -29,7 +39,7 @@ def run(command: list[str], folder: Path) -> str:
     return done.stdout
 
 
-def test_every_block_is_of_a_kind_that_is_run():
+def test_every_block_is_in_a_language_that_is_run():
     assert {language for language, _ in BLOCKS} == {"python", "sh"}
 
 
@@ -54,6 +64,44 @@ def test_running_the_snippet_with_a_journal_again_bills_nothing(
         run([sys.executable, "app.py"], tmp_path)
     assert foxapi_emulator.counters.images_billed == 4
     assert len(list((tmp_path / "out").iterdir())) == 4
+
+
+@pytest.fixture(scope="module")
+def snippets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every Python snippet of README and docs as a module, in one folder."""
+    folder = tmp_path_factory.mktemp("snippets")
+    for document in DOCUMENTS:
+        for number, (language, code) in enumerate(blocks(document.read_text(encoding="utf-8"))):
+            if language == "python":
+                name = f"{document.stem.lower().replace('-', '_')}_{number}.py"
+                (folder / name).write_text(code, encoding="utf-8")
+    assert len(list(folder.iterdir())) >= len(SNIPPETS)
+    return folder
+
+
+@pytest.mark.once
+@pytest.mark.timeout(300)  # mypy reads the package and aiohttp without a cache
+def test_every_snippet_passes_mypy(snippets: Path):
+    arguments = ["--strict", "--python-executable", sys.executable, "--cache-dir", os.devnull]
+    check([sys.executable, "-m", "mypy", *arguments, "."], snippets)
+
+
+@pytest.mark.once
+@pytest.mark.timeout(300)
+def test_every_snippet_passes_pyright(snippets: Path):
+    settings = {"typeCheckingMode": "strict", "include": ["."]}
+    (snippets / "pyrightconfig.json").write_text(json.dumps(settings), encoding="utf-8")
+    pyright = shutil.which("pyright", path=str(Path(sys.executable).parent))
+    assert pyright is not None
+    check([pyright, "--pythonpath", sys.executable], snippets)
+
+
+def check(command: list[str], folder: Path) -> None:
+    """Run a type checker that finds the package as it is installed, not in the working folder."""
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=280, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("script", SCRIPTS[2:], ids=range(len(SCRIPTS) - 2))
@@ -106,3 +154,11 @@ def test_every_link_into_the_repository_leads_somewhere():
     assert len(paths) >= 3
     assert [path for path in paths if not (ROOT / path).exists()] == []
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+def test_the_glossary_defines_each_term_once():
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    glossary = contributing.partition("## Glossary")[2]
+    terms = re.findall(r"^\| ([^|]+) \|", glossary, re.MULTILINE)
+    assert len(terms) > 40
+    assert [term for term in set(terms) - {"term", "---"} if terms.count(term) > 1] == []
