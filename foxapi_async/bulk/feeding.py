@@ -54,7 +54,7 @@ class Feeding(AsyncIterator[tuple[str, Request]]):
                         if forget is not None:
                             await run_in_thread(self._feed.forget, forget)
                         if anew is not None:
-                            self._journal.submit_anew(anew)
+                            self._journal.resubmit(anew)
                         self._taken(line)
                         return line.key, line.request
 

@@ -14,7 +14,7 @@ import attrs
 from foxapi_async.bulk.problem import Problem
 from foxapi_async.bulk.shelf import is_there
 from foxapi_async.journal import Entry, Journal, JournalStatus
-from foxapi_async.journal.reuse import difference
+from foxapi_async.journal.entry import difference
 from foxapi_async.requests import Request
 
 __all__ = ["STEPS", "Plan", "Step", "in_batches", "plan_of", "step_for"]

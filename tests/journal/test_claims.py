@@ -15,8 +15,8 @@ from foxapi_async.errors import (
     SubmissionUnknownError,
 )
 from foxapi_async.journal import Claim, Journal, JournalStatus, SavedFile
-from foxapi_async.journal.transitions import ForbiddenMove
-from foxapi_async.journal.writer import GroupCommit
+from foxapi_async.journal.transitions import ForbiddenTransitionError
+from foxapi_async.journal.writer import Writer
 from foxapi_async.models import TaskError, TaskStatus
 from foxapi_async.phota import PhotaImage
 from foxapi_async.requests import GenerationRequest
@@ -40,7 +40,7 @@ async def test_a_new_key_is_the_callers_and_is_on_disk_as_planned(journal, reque
     async with journal:
         claim = await journal.claim("k", request_)
         assert claim.is_new
-        assert claim.task_id is claim.submitted_at is claim.estimated_time is None
+        assert claim.entry is None
         (entry,) = Journal(journal.path).entries()
         assert (entry.key, entry.status, entry.request) == ("k", "planned", request_)
         await claim.not_sent("done")
@@ -68,10 +68,10 @@ async def test_a_known_key_gives_the_task_and_nothing_to_submit(journal, request
         await accept(journal, "k", request_, "t1")
         claim = await journal.claim("k", PhotaImage(request_.prompt, num_outputs=2))
         assert not claim.is_new
-        assert (claim.status, claim.task_id, claim.estimated_time) == ("accepted", "t1", 45.0)
-        assert claim.num_outputs == 2
-        assert claim.submitted_at is not None
-        assert claim.submitted_at.tzinfo is not None
+        entry = claim.entry
+        assert (entry.status, entry.task_id, entry.estimated_time) == ("accepted", "t1", 45.0)
+        assert entry.num_outputs == 2
+        assert entry.submitted.tzinfo is not None
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ async def test_a_task_that_has_ended_is_still_the_keys_task(
         await accept(journal, "k", request_, "t1")
         journal.ended("t1", status)
         claim = await journal.claim("k", request_)
-        assert (claim.status, claim.task_id) == (stored, "t1")
+        assert (claim.status, claim.entry.task_id) == (stored, "t1")
 
 
 async def test_why_a_task_failed_is_kept(journal, request_):
@@ -202,7 +202,7 @@ async def test_of_two_who_ask_at_once_one_submits_and_the_other_gets_its_task(jo
         for _ in range(50):
             group.start_soon(ask)
     assert [claim.is_new for claim in got] == [True] + [False] * 49
-    assert {claim.task_id for claim in got[1:]} == {"t1"}
+    assert {claim.entry.task_id for claim in got[1:]} == {"t1"}
 
 
 @pytest.mark.parametrize("how", ["not_sent", "rejected"])
@@ -262,7 +262,7 @@ async def test_a_claim_that_is_left_undecided_is_let_go(journal, request_):
             await claim.accepted("t1")
         statuses = {entry.key: (entry.status, entry.error) for entry in journal.entries()}
         assert statuses == {
-            "planned": ("planned", "it was left without an answer"),
+            "planned": ("planned", "the claim was left without a result"),
             "sending": ("unknown", "boom"),
             "accepted": ("accepted", None),
         }
@@ -295,14 +295,14 @@ async def test_an_answer_that_comes_together_with_the_cancellation_is_given_back
 ):
     async with journal:
         asking = asyncio.create_task(journal.claim("k", request_))
-        tell = GroupCommit._tell
+        tell = Writer._report
 
         def tell_and_cancel(self, group, error):
             tell(self, group, error)
             asking.cancel()
 
         with monkeypatch.context() as patch:
-            patch.setattr(GroupCommit, "_tell", tell_and_cancel)
+            patch.setattr(Writer, "_report", tell_and_cancel)
             await asyncio.wait([asking])
         assert asking.cancelled()
         async with Journal(journal.path) as other:
@@ -329,19 +329,19 @@ async def test_a_cancelled_step_is_taken_in_order(journal, request_):
             await again.accepted("t1")
         assert scope.cancelled_caught
         with anyio.fail_after(5):
-            assert (await journal.claim("k", request_)).task_id == "t1"
+            assert (await journal.claim("k", request_)).entry.task_id == "t1"
 
 
 async def test_steps_out_of_order_are_mistakes_of_the_program(journal, request_):
     async with journal:
         claim = await journal.claim("k", request_)
-        with pytest.raises(ForbiddenMove):
+        with pytest.raises(ForbiddenTransitionError):
             await claim.accepted("t1")
         await claim.sending()
         await claim.accepted("t1")
-        with pytest.raises(ForbiddenMove):
+        with pytest.raises(ForbiddenTransitionError):
             await claim.not_sent("too late")
-        with pytest.raises(ForbiddenMove):
+        with pytest.raises(ForbiddenTransitionError):
             await (await journal.claim("k", request_)).sending()
 
 
@@ -356,7 +356,7 @@ async def test_without_a_key_a_random_one_is_recorded(journal, request_):
         assert [entry.key for entry in journal.unfinished()] == [first.key, second.key]
         assert not journal.unfinished()[0].keyed
         known = await journal.claim(first.key, request_)
-        assert known.task_id == f"task of {first.key}"
+        assert known.entry.task_id == f"task of {first.key}"
 
 
 async def test_what_was_not_sent_under_a_random_key_leaves_no_trace(journal, request_):
@@ -377,7 +377,7 @@ async def test_a_random_key_is_guarded_like_any_other_while_it_is_submitted(jour
         await settled()
         assert not asking.done()
         await claim.accepted("t1")
-        assert (await asking).task_id == "t1"
+        assert (await asking).entry.task_id == "t1"
 
 
 @pytest.mark.parametrize("key", [7, b"k", 1.5, ("k",)])
@@ -406,7 +406,7 @@ async def test_hostile_keys_are_keys_like_any_other(journal, request_):
         for number, key in enumerate(HOSTILE):
             await accept(journal, key, request_, f"t{number}")
         for number, key in enumerate(HOSTILE):
-            assert (await journal.claim(key, request_)).task_id == f"t{number}"
+            assert (await journal.claim(key, request_)).entry.task_id == f"t{number}"
         assert [entry.key for entry in journal.entries()] == HOSTILE
         assert set(journal.find(HOSTILE)) == set(HOSTILE)
         for key in HOSTILE:
@@ -449,7 +449,7 @@ async def test_two_journals_of_one_process_on_one_file_keep_out_of_each_others_w
             with pytest.raises(InvalidRequestError):
                 await two.claim("k", OTHER)
             await claim.accepted("t1")
-        assert [c.task_id for c in got] == ["t1"]
+        assert [c.entry.task_id for c in got] == ["t1"]
 
 
 async def test_an_id_that_comes_for_an_entry_that_somebody_removed_is_kept(path, request_):
@@ -474,10 +474,10 @@ async def test_an_id_that_comes_for_an_entry_that_somebody_removed_is_kept(path,
         other.close()
         await removed.accepted("t1", 3.0)
         await changed.accepted("t2", 4.0)
-        with pytest.raises(Exception, match="t3 was created and billed as well") as caught:
+        with pytest.raises(Exception, match="t3 was also created and billed") as caught:
             await stolen.accepted("t3", 5.0)
         assert caught.value.task_id == "t3"
-        with pytest.raises(ConfigurationError, match="taken away"):
+        with pytest.raises(ConfigurationError, match="removed or changed"):
             await refused.sending()
     found = {entry.key: (entry.status, entry.task_id) for entry in journal.entries()}
     assert found == {

@@ -16,7 +16,7 @@ import anyio
 import pytest
 
 from foxapi_async.errors import ConfigurationError, FoxAPIError
-from foxapi_async.journal import Journal, SavedFile, schema
+from foxapi_async.journal import Journal, SavedFile, connection
 from foxapi_async.models import TaskStatus
 from foxapi_async.phota import PhotaImage
 
@@ -114,8 +114,8 @@ def test_a_journal_of_a_newer_release_is_left_as_it_is(path: Path):
 
 def test_a_journal_of_an_older_release_is_brought_up_to_date(path: Path, monkeypatch):
     fill(path, "a", "b")
-    steps = (*schema._STEPS, ("ALTER TABLE entries ADD COLUMN mood TEXT DEFAULT 'good'",))
-    monkeypatch.setattr(schema, "_STEPS", steps)
+    steps = (*connection._STEPS, ("ALTER TABLE entries ADD COLUMN mood TEXT DEFAULT 'good'",))
+    monkeypatch.setattr(connection, "_STEPS", steps)
     fill(path, "c")
     with sqlite3.connect(path) as other:
         moods = other.execute("SELECT mood FROM entries ORDER BY id").fetchall()
@@ -131,9 +131,9 @@ def test_a_journal_of_an_older_release_is_brought_up_to_date(path: Path, monkeyp
 
 def test_a_step_that_fails_changes_nothing(path: Path, monkeypatch):
     fill(path, "a")
-    steps = (*schema._STEPS, ("ALTER TABLE entries ADD COLUMN mood TEXT", "NONSENSE"))
-    monkeypatch.setattr(schema, "_STEPS", steps)
-    refuses(path, "SQLite cannot work with it")
+    steps = (*connection._STEPS, ("ALTER TABLE entries ADD COLUMN mood TEXT", "NONSENSE"))
+    monkeypatch.setattr(connection, "_STEPS", steps)
+    refuses(path, "SQLite cannot use it")
     monkeypatch.undo()
     fill(path, "b")
     assert len(Journal(path).unfinished()) == 2
@@ -151,7 +151,7 @@ def test_a_damaged_journal_is_reported_before_anything_is_sent(path: Path):
 
 def test_a_file_that_stays_locked_is_reported(path: Path, monkeypatch):
     fill(path, "k")
-    monkeypatch.setattr(schema, "PATIENCE", 0.05)
+    monkeypatch.setattr(connection, "LOCK_TIMEOUT", 0.05)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     refuses(path, "another program has locked it")
@@ -240,15 +240,16 @@ def test_what_cannot_be_written_can_still_be_looked_into(
 
 def limit(journal: Journal, pages: int | None) -> None:
     """Have the journal's own connection meet a full disk, as SQLite itself reports one."""
-    opened = journal._opened
-    assert opened is not None
+    assert journal._claims is not None
+    writer = journal._claims.writer
 
     def set_limit() -> None:
-        connection = opened._store._connection
-        used = connection.execute("PRAGMA page_count").fetchone()[0]
-        connection.execute(f"PRAGMA max_page_count = {2**30 if pages is None else used + pages}")
+        used = writer._database._execute("PRAGMA page_count").fetchone()[0]
+        writer._database._execute(
+            f"PRAGMA max_page_count = {2**30 if pages is None else used + pages}"
+        )
 
-    opened._thread.submit(set_limit).result()
+    writer._thread.submit(set_limit).result()
 
 
 LARGE = PhotaImage("a cat " * 5000)
@@ -290,7 +291,7 @@ async def test_an_id_that_cannot_be_written_is_in_the_error_in_the_log_and_tried
             await journal.claim("k", REQUEST)
         limit(journal, None)
         again = await journal.claim("k", REQUEST)
-        assert (again.is_new, again.task_id) == (False, long_id)
+        assert (again.entry and again.entry.task_id) == long_id
     assert [entry.task_id for entry in journal.unfinished()] == [long_id]
 
 
@@ -315,7 +316,7 @@ async def test_an_id_that_can_never_be_written_is_in_the_log_at_the_end(
         with pytest.raises(FoxAPIError):
             await claim.accepted("x" * 9000)
         caplog.clear()
-    said = f"it was not written that key 'k' is accepted as task {'x' * 9000}"
+    said = f"not written: key 'k' is accepted as task {'x' * 9000}"
     assert any(said in record.getMessage() for record in caplog.records)
     assert [entry.status for entry in journal.entries()] == ["unknown"]
 
@@ -327,8 +328,8 @@ async def test_a_step_that_was_cancelled_and_then_failed_can_be_taken_back(path:
         with anyio.CancelScope() as scope:
             scope.cancel()
             await claim.sending()
-        assert journal._opened is not None
-        journal._opened.commit.flush_now()
+        assert journal._claims is not None
+        journal._claims.writer.flush_now()
         path.with_name("moved.db").rename(path)
         await claim.not_sent("cancelled")
         async with Journal(path) as other, await other.claim("k", REQUEST) as again:
@@ -415,10 +416,10 @@ async def test_a_damaged_entry_is_named_wherever_it_is_met(path: Path, damage: s
         claim = await journal.claim("k", PhotaImage("a cat"))
         await claim.sending()
         await claim.accepted("t", 9.0)
-    connection = sqlite3.connect(path)
-    connection.execute(f"UPDATE entries SET {damage}")
-    connection.commit()
-    connection.close()
+    other = sqlite3.connect(path)
+    other.execute(f"UPDATE entries SET {damage}")
+    other.commit()
+    other.close()
     journal = Journal(path)
     for look in (journal.entries, lambda: journal.find(["k"]), lambda: journal.forget("k")):
         with pytest.raises(ConfigurationError, match=r"key 'k' is damaged") as caught:

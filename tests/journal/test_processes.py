@@ -82,7 +82,7 @@ def test_killed_after_the_answer_gives_the_task_to_the_next_process(path: Path):
         process.kill()
         process.wait()
     assert [entry.task_id for entry in Journal(path).unfinished()] == ["task of k"]
-    assert ask(path).task_id == "task of k"
+    assert ask(path).entry.task_id == "task of k"
 
 
 def test_what_a_dead_process_left_beside_the_journal_is_swept_away(path: Path):
@@ -118,7 +118,7 @@ def test_a_key_that_a_living_process_is_submitting_is_waited_for(path: Path, sta
                 process.stdin.flush()
                 return await asyncio.wait_for(asking, 30)
 
-        assert asyncio.run(ask_and_let_go()).task_id == "task of k"
+        assert asyncio.run(ask_and_let_go()).entry.task_id == "task of k"
 
 
 def test_a_stopped_process_is_not_dead_until_it_is(path: Path):

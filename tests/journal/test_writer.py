@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 
 import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from foxapi_async.journal import Journal
+from foxapi_async.errors import ConfigurationError
+from foxapi_async.journal import Journal, JournalStatus
 from foxapi_async.journal.database import _rounds
-from foxapi_async.journal.operations import Move, planned
-from foxapi_async.journal.transitions import JournalStatus
+from foxapi_async.journal.operations import Transition, new_entry
+from foxapi_async.journal.writer import FULL_BATCH, Batching
 from foxapi_async.models import TaskStatus
 
 
 def commits(journal: Journal) -> int:
-    assert journal._opened is not None
-    return journal._opened.commit.commits
+    assert journal._claims is not None
+    return journal._claims.writer.commits
 
 
 async def submit(journal: Journal, request_, number: int) -> None:
@@ -37,8 +42,8 @@ async def test_many_submissions_share_a_few_commits(journal, request_):
 
 async def test_what_is_written_is_synced_once_for_each_commit(journal, request_):
     async with journal:
-        assert journal._opened is not None
-        connection = journal._opened._store._connection
+        assert journal._claims is not None
+        connection = journal._claims.writer._database._connection
 
         def settings() -> list[int]:
             return [
@@ -46,7 +51,7 @@ async def test_what_is_written_is_synced_once_for_each_commit(journal, request_)
                 for name in ("synchronous", "journal_mode", "fullfsync")
             ]
 
-        thread = journal._opened._thread
+        thread = journal._claims.writer._thread
         assert await asyncio.wrap_future(thread.submit(settings)) == [2, "wal", 1]
         statements: list[str] = []
         await asyncio.wrap_future(thread.submit(connection.set_trace_callback, statements.append))
@@ -78,6 +83,26 @@ async def test_what_nobody_waits_for_is_no_commit_of_its_own(journal, request_):
         assert commits(journal) == before + 3
 
 
+async def test_a_query_waits_for_a_batch_that_is_being_written(journal, request_):
+    async with journal:
+        await submit(journal, request_, 1)
+        writer = journal._claims.writer
+        writer._thread.submit(time.sleep, 0.2)
+        writer._start_batch()
+        assert (writer._queue, writer._batch is None) == ([], False)
+        assert journal.count() == {"completed": 1}
+
+
+async def test_a_closed_journal_refuses_a_claim_of_the_time_before(journal, request_):
+    async with journal:
+        claim = await journal.claim("k", request_)
+        forgotten = await journal.claim(None, request_)
+    with pytest.raises(ConfigurationError, match="is closed; not written: key 'k' is sending"):
+        await claim.sending()
+    await forgotten.not_sent("too late")
+    assert [entry.key for entry in journal.entries()] == ["k", forgotten.key]
+
+
 async def test_nothing_is_written_while_nothing_happens(journal, request_):
     async with journal:
         await submit(journal, request_, 1)
@@ -88,11 +113,13 @@ async def test_nothing_is_written_while_nothing_happens(journal, request_):
 
 
 async def test_two_moves_of_one_entry_are_made_one_after_the_other(journal, request_):
-    new = planned("k", request_, 0.0, keyed=True)
-    other = planned("o", request_, 0.0, keyed=True)
+    new = new_entry("k", request_, 0.0, keyed=True)
+    other = new_entry("o", request_, 0.0, keyed=True)
 
-    def move(of, was: str, now: str) -> Move:
-        return Move(key=of.key, was=JournalStatus(was), now=JournalStatus(now), at=0.0, new=of)
+    def move(of, before: str, after: str) -> Transition:
+        return Transition(
+            key=of.key, before=JournalStatus(before), after=JournalStatus(after), at=0.0, new=of
+        )
 
     moves = [
         move(new, "planned", "sending"),
@@ -107,9 +134,9 @@ async def test_two_moves_of_one_entry_are_made_one_after_the_other(journal, requ
 async def test_an_index_leads_to_every_entry_that_is_changed(journal, request_):
     async with journal:
         await submit(journal, request_, 1)
-        assert journal._opened is not None
-        connection = journal._opened._store._connection
-        thread = journal._opened._thread
+        assert journal._claims is not None
+        connection = journal._claims.writer._database._connection
+        thread = journal._claims.writer._thread
         statements: list[str] = []
         await asyncio.wrap_future(thread.submit(connection.set_trace_callback, statements.append))
         await submit(journal, request_, 2)
@@ -123,3 +150,61 @@ async def test_an_index_leads_to_every_entry_that_is_changed(journal, request_):
                 assert any(line.startswith("SEARCH entries USING INDEX") for line in plan)
                 assert not any("entries_by_status" in line for line in plan)
     reader.close()
+
+
+def batching_after(commits: list[tuple[float, int]]) -> Batching:
+    batching = Batching()
+    for now, size in commits:
+        batching.note_commit(now, size)
+    return batching
+
+
+BURST = [(number * 0.005, 2) for number in range(8)]
+
+
+def test_a_change_after_a_pause_is_committed_at_once():
+    assert batching_after([(0, 1), (5, 1), (10, 1)]).due(1) < 0
+
+
+def test_a_burst_of_commits_is_slowed_down_so_that_groups_form():
+    assert batching_after(BURST).due(3) == BURST[-1][0] + 0.08
+
+
+def test_the_id_of_a_task_waits_for_little_company():
+    assert batching_after(BURST).due(3, has_ids=True) == BURST[-1][0] + 0.03
+
+
+def test_enough_changes_do_not_wait_for_more():
+    assert batching_after(BURST).due(FULL_BATCH) < 0
+
+
+def test_who_submits_one_by_one_is_left_alone():
+    lonely = [(0.1, 1), (0.12, 1), (0.14, 1)]
+    assert batching_after([*BURST, *lonely]).due(1) < 0
+    at_once = [(0.141 + number * 0.001, 1) for number in range(20)]
+    assert batching_after([*BURST, *lonely, *at_once]).due(1) < 0
+
+
+def test_gathering_is_tried_again_after_a_while():
+    lonely = [(0.1, 1), (0.12, 1), (0.14, 1)]
+    later = [(now + 2, 1) for now, _ in BURST]
+    assert batching_after([*BURST, *lonely, *later]).due(1) > 2
+
+
+def test_good_company_keeps_it_gathering():
+    assert batching_after([*BURST, *((0.1 + n * 0.04, 4) for n in range(50))]).due(4) > 1
+
+
+def test_a_pause_ends_gathering_without_a_grudge():
+    later = [(now + 5, 2) for now, _ in BURST]
+    assert batching_after([*BURST, later[0]]).due(1) < 0
+    assert batching_after([*BURST, *later]).due(1) > 5
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 50)), max_size=60), st.integers(1, 99))
+def test_nobody_waits_longer_than_a_moment(steps: list[tuple[float, int]], waiting: int):
+    batching, now = Batching(), 0.0
+    for step, size in steps:
+        now += step
+        batching.note_commit(now, size)
+        assert batching.due(waiting) <= now + 0.04
