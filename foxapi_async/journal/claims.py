@@ -6,8 +6,8 @@ import asyncio
 import json
 import time
 import uuid
-from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import anyio
 
@@ -22,8 +22,6 @@ from foxapi_async.journal.operations import (
     ClaimKey,
     DeleteUnsent,
     NewEntry,
-    Resubmit,
-    Rollback,
     Transition,
     new_entry,
 )
@@ -32,8 +30,6 @@ from foxapi_async.requests import Request
 
 if TYPE_CHECKING:
     from foxapi_async.journal.writer import Writer
-
-__all__ = ["Claim", "ClaimRegistry"]
 
 _FIRST_WAIT: Final = 0.05
 _LONGEST_WAIT: Final = 0.5
@@ -66,8 +62,8 @@ class Claim:
     `unknown` and `not_sent`; leaving ``async with claim`` without a call records `unknown` or
     `not_sent`. Otherwise ``entry`` is the existing submission.
 
-    A resubmission has the ``previous`` entry, which is failed or unknown. It keeps its status until
-    the POST is about to leave, and gets it back if no task was created.
+    The ``previous`` entry of a resubmission is failed or unknown. It stays as it is until the POST is
+    about to leave, and is restored if no task was created.
     """
 
     def __init__(
@@ -80,14 +76,13 @@ class Claim:
     ) -> None:
         self.key: Final = text_of(new.key)
         self.entry: Final = entry
+        self.status: JournalStatus = entry.status if entry else JournalStatus.PLANNED
         self.is_lost: bool = False
-        """Whether another claim has changed the entry meanwhile; the key may be claimed again."""
-        known = entry or previous
-        self.status: JournalStatus = known.status if known else JournalStatus.PLANNED
+        """Whether another claim has changed the previous entry; the key may be claimed again."""
         self._registry: Final = registry
         self._new: Final = new
         self._previous: Final = previous
-        self._is_pending = entry is None
+        self._is_pending = self.is_new
 
     @property
     def is_new(self) -> bool:
@@ -102,19 +97,14 @@ class Claim:
             FoxAPIError: Another claim has changed the entry; ``is_lost`` is true from now on.
         """
         before = self.status
-        resubmit: Resubmit | None = None
-        if self._previous is None:
-            operation: Transition | Resubmit = self._transition(JournalStatus.SENDING, keep=True)
-        else:
-            operation = resubmit = Resubmit(new=self._new, previous=self._previous)
-        # Before the wait: a caller that is cancelled in it does not know whether it was recorded.
-        self.status = JournalStatus.SENDING
+        transition = self._transition(JournalStatus.SENDING, keep=True)
         try:
-            await self._registry.writer.write(operation)
+            await self._registry.writer.write(transition)
         except Exception:
+            # Not after a cancellation: then nobody knows whether it was recorded.
             self.status = before
             raise
-        if resubmit is not None and not resubmit.taken:
+        if transition.is_lost:
             self.is_lost, self.status = True, before
             raise FoxAPIError(
                 f"another process or task has changed the entry of the key {self.key!r}; nothing was "
@@ -134,38 +124,33 @@ class Claim:
 
     async def rejected(self, error: BaseException | str) -> None:
         """Record that the server refused and billed nothing; the key may be claimed again."""
-        await self._finish_with(self._without_task(JournalStatus.REJECTED, error))
+        await self._finish_with(self._transition(JournalStatus.REJECTED, error))
 
     async def unknown(self, error: BaseException | str) -> None:
         """Record that a task may have been created; the key is blocked until it is forgotten."""
-        await self._finish_with(self._transition(JournalStatus.UNKNOWN, reason=error))
+        await self._finish_with(self._transition(JournalStatus.UNKNOWN, error))
 
     async def postponed(self, reason: BaseException | str) -> None:
         """Record that no task was created; the caller will try again with `sending`."""
-        operation = self._without_task(JournalStatus.PLANNED, reason, keep=True)
-        await self._registry.writer.write(operation)
+        transition = self._transition(JournalStatus.PLANNED, reason, keep=True)
+        await self._registry.writer.write(transition)
 
     async def not_sent(self, reason: BaseException | str) -> None:
         """Record that no task was created, and release the key."""
-        if self._previous is not None and self.status is not JournalStatus.SENDING:
-            self._finish()  # the previous entry has not changed
-            return
-        operation = self._without_task(JournalStatus.PLANNED, reason)
-        if self._new.keyed or self._previous is not None:
-            await self._finish_with(operation)
-        else:
+        was_sending = self.status is JournalStatus.SENDING
+        transition = self._transition(JournalStatus.PLANNED, reason)
+        if self._previous is not None and not was_sending:
+            self._finish()  # the previous entry is still there
+        elif self._previous is None and not self._new.keyed:
             self._registry.writer.put(DeleteUnsent(key=self._new.key))
             self._finish()
+        else:
+            await self._finish_with(transition)
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        _: type[BaseException] | None,
-        error: BaseException | None,
-        __: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
         if not self._is_pending:
             return
         with anyio.CancelScope(shield=True):
@@ -176,32 +161,31 @@ class Claim:
                 await self.not_sent(reason)
 
     def _transition(
-        self, after: JournalStatus, *, reason: BaseException | str | None = None, keep: bool = False
+        self, after: JournalStatus, reason: BaseException | str | None = None, *, keep: bool = False
     ) -> Transition:
-        before, self.status = self.status, self._checked(after)
-        return _transition(self._new, before, after, reason, keep=keep)
+        before = self.status
+        # A planned entry stays planned when it is released.
+        if (before, after) != (JournalStatus.PLANNED, JournalStatus.PLANNED):
+            check_transition(before, after)
+        self.status = after
+        may_have_task = after in {JournalStatus.ACCEPTED, JournalStatus.UNKNOWN}
+        code = reason.code if isinstance(reason, APIStatusError) else None
+        return Transition(
+            new=self._new,
+            before=before,
+            after=after,
+            at=time.time(),
+            keep=keep,
+            error_code=code and storable(code),
+            text=None if reason is None else storable(str(reason) or type(reason).__name__),
+            previous=None if may_have_task else self._previous,
+        )
 
-    def _checked(self, after: JournalStatus) -> JournalStatus:
-        # An entry that is planned stays planned when it is released.
-        if (self.status, after) != (JournalStatus.PLANNED, JournalStatus.PLANNED):
-            check_transition(self.status, after)
-        return after
-
-    def _without_task(
-        self, after: JournalStatus, reason: BaseException | str, *, keep: bool = False
-    ) -> Transition | Rollback:
-        """Return the operation that records that no task was created."""
-        if self._previous is None:
-            return self._transition(after, reason=reason, keep=keep)
-        self._checked(after)
-        self.status = self._previous.status
-        return Rollback(key=self._new.key, previous=self._previous)
-
-    async def _finish_with(self, operation: Transition | Rollback) -> None:
+    async def _finish_with(self, transition: Transition) -> None:
         try:
-            await self._registry.writer.write(operation)
+            await self._registry.writer.write(transition)
         finally:
-            # Also if the wait was cancelled: the next claim is queued behind this operation.
+            # Also if the wait was cancelled: the next claim is queued behind this transition.
             self._finish()
 
     def _finish(self) -> None:
@@ -236,13 +220,7 @@ class ClaimRegistry:
         return Claim(self, new)
 
     async def claim(self, key: str, request: Request) -> Claim:
-        """Return the claim of a key once nobody else is deciding on it.
-
-        Raises:
-            InvalidRequestError: The key belongs to another request.
-            SubmissionUnknownError: A task may have been billed before, and its id is not known.
-            ConfigurationError: The journal cannot be written.
-        """
+        """Return the claim of a key once nobody else is deciding on it."""
         new = new_entry(key, request, time.time(), keyed=True)
         resubmitted = self._resubmissions.pop(key, None)
         wait = _FIRST_WAIT
@@ -250,7 +228,9 @@ class ClaimRegistry:
             is_held = False
             pending = self._pending.get(key)
             if pending is not None:
-                _check_pending(key, pending.new, new)
+                other = pending.new
+                payload = json.loads(other.payload)
+                _check_same_request(key, JournalStatus.SENDING, other.path, payload, new)
                 entry = await pending.wait()
             else:
                 operation = await self._ask(key, new)
@@ -260,7 +240,7 @@ class ClaimRegistry:
             # Another coroutine that was woken earlier may have claimed the key again.
             if entry is None or key in self._pending:
                 continue
-            _check_request(entry, new)
+            _check_same_request(key, entry.status, entry.path, entry.payload, new)
             if is_held:
                 await anyio.sleep(wait)
                 wait = min(2 * wait, _LONGEST_WAIT)
@@ -279,9 +259,10 @@ class ClaimRegistry:
 
         def give_back(_: object = None) -> None:
             if operation.taken:
-                reason = "the caller was cancelled"
-                planned = JournalStatus.PLANNED
-                self.writer.put(_transition(new, planned, planned, reason, keep=False))
+                planned, text = JournalStatus.PLANNED, "the caller was cancelled"
+                self.writer.put(
+                    Transition(new=new, before=planned, after=planned, at=time.time(), text=text)
+                )
             self.finish(key)
 
         try:
@@ -301,37 +282,10 @@ class ClaimRegistry:
         return operation
 
 
-def _transition(
-    new: NewEntry,
-    before: JournalStatus,
-    after: JournalStatus,
-    reason: BaseException | str | None,
-    *,
-    keep: bool,
-) -> Transition:
-    code = reason.code if isinstance(reason, APIStatusError) else None
-    return Transition(
-        key=new.key,
-        before=before,
-        after=after,
-        at=time.time(),
-        keep=keep,
-        error_code=code and storable(code),
-        text=None if reason is None else storable(str(reason) or type(reason).__name__),
-        new=new,
-    )
-
-
-def _check_request(entry: Entry, new: NewEntry) -> None:
-    _check_difference(entry.key, entry.status, new.difference_from(entry.path, entry.payload))
-
-
-def _check_pending(key: str, pending: NewEntry, new: NewEntry) -> None:
-    different = new.difference_from(pending.path, json.loads(pending.payload))
-    _check_difference(key, JournalStatus.SENDING, different)
-
-
-def _check_difference(key: str, status: JournalStatus, different: str) -> None:
+def _check_same_request(
+    key: str, status: JournalStatus, path: str, payload: Mapping[str, Any], new: NewEntry
+) -> None:
+    different = new.difference_from(path, payload)
     if not different:
         return
     hint = "use another key"

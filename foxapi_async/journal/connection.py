@@ -11,13 +11,12 @@ import errno
 import os
 import sqlite3
 import time
+from collections.abc import Generator
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
 from foxapi_async.errors import ConfigurationError
-
-__all__ = ["FILE_ERRORS", "LOCK_TIMEOUT", "configuration_error", "open_to_read", "open_to_write"]
 
 FILE_ERRORS: Final = (sqlite3.Error, OSError)
 """What the file system and SQLite raise."""
@@ -31,8 +30,8 @@ _APPLICATION_ID: Final = 0x466F784A
 _OLDEST_SQLITE: Final = (3, 33, 0)
 """The first with UPDATE … FROM, which changes many entries in one statement."""
 
-_SMALLEST_DATABASE: Final = 512
-"""Bytes."""
+_MIN_SIZE: Final = 512
+"""Bytes of the smallest database."""
 
 _STEPS: Final[tuple[tuple[str, ...], ...]] = (
     (
@@ -67,78 +66,76 @@ _STEPS: Final[tuple[tuple[str, ...], ...]] = (
 
 
 def open_to_write(path: Path) -> sqlite3.Connection:
-    """Open the journal for writing and create or upgrade it; each commit is durable.
-
-    Raises:
-        ConfigurationError: It cannot be used: no folder, not writable, not a journal, damaged, from
-            a newer release, or locked for longer than `LOCK_TIMEOUT`.
-    """
+    """Open the journal for writing and create or upgrade it; each commit is durable."""
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         wanted = ".".join(map(str, _OLDEST_SQLITE))
         raise ConfigurationError(
             f"a journal needs SQLite {wanted} or newer; this Python has {sqlite3.sqlite_version}"
         )
-    try:
+    with translated_errors(path), contextlib.ExitStack() as stack:
         _create_privately(path)
         _check_kind(path)
         connection = sqlite3.connect(
             path, timeout=LOCK_TIMEOUT, isolation_level=None, cached_statements=512
         )
-    except FILE_ERRORS as error:
-        raise configuration_error(path, error) from error
-    try:
+        stack.callback(connection.close)
         connection.execute("PRAGMA synchronous = FULL")
         # On macOS fsync returns before the data is on the disk.
         connection.execute("PRAGMA fullfsync = ON")
-        _prepare(connection, path)
-    except FILE_ERRORS as error:
-        connection.close()
-        raise configuration_error(path, error) from error
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+        _upgrade(connection, path)
+        stack.pop_all()
+        return connection
 
 
 def open_to_read(path: Path) -> sqlite3.Connection | None:
-    """Open the journal for reading; return None if the file does not exist or is empty.
-
-    Raises:
-        ConfigurationError: It is not a journal, damaged, from a newer release, or not readable.
-    """
-    if not path.exists():
-        if not path.parent.is_dir():
-            error = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-            raise configuration_error(path, error)
-        return None
-    try:
+    """Open the journal for reading; return None if the file does not exist or is empty."""
+    with translated_errors(path):
+        if not path.exists():
+            if not path.parent.is_dir():
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            return None
         _check_kind(path)
-    except OSError as error:
+        failures: list[sqlite3.Error] = []
+        for mode in _read_modes(path):
+            uri = f"file:{quote(str(path))}?{mode}"
+            with contextlib.ExitStack() as stack:
+                try:
+                    connection = sqlite3.connect(
+                        uri, uri=True, timeout=LOCK_TIMEOUT, isolation_level=None
+                    )
+                    stack.callback(connection.close)
+                    if _version(connection, path) == 0:
+                        return None
+                except sqlite3.Error as error:
+                    failures.append(error)
+                else:
+                    stack.pop_all()
+                    return connection
+        raise failures[0]
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Generator[None, None, None]:
+    """Commit what the body does, or roll it back if the body or the commit fails."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # After some errors SQLite has already rolled back.
+        if connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+        raise
+
+
+@contextlib.contextmanager
+def translated_errors(path: Path) -> Generator[None, None, None]:
+    """Raise errors of the file system and of SQLite as ConfigurationError."""
+    try:
+        yield
+    except FILE_ERRORS as error:
         raise configuration_error(path, error) from error
-    failure: sqlite3.Error | None = None
-    for mode in _read_modes(path):
-        try:
-            connection = sqlite3.connect(
-                f"file:{quote(str(path))}?{mode}",
-                uri=True,
-                timeout=LOCK_TIMEOUT,
-                isolation_level=None,
-            )
-        except sqlite3.Error as error:
-            failure = failure or error
-            continue
-        with contextlib.ExitStack() as stack:
-            stack.callback(connection.close)
-            try:
-                if _version(connection, path) == 0:
-                    return None
-            except sqlite3.Error as error:
-                failure = failure or error
-                continue
-            stack.pop_all()
-            return connection
-    assert failure is not None
-    raise configuration_error(path, failure) from failure
 
 
 def _read_modes(path: Path) -> list[str]:
@@ -159,7 +156,7 @@ def _check_kind(path: Path) -> None:
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     # SQLite takes a file that is shorter than its smallest page for an empty database.
-    if 0 < path.stat().st_size < _SMALLEST_DATABASE:
+    if 0 < path.stat().st_size < _MIN_SIZE:
         raise _not_a_journal(path)
 
 
@@ -177,24 +174,17 @@ def _create_privately(path: Path) -> None:
             os.close(folder)
 
 
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
     mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
     if _version(connection, path) == 0 or mode != "wal":
         _use_write_ahead_log(connection)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         for step in _STEPS[_version(connection, path) :]:
             for statement in step:
                 connection.execute(statement)
         # Written on each opening: a file that cannot be written must fail before money is spent.
         connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {len(_STEPS)}")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            with contextlib.suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
-        raise
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:

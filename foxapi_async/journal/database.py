@@ -7,16 +7,15 @@ of one kind are one statement.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sqlite3
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from foxapi_async.errors import ConfigurationError, FoxAPIError
 from foxapi_async.journal import owners, queries
-from foxapi_async.journal.connection import open_to_write
+from foxapi_async.journal.connection import open_to_write, transaction
 from foxapi_async.journal.entry import AFTER_CRASH, Entry, JournalStatus, entry_from_row, text_of
 from foxapi_async.journal.operations import (
     ClaimKey,
@@ -26,13 +25,9 @@ from foxapi_async.journal.operations import (
     RecordEnd,
     RecordFiles,
     RecordValue,
-    Resubmit,
-    Rollback,
     Transition,
 )
 from foxapi_async.journal.transitions import ClaimDecision, on_claim
-
-__all__ = ["Database"]
 
 _MAX_ROWS: Final = 100
 """Rows in one statement: far below SQLite's limit of parameters, and few statements to prepare."""
@@ -44,12 +39,7 @@ _T = TypeVar("_T")
 
 
 class Database:
-    """The journal's file, open for writing by one owner; used in one thread.
-
-    Raises:
-        ConfigurationError: The file cannot be used.
-        OSError: The folder cannot be written.
-    """
+    """The journal's file, open for writing by one owner; used in one thread."""
 
     def __init__(self, path: Path) -> None:
         self._path: Final = path
@@ -70,24 +60,21 @@ class Database:
         self._connection.close()
 
     def apply(self, operations: Sequence[Operation]) -> None:
-        """Execute all operations durably; one that is refused alone gets its ``error`` set.
+        """Execute all operations durably, or raise and execute none.
 
-        Raises:
-            sqlite3.Error: None was executed.
-            ConfigurationError: None was executed: the file was removed or replaced.
+        An operation that is refused alone gets its ``error`` set.
         """
         self._check_file()
-        with self._transaction():
+        with transaction(self._connection):
             # The entry of a random key is written together with its first transition. Other claims
             # come last, so that facts of an earlier batch that failed are written before.
             claims = _of(ClaimKey, operations)
             self._insert([claim.new for claim in claims if not claim.new.keyed])
             for transitions in _rounds(_of(Transition, operations)):
-                self._change(transitions)
-            for rollback in _of(Rollback, operations):
-                self._roll_back(rollback)
-            for resubmit in _of(Resubmit, operations):
-                self._resubmit(resubmit)
+                self._change([each for each in transitions if each.previous is None])
+                for each in transitions:
+                    if each.previous is not None:
+                        self._resubmit_or_restore(each, each.previous)
             for some in _chunks(_of(DeleteUnsent, operations)):
                 keys = [deletion.key for deletion in some]
                 self._execute(queries.delete_entries(len(some)), [*keys, self._owner.id])
@@ -105,19 +92,6 @@ class Database:
     def _execute(self, statement: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
         return self._connection.execute(statement, parameters)
 
-    @contextlib.contextmanager
-    def _transaction(self) -> Generator[None, None, None]:
-        self._execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._execute("COMMIT")
-        except BaseException:
-            # After some errors SQLite has already rolled back.
-            if self._connection.in_transaction:
-                with contextlib.suppress(sqlite3.Error):
-                    self._execute("ROLLBACK")
-            raise
-
     def _check_file(self) -> None:
         try:
             if os.path.samestat(self._path.stat(), self._file):
@@ -130,7 +104,7 @@ class Database:
         )
 
     def _recover_orphans(self) -> None:
-        with self._transaction():
+        with transaction(self._connection):
             rows = self._execute(
                 "SELECT DISTINCT owner FROM entries WHERE status IN (?, ?) AND owner IS NOT NULL",
                 (JournalStatus.PLANNED, JournalStatus.SENDING),
@@ -186,31 +160,34 @@ class Database:
                 (claim.found.status, _DIED_SENDING, claim.new.at, claim.new.key),
             )
 
-    def _resubmit(self, resubmit: Resubmit) -> None:
-        row = self._execute(queries.select_entries(1), [resubmit.new.key]).fetchone()
-        if row is None or owners.is_alive(self._path, row[-1]):
+    def _resubmit_or_restore(self, transition: Transition, previous: Entry) -> None:
+        key = transition.new.key
+        if transition.after is not JournalStatus.SENDING:
+            submitted = previous.submitted and previous.submitted.timestamp()
+            self._execute(
+                "UPDATE entries SET status = ?, owner = NULL, updated = ?, task_id = ?,"
+                " submitted = ?, estimated_time = ?, error_code = ?, error = ?"
+                " WHERE key = ? AND owner = ?",
+                (
+                    *(previous.status, previous.updated.timestamp(), previous.task_id, submitted),
+                    *(previous.estimated_time, previous.error_code, previous.error),
+                    *(key, self._owner.id),
+                ),
+            )
             return
-        entry = entry_from_row(row).after_crash()
-        resubmit.taken = entry.is_unchanged_since(resubmit.previous)
-        if resubmit.taken:
+        row = self._execute(queries.select_entries(1), [key]).fetchone()
+        transition.is_lost = (
+            row is None
+            or owners.is_alive(self._path, row[-1])
+            or not entry_from_row(row).after_crash().is_unchanged_since(previous)
+        )
+        if not transition.is_lost:
             self._execute(
                 "UPDATE entries SET status = ?, owner = ?, updated = ?, task_id = NULL,"
                 " submitted = NULL, estimated_time = NULL, error_code = NULL, error = NULL,"
                 " files = NULL WHERE key = ?",
-                (JournalStatus.SENDING, self._owner.id, resubmit.new.at, resubmit.new.key),
+                (JournalStatus.SENDING, self._owner.id, transition.at, key),
             )
-
-    def _roll_back(self, rollback: Rollback) -> None:
-        previous = rollback.previous
-        self._execute(
-            "UPDATE entries SET status = ?, owner = NULL, updated = ?, task_id = ?, submitted = ?,"
-            " estimated_time = ?, error_code = ?, error = ? WHERE key = ? AND owner = ?",
-            (
-                *(previous.status, previous.updated.timestamp(), previous.task_id),
-                *(previous.submitted and previous.submitted.timestamp(), previous.estimated_time),
-                *(previous.error_code, previous.error, rollback.key, self._owner.id),
-            ),
-        )
 
     def _insert(self, entries: Sequence[NewEntry]) -> None:
         for some in _chunks(entries):
@@ -227,7 +204,7 @@ class Database:
         for some in _chunks(transitions):
             rows = [
                 (
-                    *(each.key, each.before, each.after, each.at),
+                    *(each.new.key, each.before, each.after, each.at),
                     *(self._owner.id if each.keep else None, each.task_id),
                     *(each.estimated_time, each.error_code, each.text),
                 )
@@ -241,7 +218,7 @@ class Database:
     def _change_one(self, transition: Transition) -> None:
         """Find out which of a group did not have its status before, and do what is possible."""
         row = self._execute(
-            "SELECT status, task_id, owner FROM entries WHERE key = ?", (transition.key,)
+            "SELECT status, task_id, owner FROM entries WHERE key = ?", (transition.new.key,)
         ).fetchone()
         expected = {self._owner.id} if transition.keep else {self._owner.id, None}
         if row and row[:2] == (transition.after, transition.task_id) and row[2] in expected:
@@ -249,10 +226,10 @@ class Database:
             if not transition.keep:
                 self._execute(
                     "UPDATE entries SET owner = NULL WHERE key = ? AND owner = ?",
-                    (transition.key, self._owner.id),
+                    (transition.new.key, self._owner.id),
                 )
             return
-        key = text_of(transition.key)
+        key = text_of(transition.new.key)
         if transition.after is not JournalStatus.ACCEPTED:
             transition.error = ConfigurationError(
                 f"journal {str(self._path)!r}: another program has removed or changed the entry of the "
@@ -272,7 +249,7 @@ class Database:
                 " task_id = ?, estimated_time = ?, error_code = NULL, error = NULL WHERE key = ?",
                 (
                     *(transition.after, transition.at, transition.at),
-                    *(transition.task_id, transition.estimated_time, transition.key),
+                    *(transition.task_id, transition.estimated_time, transition.new.key),
                 ),
             )
 
@@ -320,8 +297,8 @@ def _rounds(transitions: Sequence[Transition]) -> list[list[Transition]]:
     rounds: list[list[Transition]] = []
     seen: dict[bytes, int] = {}
     for transition in transitions:
-        number = seen.get(transition.key, 0)
-        seen[transition.key] = number + 1
+        number = seen.get(transition.new.key, 0)
+        seen[transition.new.key] = number + 1
         if number == len(rounds):
             rounds.append([])
         rounds[number].append(transition)

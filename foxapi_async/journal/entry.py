@@ -14,8 +14,6 @@ from foxapi_async import phota
 from foxapi_async.errors import ConfigurationError, InvalidRequestError
 from foxapi_async.requests import GenerationRequest, Request
 
-__all__ = ["AFTER_CRASH", "COLUMNS", "Entry", "JournalStatus", "SavedFile", "difference"]
-
 _MAX_SHOWN: Final = 80
 """Characters of a value in a message; longer values are cut."""
 
@@ -140,11 +138,7 @@ _DAMAGE: Final = (ArithmeticError, AttributeError, OSError, RecursionError, Type
 
 
 def entry_from_row(row: Sequence[Any]) -> Entry:
-    """Return the entry that a row of `COLUMNS` describes.
-
-    Raises:
-        ConfigurationError: The row was not written by this package.
-    """
+    """Return the entry of a row of `COLUMNS`; ConfigurationError if it is damaged."""
     try:
         payload = json.loads(row[6])
         return Entry(

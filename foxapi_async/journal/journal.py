@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Self, TextIO
 
 import anyio
@@ -36,7 +35,7 @@ class Journal:
     It is a SQLite database with a log and lock files beside it, so it belongs on a local disk. It
     holds the payloads of requests, but no API key, and only its owner can read it. A session or
     ``async with journal`` opens it for writing. The methods that are not async read the file at any
-    time, open or not.
+    time, open or not. All methods raise ConfigurationError if the file cannot be used.
 
     Args:
         path: The file. It is created when it is first opened, its folder is not.
@@ -57,9 +56,6 @@ class Journal:
 
         Unknown submissions have no id and are in ``entries("unknown")``; completed tasks whose files
         were not saved are in ``entries("completed")``.
-
-        Raises:
-            ConfigurationError: The file cannot be read.
         """
         self._flush()
         return list(queries.read(self.path, UNFINISHED))
@@ -68,7 +64,6 @@ class Journal:
         """Return all entries, or those of one status, oldest first; see `stream` for many.
 
         Raises:
-            ConfigurationError: The file cannot be read.
             ValueError: There is no such status.
         """
         return list(self.stream(status))
@@ -77,7 +72,6 @@ class Journal:
         """Yield all entries, or those of one status, oldest first, in bounded memory.
 
         Raises:
-            ConfigurationError: The file cannot be read.
             ValueError: There is no such status.
         """
         statuses = None if status is None else (JournalStatus(status),)
@@ -85,37 +79,21 @@ class Journal:
         return queries.read(self.path, statuses)
 
     def find(self, keys: Iterable[str]) -> dict[str, Entry]:
-        """Return the entries of those keys that have one.
-
-        Raises:
-            ConfigurationError: The file cannot be read.
-        """
+        """Return the entries of those keys that have one."""
         self._flush()
         return {entry.key: entry for entry in queries.find(self.path, keys)}
 
     def count(self) -> dict[JournalStatus, int]:
-        """Return the number of entries of each status that occurs; faster than `entries`.
-
-        Raises:
-            ConfigurationError: The file cannot be read.
-        """
+        """Return the number of entries of each status that occurs; faster than `entries`."""
         self._flush()
         return queries.count(self.path)
 
     def was_forgotten(self, key: str) -> bool:
-        """Return whether the key was removed with `forget`.
-
-        Raises:
-            ConfigurationError: The file cannot be read.
-        """
+        """Return whether the key was removed with `forget`."""
         return queries.was_forgotten(self.path, key)
 
     def is_blank(self) -> bool:
-        """Return whether nothing was ever recorded.
-
-        Raises:
-            ConfigurationError: The file cannot be read.
-        """
+        """Return whether nothing was ever recorded."""
         self._flush()
         return queries.is_blank(self.path)
 
@@ -183,9 +161,7 @@ class Journal:
         await self.open()
         return self
 
-    async def __aexit__(
-        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def claim(self, key: str | None, request: Request) -> Claim:

@@ -103,10 +103,12 @@ class ClaimKey(Operation):
 class Transition(Operation):
     """Change the status of an entry of this owner; with ``keep`` the owner keeps it.
 
-    ``new`` is inserted if the entry has vanished and a task id would be lost.
+    ``new`` is inserted if the entry has vanished and a task id would be lost. With ``previous``, the
+    failed or unknown entry that is submitted again, ``sending`` replaces it, if it is unchanged, and
+    other transitions restore it. ``is_lost`` is set if it was changed.
     """
 
-    key: bytes
+    new: NewEntry
     before: JournalStatus
     after: JournalStatus
     at: float
@@ -115,7 +117,8 @@ class Transition(Operation):
     estimated_time: float | None = None
     error_code: str | None = None
     text: str | None = None
-    new: NewEntry
+    previous: Entry | None = None
+    is_lost: bool = False
 
     @property
     def is_fact(self) -> bool:
@@ -123,8 +126,10 @@ class Transition(Operation):
         return self.after is not JournalStatus.SENDING
 
     def __str__(self) -> str:
+        if self.previous is not None and self.is_fact:
+            return f"{_name(self.new.key)} is {self.previous.status} as before"
         task = "" if self.task_id is None else f" as task {self.task_id}"
-        return f"{_name(self.key)} is {self.after.value}{task}"
+        return f"{_name(self.new.key)} is {self.after}{task}"
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -138,37 +143,6 @@ class DeleteUnsent(Operation):
 
 
 @attrs.define(eq=False, kw_only=True)
-class Resubmit(Operation):
-    """Change an entry from ``previous`` to sending, by a person's decision.
-
-    Afterwards ``taken`` is whether the entry was still unchanged.
-    """
-
-    new: NewEntry
-    previous: Entry
-    taken: bool = False
-
-    @property
-    def is_fact(self) -> bool:
-        """Nothing was sent yet."""
-        return False
-
-    def __str__(self) -> str:
-        return f"{_name(self.new.key)} is about to be submitted again"
-
-
-@attrs.define(eq=False, kw_only=True)
-class Rollback(Operation):
-    """Restore the entry that was resubmitted, because no task was created."""
-
-    key: bytes
-    previous: Entry
-
-    def __str__(self) -> str:
-        return f"{_name(self.key)} is {self.previous.status.value} as before"
-
-
-@attrs.define(eq=False, kw_only=True)
 class RecordEnd(Operation):
     """Record how a task ended."""
 
@@ -179,7 +153,7 @@ class RecordEnd(Operation):
     text: str | None = None
 
     def __str__(self) -> str:
-        return f"task {self.task_id} is {self.after.value}"
+        return f"task {self.task_id} is {self.after}"
 
 
 @attrs.define(eq=False, kw_only=True)

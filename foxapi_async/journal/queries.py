@@ -17,10 +17,10 @@ from typing import Any, Final
 from foxapi_async.errors import ConfigurationError
 from foxapi_async.journal import owners
 from foxapi_async.journal.connection import (
-    FILE_ERRORS,
-    configuration_error,
     open_to_read,
     open_to_write,
+    transaction,
+    translated_errors,
 )
 from foxapi_async.journal.entry import (
     AFTER_CRASH,
@@ -152,37 +152,32 @@ def count(path: Path) -> dict[JournalStatus, int]:
 
 
 def forget(path: Path, key: str, only: Entry | None = None) -> list[Entry]:
-    """Delete the entry of a key, if it is unchanged since ``only``; return what was deleted.
-
-    Raises:
-        ConfigurationError: A living process is submitting it.
-    """
+    """Delete the entry of a key, if it is unchanged since ``only``; return what was deleted."""
     if not path.exists():
         return []
-    with closing(open_to_write(path)) as connection:
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            row = connection.execute(select_entries(1), (bytes_of(key),)).fetchone()
-            if row is None:
-                return []
-            entry = _entry_now(path, row)
-            if only is not None and not entry.is_unchanged_since(only):
-                return []
-            is_undecided = entry.status in {JournalStatus.PLANNED, JournalStatus.SENDING}
-            if is_undecided and owners.is_alive(path, row[-1]):
-                raise ConfigurationError(
-                    f"journal {str(path)!r}: the key {key!r} is being submitted right now; forget it "
-                    "after the submission has ended"
-                )
-            connection.execute("DELETE FROM entries WHERE key = ?", (bytes_of(key),))
-            connection.execute(
-                "INSERT OR REPLACE INTO memory (name, value, updated) VALUES (?, 'true', ?)",
-                (_FORGOTTEN + storable(key), time.time()),
+    with (
+        closing(open_to_write(path)) as connection,
+        translated_errors(path),
+        transaction(connection),
+    ):
+        row = connection.execute(select_entries(1), (bytes_of(key),)).fetchone()
+        if row is None:
+            return []
+        entry = _entry_now(path, row)
+        if only is not None and not entry.is_unchanged_since(only):
+            return []
+        is_undecided = entry.status in {JournalStatus.PLANNED, JournalStatus.SENDING}
+        if is_undecided and owners.is_alive(path, row[-1]):
+            raise ConfigurationError(
+                f"journal {str(path)!r}: the key {key!r} is being submitted right now; forget it "
+                "after the submission has ended"
             )
-            connection.execute("COMMIT")
-        except FILE_ERRORS as error:
-            raise configuration_error(path, error) from error
-    return [entry]
+        connection.execute("DELETE FROM entries WHERE key = ?", (bytes_of(key),))
+        connection.execute(
+            "INSERT OR REPLACE INTO memory (name, value, updated) VALUES (?, 'true', ?)",
+            (_FORGOTTEN + storable(key), time.time()),
+        )
+        return [entry]
 
 
 def was_forgotten(path: Path, key: str) -> bool:
@@ -212,10 +207,8 @@ def _open(path: Path) -> Iterator[sqlite3.Connection]:
 def _fetch(
     path: Path, connection: sqlite3.Connection, query: str, parameters: Sequence[Any] = ()
 ) -> list[Any]:
-    try:
+    with translated_errors(path):
         return connection.execute(query, parameters).fetchall()
-    except sqlite3.Error as error:
-        raise configuration_error(path, error) from error
 
 
 def _entry_now(path: Path, row: Sequence[Any]) -> Entry:

@@ -18,14 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self, TypeGuard
 
 from foxapi_async.errors import ConfigurationError, FoxAPIError
-from foxapi_async.journal.connection import FILE_ERRORS, configuration_error
+from foxapi_async.journal.connection import configuration_error, translated_errors
 from foxapi_async.journal.entry import JournalStatus, text_of
 from foxapi_async.journal.operations import Operation, Transition
 
 if TYPE_CHECKING:
     from foxapi_async.journal.database import Database
-
-__all__ = ["FULL_BATCH", "Batching", "Writer"]
 
 _log = logging.getLogger("foxapi_async.journal")
 
@@ -58,22 +56,17 @@ class Writer:
 
     @classmethod
     async def open(cls, path: Path, database_class: type[Database]) -> Self:
-        """Open the database in a new thread.
-
-        Raises:
-            ConfigurationError: The file cannot be used.
-        """
+        """Open the database in a new thread; ConfigurationError if the file cannot be used."""
         thread = ThreadPoolExecutor(1, thread_name_prefix="foxapi-journal")
         opening = thread.submit(database_class, path)
-        try:
-            return cls(path, await asyncio.wrap_future(opening), thread)
-        except BaseException as error:
-            # Cancelling the wait does not stop the thread: it closes what it has opened by then.
-            thread.submit(_close_opened, opening)
-            thread.shutdown(wait=False)
-            if isinstance(error, FILE_ERRORS):
-                raise configuration_error(path, error) from error
-            raise
+        with translated_errors(path):
+            try:
+                return cls(path, await asyncio.wrap_future(opening), thread)
+            except BaseException:
+                # Cancelling the wait does not stop the thread: it closes what it has opened by then.
+                thread.submit(_close_opened, opening)
+                thread.shutdown(wait=False)
+                raise
 
     async def aclose(self) -> None:
         """Write the queue, log what cannot be written, and close the file."""
@@ -118,13 +111,7 @@ class Writer:
         self._schedule()
 
     async def write(self, operation: Operation) -> None:
-        """Write an operation; return when it is durable.
-
-        Cancelling ends the wait, not the write.
-
-        Raises:
-            FoxAPIError: It was not written.
-        """
+        """Write an operation; return when it is durable. Cancelling ends the wait, not the write."""
         if self._closed:
             raise ConfigurationError(
                 f"journal {str(self._path)!r} is closed; not written: {operation}"
@@ -138,16 +125,10 @@ class Writer:
         done.result()
 
     async def recall(self, name: str) -> str | None:
-        """Return the JSON of a remembered value.
-
-        Raises:
-            ConfigurationError: The file cannot be read.
-        """
+        """Return the JSON of a remembered value."""
         await self.flush()
-        try:
+        with translated_errors(self._path):
             return await self._loop.run_in_executor(self._thread, self._database.recall, name)
-        except FILE_ERRORS as error:
-            raise configuration_error(self._path, error) from error
 
     async def flush(self) -> None:
         """Write the queue; facts that could not be written before are tried once more."""
@@ -211,10 +192,14 @@ class Writer:
         if error is None:
             self.commits += 1
         else:
-            self._keep_facts(batch, error)
+            # In front of the queue, so that the transitions of an entry stay in order.
+            facts = [operation for operation in batch if operation.is_fact]
+            self._queue[:0] = facts
+            reason, failed = configuration_error(self._path, error), len(batch) - len(facts)
+            _log.error("%s; %d writes failed, %d will be retried", reason, failed, len(facts))
         for operation in batch:
             failure = operation.error if error is None else self._failure(operation, error)
-            if failure is not None and error is None:
+            if failure is not None and (error is None or _has_task_id(operation)):
                 _log.error("%s", failure)
             done, operation.done = operation.done, None
             if done is None:
@@ -225,31 +210,12 @@ class Writer:
                 done.set_exception(failure)
                 done.exception()  # counts as retrieved: the caller may have been cancelled
 
-    def _keep_facts(self, batch: Sequence[Operation], error: BaseException) -> None:
-        # In front of the queue, so that the transitions of an entry stay in order.
-        facts = [operation for operation in batch if operation.is_fact]
-        self._queue[:0] = facts
-        reason = configuration_error(self._path, error)
-        for fact in facts:
-            if _has_task_id(fact):
-                _log.error(
-                    "task %s (key %r) exists and is billed, but its id could not be written: %s. "
-                    "It is kept in memory and written again later",
-                    *(fact.task_id, text_of(fact.key), reason),
-                )
-        _log.error(
-            "%s; %d operations failed, %d will be retried",
-            reason,
-            len(batch) - len(facts),
-            len(facts),
-        )
-
     def _failure(self, operation: Operation, error: BaseException) -> FoxAPIError | None:
         if _has_task_id(operation):
-            reason = configuration_error(self._path, error)
             failure = FoxAPIError(
-                f"task {operation.task_id} exists and is billed, but {reason}. Its id is kept in "
-                "memory and written again later; session.attach(task_id) waits for the task",
+                f"task {operation.task_id} (key {text_of(operation.new.key)!r}) exists and is billed, "
+                f"but {configuration_error(self._path, error)}. Its id is kept in memory and written "
+                "again later; session.attach(task_id) waits for the task",
                 task_id=operation.task_id,
             )
         elif operation.is_fact:
@@ -277,28 +243,23 @@ FULL_BATCH: Final = 64
 batch of 16; with 100 it is hardly less."""
 
 _INTERVAL: Final = 0.08
-"""Seconds between commits while batching. A submission waits for two or three commits, which is
-short compared with the seconds that a task takes."""
-
 _INTERVAL_WITH_IDS: Final = 0.03
-"""Seconds between commits if the id of a task waits: a process that is killed meanwhile loses it, and
-the submission becomes unknown."""
+"""Seconds between commits while batching. A submission waits for two or three commits, which is short
+compared with a task. Ids wait less: a process that is killed meanwhile loses them."""
 
 _BURST: Final = 8
 _BURST_SECONDS: Final = 0.08
-"""As many commits in as many seconds (100 per second) start batching."""
+"""So many commits in so many seconds (100 per second) start batching."""
 
 _USEFUL_BATCH: Final = 3
-"""Operations in a batch that was worth the wait."""
-
 _MAX_USELESS: Final = 3
-"""Consecutive smaller batches that end batching."""
+"""So many consecutive batches of fewer operations end batching."""
 
 _RETRY_AFTER: Final = 1.0
 """Seconds until batching is tried again."""
 
 _IDLE: Final = 0.5
-"""Seconds without a commit after which the history is ignored."""
+"""Seconds without a commit after which earlier commits are ignored."""
 
 
 class Batching:
@@ -316,12 +277,7 @@ class Batching:
         self._not_before = float("-inf")
 
     def due(self, waiting: int, *, has_ids: bool = False) -> float:
-        """Return the time from which a commit of ``waiting`` operations is due, in seconds.
-
-        Args:
-            waiting: The number of operations.
-            has_ids: Whether the ids of new tasks are among them.
-        """
+        """Return when a commit of ``waiting`` operations is due; ids of new tasks wait less."""
         if not self._is_on or waiting >= FULL_BATCH:
             return float("-inf")
         return self._commits[-1] + (_INTERVAL_WITH_IDS if has_ids else _INTERVAL)

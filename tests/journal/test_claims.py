@@ -1,4 +1,4 @@
-"""Who gets a key, and what the others are told."""
+"""Claims: which caller gets a key, and what the other callers get."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def settled() -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_a_new_key_is_the_callers_and_is_on_disk_as_planned(journal, request_):
+async def test_a_new_key_is_new_and_is_on_disk_as_planned(journal, request_):
     async with journal:
         claim = await journal.claim("k", request_)
         assert claim.is_new
@@ -63,7 +63,7 @@ async def test_each_step_is_on_disk_before_it_returns(journal, request_):
         assert on_disk() == "saved"
 
 
-async def test_a_known_key_gives_the_task_and_nothing_to_submit(journal, request_):
+async def test_a_known_key_gives_its_task(journal, request_):
     async with journal:
         await accept(journal, "k", request_, "t1")
         claim = await journal.claim("k", PhotaImage(request_.prompt, num_outputs=2))
@@ -82,7 +82,7 @@ async def test_a_known_key_gives_the_task_and_nothing_to_submit(journal, request
         (TaskStatus.CANCELLED, "failed"),
     ],
 )
-async def test_a_task_that_has_ended_is_still_the_keys_task(
+async def test_a_key_keeps_its_task_after_the_task_has_ended(
     journal: Journal, request_, status: TaskStatus, stored: str
 ):
     async with journal:
@@ -92,7 +92,7 @@ async def test_a_task_that_has_ended_is_still_the_keys_task(
         assert (claim.status, claim.entry.task_id) == (stored, "t1")
 
 
-async def test_why_a_task_failed_is_kept(journal, request_):
+async def test_the_error_of_a_failed_task_is_kept(journal, request_):
     async with journal:
         await accept(journal, "k", request_, "t1")
         await accept(journal, "c", request_, "t2")
@@ -114,7 +114,7 @@ async def test_the_first_end_of_a_task_counts(journal, request_):
         assert journal.entries()[0].status == "completed"
 
 
-async def test_files_that_are_fetched_again_replace_the_old_ones(journal, request_):
+async def test_files_that_are_downloaded_again_replace_the_old_ones(journal, request_):
     async with journal:
         await accept(journal, "k", request_, "t1")
         journal.ended("t1", TaskStatus.COMPLETED)
@@ -132,7 +132,7 @@ async def test_a_failed_task_cannot_be_saved(journal, request_):
         assert journal.entries()[0].status == "failed"
 
 
-async def test_tasks_of_others_are_ignored(journal, request_):
+async def test_tasks_without_an_entry_are_ignored(journal, request_):
     async with journal:
         journal.ended("nobody's", TaskStatus.COMPLETED)
         await journal.saved("nobody's", [])
@@ -187,7 +187,9 @@ async def test_an_unknown_outcome_blocks_the_key_until_it_is_forgotten(journal, 
         await again.not_sent("enough")
 
 
-async def test_of_two_who_ask_at_once_one_submits_and_the_other_gets_its_task(journal, request_):
+async def test_concurrent_claims_of_a_key_give_one_submission_and_its_task_to_the_others(
+    journal, request_
+):
     got: list[Claim] = []
 
     async def ask() -> None:
@@ -206,7 +208,7 @@ async def test_of_two_who_ask_at_once_one_submits_and_the_other_gets_its_task(jo
 
 
 @pytest.mark.parametrize("how", ["not_sent", "rejected"])
-async def test_if_the_first_did_not_submit_the_next_one_does(journal, request_, how: str):
+async def test_the_next_claim_submits_if_the_first_did_not(journal, request_, how: str):
     async with journal:
         first = await journal.claim("k", request_)
         async with anyio.create_task_group() as group:
@@ -229,7 +231,7 @@ async def test_if_the_first_did_not_submit_the_next_one_does(journal, request_, 
     assert [entry.task_id for entry in journal.entries()] == ["t2"]
 
 
-async def test_if_the_first_ends_as_unknown_the_others_are_told(journal, request_):
+async def test_waiting_claims_fail_if_the_submission_is_unknown(journal, request_):
     async with journal:
         first = await journal.claim("k", request_)
         errors: list[SubmissionUnknownError] = []
@@ -249,7 +251,7 @@ async def test_if_the_first_ends_as_unknown_the_others_are_told(journal, request
         assert len(errors) == 3
 
 
-async def test_a_claim_that_is_left_undecided_is_let_go(journal, request_):
+async def test_leaving_a_claim_without_a_result_releases_it(journal, request_):
     async with journal:
         async with await journal.claim("planned", request_):
             pass
@@ -271,7 +273,7 @@ async def test_a_claim_that_is_left_undecided_is_let_go(journal, request_):
         await again.not_sent("enough")
 
 
-async def test_a_caller_who_gives_up_waiting_for_a_key_does_not_keep_it(journal, request_):
+async def test_a_cancelled_claim_releases_the_key(journal, request_):
     async def ask() -> None:
         async with await journal.claim("k", request_):
             pass
@@ -290,7 +292,7 @@ async def test_a_caller_who_gives_up_waiting_for_a_key_does_not_keep_it(journal,
     assert [entry.status for entry in journal.entries()] == ["planned"]
 
 
-async def test_an_answer_that_comes_together_with_the_cancellation_is_given_back(
+async def test_a_claim_that_is_cancelled_as_it_succeeds_releases_the_key(
     journal, request_, monkeypatch
 ):
     async with journal:
@@ -312,7 +314,7 @@ async def test_an_answer_that_comes_together_with_the_cancellation_is_given_back
             await claim.not_sent("only asked")
 
 
-async def test_a_cancelled_step_is_taken_in_order(journal, request_):
+async def test_a_cancelled_step_is_recorded_in_order(journal, request_):
     async with journal:
         claim = await journal.claim("k", request_)
         with anyio.CancelScope() as scope:
@@ -332,7 +334,7 @@ async def test_a_cancelled_step_is_taken_in_order(journal, request_):
             assert (await journal.claim("k", request_)).entry.task_id == "t1"
 
 
-async def test_steps_out_of_order_are_mistakes_of_the_program(journal, request_):
+async def test_steps_out_of_order_raise(journal, request_):
     async with journal:
         claim = await journal.claim("k", request_)
         with pytest.raises(ForbiddenTransitionError):
@@ -359,7 +361,7 @@ async def test_without_a_key_a_random_one_is_recorded(journal, request_):
         assert known.entry.task_id == f"task of {first.key}"
 
 
-async def test_what_was_not_sent_under_a_random_key_leaves_no_trace(journal, request_):
+async def test_an_unsent_submission_with_a_random_key_is_deleted(journal, request_):
     async with journal:
         claim = await journal.claim(None, request_)
         await claim.not_sent("no room")
@@ -369,7 +371,7 @@ async def test_what_was_not_sent_under_a_random_key_leaves_no_trace(journal, req
     assert journal.entries() == []
 
 
-async def test_a_random_key_is_guarded_like_any_other_while_it_is_submitted(journal, request_):
+async def test_a_claim_of_a_random_key_waits_for_its_submission(journal, request_):
     async with journal:
         claim = await journal.claim(None, request_)
         await claim.sending()
@@ -381,7 +383,7 @@ async def test_a_random_key_is_guarded_like_any_other_while_it_is_submitted(jour
 
 
 @pytest.mark.parametrize("key", [7, b"k", 1.5, ("k",)])
-async def test_a_key_must_be_a_text(journal, request_, key: object):
+async def test_a_key_must_be_a_str(journal, request_, key: object):
     async with journal:
         with pytest.raises(InvalidRequestError, match="key is"):
             await journal.claim(key, request_)  # type: ignore[arg-type]
@@ -401,7 +403,7 @@ HOSTILE = [
 ]
 
 
-async def test_hostile_keys_are_keys_like_any_other(journal, request_):
+async def test_unusual_keys_are_stored_and_found(journal, request_):
     async with journal:
         for number, key in enumerate(HOSTILE):
             await accept(journal, key, request_, f"t{number}")
@@ -414,12 +416,12 @@ async def test_hostile_keys_are_keys_like_any_other(journal, request_):
         assert journal.entries() == []
 
 
-async def test_a_journal_that_is_not_open_says_so(journal, request_):
+async def test_a_claim_needs_an_open_journal(journal, request_):
     with pytest.raises(ConfigurationError, match="not open"):
         await journal.claim("k", request_)
 
 
-async def test_an_entry_in_the_making_cannot_be_forgotten(journal, request_):
+async def test_an_entry_cannot_be_forgotten_while_it_is_submitted(journal, request_):
     async with journal:
         claim = await journal.claim("k", request_)
         with pytest.raises(ConfigurationError, match="right now"):
@@ -431,9 +433,7 @@ async def test_an_entry_in_the_making_cannot_be_forgotten(journal, request_):
         assert journal.forget("k")[0].task_id == "t1"
 
 
-async def test_two_journals_of_one_process_on_one_file_keep_out_of_each_others_way(
-    path: Path, request_
-):
+async def test_a_claim_waits_for_a_claim_of_another_journal_object(path: Path, request_):
     async with Journal(path) as one, Journal(path) as two:
         claim = await one.claim("k", request_)
         await claim.sending()
@@ -452,7 +452,7 @@ async def test_two_journals_of_one_process_on_one_file_keep_out_of_each_others_w
         assert [c.entry.task_id for c in got] == ["t1"]
 
 
-async def test_an_id_that_comes_for_an_entry_that_somebody_removed_is_kept(path, request_):
+async def test_a_task_id_is_kept_if_another_program_has_changed_the_entry(path, request_):
     import sqlite3  # noqa: PLC0415
 
     async with Journal(path) as journal:

@@ -77,7 +77,7 @@ def test_an_entry_is_frozen(path: Path):
         entry.status = JournalStatus.SAVED  # type: ignore[misc]
 
 
-def test_an_absurd_number_of_outputs_has_a_place():
+def test_a_huge_number_of_outputs_can_be_stored():
     assert entry_of(GenerationRequest("m", {"num_outputs": 10**30})).num_outputs == 2**63 - 1
 
 
@@ -94,7 +94,7 @@ def test_an_absurd_number_of_outputs_has_a_place():
         ({"a": "x" * 1000}, {"a": "y" * 1000}, f'a "{"x" * 79}… → "{"y" * 79}…'),
     ],
 )
-def test_a_difference_is_told_field_by_field(before: dict, now: dict, said: str):
+def test_a_difference_is_shown_field_by_field(before: dict, now: dict, said: str):
     assert difference("/p", before, "/p", now) == said
 
 

@@ -13,8 +13,6 @@ from foxapi_async.journal.operations import (
     RecordEnd,
     RecordFiles,
     RecordValue,
-    Resubmit,
-    Rollback,
     Transition,
     new_entry,
 )
@@ -29,19 +27,18 @@ async def entry(tmp_path) -> Entry:
         return journal.entries()[0]
 
 
-def transition(after: JournalStatus, task_id: str | None = None) -> Transition:
-    before = JournalStatus.SENDING
-    return Transition(key=b"k", before=before, after=after, at=1.0, task_id=task_id, new=NEW)
+def transition(after: JournalStatus, **values: object) -> Transition:
+    return Transition(new=NEW, before=JournalStatus.SENDING, after=after, at=1.0, **values)
 
 
 async def test_each_operation_says_what_is_lost_without_it(entry: Entry):
     operations: dict[str, Operation] = {
         "key 'k' is about to be submitted": ClaimKey(new=NEW),
-        "key 'k' is accepted as task t-1": transition(JournalStatus.ACCEPTED, "t-1"),
+        "key 'k' is accepted as task t-1": transition(JournalStatus.ACCEPTED, task_id="t-1"),
         "key 'k' is unknown": transition(JournalStatus.UNKNOWN),
         "nothing was sent for key 'k'": DeleteUnsent(key=b"k"),
-        "key 'k' is about to be submitted again": Resubmit(new=NEW, previous=entry),
-        "key 'k' is planned as before": Rollback(key=b"k", previous=entry),
+        "key 'k' is sending": transition(JournalStatus.SENDING, previous=entry),
+        "key 'k' is planned as before": transition(JournalStatus.REJECTED, previous=entry),
         "task t-1 is failed": RecordEnd(task_id="t-1", after=JournalStatus.FAILED, at=1.0),
         "the files of task t-1 are saved": RecordFiles(task_id="t-1", files="[]", at=1.0),
         "a remembered value": RecordValue(name="n", value=None, at=1.0),

@@ -1,4 +1,4 @@
-"""What failed or is unknown is sent once more by a person's decision, and loses its mark only then."""
+"""Resubmission of failed and unknown entries."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def status(journal: Journal) -> str:
     return str(entry.status)
 
 
-async def test_the_mark_stays_until_the_post_leaves(journal: Journal):
+async def test_the_entry_keeps_its_status_until_the_post_leaves(journal: Journal):
     async with journal:
         claim = await claim_again(journal, await doubtful(journal))
         assert status(journal) == "unknown"
@@ -49,7 +49,7 @@ async def test_the_mark_stays_until_the_post_leaves(journal: Journal):
 
 
 @pytest.mark.parametrize("sent", [True, False])
-async def test_what_came_to_nothing_leaves_the_entry_as_it_was(journal: Journal, sent: bool):
+async def test_the_entry_is_restored_if_no_task_was_created(journal: Journal, sent: bool):
     async with journal:
         before = await doubtful(journal)
         claim = await claim_again(journal, before)
@@ -62,7 +62,7 @@ async def test_what_came_to_nothing_leaves_the_entry_as_it_was(journal: Journal,
         assert after == before
 
 
-async def test_given_up_while_it_is_written_it_is_as_before(journal: Journal):
+async def test_the_entry_is_restored_if_sending_was_cancelled(journal: Journal):
     async with journal:
         before = await doubtful(journal)
         claim = await claim_again(journal, before)
@@ -74,7 +74,7 @@ async def test_given_up_while_it_is_written_it_is_as_before(journal: Journal):
         assert journal.entries() == [before]
 
 
-async def test_of_two_who_decide_the_second_is_told(journal: Journal):
+async def test_the_second_of_two_resubmissions_is_lost(journal: Journal):
     other = Journal(journal.path)
     async with journal, other:
         entry = await doubtful(journal)
@@ -88,7 +88,7 @@ async def test_of_two_who_decide_the_second_is_told(journal: Journal):
         assert (await other.claim("k", FOX)).entry.task_id == "t2"
 
 
-async def test_a_decision_on_what_has_changed_since_decides_nothing(journal: Journal):
+async def test_a_resubmission_of_a_changed_entry_has_no_effect(journal: Journal):
     async with journal:
         entry = await doubtful(journal)
         claim = await claim_again(journal, entry)
@@ -100,7 +100,7 @@ async def test_a_decision_on_what_has_changed_since_decides_nothing(journal: Jou
             journal.resubmit(journal.entries()[0])
 
 
-async def test_what_was_forgotten_is_told_from_what_was_never_known(journal: Journal):
+async def test_a_forgotten_key_differs_from_an_unknown_one(journal: Journal):
     assert journal.is_blank()
     async with journal:
         await doubtful(journal)
