@@ -224,6 +224,7 @@ class ClaimRegistry:
         new = new_entry(key, request, time.time(), keyed=True)
         resubmitted = self._resubmissions.pop(key, None)
         wait = _FIRST_WAIT
+        # Each turn ends with an answer or waits until another claim has finished.
         while True:
             is_held = False
             pending = self._pending.get(key)
@@ -242,6 +243,7 @@ class ClaimRegistry:
                 continue
             _check_same_request(key, entry.status, entry.path, entry.payload, new)
             if is_held:
+                # SQLite cannot notify this process when the other one has finished.
                 await anyio.sleep(wait)
                 wait = min(2 * wait, _LONGEST_WAIT)
                 continue

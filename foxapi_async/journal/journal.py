@@ -139,6 +139,7 @@ class Journal:
             ConfigurationError: The file cannot be used (no folder, not writable, not a journal,
                 damaged, locked, or written by a newer release), or is open in another event loop.
         """
+        # Concurrent callers share one opening.
         async with self._open_lock:
             if self._current() is None:
                 self._claims = ClaimRegistry(await Writer.open(self.path, Database))
@@ -255,6 +256,7 @@ class Journal:
     def _current(self) -> ClaimRegistry | None:
         """Return what is open in this event loop; drop what a closed loop or a fork has left."""
         claims = self._claims
+        # A Journal object may outlive event loops, for example one asyncio.run() after another.
         if claims is not None and claims.writer.close_if_orphaned():
             claims = self._claims = None
         if claims is not None and not claims.writer.is_here:

@@ -108,3 +108,20 @@ async def test_a_forgotten_key_differs_from_an_unknown_one(journal: Journal):
     journal.forget("k")
     assert (journal.was_forgotten("k"), journal.was_forgotten("other")) == (True, False)
     assert not journal.is_blank()
+
+
+async def test_of_two_concurrent_resubmissions_the_second_waits_for_the_first(journal: Journal):
+    async with journal:
+        entry = await doubtful(journal)
+        claiming = []
+        for _ in range(2):
+            journal.resubmit(entry)
+            claiming.append(asyncio.create_task(journal.claim("k", FOX)))
+            await asyncio.sleep(0)
+        first = await claiming[0]
+        await first.sending()
+        assert not claiming[1].done()
+        await first.accepted("t2")
+        second = await claiming[1]
+        assert second.entry is not None
+        assert second.entry.task_id == "t2"
