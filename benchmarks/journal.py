@@ -1,4 +1,4 @@
-"""What does the journal cost? ``python -m benchmarks.journal [--quick] [--rounds N]``."""
+"""The cost of the journal: ``python -m benchmarks.journal [--quick] [--rounds N]``."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any
 from benchmarks.speed import table
 from benchmarks.speed.processes import Server, run
 
-QUESTION = "Submissions with a journal and without one, side by side"
+QUESTION = "Submissions with and without a journal"
 
 
 def _pair(server: Server, work: str, n: int, seconds: float) -> list[dict[str, Any]]:
-    """Measure without and with a journal, one right after the other."""
-    said: list[dict[str, Any]] = []
+    """Measure without and with a journal, one after the other."""
+    results: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         for options in ([], ["--journal", Path(folder) / "journal.sqlite"]):
             server.plan([seconds], estimate=seconds)
             done = run("benchmarks.speed.journalled", work, server.url, n, *options)
             assert done["done"] == n, done
-            said.append(done)
-    return said
+            results.append(done)
+    return results
 
 
 def _row(
@@ -51,10 +51,10 @@ def main(given: Sequence[str] | None = None) -> int:
     with Server() as server:
         bursts = [_pair(server, "burst", many, 1e6) for _ in range(options.rounds)]
         streams = [_pair(server, "stream", many, 1e6) for _ in range(options.rounds)]
-        # Short tasks: what is measured is the submission, and few looks.
+        # Short tasks: they need few polls, so mostly the submission is measured.
         steady = [_pair(server, "paced", paced, 1.0) for _ in range(options.rounds)]
     table.show(
-        ("", "without", "with", "ratio", "least", "greatest"),
+        ("", "without", "with", "ratio", "min", "max"),
         [
             _row("submissions per second", bursts, "wall", many, per_second=True),
             _row("the same through map", streams, "wall", many, per_second=True),
@@ -62,7 +62,9 @@ def main(given: Sequence[str] | None = None) -> int:
             _row("CPU of a task at 100 per second, us", steady, "cpu", paced, per_second=False),
         ],
     )
-    print(f"\nRatio: with to without in the same pair of runs, the median of {options.rounds}.")
+    print(
+        f"\nRatio: with to without in the same pair of runs; the median of {options.rounds} pairs."
+    )
     return 0
 
 

@@ -35,8 +35,8 @@ def keyed(count: int, num_outputs: int = 1) -> list[tuple[str, PhotaImage]]:
 
 
 def commits(journal: Journal) -> int:
-    assert journal._opened is not None
-    return journal._opened.commit.commits
+    assert journal._claims is not None
+    return journal._claims.writer.commits
 
 
 @pytest.mark.much

@@ -14,7 +14,7 @@ import pytest
 from foxapi_async import Event, FoxAPIError, PhotaImage, SessionClosedError, TaskStatus
 from foxapi_async.emulator import Emulator, Fate, Fault
 from foxapi_async.events import SubmissionStarted, TaskEnded, TaskSubmitted, TaskUpdated
-from foxapi_async.journal import schema
+from foxapi_async.journal import connection
 from foxapi_async.polling.poll_queue import PollQueue
 from tests.conftest import OpenSession
 
@@ -76,7 +76,7 @@ async def test_an_id_that_cannot_be_journalled_is_told_and_the_task_is_tracked(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(schema, "PATIENCE", 0.05)
+    monkeypatch.setattr(connection, "LOCK_TIMEOUT", 0.05)
     path = tmp_path / "journal.sqlite"
     listener = Listener()
     emulator.script(Fault("submit", Fate(duration=0), times=None))

@@ -108,7 +108,7 @@ async def test_without_a_key_what_was_paid_for_is_still_listed(
     async with open_session(journal=journal) as session:
         ids = {(await session.submit(FOX)).id for _ in range(2)}
         await session.generate(FOX)
-    assert {entry.task_id for entry in await journal.unfinished()} == ids
+    assert {entry.task_id for entry in journal.unfinished()} == ids
     assert {entry.request for entry in journal.unfinished()} == {FOX}
 
 

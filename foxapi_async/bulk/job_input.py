@@ -85,7 +85,7 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
                                 partial(self._journal.forget, only=forget), line.key
                             )
                         if resubmit is not None:
-                            self._journal.submit_anew(resubmit)
+                            self._journal.resubmit(resubmit)
                         self.pending[line.key] = line
                         return line.key, line.request
 

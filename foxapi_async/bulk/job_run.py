@@ -35,7 +35,7 @@ from foxapi_async.bulk.results_file import Result, ResultsFile, ResultStatus, er
 from foxapi_async.bulk.save_results import save_outputs
 from foxapi_async.bulk.summary import Progress, Summary
 from foxapi_async.files.partfile import remove_stale_parts
-from foxapi_async.journal.transitions import JournalStatus
+from foxapi_async.journal.entry import JournalStatus
 
 if TYPE_CHECKING:
     from foxapi_async.mapping import OutcomeIterator

@@ -15,9 +15,7 @@ import attrs
 from foxapi_async import Journal
 from foxapi_async.bulk.job_line import JobLine
 from foxapi_async.errors import Problem
-from foxapi_async.journal.entry import Entry, SavedFile
-from foxapi_async.journal.reuse import difference
-from foxapi_async.journal.transitions import JournalStatus
+from foxapi_async.journal.entry import Entry, JournalStatus, SavedFile, difference
 
 __all__ = ["STEPS", "Plan", "Step", "is_intact", "is_present", "path_of", "plan_of", "step_for"]
 

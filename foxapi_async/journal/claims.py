@@ -1,250 +1,311 @@
-"""A key that somebody has asked for: to be submitted by them, or a task that exists already."""
+"""Claims of keys: a claim is either new and the caller's to submit, or the existing submission."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import time
-from collections.abc import Callable
-from datetime import datetime
-from types import TracebackType
-from typing import Any, Final, Self
+import uuid
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import anyio
-import attrs
 
-from foxapi_async.errors import APIStatusError, FoxAPIError
-from foxapi_async.journal.entry import Entry
-from foxapi_async.journal.operations import (
-    Change,
-    Dropping,
-    Move,
-    Planned,
-    Reinstating,
-    Retaking,
-    storable,
+from foxapi_async.errors import (
+    APIStatusError,
+    FoxAPIError,
+    InvalidRequestError,
+    SubmissionUnknownError,
 )
-from foxapi_async.journal.transitions import JournalStatus, check_move
-from foxapi_async.journal.writer import GroupCommit
+from foxapi_async.journal.entry import Entry, JournalStatus, storable, text_of
+from foxapi_async.journal.operations import (
+    ClaimKey,
+    DeleteUnsent,
+    NewEntry,
+    Transition,
+    new_entry,
+)
+from foxapi_async.journal.transitions import check_transition
+from foxapi_async.requests import Request
 
-__all__ = ["Claim", "ClaimAnew", "Gate"]
+if TYPE_CHECKING:
+    from foxapi_async.journal.writer import Writer
+
+_FIRST_WAIT: Final = 0.05
+_LONGEST_WAIT: Final = 0.5
+"""Seconds between queries for a key that another process submits; a POST takes about as long."""
 
 
-@attrs.define(eq=False)
-class Gate:
-    """One coroutine of this process is deciding on a key; the others wait here."""
+class PendingClaim:
+    """A key that one coroutine of this process decides on; the others wait for its decision."""
 
-    new: Planned
-    _decided: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
-    _entry: Entry | None = attrs.field(default=None, init=False)
+    def __init__(self, new: NewEntry) -> None:
+        self.new: Final = new
+        self._finished: Final = asyncio.Event()
+        self._entry: Entry | None = None
 
-    def open(self, entry: Entry | None) -> None:
-        """Let the others go on, with what was found, or to try for themselves."""
+    def finish(self, entry: Entry | None) -> None:
+        """Wake the others, with the entry that settles their claims too, if there is one."""
         self._entry = entry
-        self._decided.set()
+        self._finished.set()
 
     async def wait(self) -> Entry | None:
-        """Wait until it is decided; return the entry if that is all there is to know."""
-        await self._decided.wait()
+        """Return the entry, or None if the key must be claimed again."""
+        await self._finished.wait()
         return self._entry
 
 
 class Claim:
     """What the journal says about a key.
 
-    ``is_new``: it is the caller's to submit, and exactly one of `accepted`, `rejected`, `unknown`
-    and `not_sent` must follow; leaving ``async with claim`` sees to that. Otherwise ``entry`` is the
-    task that exists already, and the caller attaches to ``task_id``.
+    If ``is_new``, the caller must submit and then call exactly one of `accepted`, `rejected`,
+    `unknown` and `not_sent`; leaving ``async with claim`` without a call records `unknown` or
+    `not_sent`. Otherwise ``entry`` is the existing submission.
+
+    The ``previous`` entry of a resubmission is failed or unknown. It stays as it is until the POST is
+    about to leave, and is restored if no task was created.
     """
 
     def __init__(
         self,
-        key: str,
+        registry: ClaimRegistry,
+        new: NewEntry,
         *,
-        num_outputs: int,
-        new: Planned,
-        commit: GroupCommit,
         entry: Entry | None = None,
-        leave: Callable[[], None] | None = None,
+        previous: Entry | None = None,
     ) -> None:
-        self.key: Final = key
-        self.num_outputs: Final = num_outputs
+        self.key: Final = text_of(new.key)
         self.entry: Final = entry
-        self.status: JournalStatus = JournalStatus.PLANNED if entry is None else entry.status
+        self.status: JournalStatus = entry.status if entry else JournalStatus.PLANNED
         self.is_lost: bool = False
-        """Whether somebody else has decided on the key meanwhile; it may be asked for again."""
+        """Whether another claim has changed the previous entry; the key may be claimed again."""
+        self._registry: Final = registry
         self._new: Final = new
-        self._commit: Final = commit
-        self._leave = leave
+        self._previous: Final = previous
+        self._is_pending = self.is_new
 
     @property
     def is_new(self) -> bool:
         """Whether the caller must submit."""
         return self.entry is None
 
-    @property
-    def task_id(self) -> str | None:
-        """The id of the task that exists already."""
-        return None if self.entry is None else self.entry.task_id
-
-    @property
-    def submitted_at(self) -> datetime | None:
-        """When the id of that task became known, in UTC."""
-        return None if self.entry is None else self.entry.submitted
-
-    @property
-    def estimated_time(self) -> float | None:
-        """Seconds that the server announced for that task."""
-        return None if self.entry is None else self.entry.estimated_time
-
     async def sending(self) -> None:
         """Record that the POST is about to leave; return when that is durable.
 
         Raises:
             ConfigurationError: It cannot be recorded; nothing may be sent.
+            FoxAPIError: Another claim has changed the entry; ``is_lost`` is true from now on.
         """
         before = self.status
-        move = self._move(JournalStatus.SENDING, keep=True)
+        transition = self._transition(JournalStatus.SENDING, keep=True)
         try:
-            await self._commit.make(move)
+            await self._registry.writer.write(transition)
         except Exception:
+            # Not after a cancellation: then nobody knows whether it was recorded.
             self.status = before
             raise
+        if transition.is_lost:
+            self.is_lost, self.status = True, before
+            raise FoxAPIError(
+                f"another process or task has changed the entry of the key {self.key!r}; nothing was "
+                "sent. Claim the key again"
+            )
 
     async def accepted(self, task_id: str, estimated_time: float | None = None) -> None:
-        """Record the id; return when it is durable. Until then nobody may see it.
+        """Record the id; return when it is durable. Nobody may get the id before.
 
         Raises:
-            FoxAPIError: It is not durable; the error carries the id, which is also logged, kept in
-                memory and tried again.
+            FoxAPIError: It is not durable. The error has the id, which is also logged, kept in
+                memory and written again later.
         """
-        move = self._move(JournalStatus.ACCEPTED)
-        move.task_id, move.estimated_time = storable(task_id), estimated_time
-        await self._decide(move)
+        transition = self._transition(JournalStatus.ACCEPTED)
+        transition.task_id, transition.estimated_time = storable(task_id), estimated_time
+        await self._finish_with(transition)
 
     async def rejected(self, error: BaseException | str) -> None:
         """Record that the server refused and billed nothing; the key may be claimed again."""
-        await self._decide(self._move(JournalStatus.REJECTED, why=error))
+        await self._finish_with(self._transition(JournalStatus.REJECTED, error))
 
     async def unknown(self, error: BaseException | str) -> None:
-        """Record that the task may have been created; the key is blocked until it is forgotten."""
-        await self._decide(self._move(JournalStatus.UNKNOWN, why=error))
+        """Record that a task may have been created; the key is blocked until it is forgotten."""
+        await self._finish_with(self._transition(JournalStatus.UNKNOWN, error))
 
     async def postponed(self, reason: BaseException | str) -> None:
-        """Record that certainly no task was created; the caller will try again with `sending`."""
-        await self._commit.make(self._move(JournalStatus.PLANNED, why=reason, keep=True))
+        """Record that no task was created; the caller will try again with `sending`."""
+        transition = self._transition(JournalStatus.PLANNED, reason, keep=True)
+        await self._registry.writer.write(transition)
 
     async def not_sent(self, reason: BaseException | str) -> None:
-        """Record that certainly no task was created, and let go of the key."""
-        if self.status is JournalStatus.PLANNED:
-            move = self._change(self.status, reason, keep=False)
+        """Record that no task was created, and release the key."""
+        was_sending = self.status is JournalStatus.SENDING
+        transition = self._transition(JournalStatus.PLANNED, reason)
+        if self._previous is not None and not was_sending:
+            self._finish()  # the previous entry is still there
+        elif self._previous is None and not self._new.keyed:
+            self._registry.writer.put(DeleteUnsent(key=self._new.key))
+            self._finish()
         else:
-            move = self._move(JournalStatus.PLANNED, why=reason)
-        if self._new.keyed:
-            await self._decide(move)
-        else:
-            self._commit.put(Dropping(key=move.key))
-            self._go()
+            await self._finish_with(transition)
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        _: type[BaseException] | None,
-        error: BaseException | None,
-        __: TracebackType | None,
-    ) -> None:
-        if self._leave is None:
+    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if not self._is_pending:
             return
         with anyio.CancelScope(shield=True):
-            why = error or "it was left without an answer"
+            reason = error or "the claim was left without a result"
             if self.status is JournalStatus.SENDING:
-                await self.unknown(why)
+                await self.unknown(reason)
             else:
-                await self.not_sent(why)
+                await self.not_sent(reason)
 
-    def _move(
-        self, after: JournalStatus, *, why: BaseException | str | None = None, keep: bool = False
-    ) -> Move:
-        check_move(self.status, after)
-        before, self.status = self.status, after
-        return self._change(before, why, keep=keep)
-
-    def _change(
-        self, before: JournalStatus, why: BaseException | str | None, *, keep: bool
-    ) -> Move:
-        code = why.code if isinstance(why, APIStatusError) else None
-        return Move(
-            key=self._new.key,
-            was=before,
-            now=self.status,
+    def _transition(
+        self, after: JournalStatus, reason: BaseException | str | None = None, *, keep: bool = False
+    ) -> Transition:
+        before = self.status
+        # A planned entry stays planned when it is released.
+        if (before, after) != (JournalStatus.PLANNED, JournalStatus.PLANNED):
+            check_transition(before, after)
+        self.status = after
+        may_have_task = after in {JournalStatus.ACCEPTED, JournalStatus.UNKNOWN}
+        code = reason.code if isinstance(reason, APIStatusError) else None
+        return Transition(
+            new=self._new,
+            before=before,
+            after=after,
             at=time.time(),
             keep=keep,
             error_code=code and storable(code),
-            text=None if why is None else storable(str(why) or type(why).__name__),
-            new=self._new,
+            text=None if reason is None else storable(str(reason) or type(reason).__name__),
+            previous=None if may_have_task else self._previous,
         )
 
-    async def _decide(self, change: Change) -> None:
+    async def _finish_with(self, transition: Transition) -> None:
         try:
-            await self._commit.make(change)
+            await self._registry.writer.write(transition)
         finally:
-            # Also if the waiting was cancelled: whoever asks next is served after this change.
-            self._go()
+            # Also if the wait was cancelled: the next claim is queued behind this transition.
+            self._finish()
 
-    def _go(self) -> None:
-        if self._leave is not None:
-            self._leave()
-            self._leave = None
+    def _finish(self) -> None:
+        if self._is_pending:
+            self._is_pending = False
+            self._registry.finish(self.key)
 
 
-class ClaimAnew(Claim):
-    """A key whose submission failed or is unknown, which a person wants to be sent once more.
+class ClaimRegistry:
+    """Gives each key to one coroutine of an event loop at a time."""
 
-    The entry stays what it was until the POST is about to leave, and becomes it again if the server
-    certainly created nothing.
-    """
+    def __init__(self, writer: Writer) -> None:
+        self.writer: Final = writer
+        self._pending: Final[dict[str, PendingClaim]] = {}
+        self._resubmissions: Final[dict[str, Entry]] = {}
 
-    def __init__(self, key: str, over: Entry, **known: Any) -> None:
-        super().__init__(key, **known)
-        self._over: Final = over
-        self.status = over.status
+    def resubmit(self, entry: Entry) -> None:
+        """Make the next claim of the key new, if the entry is unchanged by then."""
+        self._resubmissions[entry.key] = entry
 
-    async def sending(self) -> None:
-        """Record that the POST is about to leave; return when that is durable.
+    def finish(self, key: str, entry: Entry | None = None) -> None:
+        """Let the other coroutines continue that have claimed a key."""
+        self._pending.pop(key).finish(entry)
 
-        Raises:
-            FoxAPIError: Somebody else has decided on the key; ``is_lost`` is true from now on.
-            ConfigurationError: It cannot be recorded; nothing may be sent.
-        """
-        change = Retaking(new=self._new, over=self._over)
-        # Before the wait: who is cancelled in it does not know whether it was recorded.
-        self.status = JournalStatus.SENDING
+    def claim_random(self, request: Request) -> Claim:
+        """Return a claim of a random key."""
+        key = uuid.uuid4().hex
+        new = new_entry(key, request, time.time(), keyed=False)
+        # Nobody else knows the key, so it may be written together with the first transition.
+        self._pending[key] = PendingClaim(new)
+        self.writer.put(ClaimKey(new=new))
+        return Claim(self, new)
+
+    async def claim(self, key: str, request: Request) -> Claim:
+        """Return the claim of a key once nobody else is deciding on it."""
+        new = new_entry(key, request, time.time(), keyed=True)
+        resubmitted = self._resubmissions.pop(key, None)
+        wait = _FIRST_WAIT
+        # Each turn ends with an answer or waits until another claim has finished.
+        while True:
+            is_held = False
+            pending = self._pending.get(key)
+            if pending is not None:
+                other = pending.new
+                payload = json.loads(other.payload)
+                _check_same_request(key, JournalStatus.SENDING, other.path, payload, new)
+                entry = await pending.wait()
+            else:
+                operation = await self._ask(key, new)
+                if operation.taken:
+                    return Claim(self, new)
+                entry, is_held = operation.found, operation.is_held
+            # Another coroutine that was woken earlier may have claimed the key again.
+            if entry is None or key in self._pending:
+                continue
+            _check_same_request(key, entry.status, entry.path, entry.payload, new)
+            if is_held:
+                # SQLite cannot notify this process when the other one has finished.
+                await anyio.sleep(wait)
+                wait = min(2 * wait, _LONGEST_WAIT)
+                continue
+            if resubmitted is not None and entry.is_unchanged_since(resubmitted):
+                self._pending[key] = PendingClaim(new)
+                return Claim(self, new, previous=entry)
+            if entry.status is JournalStatus.UNKNOWN:
+                raise _unknown_error(entry, request)
+            return Claim(self, new, entry=entry)
+
+    async def _ask(self, key: str, new: NewEntry) -> ClaimKey:
+        """Claim a key in the file; if it is taken, it stays pending until the claim is finished."""
+        self._pending[key] = PendingClaim(new)
+        operation = ClaimKey(new=new)
+
+        def give_back(_: object = None) -> None:
+            if operation.taken:
+                planned, text = JournalStatus.PLANNED, "the caller was cancelled"
+                self.writer.put(
+                    Transition(new=new, before=planned, after=planned, at=time.time(), text=text)
+                )
+            self.finish(key)
+
         try:
-            await self._commit.make(change)
-        except Exception:
-            self.status = self._over.status
+            await self.writer.write(operation)
+        except asyncio.CancelledError:
+            # The write goes on. Its result may be there already, but the caller never gets it.
+            if operation.done is None:
+                give_back()
+            else:
+                operation.done.add_done_callback(give_back)
             raise
-        self.is_lost: bool = not change.taken
-        if self.is_lost:
-            self.status = self._over.status
-            raise FoxAPIError(f"somebody else has decided on {self.key!r}; nothing was sent")
+        except Exception:
+            self.finish(key)
+            raise
+        if not operation.taken:
+            self.finish(key, None if operation.is_held else operation.found)
+        return operation
 
-    async def rejected(self, error: BaseException | str) -> None:  # noqa: ARG002
-        """Record that the server refused; what was true of the key before is true again."""
-        await self._decide(self._back())
 
-    async def postponed(self, reason: BaseException | str) -> None:  # noqa: ARG002
-        """Record that certainly no task was created; the caller will try again with `sending`."""
-        await self._commit.make(self._back())
+def _check_same_request(
+    key: str, status: JournalStatus, path: str, payload: Mapping[str, Any], new: NewEntry
+) -> None:
+    different = new.difference_from(path, payload)
+    if not different:
+        return
+    hint = "use another key"
+    if status in {JournalStatus.PLANNED, JournalStatus.REJECTED}:
+        hint += f", or call journal.forget({key!r}): nothing was billed for it"
+    raise InvalidRequestError(
+        f"key {key!r} belongs to another request ({status}): {different}; {hint}",
+        field="key",
+        value=key,
+    )
 
-    async def not_sent(self, reason: BaseException | str) -> None:  # noqa: ARG002
-        """Record that certainly no task was created, and let go of the key."""
-        if self.status is JournalStatus.SENDING:
-            await self._decide(self._back())
-        else:
-            self._go()
 
-    def _back(self) -> Reinstating:
-        self.status: JournalStatus = self._over.status
-        return Reinstating(key=self._new.key, over=self._over)
+def _unknown_error(entry: Entry, request: Request) -> SubmissionUnknownError:
+    reason = f" ({entry.error})" if entry.error else ""
+    return SubmissionUnknownError(
+        f"the submission {entry.key!r} of {entry.updated:%Y-%m-%d %H:%M:%S} UTC may have been billed, "
+        f"but its task id is not known{reason}; it is not sent again. Check what the service has billed, "
+        f"then call journal.forget({entry.key!r}) to allow a new submission",
+        request=request,
+        key=entry.key,
+    )

@@ -1,100 +1,268 @@
-"""What exists of a journal between its first opening and its last closing in one event loop."""
+"""Connections to the journal's file: how it is opened, its schema, and what its errors mean.
+
+Version 1 of the schema is the first that was released. A later version adds its step to `_STEPS`;
+the first process that opens an older file for writing upgrades it in one transaction.
+"""
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
+import errno
 import os
-from concurrent.futures import ThreadPoolExecutor
+import sqlite3
+import time
+from collections.abc import Generator
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
+from urllib.parse import quote
 
-from foxapi_async.journal.database import Store
-from foxapi_async.journal.desk import Desk
-from foxapi_async.journal.file_errors import FILE_TROUBLE, configuration_error
-from foxapi_async.journal.writer import GroupCommit
+from foxapi_async.errors import ConfigurationError
 
-__all__ = ["Opened"]
+FILE_ERRORS: Final = (sqlite3.Error, OSError)
+"""What the file system and SQLite raise."""
 
-_left_behind: Final[list[Opened]] = []
-"""What a fork copied. It must not even be closed: SQLite would think that this was its last user."""
+LOCK_TIMEOUT: Final = 10.0
+"""Seconds to wait for another process that holds the lock; each holds it for milliseconds."""
 
+_APPLICATION_ID: Final = 0x466F784A
+"""Marks the file as a journal of this package: "FoxJ" in ASCII."""
 
-class Opened:
-    """The store in its thread, and what leads there from one event loop."""
+_OLDEST_SQLITE: Final = (3, 33, 0)
+"""The first with UPDATE … FROM, which changes many entries in one statement."""
 
-    def __init__(self, path: Path, store: Store, thread: ThreadPoolExecutor) -> None:
-        self._loop: Final = asyncio.get_running_loop()
-        self._process: Final = os.getpid()
-        self._path: Final = path
-        self._thread: Final = thread
-        self._store: Final = store
-        self.commit: Final = GroupCommit(path, store, thread)
-        self.desk: Final = Desk(self.commit)
+_MIN_SIZE: Final = 512
+"""Bytes of the smallest database."""
 
-    @classmethod
-    async def at(cls, path: Path) -> Self:
-        """Open a file in a new thread.
-
-        Raises:
-            ConfigurationError: The file cannot be used.
+_STEPS: Final[tuple[tuple[str, ...], ...]] = (
+    (
         """
-        thread = ThreadPoolExecutor(1, thread_name_prefix="foxapi-journal")
-        stores: list[Store] = []
-        try:
-            await asyncio.get_running_loop().run_in_executor(
-                thread, lambda: stores.append(Store(path))
-            )
-            return cls(path, stores[0], thread)
-        except BaseException as error:
-            # Also if the waiting was cancelled: the thread closes what it has opened by then.
-            thread.submit(_close, stores)
-            thread.shutdown(wait=False)
-            if isinstance(error, FILE_TROUBLE):
-                raise configuration_error(path, error) from error
-            raise
+        CREATE TABLE entries (
+            id INTEGER PRIMARY KEY,
+            key BLOB NOT NULL UNIQUE,   -- UTF-8; a blob, because any str may be a key
+            status TEXT NOT NULL,
+            owner TEXT,                 -- who decides on it, while it is planned or sending
+            keyed INTEGER NOT NULL,     -- 0: the key is a random one of ours
+            model TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            path TEXT NOT NULL,
+            payload TEXT NOT NULL,      -- the JSON object of the POST
+            num_outputs INTEGER NOT NULL,
+            task_id TEXT,
+            submitted REAL,             -- moments are seconds since 1970, UTC
+            estimated_time REAL,
+            error_code TEXT,
+            error TEXT,
+            files TEXT,                 -- JSON: path, size, sha256, index of each
+            created REAL NOT NULL,
+            updated REAL NOT NULL
+        )
+        """,
+        "CREATE INDEX entries_by_status ON entries (status)",
+        "CREATE INDEX entries_by_task ON entries (task_id) WHERE task_id IS NOT NULL",
+        "CREATE TABLE memory (name TEXT PRIMARY KEY, value TEXT NOT NULL, updated REAL NOT NULL)",
+    ),
+)
+"""Step n upgrades a file from version n to version n + 1."""
 
-    async def close(self) -> None:
-        """Write what is left, and close the file."""
+
+def open_to_write(path: Path) -> sqlite3.Connection:
+    """Open the journal for writing and create or upgrade it; each commit is durable."""
+    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+        wanted = ".".join(map(str, _OLDEST_SQLITE))
+        raise ConfigurationError(
+            f"a journal needs SQLite {wanted} or newer; this Python has {sqlite3.sqlite_version}"
+        )
+    with translated_errors(path), contextlib.ExitStack() as stack:
+        _create_privately(path)
+        _check_kind(path)
+        connection = sqlite3.connect(
+            path, timeout=LOCK_TIMEOUT, isolation_level=None, cached_statements=512
+        )
+        stack.callback(connection.close)
+        connection.execute("PRAGMA synchronous = FULL")
+        # On macOS fsync returns before the data is on the disk.
+        connection.execute("PRAGMA fullfsync = ON")
+        _upgrade(connection, path)
+        stack.pop_all()
+        return connection
+
+
+def open_to_read(path: Path) -> sqlite3.Connection | None:
+    """Open the journal for reading; return None if the file does not exist or is empty."""
+    with translated_errors(path):
+        if not path.exists():
+            if not path.parent.is_dir():
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            return None
+        _check_kind(path)
+        failures: list[sqlite3.Error] = []
+        for mode in _read_modes(path):
+            uri = f"file:{quote(str(path))}?{mode}"
+            with contextlib.ExitStack() as stack:
+                try:
+                    connection = sqlite3.connect(
+                        uri, uri=True, timeout=LOCK_TIMEOUT, isolation_level=None
+                    )
+                    stack.callback(connection.close)
+                    if _version(connection, path) == 0:
+                        return None
+                except sqlite3.Error as error:
+                    failures.append(error)
+                else:
+                    stack.pop_all()
+                    return connection
+        raise failures[0]
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Generator[None, None, None]:
+    """Commit what the body does, or roll it back if the body or the commit fails."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # After some errors SQLite has already rolled back.
+        if connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+        raise
+
+
+@contextlib.contextmanager
+def translated_errors(path: Path) -> Generator[None, None, None]:
+    """Raise errors of the file system and of SQLite as ConfigurationError."""
+    try:
+        yield
+    except FILE_ERRORS as error:
+        raise configuration_error(path, error) from error
+
+
+def _read_modes(path: Path) -> list[str]:
+    modes = ["mode=rw", "mode=ro"]
+    # Without a log beside it the file alone is complete. On a read-only disk there is no other mode:
+    # SQLite cannot even check for a log without writing.
+    log = path.with_name(path.name + "-wal")
+    if not log.exists() or log.stat().st_size == 0:
+        modes.append("mode=ro&immutable=1")
+    return modes
+
+
+def _check_kind(path: Path) -> None:
+    """Raise unless this is a file that is empty or may be a database.
+
+    Only SQLite may open it to check its content: closing a file drops all locks of this process.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    # SQLite takes a file that is shorter than its smallest page for an empty database.
+    if 0 < path.stat().st_size < _MIN_SIZE:
+        raise _not_a_journal(path)
+
+
+def _create_privately(path: Path) -> None:
+    # SQLite would create it readable for everybody; its log and index get the mode of the file.
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return
+    if os.name == "posix":
+        folder = os.open(path.parent, os.O_RDONLY)
         try:
-            await self.commit.flush()
+            os.fsync(folder)
         finally:
-            # Also if the waiting was cancelled.
-            self.commit.give_up()
-            closing = self._loop.run_in_executor(self._thread, self._store.close)
-            self._thread.shutdown(wait=False)
-            await closing
+            os.close(folder)
 
-    async def recall(self, name: str) -> str | None:
-        """Return the JSON that was remembered under a name.
 
-        Raises:
-            ConfigurationError: The file cannot be read.
-        """
-        await self.commit.flush()
+def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
+    mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
+    if _version(connection, path) == 0 or mode != "wal":
+        _use_write_ahead_log(connection)
+    with transaction(connection):
+        for step in _STEPS[_version(connection, path) :]:
+            for statement in step:
+                connection.execute(statement)
+        # Written on each opening: a file that cannot be written must fail before money is spent.
+        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {len(_STEPS)}")
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the version of the schema, 0 for an empty file."""
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if application != _APPLICATION_ID:
+        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if application or version or tables:
+            raise _not_a_journal(path)
+        return 0
+    if version > len(_STEPS):
+        raise ConfigurationError(
+            f"journal {str(path)!r}: it was written by a newer foxapi-async (format {version}; this "
+            f"release knows {len(_STEPS)}); update foxapi-async"
+        )
+    return version
+
+
+def _not_a_journal(path: Path) -> ConfigurationError:
+    return ConfigurationError(
+        f"journal {str(path)!r}: it is a file of another program, not a journal; nothing was changed. "
+        "Give the path of another file"
+    )
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    # SQLite does not wait for other processes when it switches to a write-ahead log.
+    deadline = time.monotonic() + LOCK_TIMEOUT
+    while True:
         try:
-            return await self._loop.run_in_executor(self._thread, self._store.recall, name)
-        except FILE_TROUBLE as error:
-            raise configuration_error(self._path, error) from error
-
-    def is_here(self) -> bool:
-        """Whether the running event loop is the one that this was opened in."""
-        try:
-            return asyncio.get_running_loop() is self._loop and self._process == os.getpid()
-        except RuntimeError:
-            return False
-
-    def abandon_if_dead(self) -> bool:
-        """Whether the event loop is gone or in another process; then close what can be closed."""
-        if self._process != os.getpid():
-            _left_behind.append(self)
-            return True
-        if self._loop.is_closed():
-            self._thread.submit(self._store.close)
-            self._thread.shutdown(wait=True)
-            return True
-        return False
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
-def _close(stores: list[Store]) -> None:
-    for store in stores:
-        store.close()
+_DISK_FULL: Final = "the disk is full; free some space"
+_PERMISSION: Final = "check the permissions of the file and its folder"
+_LOCKED: Final = "another program has locked it for too long; end that program"
+
+_SQLITE_ADVICE: Final = {
+    sqlite3.SQLITE_FULL: "the disk is full (or the file may not grow); free some space",
+    sqlite3.SQLITE_READONLY: f"it cannot be written; {_PERMISSION}",
+    sqlite3.SQLITE_PERM: f"it cannot be written; {_PERMISSION}",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check that its folder exists and is writable",
+    sqlite3.SQLITE_BUSY: _LOCKED,
+    sqlite3.SQLITE_LOCKED: _LOCKED,
+    sqlite3.SQLITE_NOTADB: "it is a file of another program, not a journal; give the path of another file",
+    sqlite3.SQLITE_CORRUPT: "it is damaged; keep a copy and try `sqlite3 FILE .recover`",
+    sqlite3.SQLITE_IOERR: "the disk could not be read or written; check the disk and its free space",
+}
+
+_OS_ADVICE: Final = {
+    errno.ENOENT: "its folder does not exist; create it",
+    errno.ENOTDIR: "its folder is not a folder; give another path",
+    errno.EISDIR: "it is a folder; give the path of a file",
+    errno.EACCES: f"permission is denied; {_PERMISSION}",
+    errno.EPERM: f"permission is denied; {_PERMISSION}",
+    errno.EROFS: "the file system is read-only; give a path that can be written",
+    errno.ENOSPC: _DISK_FULL,
+    errno.EDQUOT: "the disk quota is used up; free some space",
+    errno.EFBIG: "the file may not grow; raise the limit of file sizes",
+    errno.ENAMETOOLONG: "its name is too long; give a shorter one",
+}
+
+
+def configuration_error(path: Path, error: BaseException) -> ConfigurationError:
+    """Return the error to raise if the journal's file fails before anything was sent."""
+    if isinstance(error, sqlite3.Error):
+        # Extended codes have the primary one in their low byte.
+        code = getattr(error, "sqlite_errorcode", -1) & 0xFF
+        advice = _SQLITE_ADVICE.get(code, "SQLite cannot use it")
+    else:
+        advice = _OS_ADVICE.get(getattr(error, "errno", None) or -1, "it cannot be used")
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return ConfigurationError(f"journal {str(path)!r}: {advice} ({name}: {text})")

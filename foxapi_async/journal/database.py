@@ -1,57 +1,45 @@
-"""One group of changes, one transaction, one fsync.
+"""The journal's file, open for writing: one batch of operations is one transaction and one fsync.
 
-A statement that runs in SQLite lets go of the interpreter's lock, and in a program whose event loop
-is busy, getting it back can take milliseconds. So the number of statements must not grow with the
-size of the group: each kind of change is one statement for all of its kind.
+A running SQL statement releases the interpreter's lock, and with a busy event loop it takes
+milliseconds to get it back. So the number of statements must not grow with the batch: all operations
+of one kind are one statement.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import sqlite3
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from foxapi_async.errors import ConfigurationError, FoxAPIError
 from foxapi_async.journal import owners, queries
-from foxapi_async.journal.entry import Entry, entry_from_row, text_of
+from foxapi_async.journal.connection import open_to_write, transaction
+from foxapi_async.journal.entry import AFTER_CRASH, Entry, JournalStatus, entry_from_row, text_of
 from foxapi_async.journal.operations import (
-    Change,
-    Claiming,
-    Dropping,
-    Ending,
-    Move,
-    Note,
-    Planned,
-    Reinstating,
-    Retaking,
-    Saving,
+    ClaimKey,
+    DeleteUnsent,
+    NewEntry,
+    Operation,
+    RecordEnd,
+    RecordFiles,
+    RecordValue,
+    Transition,
 )
-from foxapi_async.journal.reuse import difference
-from foxapi_async.journal.schema import open_to_write
-from foxapi_async.journal.transitions import AFTER_A_CRASH, JournalStatus, Verdict, on_claim
+from foxapi_async.journal.transitions import ClaimDecision, on_claim
 
-__all__ = ["Store"]
+_MAX_ROWS: Final = 100
+"""Rows in one statement: far below SQLite's limit of parameters, and few statements to prepare."""
 
-_CHUNK: Final = 100
-"""Rows in one statement: far below SQLite's limit of parameters, and few texts to prepare."""
+_DIED_SENDING: Final = "the process that sent it ended before it knew the result"
 
-_DIED_SENDING: Final = "the process that sent it ended before it knew the answer"
-
-_C = TypeVar("_C", bound=Change)
+_O = TypeVar("_O", bound=Operation)
 _T = TypeVar("_T")
 
 
-class Store:
-    """The journal's file, open to be written by one owner; lives in one thread.
-
-    Raises:
-        ConfigurationError: The file cannot be used.
-        OSError: The folder cannot be written.
-    """
+class Database:
+    """The journal's file, open for writing by one owner; used in one thread."""
 
     def __init__(self, path: Path) -> None:
         self._path: Final = path
@@ -60,293 +48,258 @@ class Store:
             self._file = path.stat()
             self._owner = owners.Owner(path)
             owners.sweep(path)
-            self._bury_the_dead()
+            self._recover_orphans()
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
-        """Close the file and give up what was not decided."""
+        """Close the file and release the entries that are still planned or sending."""
         if hasattr(self, "_owner"):
             self._owner.release()
         self._connection.close()
 
-    def apply(self, changes: Sequence[Change]) -> None:
-        """Make all changes, durably; one that is refused for itself has its ``error`` set.
+    def apply(self, operations: Sequence[Operation]) -> None:
+        """Execute all operations durably, or raise and execute none.
 
-        Raises:
-            sqlite3.Error: None of them was made.
-            ConfigurationError: None of them was made: the file is no longer where it was.
+        An operation that is refused alone gets its ``error`` set.
         """
-        self._check_place()
-        with self._transaction():
-            # An entry under a random key is written together with its first move, and what is owed
-            # from a group that failed comes before somebody else asks for the key.
-            claims = _of(Claiming, changes)
+        self._check_file()
+        with transaction(self._connection):
+            # The entry of a random key is written together with its first transition. Other claims
+            # come last, so that facts of an earlier batch that failed are written before.
+            claims = _of(ClaimKey, operations)
             self._insert([claim.new for claim in claims if not claim.new.keyed])
-            for moves in _rounds(_of(Move, changes)):
-                self._move(moves)
-            for reinstating in _of(Reinstating, changes):
-                self._reinstate(reinstating)
-            for retaking in _of(Retaking, changes):
-                self._retake(retaking)
-            self._drop(_of(Dropping, changes))
-            self._end(_of(Ending, changes))
-            self._save(_of(Saving, changes))
+            for transitions in _rounds(_of(Transition, operations)):
+                self._change([each for each in transitions if each.previous is None])
+                for each in transitions:
+                    if each.previous is not None:
+                        self._resubmit_or_restore(each, each.previous)
+            for some in _chunks(_of(DeleteUnsent, operations)):
+                keys = [deletion.key for deletion in some]
+                self._execute(queries.delete_entries(len(some)), [*keys, self._owner.id])
+            self._record_ends(_of(RecordEnd, operations))
+            self._record_files(_of(RecordFiles, operations))
             self._claim([claim for claim in claims if claim.new.keyed])
-            self._note(_of(Note, changes))
+            for record in _of(RecordValue, operations):
+                self._record_value(record)
 
     def recall(self, name: str) -> str | None:
-        """Return what was noted under a name."""
-        row = self._connection.execute(
-            "SELECT value FROM memory WHERE name = ?", (name,)
-        ).fetchone()
+        """Return the JSON of a remembered value."""
+        row = self._execute("SELECT value FROM memory WHERE name = ?", (name,)).fetchone()
         return None if row is None else str(row[0])
 
-    @contextlib.contextmanager
-    def _transaction(self) -> Generator[None, None, None]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            # After some errors SQLite has rolled back by itself.
-            if self._connection.in_transaction:
-                with contextlib.suppress(sqlite3.Error):
-                    self._connection.execute("ROLLBACK")
-            raise
+    def _execute(self, statement: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+        return self._connection.execute(statement, parameters)
 
-    def _check_place(self) -> None:
+    def _check_file(self) -> None:
         try:
             if os.path.samestat(self._path.stat(), self._file):
                 return
         except OSError:
             pass
         raise ConfigurationError(
-            f"journal {str(self._path)!r}: the file was removed or replaced while it was in use; "
-            "what is written now would be lost. Start again"
+            f"journal {str(self._path)!r}: the file was removed or replaced while it was in use, so "
+            "nothing can be recorded. Restart the program"
         )
 
-    def _bury_the_dead(self) -> None:
-        with self._transaction():
-            rows = self._connection.execute(
+    def _recover_orphans(self) -> None:
+        with transaction(self._connection):
+            rows = self._execute(
                 "SELECT DISTINCT owner FROM entries WHERE status IN (?, ?) AND owner IS NOT NULL",
                 (JournalStatus.PLANNED, JournalStatus.SENDING),
             ).fetchall()
             for (owner,) in rows:
                 if owners.is_alive(self._path, owner):
                     continue
-                for before, after in AFTER_A_CRASH.items():
-                    self._connection.execute(
+                for before, after in AFTER_CRASH.items():
+                    self._execute(
                         "UPDATE entries SET status = ?, owner = NULL, error = ?"
                         " WHERE status = ? AND owner = ?",
                         (after, _DIED_SENDING, before, owner),
                     )
-                # Nobody knows a random key, so nobody will ever ask for it again.
-                self._connection.execute(
+                # Nobody knows a random key, so it is never claimed again.
+                self._execute(
                     "DELETE FROM entries WHERE status = ? AND owner = ? AND NOT keyed",
                     (JournalStatus.PLANNED, owner),
                 )
 
-    def _claim(self, claims: Sequence[Claiming]) -> None:
+    def _claim(self, claims: Sequence[ClaimKey]) -> None:
         found: dict[bytes, tuple[Entry, str | None]] = {}
         for some in _chunks(claims):
             keys = [claim.new.key for claim in some]
-            rows = self._connection.execute(queries.select(len(some)), keys)
+            rows = self._execute(queries.select_entries(len(some)), keys)
             found.update((row[0], (entry_from_row(row), row[-1])) for row in rows)
-        free: list[Planned] = []
+        free: list[NewEntry] = []
         for claim in claims:
             if claim.new.key in found:
-                self._claim_again(claim, *found[claim.new.key])
+                self._claim_existing(claim, *found[claim.new.key])
             else:
                 claim.taken = True
                 free.append(claim.new)
         self._insert(free)
 
-    def _claim_again(self, claim: Claiming, entry: Entry, owner: str | None) -> None:
+    def _claim_existing(self, claim: ClaimKey, entry: Entry, owner: str | None) -> None:
         claim.found = entry
-        # What this owner holds and asks for again, it holds no more: it would have waited otherwise.
+        # An entry of this owner is not being submitted: the claim would be pending otherwise.
         alive = owner != self._owner.id and owners.is_alive(self._path, owner)
-        verdict = on_claim(entry.status, owner_alive=alive)
-        claim.held = verdict is Verdict.WAIT
-        if verdict is Verdict.SUBMIT and _is_same(entry, claim.new):
-            claim.taken = True
-            self._connection.execute(
-                "UPDATE entries SET status = ?, owner = ?, error_code = NULL, error = NULL,"
-                " updated = ? WHERE key = ?",
-                (JournalStatus.PLANNED, self._owner.id, claim.new.at, claim.new.key),
-            )
-        elif verdict is Verdict.ASK and entry.status is not JournalStatus.UNKNOWN:
-            claim.found = entry.with_status(JournalStatus.UNKNOWN)
-            self._connection.execute(
+        decision = on_claim(entry.status, owner_alive=alive)
+        claim.is_held = decision is ClaimDecision.WAIT
+        if decision is ClaimDecision.SUBMIT:
+            claim.taken = not claim.new.difference_from(entry.path, entry.payload)
+            if claim.taken:
+                self._execute(
+                    "UPDATE entries SET status = ?, owner = ?, error_code = NULL, error = NULL,"
+                    " updated = ? WHERE key = ?",
+                    (JournalStatus.PLANNED, self._owner.id, claim.new.at, claim.new.key),
+                )
+        elif decision is ClaimDecision.BLOCKED and entry.status is not JournalStatus.UNKNOWN:
+            claim.found = entry.after_crash()
+            self._execute(
                 "UPDATE entries SET status = ?, owner = NULL, error = ?, updated = ? WHERE key = ?",
-                (JournalStatus.UNKNOWN, _DIED_SENDING, claim.new.at, claim.new.key),
+                (claim.found.status, _DIED_SENDING, claim.new.at, claim.new.key),
             )
 
-    def _retake(self, change: Retaking) -> None:
-        row = self._connection.execute(queries.select(1), [change.new.key]).fetchone()
-        if row is None or owners.is_alive(self._path, row[-1]):
+    def _resubmit_or_restore(self, transition: Transition, previous: Entry) -> None:
+        key = transition.new.key
+        if transition.after is not JournalStatus.SENDING:
+            submitted = previous.submitted and previous.submitted.timestamp()
+            self._execute(
+                "UPDATE entries SET status = ?, owner = NULL, updated = ?, task_id = ?,"
+                " submitted = ?, estimated_time = ?, error_code = ?, error = ?"
+                " WHERE key = ? AND owner = ?",
+                (
+                    *(previous.status, previous.updated.timestamp(), previous.task_id, submitted),
+                    *(previous.estimated_time, previous.error_code, previous.error),
+                    *(key, self._owner.id),
+                ),
+            )
             return
-        entry = entry_from_row(row)
-        entry = entry.with_status(AFTER_A_CRASH.get(entry.status, entry.status))
-        change.taken = entry.stands_as(change.over)
-        if change.taken:
-            self._connection.execute(
+        row = self._execute(queries.select_entries(1), [key]).fetchone()
+        transition.is_lost = (
+            row is None
+            or owners.is_alive(self._path, row[-1])
+            or not entry_from_row(row).after_crash().is_unchanged_since(previous)
+        )
+        if not transition.is_lost:
+            self._execute(
                 "UPDATE entries SET status = ?, owner = ?, updated = ?, task_id = NULL,"
                 " submitted = NULL, estimated_time = NULL, error_code = NULL, error = NULL,"
                 " files = NULL WHERE key = ?",
-                (JournalStatus.SENDING, self._owner.id, change.new.at, change.new.key),
+                (JournalStatus.SENDING, self._owner.id, transition.at, key),
             )
 
-    def _reinstate(self, change: Reinstating) -> None:
-        over = change.over
-        self._connection.execute(
-            "UPDATE entries SET status = ?, owner = NULL, updated = ?, task_id = ?, submitted = ?,"
-            " estimated_time = ?, error_code = ?, error = ? WHERE key = ? AND owner = ?",
-            (
-                *(over.status, over.updated.timestamp(), over.task_id),
-                *(over.submitted and over.submitted.timestamp(), over.estimated_time),
-                *(over.error_code, over.error, change.key, self._owner.id),
-            ),
-        )
-
-    def _insert(self, entries: Sequence[Planned]) -> None:
+    def _insert(self, entries: Sequence[NewEntry]) -> None:
         for some in _chunks(entries):
-            self._connection.execute(
-                queries.insert(len(some)),
-                [
-                    value
-                    for new in some
-                    for value in (
-                        *(new.key, JournalStatus.PLANNED, self._owner.id, new.keyed, new.model),
-                        *(new.kind, new.path, new.payload, new.num_outputs, new.at, new.at),
-                    )
-                ],
-            )
+            rows = [
+                (
+                    *(new.key, JournalStatus.PLANNED, self._owner.id, new.keyed, new.model),
+                    *(new.kind, new.path, new.payload, new.num_outputs, new.at, new.at),
+                )
+                for new in some
+            ]
+            self._execute(queries.insert_entries(len(some)), _flat(rows))
 
-    def _move(self, moves: Sequence[Move]) -> None:
-        for some in _chunks(moves):
-            cursor = self._connection.execute(
-                queries.move(len(some)),
-                [
-                    *(
-                        value
-                        for move in some
-                        for value in (
-                            *(move.key, move.was, move.now, move.at),
-                            *(self._owner.id if move.keep else None, move.task_id),
-                            *(move.estimated_time, move.error_code, move.text),
-                        )
-                    ),
-                    self._owner.id,
-                ],
-            )
-            if cursor.rowcount != len(some):
-                for move in some:
-                    self._move_by_itself(move)
+    def _change(self, transitions: Sequence[Transition]) -> None:
+        for some in _chunks(transitions):
+            rows = [
+                (
+                    *(each.new.key, each.before, each.after, each.at),
+                    *(self._owner.id if each.keep else None, each.task_id),
+                    *(each.estimated_time, each.error_code, each.text),
+                )
+                for each in some
+            ]
+            statement = queries.update_statuses(len(some))
+            if self._execute(statement, [*_flat(rows), self._owner.id]).rowcount != len(some):
+                for each in some:
+                    self._change_one(each)
 
-    def _move_by_itself(self, move: Move) -> None:
-        """Find out which of a group was not where it should have been, and do what can be done."""
-        row = self._connection.execute(
-            "SELECT status, task_id, owner FROM entries WHERE key = ?", (move.key,)
+    def _change_one(self, transition: Transition) -> None:
+        """Find out which of a group did not have its status before, and do what is possible."""
+        row = self._execute(
+            "SELECT status, task_id, owner FROM entries WHERE key = ?", (transition.new.key,)
         ).fetchone()
-        owners_now = {self._owner.id} if move.keep else {self._owner.id, None}
-        if row and row[:2] == (move.now, move.task_id) and row[2] in owners_now:
-            # It has moved, with the group, or it was there already: a `sending` that failed and was
-            # taken back.
-            if not move.keep:
-                self._connection.execute(
+        expected = {self._owner.id} if transition.keep else {self._owner.id, None}
+        if row and row[:2] == (transition.after, transition.task_id) and row[2] in expected:
+            # It changed with the group, or has this status because a failed `sending` was undone.
+            if not transition.keep:
+                self._execute(
                     "UPDATE entries SET owner = NULL WHERE key = ? AND owner = ?",
-                    (move.key, self._owner.id),
+                    (transition.new.key, self._owner.id),
                 )
             return
-        name = text_of(move.key)
-        if move.now is not JournalStatus.ACCEPTED:
-            move.error = ConfigurationError(
-                f"journal {str(self._path)!r}: the entry {name!r} was taken away or changed by "
-                f"somebody else while it was {move.was}; it is not {move.now}"
+        key = text_of(transition.new.key)
+        if transition.after is not JournalStatus.ACCEPTED:
+            transition.error = ConfigurationError(
+                f"journal {str(self._path)!r}: another program has removed or changed the entry of the "
+                f"key {key!r} while it was {transition.before}; it is not {transition.after}"
             )
         elif row is not None and row[1] is not None:
-            move.error = FoxAPIError(
-                f"journal {str(self._path)!r}: {name!r} already stands for the task {row[1]}; "
-                f"the task {move.task_id} was created and billed as well and is not recorded",
-                task_id=move.task_id,
+            transition.error = FoxAPIError(
+                f"journal {str(self._path)!r}: the key {key!r} already has the task {row[1]}; the task "
+                f"{transition.task_id} was also created and billed, and is not recorded",
+                task_id=transition.task_id,
             )
         else:
             if row is None:
-                self._insert([move.new])
-            self._connection.execute(
+                self._insert([transition.new])
+            self._execute(
                 "UPDATE entries SET status = ?, owner = NULL, updated = ?, submitted = ?,"
                 " task_id = ?, estimated_time = ?, error_code = NULL, error = NULL WHERE key = ?",
-                (move.now, move.at, move.at, move.task_id, move.estimated_time, move.key),
+                (
+                    *(transition.after, transition.at, transition.at),
+                    *(transition.task_id, transition.estimated_time, transition.new.key),
+                ),
             )
 
-    def _drop(self, drops: Sequence[Dropping]) -> None:
-        for some in _chunks(drops):
-            self._connection.execute(
-                queries.delete(len(some)),
-                [*(drop.key for drop in some), self._owner.id],
+    def _record_ends(self, records: Sequence[RecordEnd]) -> None:
+        # A task ends once: the first record counts.
+        first = {end.task_id: end for end in reversed(records)}
+        for some in _chunks(list(first.values())):
+            rows = [(end.task_id, end.after, end.at, end.error_code, end.text) for end in some]
+            self._execute(queries.update_ends(len(some)), [*_flat(rows), JournalStatus.ACCEPTED])
+
+    def _record_files(self, records: Sequence[RecordFiles]) -> None:
+        last = {saved.task_id: saved for saved in records}
+        for some in _chunks(list(last.values())):
+            rows = [(saved.task_id, saved.files, saved.at) for saved in some]
+            # A task with files has completed, whether or not its end was recorded.
+            before = (JournalStatus.ACCEPTED, JournalStatus.COMPLETED, JournalStatus.SAVED)
+            parameters = [JournalStatus.SAVED, *_flat(rows), *before]
+            self._execute(queries.update_files(len(some)), parameters)
+
+    def _record_value(self, record: RecordValue) -> None:
+        if record.value is None:
+            self._execute("DELETE FROM memory WHERE name = ?", (record.name,))
+        else:
+            self._execute(
+                "INSERT OR REPLACE INTO memory (name, value, updated) VALUES (?, ?, ?)",
+                (record.name, record.value, record.at),
             )
 
-    def _end(self, ends: Sequence[Ending]) -> None:
-        # The first word counts: a task ends once.
-        for some in _chunks(list({end.task_id: end for end in reversed(ends)}.values())):
-            self._connection.execute(
-                queries.end(len(some)),
-                [
-                    *(
-                        value
-                        for end in some
-                        for value in (end.task_id, end.now, end.at, end.error_code, end.text)
-                    ),
-                    JournalStatus.ACCEPTED,
-                ],
-            )
 
-    def _save(self, saves: Sequence[Saving]) -> None:
-        # A task whose files are here has been completed, whether or not its end was recorded.
-        for some in _chunks(list({save.task_id: save for save in saves}.values())):
-            self._connection.execute(
-                queries.save(len(some)),
-                [
-                    JournalStatus.SAVED,
-                    *(value for save in some for value in (save.task_id, save.files, save.at)),
-                    *(JournalStatus.ACCEPTED, JournalStatus.COMPLETED, JournalStatus.SAVED),
-                ],
-            )
-
-    def _note(self, notes: Sequence[Note]) -> None:
-        for note in notes:
-            if note.value is None:
-                self._connection.execute("DELETE FROM memory WHERE name = ?", (note.name,))
-            else:
-                self._connection.execute(
-                    "INSERT OR REPLACE INTO memory (name, value, updated) VALUES (?, ?, ?)",
-                    (note.name, note.value, note.at),
-                )
-
-
-def _is_same(entry: Entry, new: Planned) -> bool:
-    return not difference(entry.path, entry.payload, new.path, json.loads(new.payload))
-
-
-def _of(kind: type[_C], changes: Sequence[Change]) -> list[_C]:
-    return [change for change in changes if isinstance(change, kind)]
+def _of(kind: type[_O], operations: Sequence[Operation]) -> list[_O]:
+    return [operation for operation in operations if isinstance(operation, kind)]
 
 
 def _chunks(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    for start in range(0, len(items), _CHUNK):
-        yield items[start : start + _CHUNK]
+    for start in range(0, len(items), _MAX_ROWS):
+        yield items[start : start + _MAX_ROWS]
 
 
-def _rounds(moves: Sequence[Move]) -> list[list[Move]]:
-    """Part moves so that no entry moves twice in one round, each in its order."""
-    rounds: list[list[Move]] = []
-    made: dict[bytes, int] = {}
-    for move in moves:
-        turn = made.get(move.key, 0)
-        made[move.key] = turn + 1
-        if turn == len(rounds):
+def _flat(rows: Sequence[Sequence[Any]]) -> list[Any]:
+    return [value for row in rows for value in row]
+
+
+def _rounds(transitions: Sequence[Transition]) -> list[list[Transition]]:
+    """Split transitions into rounds in which no entry occurs twice; the order of each is kept."""
+    rounds: list[list[Transition]] = []
+    seen: dict[bytes, int] = {}
+    for transition in transitions:
+        number = seen.get(transition.new.key, 0)
+        seen[transition.new.key] = number + 1
+        if number == len(rounds):
             rounds.append([])
-        rounds[turn].append(move)
+        rounds[number].append(transition)
     return rounds

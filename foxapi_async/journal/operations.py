@@ -1,41 +1,32 @@
-"""What is to be written: plain values that coroutines queue and the writer's thread works off."""
+"""Writes to the journal as plain values: coroutines queue them, the writer's thread executes them."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
 
-from foxapi_async.journal.entry import Entry, bytes_of, text_of
-from foxapi_async.journal.transitions import JournalStatus
+from foxapi_async.journal.entry import (
+    Entry,
+    JournalStatus,
+    bytes_of,
+    difference,
+    storable,
+    text_of,
+)
 from foxapi_async.requests import Request
 
-__all__ = [
-    "Change",
-    "Claiming",
-    "Dropping",
-    "Ending",
-    "Move",
-    "Note",
-    "Planned",
-    "Reinstating",
-    "Retaking",
-    "Saving",
-    "planned",
-    "storable",
-]
-
-_LARGEST_INTEGER: Final = 2**63 - 1
+_MAX_INTEGER: Final = 2**63 - 1
 
 _COMPACT: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 @attrs.frozen(kw_only=True)
-class Planned:
-    """A new entry, in the form that the table takes."""
+class NewEntry:
+    """A new entry with the values that the table stores."""
 
     key: bytes
     keyed: bool
@@ -46,165 +37,140 @@ class Planned:
     num_outputs: int
     at: float
 
+    def difference_from(self, path: str, payload: Mapping[str, Any]) -> str:
+        """Return how the request differs from another one; "" if it does not."""
+        return difference(path, payload, self.path, json.loads(self.payload))
+
+
+def new_entry(key: str, request: Request, at: float, *, keyed: bool) -> NewEntry:
+    """Return the new entry of a request."""
+    payload: dict[str, Any] = request.payload()
+    return NewEntry(
+        key=bytes_of(key),
+        keyed=keyed,
+        model=storable(request.model),
+        kind=storable(request.kind),
+        path=storable(request.path),
+        payload=_COMPACT.encode(payload),
+        num_outputs=min(request.num_outputs, _MAX_INTEGER),
+        at=at,
+    )
+
 
 @attrs.define(eq=False, kw_only=True)
-class Change:
-    """One change; ``done`` is told once it is durable, None if nobody waits.
+class Operation:
+    """One write. Its text says what is lost if it is not made.
 
-    ``error`` is set by the writer if this change alone was refused; ``at`` is in seconds since 1970.
+    ``done`` is set once the write is durable; it is None if nobody waits. ``error`` is set by the
+    database if it refuses this operation alone. ``at`` is in seconds since 1970.
     """
 
     done: asyncio.Future[None] | None = None
     error: Exception | None = None
 
     @property
-    def is_owed(self) -> bool:
-        """Whether it must be made some time, because it tells what has happened already."""
+    def is_fact(self) -> bool:
+        """Whether it records something that has happened; facts are retried until written."""
         return True
 
-    @property
-    def in_words(self) -> str:
-        """What is lost if it is not made, for a log."""
-        return "something to remember"
+    def __str__(self) -> str:
+        return "a remembered value"
 
 
 @attrs.define(eq=False, kw_only=True)
-class Claiming(Change):
-    """Look a key up, and take it if it is free.
+class ClaimKey(Operation):
+    """Take a key if it is free.
 
-    Afterwards ``taken`` tells whether it is the caller's now; if not, ``found`` is the entry that is
-    in the way, and ``held`` whether a living process is deciding on it. ``if_abandoned`` is called
-    instead of ``done`` if nobody waits any more.
+    Afterwards ``taken`` is whether it is the caller's. If not, ``found`` is the existing entry, and
+    ``is_held`` whether a living process is submitting it.
     """
 
-    new: Planned
+    new: NewEntry
     taken: bool = False
-    held: bool = False
+    is_held: bool = False
     found: Entry | None = None
-    if_abandoned: Callable[[], None] | None = None
 
     @property
-    def is_owed(self) -> bool:
-        """A claim under a random key is not waited for, so its move must find it later."""
+    def is_fact(self) -> bool:
+        """Nobody waits for the claim of a random key, so its transition must find it later."""
         return not self.new.keyed
 
-    @property
-    def in_words(self) -> str:
-        """What is lost if it is not made, for a log."""
-        return f"that {_name(self.new.key)} is about to be submitted"
+    def __str__(self) -> str:
+        return f"{_name(self.new.key)} is about to be submitted"
 
 
 @attrs.define(eq=False, kw_only=True)
-class Move(Change):
-    """An entry of this owner goes on; with ``keep`` it stays this owner's.
+class Transition(Operation):
+    """Change the status of an entry of this owner; with ``keep`` the owner keeps it.
 
-    ``new`` is what to write if the entry has vanished and must not (an id would be lost).
+    ``new`` is inserted if the entry has vanished and a task id would be lost. With ``previous``, the
+    failed or unknown entry that is submitted again, ``sending`` replaces it, if it is unchanged, and
+    other transitions restore it. ``is_lost`` is set if it was changed.
     """
 
-    key: bytes
-    was: JournalStatus
-    now: JournalStatus
+    new: NewEntry
+    before: JournalStatus
+    after: JournalStatus
     at: float
     keep: bool = False
     task_id: str | None = None
     estimated_time: float | None = None
     error_code: str | None = None
     text: str | None = None
-    new: Planned
+    previous: Entry | None = None
+    is_lost: bool = False
 
     @property
-    def is_owed(self) -> bool:
-        """Whether it tells of something that has happened, rather than asks to go ahead."""
-        return self.now is not JournalStatus.SENDING
+    def is_fact(self) -> bool:
+        """Sending has not happened yet, all else has."""
+        return self.after is not JournalStatus.SENDING
 
-    @property
-    def in_words(self) -> str:
-        """What is lost if it is not made, for a log."""
-        return f"that {_name(self.key)} is {self.now.value}" + (
-            f" as task {self.task_id}" if self.task_id is not None else ""
-        )
+    def __str__(self) -> str:
+        if self.previous is not None and self.is_fact:
+            return f"{_name(self.new.key)} is {self.previous.status} as before"
+        task = "" if self.task_id is None else f" as task {self.task_id}"
+        return f"{_name(self.new.key)} is {self.after}{task}"
 
 
 @attrs.define(eq=False, kw_only=True)
-class Dropping(Change):
-    """An entry of this owner under a random key, of which nothing was sent, is of no use."""
+class DeleteUnsent(Operation):
+    """Delete an entry of this owner under a random key for which nothing was sent."""
 
     key: bytes
 
-    @property
-    def in_words(self) -> str:
-        """What is lost if it is not made, for a log."""
-        return f"that nothing was sent for {_name(self.key)}"
+    def __str__(self) -> str:
+        return f"nothing was sent for {_name(self.key)}"
 
 
 @attrs.define(eq=False, kw_only=True)
-class Retaking(Change):
-    """An entry that stands as ``over`` is about to be sent once more, as a person has decided.
-
-    Afterwards ``taken`` tells whether it still stood so.
-    """
-
-    new: Planned
-    over: Entry
-    taken: bool = False
-
-    @property
-    def is_owed(self) -> bool:
-        """It asks to go ahead."""
-        return False
-
-    @property
-    def in_words(self) -> str:
-        """What is lost if it is not made, for a log."""
-        return f"that {_name(self.new.key)} is about to be submitted once more"
-
-
-@attrs.define(eq=False, kw_only=True)
-class Reinstating(Change):
-    """What was sent once more has certainly created nothing: the entry stands as before."""
-
-    key: bytes
-    over: Entry
-
-    @property
-    def in_words(self) -> str:
-        """What is lost if it is not made, for a log."""
-        return f"that {_name(self.key)} is {self.over.status.value} as before"
-
-
-@attrs.define(eq=False, kw_only=True)
-class Ending(Change):
-    """A task was seen to end."""
+class RecordEnd(Operation):
+    """Record how a task ended."""
 
     task_id: str
-    now: JournalStatus
+    after: JournalStatus
     at: float
     error_code: str | None = None
     text: str | None = None
 
-    @property
-    def in_words(self) -> str:
-        """What is lost if it is not made, for a log."""
-        return f"that task {self.task_id} is {self.now.value}"
+    def __str__(self) -> str:
+        return f"task {self.task_id} is {self.after}"
 
 
 @attrs.define(eq=False, kw_only=True)
-class Saving(Change):
-    """The files of a task are on disk; ``files`` is their JSON."""
+class RecordFiles(Operation):
+    """Record the files of a task; ``files`` is their JSON."""
 
     task_id: str
     files: str
     at: float
 
-    @property
-    def in_words(self) -> str:
-        """What is lost if it is not made, for a log."""
-        return f"where the files of task {self.task_id} are"
+    def __str__(self) -> str:
+        return f"the files of task {self.task_id} are saved"
 
 
 @attrs.define(eq=False, kw_only=True)
-class Note(Change):
-    """Something to remember; ``value`` is JSON, None to forget it."""
+class RecordValue(Operation):
+    """Remember a value; ``value`` is JSON, None deletes it."""
 
     name: str
     value: str | None
@@ -213,23 +179,3 @@ class Note(Change):
 
 def _name(key: bytes) -> str:
     return f"key {text_of(key)!r}"
-
-
-def planned(key: str, request: Request, at: float, *, keyed: bool) -> Planned:
-    """Return the new entry for a request."""
-    payload: dict[str, Any] = request.payload()
-    return Planned(
-        key=bytes_of(key),
-        keyed=keyed,
-        model=storable(request.model),
-        kind=storable(request.kind),
-        path=storable(request.path),
-        payload=_COMPACT.encode(payload),
-        num_outputs=min(request.num_outputs, _LARGEST_INTEGER),
-        at=at,
-    )
-
-
-def storable(text: str) -> str:
-    """Return a text that SQLite takes: what is no Unicode is spelled out."""
-    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,12 +1,12 @@
-"""Who is submitting an entry, and whether that process is still alive.
+"""Owners: which process is submitting an entry, and whether it is still alive.
 
-Each opening of a journal is an owner with a random id. It holds a lock on a small file beside the
-journal, which the kernel drops when the process ends in whatever way. So an owner is dead exactly
-if its file is missing or can be locked; process ids, which are used again, play no part.
+Each opening of a journal is an owner with a random id. It locks a small file beside the journal; the
+kernel drops the lock when the process ends. So an owner is dead exactly if its file is missing or can
+be locked. Process ids play no part, because they are reused.
 
-The lock is one of ``fcntl.lockf``: it belongs to the process, so a forked child does not inherit it
-and cannot keep a dead parent alive. Such a lock is lost when the process closes *any* descriptor of
-the file, so an owner of this process is looked up in a table and its file is never opened twice.
+The lock is one of ``fcntl.lockf``. It belongs to the process, so a forked child does not inherit it
+and cannot keep a dead parent alive. It is lost when the process closes *any* descriptor of the file,
+so the owners of this process are kept in a table and their files are never opened twice.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ import sys
 import uuid
 from pathlib import Path
 from typing import Final
-
-__all__ = ["Owner", "is_alive", "sweep"]
 
 if sys.platform == "win32":
     import msvcrt
@@ -44,41 +42,37 @@ else:
 _SUFFIX: Final = ".owner"
 
 _own: Final[dict[str, int]] = {}
-"""The owners of this process, each with the process that it was made in: a fork copies the table."""
+"""The owners of this process by id, each with its process id: a fork copies the table."""
 
 
 class Owner:
-    """An opening of a journal by this process; alive until `release` or the end of the process.
-
-    Raises:
-        OSError: The folder of the journal cannot be written.
-    """
+    """An opening of a journal by this process; alive until `release` or the end of the process."""
 
     def __init__(self, journal: Path) -> None:
         self.id: Final = uuid.uuid4().hex
         self._file: Final = _file_of(journal, self.id)
         while True:
             self._descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600)
-            # Between its birth and the lock, the file looks like one of a dead owner, and somebody
-            # may have swept it away.
+            # Until it is locked, the file looks like that of a dead owner, and another process may
+            # remove it.
             if _try_lock(self._descriptor) and _is_still_there(self._descriptor, self._file):
                 break
             os.close(self._descriptor)
         _own[self.id] = os.getpid()
 
     def release(self) -> None:
-        """Give up the lock; whatever this owner has left undecided is up to others now."""
+        """Release the lock, so that other owners may claim the entries of this one."""
         if _own.get(self.id) != os.getpid():
             return
         with contextlib.suppress(OSError):
             self._file.unlink()
         os.close(self._descriptor)
-        # Last: until now is_alive must not open the file.
+        # Last, because is_alive must not open the file before.
         del _own[self.id]
 
 
 def is_alive(journal: Path, owner: str | None) -> bool:
-    """Whether an owner may still decide what it has begun; None is nobody."""
+    """Return whether an owner may still submit its entries; None is no owner."""
     if owner is None:
         return False
     if _own.get(owner) == os.getpid():
@@ -87,7 +81,7 @@ def is_alive(journal: Path, owner: str | None) -> bool:
 
 
 def sweep(journal: Path) -> None:
-    """Remove the files that dead owners have left beside a journal."""
+    """Remove the files of dead owners beside a journal."""
     for file in journal.parent.glob(f"{_escaped(journal.name)}.*{_SUFFIX}"):
         owner = file.name.removesuffix(_SUFFIX).rpartition(".")[2]
         if _own.get(owner) != os.getpid():
@@ -100,7 +94,7 @@ def _remove_if_dead(file: Path) -> bool:
     except FileNotFoundError:
         return True
     except OSError:
-        return False  # not ours to judge: another user's file
+        return False  # another user's file, which cannot be checked
     try:
         if not _try_lock(descriptor):
             return False

@@ -1,93 +1,221 @@
-"""The statements that change many entries at once, by the number of rows that they take.
+"""SQL: statements for many rows at once, and the queries that read the file beside its writers.
 
-A statement is prepared once for each number of rows, by sqlite3's own cache, and its text is put
-together once, by the cache here.
+A statement is built once for each number of rows, by the cache here, and prepared once, by the cache
+of sqlite3.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sqlite3
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import closing
 from functools import cache
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
-from foxapi_async.journal.entry import COLUMNS
+from foxapi_async.errors import ConfigurationError
+from foxapi_async.journal import owners
+from foxapi_async.journal.connection import (
+    open_to_read,
+    open_to_write,
+    transaction,
+    translated_errors,
+)
+from foxapi_async.journal.entry import (
+    AFTER_CRASH,
+    COLUMNS,
+    Entry,
+    JournalStatus,
+    bytes_of,
+    entry_from_row,
+    storable,
+)
 
-__all__ = ["delete", "end", "insert", "move", "save", "select"]
+_PAGE: Final = 500
+"""Entries in one query: a longer one would keep SQLite from merging its log into the file."""
 
-# What looks like text from outside in these statements is marks and names of columns.
+_FORGOTTEN: Final = "forgotten "
+"""Prefix of a key in the memory table."""
+
+# The statements contain names of columns and placeholders only, no values.
+# ruff: noqa: S608
 
 
 @cache
-def select(rows: int) -> str:
-    """Take keys; give their entries, and the owner after the columns of an entry."""
-    return f"SELECT {COLUMNS}, owner FROM entries WHERE key IN ({_marks(rows)})"  # noqa: S608
+def select_entries(rows: int) -> str:
+    """Take keys; give `COLUMNS` and the owner."""
+    return f"SELECT {COLUMNS}, owner FROM entries WHERE key IN ({_marks(rows)})"
 
 
 @cache
-def insert(rows: int) -> str:
+def insert_entries(rows: int) -> str:
     """Take new entries."""
     columns = "key, status, owner, keyed, model, kind, path, payload, num_outputs, created, updated"
-    return f"INSERT INTO entries ({columns}) VALUES {_rows(rows, 11)}"  # noqa: S608
+    return f"INSERT INTO entries ({columns}) VALUES {_values(rows, 11)}"
 
 
 @cache
-def delete(rows: int) -> str:
+def delete_entries(rows: int) -> str:
     """Take keys, and the owner that they must have."""
-    return f"DELETE FROM entries WHERE key IN ({_marks(rows)}) AND owner = ?"  # noqa: S608
+    return f"DELETE FROM entries WHERE key IN ({_marks(rows)}) AND owner = ?"
 
 
 @cache
-def move(rows: int) -> str:
-    """Take moves, and the owner of all; an entry that is not where its move starts stays there."""
+def update_statuses(rows: int) -> str:
+    """Take transitions, and the owner that all must have; skip entries in another status."""
+    columns = "key was now at owner task_id estimated_time error_code error"
     return (
-        "UPDATE entries SET status = moves.now, updated = moves.at, owner = moves.owner,"  # noqa: S608
-        " task_id = moves.task_id, estimated_time = moves.estimated_time,"
-        " submitted = iif(moves.task_id IS NULL, NULL, moves.at),"
-        " error_code = moves.error_code, error = moves.error"
-        f" FROM {_table('moves', _MOVE, rows)}"
-        " WHERE entries.key = moves.key AND +entries.status = moves.was AND +entries.owner = ?"
+        "UPDATE entries SET status = new.now, updated = new.at, owner = new.owner,"
+        " task_id = new.task_id, estimated_time = new.estimated_time,"
+        " submitted = iif(new.task_id IS NULL, NULL, new.at),"
+        f" error_code = new.error_code, error = new.error FROM {_table(columns, rows)}"
+        " WHERE entries.key = new.key AND +entries.status = new.was AND +entries.owner = ?"
     )
 
 
 @cache
-def end(rows: int) -> str:
-    """Take ends of tasks, and the status that they must have."""
+def update_ends(rows: int) -> str:
+    """Take ends of tasks, and the status that their entries must have."""
     return (
-        "UPDATE entries SET status = ends.now, updated = ends.at,"  # noqa: S608
-        " error_code = ends.error_code, error = ends.error"
-        f" FROM {_table('ends', _END, rows)}"
-        " WHERE entries.task_id = ends.task_id AND +entries.status = ?"
+        "UPDATE entries SET status = new.now, updated = new.at, error_code = new.error_code,"
+        f" error = new.error FROM {_table('task_id now at error_code error', rows)}"
+        " WHERE entries.task_id = new.task_id AND +entries.status = ?"
     )
 
 
 @cache
-def save(rows: int) -> str:
-    """Take the new status, files of tasks, and the three statuses of which they must have one."""
+def update_files(rows: int) -> str:
+    """Take the new status, files of tasks, and the three statuses that their entries may have."""
     return (
-        "UPDATE entries SET status = ?, files = saves.files, updated = saves.at"  # noqa: S608
-        f" FROM {_table('saves', _SAVE, rows)}"
-        " WHERE entries.task_id = saves.task_id AND +entries.status IN (?, ?, ?)"
+        "UPDATE entries SET status = ?, files = new.files, updated = new.at"
+        f" FROM {_table('task_id files at', rows)}"
+        " WHERE entries.task_id = new.task_id AND +entries.status IN (?, ?, ?)"
     )
 
 
-_MOVE: Final = (
-    *("key", "was", "now", "at", "owner", "task_id", "estimated_time"),
-    *("error_code", "error"),
-)
-_END: Final = ("task_id", "now", "at", "error_code", "error")
-_SAVE: Final = ("task_id", "files", "at")
+def _table(columns: str, rows: int) -> str:
+    # Not a WITH before the UPDATE: sqlite3 would no longer count the changed rows. The plus signs
+    # above keep SQLite from using the index on the status, which millions of entries share.
+    names = columns.split()
+    named = ", ".join(f"column{number} AS {name}" for number, name in enumerate(names, 1))
+    return f"(SELECT {named} FROM (VALUES {_values(rows, len(names))})) AS new"
 
 
-def _table(name: str, columns: Sequence[str], rows: int) -> str:
-    # Not a WITH before the UPDATE: sqlite3 would no longer count the rows that it changes. The plus
-    # signs above keep SQLite from looking entries up by their status, of which there are millions.
-    names = ", ".join(f"column{number} AS {column}" for number, column in enumerate(columns, 1))
-    return f"(SELECT {names} FROM (VALUES {_rows(rows, len(columns))})) AS {name}"  # noqa: S608
-
-
-def _rows(rows: int, width: int) -> str:
+def _values(rows: int, width: int) -> str:
     return ",".join([f"({_marks(width)})"] * rows)
 
 
 def _marks(number: int) -> str:
     return ",".join("?" * number)
+
+
+def read(path: Path, statuses: Collection[JournalStatus] | None = None) -> Iterator[Entry]:
+    """Yield the entries, oldest first, with at most one page of them in memory."""
+    wanted = frozenset(JournalStatus if statuses is None else statuses)
+    stored = wanted | {before for before, after in AFTER_CRASH.items() if after in wanted}
+    condition = f"status IN ({_marks(len(stored))})" if statuses is not None else "1"
+    query = (
+        f"SELECT id, {COLUMNS}, owner FROM entries WHERE {condition} AND id > ?"
+        f" ORDER BY id LIMIT {_PAGE}"
+    )
+    parameters = sorted(stored) if statuses is not None else []
+    for connection in _open(path):
+        last = 0
+        while rows := _fetch(path, connection, query, [*parameters, last]):
+            last = rows[-1][0]
+            entries = (_entry_now(path, row[1:]) for row in rows)
+            yield from (entry for entry in entries if entry.status in wanted)
+
+
+def find(path: Path, keys: Iterable[str]) -> Iterator[Entry]:
+    """Yield the entries of those keys that have one, in no particular order."""
+    names = [bytes_of(key) for key in keys]
+    for connection in _open(path):
+        for start in range(0, len(names), _PAGE):
+            some = names[start : start + _PAGE]
+            for row in _fetch(path, connection, select_entries(len(some)), some):
+                yield _entry_now(path, row)
+
+
+def count(path: Path) -> dict[JournalStatus, int]:
+    """Return the number of entries of each status, as stored."""
+    query = "SELECT status, count(*) FROM entries GROUP BY status"
+    rows = [row for connection in _open(path) for row in _fetch(path, connection, query)]
+    try:
+        return {JournalStatus(status): number for status, number in rows}
+    except ValueError as error:
+        raise ConfigurationError(
+            f"journal {str(path)!r}: an entry is damaged: another program has changed the file; "
+            f"continue with a copy of the journal ({error})"
+        ) from error
+
+
+def forget(path: Path, key: str, only: Entry | None = None) -> list[Entry]:
+    """Delete the entry of a key, if it is unchanged since ``only``; return what was deleted."""
+    if not path.exists():
+        return []
+    with (
+        closing(open_to_write(path)) as connection,
+        translated_errors(path),
+        transaction(connection),
+    ):
+        row = connection.execute(select_entries(1), (bytes_of(key),)).fetchone()
+        if row is None:
+            return []
+        entry = _entry_now(path, row)
+        if only is not None and not entry.is_unchanged_since(only):
+            return []
+        is_undecided = entry.status in {JournalStatus.PLANNED, JournalStatus.SENDING}
+        if is_undecided and owners.is_alive(path, row[-1]):
+            raise ConfigurationError(
+                f"journal {str(path)!r}: the key {key!r} is being submitted right now; forget it "
+                "after the submission has ended"
+            )
+        connection.execute("DELETE FROM entries WHERE key = ?", (bytes_of(key),))
+        connection.execute(
+            "INSERT OR REPLACE INTO memory (name, value, updated) VALUES (?, 'true', ?)",
+            (_FORGOTTEN + storable(key), time.time()),
+        )
+        return [entry]
+
+
+def was_forgotten(path: Path, key: str) -> bool:
+    """Return whether a key was forgotten on purpose and not just never known."""
+    query = "SELECT 1 FROM memory WHERE name = ?"
+    names = [_FORGOTTEN + storable(key)]
+    return any(_fetch(path, connection, query, names) for connection in _open(path))
+
+
+def is_blank(path: Path) -> bool:
+    """Return whether there has never been an entry."""
+    query = (
+        "SELECT 1 FROM entries UNION ALL SELECT 1 FROM memory WHERE name BETWEEN ? AND ? LIMIT 1"
+    )
+    names = [_FORGOTTEN, _FORGOTTEN + "\U0010ffff"]
+    return not any(_fetch(path, connection, query, names) for connection in _open(path))
+
+
+def _open(path: Path) -> Iterator[sqlite3.Connection]:
+    """Yield a connection, or nothing if there is no file."""
+    connection = open_to_read(path)
+    if connection is not None:
+        with closing(connection):
+            yield connection
+
+
+def _fetch(
+    path: Path, connection: sqlite3.Connection, query: str, parameters: Sequence[Any] = ()
+) -> list[Any]:
+    with translated_errors(path):
+        return connection.execute(query, parameters).fetchall()
+
+
+def _entry_now(path: Path, row: Sequence[Any]) -> Entry:
+    try:
+        entry = entry_from_row(row)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"journal {str(path)!r}: {error}") from error.__cause__
+    if entry.status in AFTER_CRASH and not owners.is_alive(path, row[-1]):
+        return entry.after_crash()
+    return entry

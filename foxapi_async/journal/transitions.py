@@ -1,12 +1,12 @@
-"""The life of a journal entry, as one table of moves.
+"""The life of a journal entry, as one table of transitions.
 
 planned ──▶ sending ──▶ accepted ──▶ completed ──▶ saved
    ▲  ▲       │  │ │        ▲   └──▶ failed
    │  └───────┘  │ └──▶ unknown
    └── rejected ◀┘
 
-``sending`` is on disk before the first byte of the POST leaves, ``accepted`` before anybody sees the
-id. So a process that is killed in ``planned`` has paid nothing, and one that is killed in
+``sending`` is on disk before the first byte of the POST leaves, ``accepted`` before the caller gets
+the id. So a process that is killed in ``planned`` has paid nothing, and one that is killed in
 ``sending`` may have.
 """
 
@@ -16,107 +16,73 @@ import enum
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = [
-    "AFTER_A_CRASH",
-    "BY_DECISION",
-    "MOVES",
-    "ON_CLAIM",
-    "UNFINISHED",
-    "ForbiddenMove",
-    "JournalStatus",
-    "Verdict",
-    "check_move",
-    "on_claim",
-]
-
-
-class JournalStatus(enum.StrEnum):
-    """Where an entry of the journal stands."""
-
-    PLANNED = "planned"
-    """Recorded; nothing was sent."""
-    SENDING = "sending"
-    """The POST is under way, or the process that sent it has not said how it ended."""
-    ACCEPTED = "accepted"
-    """The task exists and its id is known."""
-    COMPLETED = "completed"
-    """The task ended well; its files are not on disk as far as the journal knows."""
-    FAILED = "failed"
-    """The task ended as failed or cancelled."""
-    SAVED = "saved"
-    """The files of the task are on disk."""
-    REJECTED = "rejected"
-    """The server refused; nothing was billed."""
-    UNKNOWN = "unknown"
-    """A task may have been created and billed; its id is not known."""
-
+from foxapi_async.journal.entry import AFTER_CRASH, JournalStatus
 
 _S = JournalStatus
 
-MOVES: Final[Mapping[JournalStatus, frozenset[JournalStatus]]] = {
+TRANSITIONS: Final[Mapping[JournalStatus, frozenset[JournalStatus]]] = {
     _S.PLANNED: frozenset({_S.SENDING}),
     # Back to planned when it is certain that no task was created.
     _S.SENDING: frozenset({_S.PLANNED, _S.ACCEPTED, _S.REJECTED, _S.UNKNOWN}),
     _S.ACCEPTED: frozenset({_S.COMPLETED, _S.FAILED}),
     _S.COMPLETED: frozenset({_S.SAVED}),
     _S.FAILED: frozenset(),
-    # Files that were lost or damaged are fetched again.
+    # Lost or damaged files are downloaded again.
     _S.SAVED: frozenset({_S.SAVED}),
     _S.REJECTED: frozenset({_S.PLANNED}),
-    # The id turned up after all: an answer that came late, or a process that was only thought dead.
+    # The id arrived late, or the process was taken for dead by mistake.
     _S.UNKNOWN: frozenset({_S.ACCEPTED}),
 }
-"""What may follow what; every other move is refused."""
+"""What may follow each status; every other transition is refused."""
 
-AFTER_A_CRASH: Final[Mapping[JournalStatus, JournalStatus]] = {_S.SENDING: _S.UNKNOWN}
-"""What a status means once the process that set it is dead; others mean what they meant."""
-
-BY_DECISION: Final = frozenset({_S.FAILED, _S.UNKNOWN})
-"""What a person may decide to send, and pay, once more. Until the POST leaves, and if it comes to
-nothing, the entry stays what it was: a crash or a refusal must not take the mark away."""
+RESUBMITTABLE: Final = frozenset({_S.FAILED, _S.UNKNOWN})
+"""What a person may decide to submit, and pay, once more. The entry keeps its status until the POST
+leaves, and gets it back if no task was created: a crash or a refusal must not lose it."""
 
 UNFINISHED: Final = frozenset({_S.ACCEPTED})
-"""Paid for and not yet brought home: the task has an id, and nobody has seen it end."""
+"""The task has an id and its end is not recorded."""
 
 
-class Verdict(enum.Enum):
-    """What somebody is told who asks for a key that the journal has already."""
+class ClaimDecision(enum.Enum):
+    """The answer to a claim of a key that has an entry."""
 
     SUBMIT = enum.auto()
-    """Nothing was billed: it is the caller's to submit."""
+    """Nothing was billed: the caller must submit."""
     ATTACH = enum.auto()
     """There is a task: its id is the answer."""
     WAIT = enum.auto()
-    """Somebody is submitting it right now."""
-    ASK = enum.auto()
+    """Another claim is submitting it right now."""
+    BLOCKED = enum.auto()
     """It may have been billed: a person must decide."""
 
 
-ON_CLAIM: Final[Mapping[JournalStatus, Verdict]] = {
-    _S.PLANNED: Verdict.SUBMIT,
-    _S.ACCEPTED: Verdict.ATTACH,
-    _S.COMPLETED: Verdict.ATTACH,
-    _S.FAILED: Verdict.ATTACH,
-    _S.SAVED: Verdict.ATTACH,
-    _S.REJECTED: Verdict.SUBMIT,
-    _S.UNKNOWN: Verdict.ASK,
+ON_CLAIM: Final[Mapping[JournalStatus, ClaimDecision]] = {
+    _S.PLANNED: ClaimDecision.SUBMIT,
+    _S.ACCEPTED: ClaimDecision.ATTACH,
+    _S.COMPLETED: ClaimDecision.ATTACH,
+    _S.FAILED: ClaimDecision.ATTACH,
+    _S.SAVED: ClaimDecision.ATTACH,
+    _S.REJECTED: ClaimDecision.SUBMIT,
+    _S.UNKNOWN: ClaimDecision.BLOCKED,
 }
-"""The verdicts on entries that nobody is working on; `AFTER_A_CRASH` comes first."""
+"""The decision on an entry without a living owner; `AFTER_CRASH` is applied first."""
 
 
-def on_claim(status: JournalStatus, *, owner_alive: bool) -> Verdict:
-    """Return what to tell somebody who asks for the key of an entry."""
+def on_claim(status: JournalStatus, *, owner_alive: bool) -> ClaimDecision:
+    """Return the answer to a claim of an entry's key."""
     if owner_alive and status in {JournalStatus.PLANNED, JournalStatus.SENDING}:
-        return Verdict.WAIT
-    return ON_CLAIM[AFTER_A_CRASH.get(status, status)]
+        return ClaimDecision.WAIT
+    return ON_CLAIM[AFTER_CRASH.get(status, status)]
 
 
-class ForbiddenMove(RuntimeError):  # noqa: N818 - it names a move; it is a bug, not a trouble
-    """A move that is not in the table: a mistake in the program, not in its input."""
+class ForbiddenTransitionError(RuntimeError):
+    """A transition that is not in the table: a bug of the caller, not bad input."""
 
 
-def check_move(before: JournalStatus, after: JournalStatus) -> None:
-    """Raise ForbiddenMove unless the table has the move."""
-    if after not in MOVES[before]:
-        allowed = ", ".join(sorted(MOVES[before])) or "nothing"
-        raise ForbiddenMove(f"{before} → {after} is no move; after {before} comes {allowed}")
+def check_transition(before: JournalStatus, after: JournalStatus) -> None:
+    """Raise ForbiddenTransitionError unless the table has the transition."""
+    if after not in TRANSITIONS[before]:
+        allowed = ", ".join(sorted(TRANSITIONS[before])) or "nothing"
+        raise ForbiddenTransitionError(
+            f"{before} → {after} is not allowed; {before} may be followed by {allowed}"
+        )

@@ -1,185 +1,224 @@
-"""Many changes, one commit: what coroutines have to write is gathered while the disk is busy.
+"""The write queue: operations of many coroutines share one transaction and one fsync.
 
-Why the standard library's sqlite3 in one thread of our own, and not aiosqlite: that sends every
-single statement through a queue to its thread and back, so one submission would be a dozen thread
-switches, and its statements could not share a transaction with those of other coroutines without the
-same bookkeeping as here. What counts is the number of switches and of fsyncs, and both are one per
-group: the group is handed to the thread as a whole and comes back as a whole.
+Why sqlite3 in one thread of our own and not aiosqlite: aiosqlite sends every statement to its thread
+and back, a dozen switches for one submission, and its statements cannot share a transaction with
+those of other coroutines without the same bookkeeping as here. The cost is in the switches and the
+fsyncs. Here a batch goes to the thread as a whole and comes back as a whole.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
+from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, TypeGuard
+from typing import TYPE_CHECKING, Final, Self, TypeGuard
 
-from foxapi_async.errors import FoxAPIError
-from foxapi_async.journal.database import Store
-from foxapi_async.journal.entry import text_of
-from foxapi_async.journal.file_errors import configuration_error
-from foxapi_async.journal.operations import Change, Claiming, Move
-from foxapi_async.journal.pace import Pace
-from foxapi_async.journal.transitions import JournalStatus
+from foxapi_async.errors import ConfigurationError, FoxAPIError
+from foxapi_async.journal.connection import configuration_error, translated_errors
+from foxapi_async.journal.entry import JournalStatus, text_of
+from foxapi_async.journal.operations import Operation, Transition
 
-__all__ = ["GroupCommit"]
+if TYPE_CHECKING:
+    from foxapi_async.journal.database import Database
 
-_LOG: Final = logging.getLogger("foxapi_async.journal")
+_log = logging.getLogger("foxapi_async.journal")
 
 _LAZY: Final = 0.5
-"""Seconds that a change may wait for company if nobody waits for it."""
+"""Seconds until an operation is written that nobody waits for."""
+
+_forked: Final[list[Writer]] = []
+"""Copies made by a fork. They must not be closed: SQLite would take them for its last user."""
 
 
-class GroupCommit:
-    """The queue between the coroutines of one event loop and the store in its thread."""
+class Writer:
+    """The database in a thread of its own, and the queue to it from one event loop."""
 
-    def __init__(self, path: Path, store: Store, thread: ThreadPoolExecutor) -> None:
+    def __init__(self, path: Path, database: Database, thread: ThreadPoolExecutor) -> None:
         self._path: Final = path
-        self._store: Final = store
+        self._database: Final = database
         self._thread: Final = thread
         self._loop: Final = asyncio.get_running_loop()
-        self._waiting: list[Change] = []
-        self._urgent = False
+        self._process: Final = os.getpid()
+        self._queue: list[Operation] = []
+        self._is_awaited = False
         self._has_ids = False
-        self._at_work: asyncio.Future[None] | None = None
+        self._batch: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
-        self._pace: Final = Pace()
+        self._batching: Final = Batching()
+        self._closed = False
         self.commits: int = 0
-        """Groups that were written so far."""
+        """Batches written so far."""
 
-    def put(self, change: Change) -> None:
-        """Have a change written within about a second, in order."""
-        self._waiting.append(change)
-        self._plan()
+    @classmethod
+    async def open(cls, path: Path, database_class: type[Database]) -> Self:
+        """Open the database in a new thread; ConfigurationError if the file cannot be used."""
+        thread = ThreadPoolExecutor(1, thread_name_prefix="foxapi-journal")
+        opening = thread.submit(database_class, path)
+        with translated_errors(path):
+            try:
+                return cls(path, await asyncio.wrap_future(opening), thread)
+            except BaseException:
+                # Cancelling the wait does not stop the thread: it closes what it has opened by then.
+                thread.submit(_close_opened, opening)
+                thread.shutdown(wait=False)
+                raise
 
-    async def make(self, change: Change) -> None:
-        """Write a change; return when it is durable.
+    async def aclose(self) -> None:
+        """Write the queue, log what cannot be written, and close the file."""
+        try:
+            await self.flush()
+        finally:
+            # Also if the caller was cancelled: the next opening must find the file complete.
+            self.flush_now()
+            self._closed = True
+            self._stop_timer()
+            for operation in self._queue:
+                _log.error("journal %r: not written: %s", str(self._path), operation)
+            closing = self._loop.run_in_executor(self._thread, self._database.close)
+            self._thread.shutdown(wait=False)
+            await closing
 
-        Cancelling takes the waiting away, not the change.
+    @property
+    def is_here(self) -> bool:
+        """Whether the running event loop is the one in which this was opened."""
+        try:
+            return asyncio.get_running_loop() is self._loop and self._process == os.getpid()
+        except RuntimeError:
+            return False
 
-        Raises:
-            FoxAPIError: It was not written.
-        """
-        change.done = self._loop.create_future()
-        self._waiting.append(change)
-        self._urgent = True
-        self._has_ids = self._has_ids or _is_an_id(change)
-        self._plan()
-        await change.done
+    def close_if_orphaned(self) -> bool:
+        """Return whether the event loop is closed or in another process; then close the file."""
+        if self._process != os.getpid():
+            _forked.append(self)
+            return True
+        if self._loop.is_closed():
+            self._thread.submit(self._database.close)
+            self._thread.shutdown(wait=True)
+            return True
+        return False
+
+    def put(self, operation: Operation) -> None:
+        """Have an operation written within about a second; the order is kept."""
+        if self._closed:
+            _log.error("journal %r is closed; not written: %s", str(self._path), operation)
+            return
+        self._queue.append(operation)
+        self._schedule()
+
+    async def write(self, operation: Operation) -> None:
+        """Write an operation; return when it is durable. Cancelling ends the wait, not the write."""
+        if self._closed:
+            raise ConfigurationError(
+                f"journal {str(self._path)!r} is closed; not written: {operation}"
+            )
+        operation.done = done = self._loop.create_future()
+        self._is_awaited = True
+        self._has_ids = self._has_ids or _has_task_id(operation)
+        self.put(operation)
+        # Not `await done`: a cancelled caller would cancel the future that tells whether it has the key.
+        await asyncio.wait([done])
+        done.result()
+
+    async def recall(self, name: str) -> str | None:
+        """Return the JSON of a remembered value."""
+        await self.flush()
+        with translated_errors(self._path):
+            return await self._loop.run_in_executor(self._thread, self._database.recall, name)
 
     async def flush(self) -> None:
-        """Write all that waits, trying once what could not be written before."""
-        if self._at_work is not None:
-            await asyncio.wait([self._at_work])
-        self._start()
-        if self._at_work is not None:
-            await asyncio.wait([self._at_work])
+        """Write the queue; facts that could not be written before are tried once more."""
+        if self._batch is not None:
+            await asyncio.wait([self._batch])
+        self._start_batch()
+        if self._batch is not None:
+            await asyncio.wait([self._batch])
 
     def flush_now(self) -> None:
-        """Write all that waits, blocking the event loop meanwhile, for those who look at the file."""
-        if not self._waiting:
-            return
-        group, self._waiting, self._urgent, self._has_ids = self._waiting, [], False, False
-        error = self._thread.submit(self._apply, group).result()
-        self._tell(group, error)
+        """Write the queue and block the event loop meanwhile, for callers that read the file next."""
+        batch = self._take_queue()
+        if batch:
+            error = self._thread.submit(self._database.apply, batch).exception()
+            self._report(batch, error)
+        elif self._batch is not None:
+            self._thread.submit(bool).result()  # waits: the thread has one job at a time
 
-    def give_up(self) -> None:
-        """Stop, after a last try; say what was not written."""
-        self.flush_now()
-        if self._timer is not None:
-            self._timer.cancel()
-        for change in self._waiting:
-            _LOG.error("journal %r: it was not written %s", str(self._path), change.in_words)
-
-    def _plan(self) -> None:
-        if self._at_work is not None:
-            return
-        if self._urgent:
-            due = self._pace.due(len(self._waiting), has_ids=self._has_ids)
+    def _schedule(self) -> None:
+        if self._batch is not None:
+            return  # the end of the batch schedules the next one
+        if self._is_awaited:
+            due = self._batching.due(len(self._queue), has_ids=self._has_ids)
         else:
             due = self._loop.time() + _LAZY
-        if self._timer is not None:
-            if self._timer_due <= due:
-                return
-            self._timer.cancel()
-        # Even if it is due: the coroutines that are ready as well have something to say, too.
-        self._timer = self._loop.call_at(due, self._start)
-        self._timer_due = due  # the handles of some event loops do not tell
+        if self._timer is not None and self._timer_due <= due:
+            return
+        self._stop_timer()
+        # Even if it is due: coroutines that are ready to run may add to the batch.
+        self._timer = self._loop.call_at(due, self._start_batch)
+        self._timer_due = due  # not all event loops have TimerHandle.when()
 
-    def _start(self) -> None:
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not self._waiting or self._at_work is not None:
+
+    def _start_batch(self) -> None:
+        self._stop_timer()
+        if not self._queue or self._batch is not None:
             return
-        group, self._waiting, self._urgent, self._has_ids = self._waiting, [], False, False
-        self._pace.committing(self._loop.time(), sum(change.done is not None for change in group))
-        self._at_work = self._loop.create_future()
-        future = self._loop.run_in_executor(self._thread, self._apply, group)
-        future.add_done_callback(lambda future: self._finished(group, future))
+        batch = self._take_queue()
+        awaited = sum(operation.done is not None for operation in batch)
+        self._batching.note_commit(self._loop.time(), awaited)
+        self._batch = self._loop.run_in_executor(self._thread, self._database.apply, batch)
+        # Added before anybody can wait for the batch, so callers of flush() see its results.
+        self._batch.add_done_callback(lambda done: self._end_batch(batch, done.exception()))
 
-    def _apply(self, group: Sequence[Change]) -> Exception | None:
-        try:
-            self._store.apply(group)
-        except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for the answer
-            return error
-        return None
+    def _take_queue(self) -> list[Operation]:
+        batch, self._queue = self._queue, []
+        self._is_awaited = self._has_ids = False
+        return batch
 
-    def _finished(self, group: Sequence[Change], future: asyncio.Future[Exception | None]) -> None:
-        at_work, self._at_work = self._at_work, None
-        self._tell(group, future.result())
-        if at_work is not None:
-            at_work.set_result(None)
-        if self._waiting:
-            self._plan()
+    def _end_batch(self, batch: Sequence[Operation], error: BaseException | None) -> None:
+        self._batch = None
+        self._report(batch, error)
+        if self._queue:
+            self._schedule()
 
-    def _tell(self, group: Sequence[Change], error: Exception | None) -> None:
+    def _report(self, batch: Sequence[Operation], error: BaseException | None) -> None:
         if error is None:
             self.commits += 1
         else:
-            self._keep_what_is_owed(group, error)
-        for change in group:
-            failure = change.error if error is None else self._failure(change, error)
-            if failure is not None and error is None:
-                _LOG.error("%s", failure)
-            done, change.done = change.done, None
+            # In front of the queue, so that the transitions of an entry stay in order.
+            facts = [operation for operation in batch if operation.is_fact]
+            self._queue[:0] = facts
+            reason, failed = configuration_error(self._path, error), len(batch) - len(facts)
+            _log.error("%s; %d writes failed, %d will be retried", reason, failed, len(facts))
+        for operation in batch:
+            failure = operation.error if error is None else self._failure(operation, error)
+            if failure is not None and (error is None or _has_task_id(operation)):
+                _log.error("%s", failure)
+            done, operation.done = operation.done, None
             if done is None:
                 continue
-            if done.cancelled():
-                if isinstance(change, Claiming) and change.if_abandoned is not None:
-                    change.if_abandoned()
-            elif failure is None:
+            if failure is None:
                 done.set_result(None)
             else:
                 done.set_exception(failure)
+                done.exception()  # counts as retrieved: the caller may have been cancelled
 
-    def _keep_what_is_owed(self, group: Sequence[Change], error: Exception) -> None:
-        owed = [change for change in group if change.is_owed]
-        self._waiting[:0] = owed
-        why = configuration_error(self._path, error)
-        for change in owed:
-            if _is_an_id(change):
-                _LOG.error(
-                    "the task %s (key %r) exists and is billed, but could not be written down: %s. "
-                    "It is kept in memory and tried again",
-                    *(change.task_id, text_of(change.key), why),
-                )
-        _LOG.error(
-            "%s; %d changes were refused, %d are kept", why, len(group) - len(owed), len(owed)
-        )
-
-    def _failure(self, change: Change, error: Exception) -> FoxAPIError | None:
-        if _is_an_id(change):
-            why = configuration_error(self._path, error)
+    def _failure(self, operation: Operation, error: BaseException) -> FoxAPIError | None:
+        if _has_task_id(operation):
             failure = FoxAPIError(
-                f"the task {change.task_id} exists and is billed, but {why}. Its id is kept in memory "
-                "and will be written when that is possible; session.attach(task_id) picks it up",
-                task_id=change.task_id,
+                f"task {operation.task_id} (key {text_of(operation.new.key)!r}) exists and is billed, "
+                f"but {configuration_error(self._path, error)}. Its id is kept in memory and written "
+                "again later; session.attach(task_id) waits for the task",
+                task_id=operation.task_id,
             )
-        elif change.is_owed:
+        elif operation.is_fact:
             return None
         elif isinstance(error, FoxAPIError):
             failure = error.again()
@@ -189,6 +228,74 @@ class GroupCommit:
         return failure
 
 
-def _is_an_id(change: Change) -> TypeGuard[Move]:
-    """Whether it records the id of a new task, which nobody else knows."""
-    return isinstance(change, Move) and change.now is JournalStatus.ACCEPTED
+def _close_opened(opening: Future[Database]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
+
+
+def _has_task_id(operation: Operation) -> TypeGuard[Transition]:
+    """Whether it records the id of a new task, which is known nowhere else."""
+    return isinstance(operation, Transition) and operation.after is JournalStatus.ACCEPTED
+
+
+FULL_BATCH: Final = 64
+"""Operations that are written without waiting for more: one in a batch of 64 costs half of one in a
+batch of 16; with 100 it is hardly less."""
+
+_INTERVAL: Final = 0.08
+_INTERVAL_WITH_IDS: Final = 0.03
+"""Seconds between commits while batching. A submission waits for two or three commits, which is short
+compared with a task. Ids wait less: a process that is killed meanwhile loses them."""
+
+_BURST: Final = 8
+_BURST_SECONDS: Final = 0.08
+"""So many commits in so many seconds (100 per second) start batching."""
+
+_USEFUL_BATCH: Final = 3
+_MAX_USELESS: Final = 3
+"""So many consecutive batches of fewer operations end batching."""
+
+_RETRY_AFTER: Final = 1.0
+"""Seconds until batching is tried again."""
+
+_IDLE: Final = 0.5
+"""Seconds without a commit after which earlier commits are ignored."""
+
+
+class Batching:
+    """Decides whether the next commit is due at once or waits for more operations.
+
+    A commit costs as much CPU as a dozen operations. With many concurrent submissions, a short wait
+    makes one commit of several; a caller that submits one by one would only get slower. Only trying
+    tells: a burst of commits starts batching, and batching without effect pauses for a while.
+    """
+
+    def __init__(self) -> None:
+        self._commits: Final[deque[float]] = deque(maxlen=_BURST)
+        self._is_on = False
+        self._useless = 0
+        self._not_before = float("-inf")
+
+    def due(self, waiting: int, *, has_ids: bool = False) -> float:
+        """Return when a commit of ``waiting`` operations is due; ids of new tasks wait less."""
+        if not self._is_on or waiting >= FULL_BATCH:
+            return float("-inf")
+        return self._commits[-1] + (_INTERVAL_WITH_IDS if has_ids else _INTERVAL)
+
+    def note_commit(self, now: float, size: int) -> None:
+        """Record a commit of ``size`` operations that somebody waits for."""
+        if self._commits and now - self._commits[-1] > _IDLE:
+            self._commits.clear()
+            self._is_on = False
+        self._commits.append(now)
+        if not self._is_on:
+            is_burst = len(self._commits) == _BURST and now - self._commits[0] <= _BURST_SECONDS
+            self._is_on = is_burst and now >= self._not_before
+            self._useless = 0
+        elif size >= _USEFUL_BATCH:
+            self._useless = 0
+        else:
+            self._useless += 1
+            if self._useless == _MAX_USELESS:
+                self._is_on = False
+                self._not_before = now + _RETRY_AFTER

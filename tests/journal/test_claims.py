@@ -1,4 +1,4 @@
-"""Who gets a key, and what the others are told."""
+"""Claims: which caller gets a key, and what the other callers get."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from foxapi_async.errors import (
     SubmissionUnknownError,
 )
 from foxapi_async.journal import Claim, Journal, JournalStatus, SavedFile
-from foxapi_async.journal.transitions import ForbiddenMove
-from foxapi_async.journal.writer import GroupCommit
+from foxapi_async.journal.transitions import ForbiddenTransitionError
+from foxapi_async.journal.writer import Writer
 from foxapi_async.models import TaskError, TaskStatus
 from foxapi_async.phota import PhotaImage
 from foxapi_async.requests import GenerationRequest
@@ -36,11 +36,11 @@ async def settled() -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_a_new_key_is_the_callers_and_is_on_disk_as_planned(journal, request_):
+async def test_a_new_key_is_new_and_is_on_disk_as_planned(journal, request_):
     async with journal:
         claim = await journal.claim("k", request_)
         assert claim.is_new
-        assert claim.task_id is claim.submitted_at is claim.estimated_time is None
+        assert claim.entry is None
         (entry,) = Journal(journal.path).entries()
         assert (entry.key, entry.status, entry.request) == ("k", "planned", request_)
         await claim.not_sent("done")
@@ -63,15 +63,15 @@ async def test_each_step_is_on_disk_before_it_returns(journal, request_):
         assert on_disk() == "saved"
 
 
-async def test_a_known_key_gives_the_task_and_nothing_to_submit(journal, request_):
+async def test_a_known_key_gives_its_task(journal, request_):
     async with journal:
         await accept(journal, "k", request_, "t1")
         claim = await journal.claim("k", PhotaImage(request_.prompt, num_outputs=2))
         assert not claim.is_new
-        assert (claim.status, claim.task_id, claim.estimated_time) == ("accepted", "t1", 45.0)
-        assert claim.num_outputs == 2
-        assert claim.submitted_at is not None
-        assert claim.submitted_at.tzinfo is not None
+        entry = claim.entry
+        assert (entry.status, entry.task_id, entry.estimated_time) == ("accepted", "t1", 45.0)
+        assert entry.num_outputs == 2
+        assert entry.submitted.tzinfo is not None
 
 
 @pytest.mark.parametrize(
@@ -82,17 +82,17 @@ async def test_a_known_key_gives_the_task_and_nothing_to_submit(journal, request
         (TaskStatus.CANCELLED, "failed"),
     ],
 )
-async def test_a_task_that_has_ended_is_still_the_keys_task(
+async def test_a_key_keeps_its_task_after_the_task_has_ended(
     journal: Journal, request_, status: TaskStatus, stored: str
 ):
     async with journal:
         await accept(journal, "k", request_, "t1")
         journal.ended("t1", status)
         claim = await journal.claim("k", request_)
-        assert (claim.status, claim.task_id) == (stored, "t1")
+        assert (claim.status, claim.entry.task_id) == (stored, "t1")
 
 
-async def test_why_a_task_failed_is_kept(journal, request_):
+async def test_the_error_of_a_failed_task_is_kept(journal, request_):
     async with journal:
         await accept(journal, "k", request_, "t1")
         await accept(journal, "c", request_, "t2")
@@ -114,7 +114,7 @@ async def test_the_first_end_of_a_task_counts(journal, request_):
         assert journal.entries()[0].status == "completed"
 
 
-async def test_files_that_are_fetched_again_replace_the_old_ones(journal, request_):
+async def test_files_that_are_downloaded_again_replace_the_old_ones(journal, request_):
     async with journal:
         await accept(journal, "k", request_, "t1")
         journal.ended("t1", TaskStatus.COMPLETED)
@@ -132,7 +132,7 @@ async def test_a_failed_task_cannot_be_saved(journal, request_):
         assert journal.entries()[0].status == "failed"
 
 
-async def test_tasks_of_others_are_ignored(journal, request_):
+async def test_tasks_without_an_entry_are_ignored(journal, request_):
     async with journal:
         journal.ended("nobody's", TaskStatus.COMPLETED)
         await journal.saved("nobody's", [])
@@ -187,7 +187,9 @@ async def test_an_unknown_outcome_blocks_the_key_until_it_is_forgotten(journal, 
         await again.not_sent("enough")
 
 
-async def test_of_two_who_ask_at_once_one_submits_and_the_other_gets_its_task(journal, request_):
+async def test_concurrent_claims_of_a_key_give_one_submission_and_its_task_to_the_others(
+    journal, request_
+):
     got: list[Claim] = []
 
     async def ask() -> None:
@@ -202,11 +204,11 @@ async def test_of_two_who_ask_at_once_one_submits_and_the_other_gets_its_task(jo
         for _ in range(50):
             group.start_soon(ask)
     assert [claim.is_new for claim in got] == [True] + [False] * 49
-    assert {claim.task_id for claim in got[1:]} == {"t1"}
+    assert {claim.entry.task_id for claim in got[1:]} == {"t1"}
 
 
 @pytest.mark.parametrize("how", ["not_sent", "rejected"])
-async def test_if_the_first_did_not_submit_the_next_one_does(journal, request_, how: str):
+async def test_the_next_claim_submits_if_the_first_did_not(journal, request_, how: str):
     async with journal:
         first = await journal.claim("k", request_)
         async with anyio.create_task_group() as group:
@@ -229,7 +231,7 @@ async def test_if_the_first_did_not_submit_the_next_one_does(journal, request_, 
     assert [entry.task_id for entry in journal.entries()] == ["t2"]
 
 
-async def test_if_the_first_ends_as_unknown_the_others_are_told(journal, request_):
+async def test_waiting_claims_fail_if_the_submission_is_unknown(journal, request_):
     async with journal:
         first = await journal.claim("k", request_)
         errors: list[SubmissionUnknownError] = []
@@ -249,7 +251,7 @@ async def test_if_the_first_ends_as_unknown_the_others_are_told(journal, request
         assert len(errors) == 3
 
 
-async def test_a_claim_that_is_left_undecided_is_let_go(journal, request_):
+async def test_leaving_a_claim_without_a_result_releases_it(journal, request_):
     async with journal:
         async with await journal.claim("planned", request_):
             pass
@@ -262,7 +264,7 @@ async def test_a_claim_that_is_left_undecided_is_let_go(journal, request_):
             await claim.accepted("t1")
         statuses = {entry.key: (entry.status, entry.error) for entry in journal.entries()}
         assert statuses == {
-            "planned": ("planned", "it was left without an answer"),
+            "planned": ("planned", "the claim was left without a result"),
             "sending": ("unknown", "boom"),
             "accepted": ("accepted", None),
         }
@@ -271,7 +273,7 @@ async def test_a_claim_that_is_left_undecided_is_let_go(journal, request_):
         await again.not_sent("enough")
 
 
-async def test_a_caller_who_gives_up_waiting_for_a_key_does_not_keep_it(journal, request_):
+async def test_a_cancelled_claim_releases_the_key(journal, request_):
     async def ask() -> None:
         async with await journal.claim("k", request_):
             pass
@@ -290,19 +292,19 @@ async def test_a_caller_who_gives_up_waiting_for_a_key_does_not_keep_it(journal,
     assert [entry.status for entry in journal.entries()] == ["planned"]
 
 
-async def test_an_answer_that_comes_together_with_the_cancellation_is_given_back(
+async def test_a_claim_that_is_cancelled_as_it_succeeds_releases_the_key(
     journal, request_, monkeypatch
 ):
     async with journal:
         asking = asyncio.create_task(journal.claim("k", request_))
-        tell = GroupCommit._tell
+        tell = Writer._report
 
         def tell_and_cancel(self, group, error):
             tell(self, group, error)
             asking.cancel()
 
         with monkeypatch.context() as patch:
-            patch.setattr(GroupCommit, "_tell", tell_and_cancel)
+            patch.setattr(Writer, "_report", tell_and_cancel)
             await asyncio.wait([asking])
         assert asking.cancelled()
         async with Journal(journal.path) as other:
@@ -312,7 +314,7 @@ async def test_an_answer_that_comes_together_with_the_cancellation_is_given_back
             await claim.not_sent("only asked")
 
 
-async def test_a_cancelled_step_is_taken_in_order(journal, request_):
+async def test_a_cancelled_step_is_recorded_in_order(journal, request_):
     async with journal:
         claim = await journal.claim("k", request_)
         with anyio.CancelScope() as scope:
@@ -329,19 +331,19 @@ async def test_a_cancelled_step_is_taken_in_order(journal, request_):
             await again.accepted("t1")
         assert scope.cancelled_caught
         with anyio.fail_after(5):
-            assert (await journal.claim("k", request_)).task_id == "t1"
+            assert (await journal.claim("k", request_)).entry.task_id == "t1"
 
 
-async def test_steps_out_of_order_are_mistakes_of_the_program(journal, request_):
+async def test_steps_out_of_order_raise(journal, request_):
     async with journal:
         claim = await journal.claim("k", request_)
-        with pytest.raises(ForbiddenMove):
+        with pytest.raises(ForbiddenTransitionError):
             await claim.accepted("t1")
         await claim.sending()
         await claim.accepted("t1")
-        with pytest.raises(ForbiddenMove):
+        with pytest.raises(ForbiddenTransitionError):
             await claim.not_sent("too late")
-        with pytest.raises(ForbiddenMove):
+        with pytest.raises(ForbiddenTransitionError):
             await (await journal.claim("k", request_)).sending()
 
 
@@ -356,10 +358,10 @@ async def test_without_a_key_a_random_one_is_recorded(journal, request_):
         assert [entry.key for entry in journal.unfinished()] == [first.key, second.key]
         assert not journal.unfinished()[0].keyed
         known = await journal.claim(first.key, request_)
-        assert known.task_id == f"task of {first.key}"
+        assert known.entry.task_id == f"task of {first.key}"
 
 
-async def test_what_was_not_sent_under_a_random_key_leaves_no_trace(journal, request_):
+async def test_an_unsent_submission_with_a_random_key_is_deleted(journal, request_):
     async with journal:
         claim = await journal.claim(None, request_)
         await claim.not_sent("no room")
@@ -369,7 +371,7 @@ async def test_what_was_not_sent_under_a_random_key_leaves_no_trace(journal, req
     assert journal.entries() == []
 
 
-async def test_a_random_key_is_guarded_like_any_other_while_it_is_submitted(journal, request_):
+async def test_a_claim_of_a_random_key_waits_for_its_submission(journal, request_):
     async with journal:
         claim = await journal.claim(None, request_)
         await claim.sending()
@@ -377,11 +379,11 @@ async def test_a_random_key_is_guarded_like_any_other_while_it_is_submitted(jour
         await settled()
         assert not asking.done()
         await claim.accepted("t1")
-        assert (await asking).task_id == "t1"
+        assert (await asking).entry.task_id == "t1"
 
 
 @pytest.mark.parametrize("key", [7, b"k", 1.5, ("k",)])
-async def test_a_key_must_be_a_text(journal, request_, key: object):
+async def test_a_key_must_be_a_str(journal, request_, key: object):
     async with journal:
         with pytest.raises(InvalidRequestError, match="key is"):
             await journal.claim(key, request_)  # type: ignore[arg-type]
@@ -401,12 +403,12 @@ HOSTILE = [
 ]
 
 
-async def test_hostile_keys_are_keys_like_any_other(journal, request_):
+async def test_unusual_keys_are_stored_and_found(journal, request_):
     async with journal:
         for number, key in enumerate(HOSTILE):
             await accept(journal, key, request_, f"t{number}")
         for number, key in enumerate(HOSTILE):
-            assert (await journal.claim(key, request_)).task_id == f"t{number}"
+            assert (await journal.claim(key, request_)).entry.task_id == f"t{number}"
         assert [entry.key for entry in journal.entries()] == HOSTILE
         assert set(journal.find(HOSTILE)) == set(HOSTILE)
         for key in HOSTILE:
@@ -414,12 +416,12 @@ async def test_hostile_keys_are_keys_like_any_other(journal, request_):
         assert journal.entries() == []
 
 
-async def test_a_journal_that_is_not_open_says_so(journal, request_):
+async def test_a_claim_needs_an_open_journal(journal, request_):
     with pytest.raises(ConfigurationError, match="not open"):
         await journal.claim("k", request_)
 
 
-async def test_an_entry_in_the_making_cannot_be_forgotten(journal, request_):
+async def test_an_entry_cannot_be_forgotten_while_it_is_submitted(journal, request_):
     async with journal:
         claim = await journal.claim("k", request_)
         with pytest.raises(ConfigurationError, match="right now"):
@@ -431,9 +433,7 @@ async def test_an_entry_in_the_making_cannot_be_forgotten(journal, request_):
         assert journal.forget("k")[0].task_id == "t1"
 
 
-async def test_two_journals_of_one_process_on_one_file_keep_out_of_each_others_way(
-    path: Path, request_
-):
+async def test_a_claim_waits_for_a_claim_of_another_journal_object(path: Path, request_):
     async with Journal(path) as one, Journal(path) as two:
         claim = await one.claim("k", request_)
         await claim.sending()
@@ -449,10 +449,10 @@ async def test_two_journals_of_one_process_on_one_file_keep_out_of_each_others_w
             with pytest.raises(InvalidRequestError):
                 await two.claim("k", OTHER)
             await claim.accepted("t1")
-        assert [c.task_id for c in got] == ["t1"]
+        assert [c.entry.task_id for c in got] == ["t1"]
 
 
-async def test_an_id_that_comes_for_an_entry_that_somebody_removed_is_kept(path, request_):
+async def test_a_task_id_is_kept_if_another_program_has_changed_the_entry(path, request_):
     import sqlite3  # noqa: PLC0415
 
     async with Journal(path) as journal:
@@ -474,10 +474,10 @@ async def test_an_id_that_comes_for_an_entry_that_somebody_removed_is_kept(path,
         other.close()
         await removed.accepted("t1", 3.0)
         await changed.accepted("t2", 4.0)
-        with pytest.raises(Exception, match="t3 was created and billed as well") as caught:
+        with pytest.raises(Exception, match="t3 was also created and billed") as caught:
             await stolen.accepted("t3", 5.0)
         assert caught.value.task_id == "t3"
-        with pytest.raises(ConfigurationError, match="taken away"):
+        with pytest.raises(ConfigurationError, match="removed or changed"):
             await refused.sending()
     found = {entry.key: (entry.status, entry.task_id) for entry in journal.entries()}
     assert found == {

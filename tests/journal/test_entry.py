@@ -1,4 +1,4 @@
-"""Entries, and the requests that they are rebuilt into."""
+"""Entries, the requests that they are rebuilt into, and how requests differ."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foxapi_async.journal import Entry, JournalStatus
-from foxapi_async.journal.entry import bytes_of, entry_from_row, json_line, text_of
-from foxapi_async.journal.operations import planned
+from foxapi_async.journal.entry import bytes_of, difference, entry_from_row, json_line, text_of
+from foxapi_async.journal.operations import new_entry
 from foxapi_async.phota import PhotaCreateProfile, PhotaImage, PhotaImageEdit, PhotaImageEnhance
 from foxapi_async.requests import GenerationRequest, Request
 
 
 def entry_of(request: Request) -> Entry:
-    new = planned("k", request, time.time(), keyed=True)
+    new = new_entry("k", request, time.time(), keyed=True)
     row = [b"k", "planned", 1, new.model, new.kind, new.path, new.payload, new.num_outputs]
     return entry_from_row([*row, None, None, None, None, None, None, 0.0, 1.5])
 
@@ -77,5 +77,26 @@ def test_an_entry_is_frozen(path: Path):
         entry.status = JournalStatus.SAVED  # type: ignore[misc]
 
 
-def test_an_absurd_number_of_outputs_has_a_place():
+def test_a_huge_number_of_outputs_can_be_stored():
     assert entry_of(GenerationRequest("m", {"num_outputs": 10**30})).num_outputs == 2**63 - 1
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        ({"a": 1}, {"a": 1}, ""),
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}, ""),
+        ({"a": {"x": 1, "y": 2}}, {"a": {"y": 2, "x": 1}}, ""),
+        ({"a": 1}, {"a": 1.0}, "a 1 → 1.0"),
+        ({"a": 1}, {"a": True}, "a 1 → true"),
+        ({"a": None}, {}, "a null → nothing"),
+        ({}, {"a": "b"}, 'a nothing → "b"'),
+        ({"a": "x" * 1000}, {"a": "y" * 1000}, f'a "{"x" * 79}… → "{"y" * 79}…'),
+    ],
+)
+def test_a_difference_is_shown_field_by_field(before: dict, now: dict, said: str):
+    assert difference("/p", before, "/p", now) == said
+
+
+def test_another_path_is_another_request():
+    assert difference("/v1/a", {}, "/v1/b", {}) == 'path "/v1/a" → "/v1/b"'

@@ -1,4 +1,4 @@
-"""Full disks, files that cannot be written, and files that are something else."""
+"""Full disks, files that cannot be written, and files of another kind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import anyio
 import pytest
 
 from foxapi_async.errors import ConfigurationError, FoxAPIError
-from foxapi_async.journal import Journal, SavedFile, schema
+from foxapi_async.journal import Journal, SavedFile, connection
 from foxapi_async.models import TaskStatus
 from foxapi_async.phota import PhotaImage
 
@@ -49,7 +49,7 @@ def refuses(path: Path, words: str) -> None:
     asyncio.run(run())
 
 
-def test_a_missing_folder_is_named_and_not_made(tmp_path: Path):
+def test_a_missing_folder_is_reported_and_not_created(tmp_path: Path):
     path = tmp_path / "missing" / "jobs.db"
     refuses(path, "folder does not exist; create it")
     with pytest.raises(ConfigurationError, match="folder does not exist"):
@@ -57,7 +57,7 @@ def test_a_missing_folder_is_named_and_not_made(tmp_path: Path):
     assert not path.parent.exists()
 
 
-def test_a_folder_is_no_journal(tmp_path: Path):
+def test_a_folder_is_not_a_journal(tmp_path: Path):
     refuses(tmp_path, "it is a folder")
     with pytest.raises(ConfigurationError):
         Journal(tmp_path).unfinished()
@@ -73,7 +73,7 @@ def test_a_folder_is_no_journal(tmp_path: Path):
         b"\x89PNG" + bytes(5000),
     ],
 )
-def test_a_file_that_is_something_else_is_left_as_it_is(path: Path, content: bytes):
+def test_a_file_of_another_kind_is_not_changed(path: Path, content: bytes):
     path.write_bytes(content)
     refuses(path, "not a journal")
     with pytest.raises(ConfigurationError, match="not a journal"):
@@ -84,7 +84,7 @@ def test_a_file_that_is_something_else_is_left_as_it_is(path: Path, content: byt
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_a_database_of_another_program_is_left_as_it_is(path: Path):
+def test_a_database_of_another_program_is_not_changed(path: Path):
     with sqlite3.connect(path) as other:
         other.execute("CREATE TABLE entries (a)")
     other.close()
@@ -102,7 +102,7 @@ def test_an_empty_file_becomes_a_journal(path: Path):
     assert len(Journal(path).unfinished()) == 1
 
 
-def test_a_journal_of_a_newer_release_is_left_as_it_is(path: Path):
+def test_a_journal_of_a_newer_release_is_not_changed(path: Path):
     fill(path, "k")
     with sqlite3.connect(path) as other:
         other.execute("PRAGMA user_version = 99")
@@ -112,10 +112,10 @@ def test_a_journal_of_a_newer_release_is_left_as_it_is(path: Path):
         Journal(path).unfinished()
 
 
-def test_a_journal_of_an_older_release_is_brought_up_to_date(path: Path, monkeypatch):
+def test_a_journal_of_an_older_release_is_upgraded(path: Path, monkeypatch):
     fill(path, "a", "b")
-    steps = (*schema._STEPS, ("ALTER TABLE entries ADD COLUMN mood TEXT DEFAULT 'good'",))
-    monkeypatch.setattr(schema, "_STEPS", steps)
+    steps = (*connection._STEPS, ("ALTER TABLE entries ADD COLUMN mood TEXT DEFAULT 'good'",))
+    monkeypatch.setattr(connection, "_STEPS", steps)
     fill(path, "c")
     with sqlite3.connect(path) as other:
         moods = other.execute("SELECT mood FROM entries ORDER BY id").fetchall()
@@ -129,11 +129,11 @@ def test_a_journal_of_an_older_release_is_brought_up_to_date(path: Path, monkeyp
     refuses(path, "newer")
 
 
-def test_a_step_that_fails_changes_nothing(path: Path, monkeypatch):
+def test_an_upgrade_that_fails_changes_nothing(path: Path, monkeypatch):
     fill(path, "a")
-    steps = (*schema._STEPS, ("ALTER TABLE entries ADD COLUMN mood TEXT", "NONSENSE"))
-    monkeypatch.setattr(schema, "_STEPS", steps)
-    refuses(path, "SQLite cannot work with it")
+    steps = (*connection._STEPS, ("ALTER TABLE entries ADD COLUMN mood TEXT", "NONSENSE"))
+    monkeypatch.setattr(connection, "_STEPS", steps)
+    refuses(path, "SQLite cannot use it")
     monkeypatch.undo()
     fill(path, "b")
     assert len(Journal(path).unfinished()) == 2
@@ -151,7 +151,7 @@ def test_a_damaged_journal_is_reported_before_anything_is_sent(path: Path):
 
 def test_a_file_that_stays_locked_is_reported(path: Path, monkeypatch):
     fill(path, "k")
-    monkeypatch.setattr(schema, "PATIENCE", 0.05)
+    monkeypatch.setattr(connection, "LOCK_TIMEOUT", 0.05)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     refuses(path, "another program has locked it")
@@ -171,7 +171,7 @@ def test_an_old_sqlite_is_reported(path: Path, monkeypatch):
     assert not path.exists()
 
 
-async def test_a_file_that_is_replaced_while_in_use_is_noticed(path: Path):
+async def test_a_file_that_is_replaced_while_in_use_is_reported(path: Path):
     async with Journal(path) as journal:
         claim = await journal.claim("a", REQUEST)
         moved = path.rename(path.with_name("moved.db"))  # noqa: ASYNC240
@@ -193,7 +193,7 @@ async def use(journal):
     async with journal:
         pass
 
-# Whatever is imported late is imported now: as somebody else, it might not be readable.
+# Lazy imports happen now: another user might not be able to read the files.
 asyncio.run(use(Journal(sys.argv[2])))
 if os.getuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
@@ -210,11 +210,11 @@ sys.stdout.write(f"{[entry.key for entry in journal.unfinished()]}\\n")
 @pytest.mark.parametrize(
     ("file_mode", "folder_mode"), [(0o444, 0o555), (0o444, 0o777), (0o666, 0o555)]
 )
-def test_what_cannot_be_written_can_still_be_looked_into(
+def test_a_read_only_file_can_still_be_read(
     path: Path, file_mode: int, folder_mode: int, tmp_path_factory
 ):
     fill(path, "k")
-    # The folders of pytest are closed to others; what becomes of root in the script is somebody.
+    # The folders of pytest are private, and the script drops the rights of root.
     public = Path(tempfile.gettempdir()) / f"foxapi-journal-{os.getpid()}-{file_mode}"
     public.mkdir()
     try:
@@ -239,16 +239,17 @@ def test_what_cannot_be_written_can_still_be_looked_into(
 
 
 def limit(journal: Journal, pages: int | None) -> None:
-    """Have the journal's own connection meet a full disk, as SQLite itself reports one."""
-    opened = journal._opened
-    assert opened is not None
+    """Make the disk full for the journal's connection, as SQLite itself reports it."""
+    assert journal._claims is not None
+    writer = journal._claims.writer
 
     def set_limit() -> None:
-        connection = opened._store._connection
-        used = connection.execute("PRAGMA page_count").fetchone()[0]
-        connection.execute(f"PRAGMA max_page_count = {2**30 if pages is None else used + pages}")
+        used = writer._database._execute("PRAGMA page_count").fetchone()[0]
+        writer._database._execute(
+            f"PRAGMA max_page_count = {2**30 if pages is None else used + pages}"
+        )
 
-    opened._thread.submit(set_limit).result()
+    writer._thread.submit(set_limit).result()
 
 
 LARGE = PhotaImage("a cat " * 5000)
@@ -272,7 +273,7 @@ async def test_a_full_disk_is_reported_before_anything_is_sent(path: Path):
     assert len(journal.unfinished()) == 2
 
 
-async def test_an_id_that_cannot_be_written_is_in_the_error_in_the_log_and_tried_again(
+async def test_an_id_that_cannot_be_written_is_in_the_error_and_the_log_and_is_retried(
     path: Path, caplog: pytest.LogCaptureFixture
 ):
     async with Journal(path) as journal:
@@ -290,11 +291,11 @@ async def test_an_id_that_cannot_be_written_is_in_the_error_in_the_log_and_tried
             await journal.claim("k", REQUEST)
         limit(journal, None)
         again = await journal.claim("k", REQUEST)
-        assert (again.is_new, again.task_id) == (False, long_id)
+        assert (again.entry and again.entry.task_id) == long_id
     assert [entry.task_id for entry in journal.unfinished()] == [long_id]
 
 
-async def test_an_id_that_could_not_be_written_is_written_at_the_end(path: Path):
+async def test_an_id_that_could_not_be_written_is_written_on_closing(path: Path):
     async with Journal(path) as journal:
         claim = await journal.claim("k", REQUEST)
         await claim.sending()
@@ -305,7 +306,7 @@ async def test_an_id_that_could_not_be_written_is_written_at_the_end(path: Path)
     assert [entry.task_id for entry in journal.unfinished()] == ["x" * 9000]
 
 
-async def test_an_id_that_can_never_be_written_is_in_the_log_at_the_end(
+async def test_an_id_that_can_never_be_written_is_logged_on_closing(
     path: Path, caplog: pytest.LogCaptureFixture
 ):
     async with Journal(path) as journal:
@@ -315,20 +316,20 @@ async def test_an_id_that_can_never_be_written_is_in_the_log_at_the_end(
         with pytest.raises(FoxAPIError):
             await claim.accepted("x" * 9000)
         caplog.clear()
-    said = f"it was not written that key 'k' is accepted as task {'x' * 9000}"
+    said = f"not written: key 'k' is accepted as task {'x' * 9000}"
     assert any(said in record.getMessage() for record in caplog.records)
     assert [entry.status for entry in journal.entries()] == ["unknown"]
 
 
-async def test_a_step_that_was_cancelled_and_then_failed_can_be_taken_back(path: Path):
+async def test_a_step_that_was_cancelled_and_then_failed_can_be_undone(path: Path):
     async with Journal(path) as journal:
         claim = await journal.claim("k", REQUEST)
         path.rename(path.with_name("moved.db"))  # noqa: ASYNC240
         with anyio.CancelScope() as scope:
             scope.cancel()
             await claim.sending()
-        assert journal._opened is not None
-        journal._opened.commit.flush_now()
+        assert journal._claims is not None
+        journal._claims.writer.flush_now()
         path.with_name("moved.db").rename(path)
         await claim.not_sent("cancelled")
         async with Journal(path) as other, await other.claim("k", REQUEST) as again:
@@ -336,7 +337,7 @@ async def test_a_step_that_was_cancelled_and_then_failed_can_be_taken_back(path:
 
 
 @pytest.mark.parametrize("how", ["rejected", "unknown", "not_sent"])
-async def test_what_became_of_a_submission_is_written_later_if_it_cannot_be_now(
+async def test_the_result_of_a_submission_is_written_later_if_the_disk_is_full(
     path: Path, how: str
 ):
     async with Journal(path) as journal:
@@ -349,7 +350,7 @@ async def test_what_became_of_a_submission_is_written_later_if_it_cannot_be_now(
     assert [entry.status for entry in journal.entries()] == [stored]
 
 
-async def test_files_that_cannot_be_written_down_are_no_trouble_for_who_saved_them(path: Path):
+async def test_recording_files_does_not_fail_if_the_disk_is_full(path: Path):
     async with Journal(path) as journal:
         claim = await journal.claim("k", REQUEST)
         await claim.sending()
@@ -362,7 +363,7 @@ async def test_files_that_cannot_be_written_down_are_no_trouble_for_who_saved_th
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of file sizes are a matter of POSIX")
-def test_a_file_that_may_not_grow_costs_nothing_but_an_error(path: Path):
+def test_a_limit_of_the_file_size_is_an_error(path: Path):
     script = """
 import asyncio, resource, signal, sys
 from foxapi_async.errors import ConfigurationError, FoxAPIError
@@ -410,15 +411,15 @@ except FoxAPIError as error:
         "status = 7",
     ],
 )
-async def test_a_damaged_entry_is_named_wherever_it_is_met(path: Path, damage: str):
+async def test_a_damaged_entry_is_reported_by_all_methods(path: Path, damage: str):
     async with Journal(path) as journal:
         claim = await journal.claim("k", PhotaImage("a cat"))
         await claim.sending()
         await claim.accepted("t", 9.0)
-    connection = sqlite3.connect(path)
-    connection.execute(f"UPDATE entries SET {damage}")
-    connection.commit()
-    connection.close()
+    other = sqlite3.connect(path)
+    other.execute(f"UPDATE entries SET {damage}")
+    other.commit()
+    other.close()
     journal = Journal(path)
     for look in (journal.entries, lambda: journal.find(["k"]), lambda: journal.forget("k")):
         with pytest.raises(ConfigurationError, match=r"key 'k' is damaged") as caught:

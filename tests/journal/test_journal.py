@@ -1,4 +1,4 @@
-"""The journal as its users see it: looking, forgetting, exporting, opening, closing."""
+"""The public journal: query, forget, export, open and close."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import anyio
 import pytest
 
 from foxapi_async.errors import ConfigurationError
-from foxapi_async.journal import Entries, Journal
+from foxapi_async.journal import Journal
 from foxapi_async.models import TaskStatus
 from foxapi_async.phota import PhotaImage
 
 
 def names(folder: Path) -> list[str]:
-    # Whoever was cancelled did not wait for the last act of the writer's thread.
+    # A cancelled aclose() does not wait for the writer's thread to end.
     for thread in threading.enumerate():
         if thread.name.startswith("foxapi-journal"):
             thread.join()
@@ -44,7 +44,7 @@ async def fill(journal: Journal, number: int, *, prefix: str = "k") -> None:
             group.start_soon(one, index)
 
 
-def test_making_a_journal_opens_nothing(journal: Journal, path: Path):
+def test_creating_a_journal_object_opens_nothing(journal: Journal, path: Path):
     assert not path.exists()
     assert journal.unfinished() == journal.entries() == journal.forget("k") == []
     assert journal.find(["k"]) == {}
@@ -52,26 +52,26 @@ def test_making_a_journal_opens_nothing(journal: Journal, path: Path):
     assert repr(journal) == f"Journal({str(path)!r})"
 
 
-def test_a_path_is_meant_from_where_the_journal_was_made(tmp_path: Path, monkeypatch):
+def test_a_path_is_relative_to_where_the_journal_was_created(tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     journal = Journal("jobs.db")
     monkeypatch.chdir("/")
     assert journal.path == tmp_path / "jobs.db"
 
 
-async def test_what_the_look_returns_may_be_awaited_or_not(journal, request_):
+async def test_queries_return_plain_lists_and_numbers(journal):
     async with journal:
         await fill(journal, 2)
-        assert await journal.unfinished() == journal.unfinished()
-        assert [entry.key for entry in await journal.entries("accepted")] == ["k0", "k1"]
-        assert await journal.export(io.StringIO()) == 2
-        forgotten = await journal.forget("k0")
-        assert isinstance(forgotten, Entries)
+        assert journal.unfinished() == journal.entries()
+        assert [entry.key for entry in journal.entries("accepted")] == ["k0", "k1"]
+        assert journal.export(io.StringIO()) == 2
+        forgotten = journal.forget("k0")
+        assert type(forgotten) is list
         assert forgotten[0].key == "k0"
         assert len(journal.entries()) == 1
 
 
-async def test_a_look_sees_what_was_done_before_it(journal, request_):
+async def test_a_query_sees_what_was_recorded_before_it(journal, request_):
     async with journal:
         await fill(journal, 2)
         journal.ended("k-task-1", TaskStatus.COMPLETED)
@@ -87,7 +87,7 @@ async def test_a_status_that_does_not_exist_is_refused(journal):
         journal.entries("finished")
 
 
-async def test_looking_streams_page_by_page(journal):
+async def test_stream_reads_page_by_page(journal):
     async with journal:
         await fill(journal, 1203)
         stream = journal.stream("accepted")
@@ -140,7 +140,7 @@ async def test_opening_is_counted(journal, path: Path, tmp_path: Path, request_)
     assert names(tmp_path) == [path.name]
 
 
-async def test_several_may_open_at_once(journal):
+async def test_concurrent_opens_share_the_file(journal):
     async with anyio.create_task_group() as group:
         for _ in range(5):
             group.start_soon(journal.open)
@@ -159,7 +159,7 @@ def test_one_journal_serves_several_event_loops_one_after_the_other(journal):
     assert len(journal.unfinished()) == 4
 
 
-def test_an_event_loop_that_died_without_closing_is_no_hindrance(journal, tmp_path: Path):
+def test_a_journal_left_open_in_a_closed_event_loop_can_be_opened_again(journal, tmp_path: Path):
     async def run(prefix: str) -> None:
         await journal.open()
         await fill(journal, 2, prefix=prefix)
@@ -189,13 +189,13 @@ async def test_two_event_loops_at_once_are_refused(journal, request_):
         await anyio.to_thread.run_sync(lambda: asyncio.run(use()))
 
 
-async def test_another_thread_may_look(journal):
+async def test_another_thread_may_query(journal):
     async with journal:
         await fill(journal, 2)
         assert len(await anyio.to_thread.run_sync(journal.unfinished)) == 2
 
 
-async def test_closing_writes_what_nobody_waited_for(journal):
+async def test_closing_writes_what_is_queued(journal):
     async with journal:
         await fill(journal, 2)
         journal.ended("k-task-0", TaskStatus.COMPLETED)
@@ -205,7 +205,7 @@ async def test_closing_writes_what_nobody_waited_for(journal):
         assert await journal.recall("durations") == {"phota-image": [1, 2]}
 
 
-async def test_what_nobody_waits_for_is_written_soon(journal, path: Path):
+async def test_a_queued_write_is_made_soon(journal, path: Path):
     async with journal:
         await fill(journal, 1)
         journal.ended("k-task-0", TaskStatus.COMPLETED)
@@ -215,7 +215,7 @@ async def test_what_nobody_waits_for_is_written_soon(journal, path: Path):
         assert [entry.status for entry in Journal(path).entries()] == ["completed"]
 
 
-async def test_the_memory_keeps_the_last_word(journal):
+async def test_recall_returns_the_last_value(journal):
     async with journal:
         assert await journal.recall("x") is None
         journal.remember("x", 1)
@@ -227,7 +227,7 @@ async def test_the_memory_keeps_the_last_word(journal):
             journal.remember("x", object())
 
 
-async def test_cancelling_the_closing_still_closes(journal, tmp_path: Path, request_):
+async def test_a_cancelled_aclose_still_closes(journal, tmp_path: Path, request_):
     await journal.open()
     claim = await journal.claim(None, request_)
     sending = asyncio.create_task(claim.sending())
@@ -242,7 +242,7 @@ async def test_cancelling_the_closing_still_closes(journal, tmp_path: Path, requ
     assert [entry.status for entry in journal.entries()] == ["unknown"]
 
 
-async def test_cancelling_the_opening_leaves_nothing_open(journal, tmp_path: Path):
+async def test_a_cancelled_open_leaves_nothing_open(journal, tmp_path: Path):
     for steps in range(4):
         opening = asyncio.create_task(journal.open())
         for _ in range(steps):

@@ -28,12 +28,12 @@ def test_an_owner_is_alive_until_it_is_released(path: Path):
     assert files(path) == []
 
 
-def test_nobody_and_strangers_are_dead(path: Path):
+def test_no_owner_and_unknown_owners_are_dead(path: Path):
     assert not is_alive(path, None)
     assert not is_alive(path, "nobody")
 
 
-def test_a_file_that_nobody_locks_is_swept_away_and_others_are_not(path: Path):
+def test_sweep_removes_unlocked_owner_files_and_no_others(path: Path):
     path.with_name("jobs.db.dead.owner").touch()
     path.with_name("jobs.dbx.dead.owner").touch()
     path.with_name("jobs.db.owner.txt").touch()
@@ -60,7 +60,7 @@ def test_two_owners_of_one_process_know_each_other(path: Path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
-def test_others_see_an_owner_as_alive_until_it_is_released(path: Path):
+def test_other_processes_see_an_owner_as_alive_until_it_is_released(path: Path):
     script = """
 import sys
 from pathlib import Path
@@ -86,7 +86,7 @@ sys.stdout.write(str(is_alive(path, sys.argv[2])))
     assert seen(owner) == "False"
 
 
-def test_a_file_that_is_not_ours_to_open_is_taken_for_alive(path: Path, monkeypatch):
+def test_an_owner_file_that_cannot_be_opened_counts_as_alive(path: Path, monkeypatch):
     def refused(*_: object) -> int:
         raise PermissionError
 

@@ -1,4 +1,4 @@
-"""Real processes: killed without warning, stopped, forked, and two on one file."""
+"""Real processes: killed, stopped, forked, and two on one file."""
 
 from __future__ import annotations
 
@@ -82,10 +82,10 @@ def test_killed_after_the_answer_gives_the_task_to_the_next_process(path: Path):
         process.kill()
         process.wait()
     assert [entry.task_id for entry in Journal(path).unfinished()] == ["task of k"]
-    assert ask(path).task_id == "task of k"
+    assert ask(path).entry.task_id == "task of k"
 
 
-def test_what_a_dead_process_left_beside_the_journal_is_swept_away(path: Path):
+def test_the_owner_file_of_a_dead_process_is_removed(path: Path):
     with worker("hold", path, "k", "accepted") as process:
         process.kill()
         process.wait()
@@ -105,7 +105,7 @@ def test_a_forked_child_does_not_keep_its_dead_parent_alive(path: Path):
 
 
 @pytest.mark.parametrize("status", ["planned", "sending"])
-def test_a_key_that_a_living_process_is_submitting_is_waited_for(path: Path, status: str):
+def test_a_claim_waits_for_a_living_process_that_submits_the_key(path: Path, status: str):
     with worker("hold", path, "k", status) as process:
 
         async def ask_and_let_go() -> Claim:
@@ -118,10 +118,10 @@ def test_a_key_that_a_living_process_is_submitting_is_waited_for(path: Path, sta
                 process.stdin.flush()
                 return await asyncio.wait_for(asking, 30)
 
-        assert asyncio.run(ask_and_let_go()).task_id == "task of k"
+        assert asyncio.run(ask_and_let_go()).entry.task_id == "task of k"
 
 
-def test_a_stopped_process_is_not_dead_until_it_is(path: Path):
+def test_a_stopped_process_is_not_dead(path: Path):
     with worker("hold", path, "k", "sending") as process:
         process.send_signal(signal.SIGSTOP)
 
@@ -147,12 +147,12 @@ def test_two_processes_with_the_same_keys_bill_each_once(path: Path, tmp_path: P
 
 @pytest.mark.once
 def test_killed_again_and_again_nothing_is_billed_twice_or_lost(path: Path, tmp_path: Path):
-    bills, keys, dice = tmp_path / "bills", 400, random.Random(7)
+    bills, keys, randomness = tmp_path / "bills", 400, random.Random(7)
     kills = 0
     while True:
         with worker("bill", path, bills, keys) as process:
             try:
-                process.wait(dice.uniform(0.02, 0.15) if kills < 10 else 30)
+                process.wait(randomness.uniform(0.02, 0.15) if kills < 10 else 30)
                 break
             except subprocess.TimeoutExpired:
                 process.kill()
@@ -212,7 +212,7 @@ asyncio.run(parent())
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_the_time_that_another_process_holds_the_file_is_waited_for(path: Path):
+def test_a_claim_waits_while_another_process_locks_the_file(path: Path):
     ask(path)
     script = (
         "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None);"

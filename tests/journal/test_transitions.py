@@ -1,4 +1,4 @@
-"""The life of an entry, walked through pair by pair."""
+"""The table of transitions, checked for each pair of statuses."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from itertools import product
 
 import pytest
 
+from foxapi_async.journal.entry import AFTER_CRASH, JournalStatus
 from foxapi_async.journal.transitions import (
-    AFTER_A_CRASH,
-    MOVES,
     ON_CLAIM,
+    TRANSITIONS,
     UNFINISHED,
-    ForbiddenMove,
-    JournalStatus,
-    Verdict,
-    check_move,
+    ClaimDecision,
+    ForbiddenTransitionError,
+    check_transition,
     on_claim,
 )
 
@@ -36,46 +35,46 @@ ALLOWED = {
 
 
 @pytest.mark.parametrize(("before", "after"), list(product(S, S)))
-def test_every_pair_is_allowed_or_refused_as_the_table_says(before: S, after: S):
+def test_each_pair_is_allowed_or_refused_as_the_table_says(before: S, after: S):
     if (before, after) in ALLOWED:
-        check_move(before, after)
+        check_transition(before, after)
     else:
-        with pytest.raises(ForbiddenMove, match=f"{before} → {after}"):
-            check_move(before, after)
+        with pytest.raises(ForbiddenTransitionError, match=f"{before} → {after}"):
+            check_transition(before, after)
 
 
 def test_the_table_knows_every_status():
-    assert set(MOVES) == set(S)
-    assert set(ON_CLAIM) | set(AFTER_A_CRASH) == set(S)
+    assert set(TRANSITIONS) == set(S)
+    assert set(ON_CLAIM) | set(AFTER_CRASH) == set(S)
 
 
-def test_nothing_is_posted_but_from_planned():
-    assert [before for before in S if S.SENDING in MOVES[before]] == [S.PLANNED]
+def test_only_a_planned_entry_is_sent():
+    assert [before for before in S if S.SENDING in TRANSITIONS[before]] == [S.PLANNED]
 
 
 def test_an_entry_that_may_have_been_billed_never_becomes_planned_again():
     may_be_billed = {S.ACCEPTED, S.COMPLETED, S.FAILED, S.SAVED, S.UNKNOWN}
     for status in may_be_billed:
-        assert not MOVES[status] & {S.PLANNED, S.SENDING, S.REJECTED}
+        assert not TRANSITIONS[status] & {S.PLANNED, S.SENDING, S.REJECTED}
 
 
-def test_a_crash_is_a_move_of_the_table():
-    for before, after in AFTER_A_CRASH.items():
-        check_move(before, after)
+def test_a_crash_is_a_transition_of_the_table():
+    for before, after in AFTER_CRASH.items():
+        check_transition(before, after)
 
 
 @pytest.mark.parametrize("status", S)
 def test_only_what_was_certainly_not_billed_is_submitted_again(status: S):
-    verdict = on_claim(status, owner_alive=False)
-    assert (verdict is Verdict.SUBMIT) == (status in {S.PLANNED, S.REJECTED})
-    assert (verdict is Verdict.ASK) == (status in {S.SENDING, S.UNKNOWN})
+    decision = on_claim(status, owner_alive=False)
+    assert (decision is ClaimDecision.SUBMIT) == (status in {S.PLANNED, S.REJECTED})
+    assert (decision is ClaimDecision.BLOCKED) == (status in {S.SENDING, S.UNKNOWN})
 
 
 @pytest.mark.parametrize("status", S)
-def test_a_living_owner_is_waited_for_while_it_decides(status: S):
-    waits = on_claim(status, owner_alive=True) is Verdict.WAIT
+def test_a_claim_waits_for_a_living_owner_of_a_planned_or_sending_entry(status: S):
+    waits = on_claim(status, owner_alive=True) is ClaimDecision.WAIT
     assert waits == (status in {S.PLANNED, S.SENDING})
 
 
-def test_unfinished_is_what_has_an_id_and_no_end():
+def test_only_accepted_is_unfinished():
     assert {S.ACCEPTED} == UNFINISHED

@@ -1,8 +1,8 @@
-"""A process that submits with a journal, to be stopped, killed and watched by the tests.
+"""A process that submits with a journal; the tests stop it, kill it and check its journal.
 
-hold PATH KEY STATUS     take a key as far as STATUS, say "ready", and accept it when told to
-fork PATH KEY STATUS     the same, with a forked child that lives on
-bill PATH BILLS KEYS     submit so many keys; what a server would bill is appended to BILLS
+hold PATH KEY STATUS     bring a key to STATUS, print "ready", and accept it after a line on stdin
+fork PATH KEY STATUS     the same, with a forked child that outlives the parent
+bill PATH BILLS KEYS     submit KEYS keys; each key that a server would bill is appended to BILLS
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ async def bill(path: str, bills: str, keys: int) -> None:
 
 
 WIDTH = 8
-"""Submissions that one process has under way."""
+"""Concurrent submissions of one process."""
 
 if __name__ == "__main__":
     match sys.argv[1:]:

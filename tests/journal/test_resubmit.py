@@ -1,4 +1,4 @@
-"""What failed or is unknown is sent once more by a person's decision, and loses its mark only then."""
+"""Resubmission of failed and unknown entries."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ async def doubtful(journal: Journal) -> Entry:
     return entry
 
 
-async def claim_anew(journal: Journal, entry: Entry) -> Claim:
-    journal.submit_anew(entry)
+async def claim_again(journal: Journal, entry: Entry) -> Claim:
+    journal.resubmit(entry)
     claim = await journal.claim("k", FOX)
     assert claim.is_new
     return claim
@@ -34,9 +34,9 @@ def status(journal: Journal) -> str:
     return str(entry.status)
 
 
-async def test_the_mark_stays_until_the_post_leaves(journal: Journal):
+async def test_the_entry_keeps_its_status_until_the_post_leaves(journal: Journal):
     async with journal:
-        claim = await claim_anew(journal, await doubtful(journal))
+        claim = await claim_again(journal, await doubtful(journal))
         assert status(journal) == "unknown"
         await claim.sending()
         assert status(journal) == "sending"
@@ -49,10 +49,10 @@ async def test_the_mark_stays_until_the_post_leaves(journal: Journal):
 
 
 @pytest.mark.parametrize("sent", [True, False])
-async def test_what_came_to_nothing_leaves_the_entry_as_it_was(journal: Journal, sent: bool):
+async def test_the_entry_is_restored_if_no_task_was_created(journal: Journal, sent: bool):
     async with journal:
         before = await doubtful(journal)
-        claim = await claim_anew(journal, before)
+        claim = await claim_again(journal, before)
         if sent:
             await claim.sending()
             await claim.rejected(BadRequestError("no", status=400))
@@ -62,10 +62,10 @@ async def test_what_came_to_nothing_leaves_the_entry_as_it_was(journal: Journal,
         assert after == before
 
 
-async def test_given_up_while_it_is_written_it_is_as_before(journal: Journal):
+async def test_the_entry_is_restored_if_sending_was_cancelled(journal: Journal):
     async with journal:
         before = await doubtful(journal)
-        claim = await claim_anew(journal, before)
+        claim = await claim_again(journal, before)
         sending = asyncio.ensure_future(claim.sending())
         await asyncio.sleep(0)
         sending.cancel()
@@ -74,33 +74,33 @@ async def test_given_up_while_it_is_written_it_is_as_before(journal: Journal):
         assert journal.entries() == [before]
 
 
-async def test_of_two_who_decide_the_second_is_told(journal: Journal):
+async def test_the_second_of_two_resubmissions_is_lost(journal: Journal):
     other = Journal(journal.path)
     async with journal, other:
         entry = await doubtful(journal)
-        first, second = await claim_anew(journal, entry), await claim_anew(other, entry)
+        first, second = await claim_again(journal, entry), await claim_again(other, entry)
         await first.sending()
-        with pytest.raises(FoxAPIError, match="somebody else"):
+        with pytest.raises(FoxAPIError, match="another process or task"):
             await second.sending()
         assert (first.is_lost, second.is_lost) == (False, True)
         await first.accepted("t2")
         await second.not_sent("lost")
-        assert (await other.claim("k", FOX)).task_id == "t2"
+        assert (await other.claim("k", FOX)).entry.task_id == "t2"
 
 
-async def test_a_decision_on_what_has_changed_since_decides_nothing(journal: Journal):
+async def test_a_resubmission_of_a_changed_entry_has_no_effect(journal: Journal):
     async with journal:
         entry = await doubtful(journal)
-        claim = await claim_anew(journal, entry)
+        claim = await claim_again(journal, entry)
         await claim.sending()
         await claim.accepted("t2")
-        journal.submit_anew(entry)
-        assert (await journal.claim("k", FOX)).task_id == "t2"
-        with pytest.raises(ConfigurationError, match="only what failed or is unknown"):
-            journal.submit_anew(journal.entries()[0])
+        journal.resubmit(entry)
+        assert (await journal.claim("k", FOX)).entry.task_id == "t2"
+        with pytest.raises(ConfigurationError, match="only failed and unknown"):
+            journal.resubmit(journal.entries()[0])
 
 
-async def test_what_was_forgotten_is_told_from_what_was_never_known(journal: Journal):
+async def test_a_forgotten_key_differs_from_an_unknown_one(journal: Journal):
     assert journal.is_blank()
     async with journal:
         await doubtful(journal)
@@ -108,3 +108,20 @@ async def test_what_was_forgotten_is_told_from_what_was_never_known(journal: Jou
     journal.forget("k")
     assert (journal.was_forgotten("k"), journal.was_forgotten("other")) == (True, False)
     assert not journal.is_blank()
+
+
+async def test_of_two_concurrent_resubmissions_the_second_waits_for_the_first(journal: Journal):
+    async with journal:
+        entry = await doubtful(journal)
+        claiming = []
+        for _ in range(2):
+            journal.resubmit(entry)
+            claiming.append(asyncio.create_task(journal.claim("k", FOX)))
+            await asyncio.sleep(0)
+        first = await claiming[0]
+        await first.sending()
+        assert not claiming[1].done()
+        await first.accepted("t2")
+        second = await claiming[1]
+        assert second.entry is not None
+        assert second.entry.task_id == "t2"
