@@ -34,8 +34,8 @@ from foxapi_async.limits.slots import OutputSlots
 from foxapi_async.mapping import Item, Run
 from foxapi_async.models import Output, Task
 from foxapi_async.options import Limits, Polling, Retry
-from foxapi_async.polling.advice import Advice
 from foxapi_async.polling.poller import Poller
+from foxapi_async.polling.schedule import Schedule
 from foxapi_async.polling.tracked_task import TrackedTask, group_of
 from foxapi_async.statistics import Counters, Statistics
 from foxapi_async.submission import Submission
@@ -87,7 +87,7 @@ class Engine:
             self._tally,
             clock=self._loop.time,
         )
-        self._schedule = Advice(
+        self._schedule = Schedule(
             poll_cost=polling.poll_cost,
             min_interval=polling.min_interval,
             max_interval=polling.max_interval,
