@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from itertools import accumulate, repeat
 from operator import add, mul, sub
 
 STEP = 0.05  # width of a bin in the logarithm of time: 5 %, a fifth of a narrow spread
@@ -149,8 +149,7 @@ class Distribution:
         sigma = math.sqrt((expected + more * variance) / known * (1.0 + 1.0 / seen))
         strength = FIT_STRENGTH * min(seen / FIT_FROM, 1.0) * FIT_UNTIL / (FIT_UNTIL + seen)
         per = 1.0 / (PRIOR_STRENGTH + strength + seen)
-        scale = PRIOR_STRENGTH * per
-        mass = [scale * share for share in self.prior]
+        mass = list(map(mul, self.prior, repeat(PRIOR_STRENGTH * per)))
         _add(mass, *normal(strength * per, first + half + mean + 0.5, sigma / STEP))
         _add(mass, *smooth(first, counts, width / STEP, scale=per))
         self.mass = mass
@@ -197,7 +196,7 @@ def smooth(
         first -= radius
     skipped = max(-first, 0)
     scale /= (2 * radius + 1) ** 3
-    return first + skipped, [scale * value for value in values[skipped : BINS - first]]
+    return first + skipped, list(map(mul, values[skipped : BINS - first], repeat(scale)))
 
 
 def _add(to: list[float], first: int, values: list[float]) -> None:

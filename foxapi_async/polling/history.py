@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator
 from functools import cache
-from typing import cast
+from typing import Any
 
+from foxapi_async._typeguards import is_array, is_object, is_tuple
 from foxapi_async.polling.durations import (
     BINS,
     LAST,
@@ -167,8 +168,9 @@ class History:
         self.ended.append(observed)
         self.seen += 1
         if self.seen >= self._fit_when_seen:
-            # After the 1st, 2nd, 3rd, 4th, 6th, 8th, 12th, ... end: the more is known, the less another end changes.
-            step = 1 << max(len(self.ended).bit_length() - 2, 0)
+            # After the 1st, 2nd, 4th, 6th, 8th, 12th, ... end: the more is known, the less another end changes.
+            known = len(self.ended)
+            step = 1 if known < 2 else max(1 << (known.bit_length() - 2), 2)  # noqa: PLR2004
             self._fit_when_seen = self.seen + min(step, MOST_NEWS)
             self.version += 1
 
@@ -225,17 +227,14 @@ def exported(groups: Iterable[tuple[Hashable, History]]) -> dict[str, object]:
 
 def imported(data: object) -> Iterator[tuple[Hashable, float, list[End]]]:
     """Yield group, log odds and ends from what `exported` returned; what cannot be read is left out."""
-    fields = _fields(data)
-    if fields.get("version") != VERSION:
-        return
-    for item in _items(fields.get("groups")):
-        row = _fields(item)
-        name = _frozen(row.get("group"))
-        if not _is_plain(name):
+    rows = data.get("groups") if is_object(data) and data.get("version") == VERSION else None
+    for row in rows if is_array(rows) else ():
+        if not (is_object(row) and _is_plain(name := row.get("group"))):
             continue
-        ends = [end for cells in _items(row.get("ended"))[-MEMORY:] if (end := _end(cells))]
+        ended = row.get("ended")
+        ends = [end for cells in ended[-MEMORY:] if (end := _end(cells))] if is_array(ended) else []
         log_odds = _number(row.get("evidence")) or 0.0
-        yield name, max(min(log_odds, MOST_LOG_ODDS), -MOST_LOG_ODDS), ends
+        yield _frozen(name), max(min(log_odds, MOST_LOG_ODDS), -MOST_LOG_ODDS), ends
 
 
 def shift_of(estimate: float) -> float:
@@ -266,11 +265,10 @@ def _mixed(prior: list[float], others: list[list[float]]) -> list[float]:
     ]
 
 
-def _end(item: object) -> End | None:
-    cells = _items(item)
-    if len(cells) != 3:  # noqa: PLR2004
+def _end(cells: object) -> End | None:
+    if not (is_array(cells) and len(cells) == 3):  # noqa: PLR2004
         return None
-    estimate, low, high = (_number(cell) for cell in cells)
+    estimate, low, high = map(_number, cells)
     if low is None or high is None or not 0.0 <= low <= high:
         return None
     return estimate, low, high
@@ -286,21 +284,11 @@ def _number(cell: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _items(value: object) -> list[object]:
-    return list(cast("list[object]", value)) if isinstance(value, list | tuple) else []
-
-
-def _fields(value: object) -> Mapping[object, object]:
-    return cast("Mapping[object, object]", value) if isinstance(value, Mapping) else {}
-
-
 def _is_plain(name: object) -> bool:
-    if isinstance(name, tuple):
-        return all(_is_plain(part) for part in _items(cast("object", name)))
+    if is_tuple(name) or is_array(name):
+        return all(map(_is_plain, name))
     return name is None or isinstance(name, str | int | float)
 
 
-def _frozen(name: object) -> Hashable:
-    if isinstance(name, list | tuple):
-        return tuple(_frozen(part) for part in _items(cast("object", name)))
-    return name if isinstance(name, Hashable) else object()
+def _frozen(name: Any) -> Hashable:
+    return tuple(map(_frozen, name)) if isinstance(name, list | tuple) else name

@@ -27,8 +27,8 @@ from itertools import pairwise
 
 from foxapi_async.polling.durations import BINS, ORIGIN, STEP, position_of
 
-POINTS = 6.0  # grid points per poll; with twice as many the cost falls by less than 0.5 %
-MOST_POINTS = 500
+POINTS = 5.0  # grid points per poll; with twice as many the cost falls by less than 0.5 %
+MOST_POINTS = 350
 # In addition, because of the longest interval; where that is shorter than the points are apart, nearly every poll is
 # made at the bound, which the schedule keeps in any case.
 MOST_POINTS_FOR_BOUNDS = 3000

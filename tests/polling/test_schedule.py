@@ -275,5 +275,5 @@ def test_the_number_of_fits_grows_slowly_with_the_number_of_ends(monkeypatch: py
     for _ in range(1_000):
         schedule.observe("g", 20.0, 19.0, 21.0)
         schedule.next_poll("g", 20.0, 0.0)
-    assert fits[:8] == [1, 2, 3, 4, 6, 8, 12, 16]
+    assert fits[:7] == [1, 2, 4, 6, 8, 12, 16]
     assert len(fits) < 35
