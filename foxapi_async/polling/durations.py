@@ -69,7 +69,7 @@ class Distribution:
         It is given by the current estimate, by the same with all durations halved, and by the prior.
         """
         low_half = min(low + HALF, LAST) if low > 0.0 else 0.0
-        found = []
+        found: list[float] = []
         for survival, start, end in (
             (self.survival, low, high),
             (self.survival, low_half, min(high + HALF, LAST)),

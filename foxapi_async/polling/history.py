@@ -291,4 +291,4 @@ def _is_plain(name: object) -> bool:
 
 
 def _frozen(name: Any) -> Hashable:
-    return tuple(map(_frozen, name)) if isinstance(name, list | tuple) else name
+    return tuple(map(_frozen, name)) if is_array(name) or is_tuple(name) else name
