@@ -11,6 +11,9 @@ from collections.abc import Callable, Sequence
 
 import anyio
 
+from benchmarks.polling.policies import Ours
+from benchmarks.polling.simulate import simulate
+from benchmarks.polling.worlds import World
 from benchmarks.speed import dialects, table
 from benchmarks.speed.orders import Order
 from benchmarks.speed.processes import Server, run
@@ -47,10 +50,18 @@ def _answer(body: bytes) -> object:
     return classify(Reply(200, body), lambda said: read_task(said, asked=_ID), "GET").value
 
 
-def _next_look() -> Callable[[], object]:
+def _next_poll() -> Callable[[], object]:
     schedule, polling = Schedule(), Polling()
     watch = TrackedTask(Task(_ID), started=0.0, deadline=600.0, estimate=20.0)
     return lambda: watch.next_poll(schedule, polling, 3.0, 0.5)
+
+
+def _planning(tasks: int) -> float:
+    """Return CPU seconds per task of all planning and learning for tasks submitted at once."""
+    jobs = World("exact", 20.0, 0.1).jobs(tasks, seed=1)
+    began = time.process_time()
+    simulate(jobs, Ours(Schedule()), in_flight=tasks, seed=1, replan=True)
+    return (time.process_time() - began) / tasks
 
 
 def _seconds(work: Callable[[], object], times: int) -> float:
@@ -114,7 +125,8 @@ def main(given: Sequence[str] | None = None) -> int:
                     _seconds(lambda body=body: _answer(body), times),  # type: ignore[misc]
                     by_hand,
                 )
-            found["decide when to look next | -"] = (_seconds(_next_look(), times), None)
+            found["plan the next poll of a task | -"] = (_seconds(_next_poll(), times), None)
+            found["plan all polls of one of 200 tasks of 20 s | -"] = (_planning(200), None)
             found["wait on a handle | on an event"] = asyncio.run(_waits(min(times, 2_000)))
             found["submit in map | POST in a loop of 64"] = _submissions(server, n)
             rounds.append(found)

@@ -19,8 +19,8 @@ from foxapi_async.http.transport import Transport
 from foxapi_async.limits.limiter import Limiter
 from foxapi_async.mapping import Item, MapOperation
 from foxapi_async.options import Limits, Polling, Retry
-from foxapi_async.polling.advice import Advice
 from foxapi_async.polling.poller import Poller
+from foxapi_async.polling.schedule import Schedule
 from foxapi_async.registry import TaskRegistry
 from foxapi_async.statistics import Counters, Statistics
 from foxapi_async.submitter import Submitter
@@ -69,7 +69,7 @@ class Engine:
         self._journal = journal
         self._counters = Counters()
         self._limiter = Limiter(limits, events, self._counters)
-        self._schedule = Advice(
+        self._schedule = Schedule(
             poll_cost=polling.poll_cost,
             min_interval=polling.min_interval,
             max_interval=polling.max_interval,

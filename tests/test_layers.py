@@ -32,8 +32,7 @@ PURE = {
     *(f"http.{name}" for name in ("codec", "ids", "responses", "retry_rules")),
     *(f"limits.{name}" for name in ("departures", "quota", "rate", "rate_scheduler", "window")),
     *(f"polling.{name}" for name in ("durations", "due_queue", "history", "inspection")),
-    *("polling.advice", "polling.remembered", "polling.schedule"),
-    "polling.tracked_task",
+    *("polling.schedule", "polling.tracked_task"),
 }
 """Decisions and values: they do no I/O, and clock and dice are arguments."""
 

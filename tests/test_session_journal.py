@@ -27,7 +27,7 @@ from foxapi_async import (
     UnprocessableEntityError,
 )
 from foxapi_async.emulator import Delay, Drop, Emulator, Fate, Fault, Hang, error, rate_limit
-from foxapi_async.polling.schedule import Schedule
+from foxapi_async.polling.history import End, History
 from tests.conftest import OpenSession
 
 FOX = PhotaImage("a fox in the snow")
@@ -318,11 +318,11 @@ async def test_what_was_learned_outlives_a_run_that_cannot_tell_what_it_learned(
         learned = await journal.recall("durations of tasks")
     assert learned["groups"]
 
-    def fail(_: Schedule) -> dict[str, object]:
+    def fail(_: History) -> list[End]:
         raise OverflowError
 
     with monkeypatch.context() as patch:
-        patch.setattr(Schedule, "to_json", fail)
+        patch.setattr(History, "recalled", fail)
         async with open_session(journal=journal) as session:
             await session.generate(FOX)
     async with journal:

@@ -1,1 +1,1 @@
-"""How close the schedule of looks comes to the optimum, in simulated worlds."""
+"""How close the schedule of polls comes to the optimum, in simulated worlds."""

@@ -22,7 +22,7 @@ HEADER = (
         "8 at once",
         "1 at once",
         "after 100",
-        "looks",
+        "polls",
         "delay",
     ),
     *("run/best fixed", "best fixed/after 100", "1 s/after 100", "best at"),
@@ -43,16 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=2, help="runs per world")
     parser.add_argument("--in-flight", type=int, default=32, help="tasks in flight at once")
     parser.add_argument(
-        "--poll-cost", type=float, default=0.25, help="seconds of delay one look is worth"
+        "--poll-cost", type=float, default=0.25, help="seconds of delay one poll is worth"
     )
     parser.add_argument(
         "--max-interval", type=float, default=180.0, help="longest interval, in seconds"
     )
-    parser.add_argument(
-        "--no-replan", action="store_true", help="never plan anew what is in flight"
-    )
+    parser.add_argument("--no-replan", action="store_true", help="never replan tasks in flight")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
-    parser.add_argument("--plot", type=Path, help="also write lag against looks to this SVG file")
+    parser.add_argument("--plot", type=Path, help="also write lag against polls to this SVG file")
     options = parser.parse_args(arguments)
     setting = Setting(
         poll_cost=options.poll_cost,
@@ -68,11 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.perf_counter()
     print(
         f"Python {platform.python_version()}, poll_cost {setting.poll_cost:g} s, {setting.in_flight} in flight"
-        f"{'' if setting.replan else ', never planned anew'}, "
+        f"{'' if setting.replan else ', never replanned'}, "
         f"{setting.seeds} x {setting.tasks} tasks per world, intervals 0.5 to {setting.max_interval:g} s"
     )
     print(
-        "optimum, looks, delay and costs per task (costs and delay in seconds); first 50, after 100: our cost over "
+        "optimum, polls, delay and costs per task (costs and delay in seconds); first 50, after 100: our cost over "
         "the optimum"
     )
     print()
@@ -90,7 +88,7 @@ def _cells(row: Row) -> list[str]:
     return [
         *(row.world.name, f"{row.world.sigma:g}", f"{row.world.median:g}", f"{row.optimum:.2f}"),
         *(f"{ratio:.2f}" for ratio in (row.first, row.first_few, row.first_one)),
-        *(f"{row.settled:.3f}", f"{row.looks:.1f}", f"{row.delay:.2f}"),
+        *(f"{row.settled:.3f}", f"{row.polls:.1f}", f"{row.delay:.2f}"),
         f"{row.whole / row.best_fixed:.2f}",
         f"{row.best_fixed / ours:.2f}",
         f"{row.fixed[FIXED.index(1.0)] / ours:.2f}",

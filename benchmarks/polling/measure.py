@@ -13,7 +13,7 @@ from benchmarks.polling.policies import (
     Ours,
     plan_for,
 )
-from benchmarks.polling.simulate import Result, Watcher, simulate
+from benchmarks.polling.simulate import Policy, Result, simulate
 from benchmarks.polling.worlds import Job, World
 from foxapi_async.polling.schedule import Schedule
 
@@ -48,7 +48,7 @@ class Row:
     first_few: float  # the same with 8 in flight
     first_one: float  # the same one by one
     settled: float  # our cost over the optimum, after 100 ends
-    looks: float  # ours, after 100 ends
+    polls: float  # ours, after 100 ends
     delay: float
     whole: float  # our cost over the whole run
     best_fixed: float  # cost over the whole run of the fixed interval that is best in hindsight
@@ -84,7 +84,7 @@ def measure(world: World, setting: Setting) -> Row:
         first_few=_first(world, setting, 8),
         first_one=_first(world, setting, 1),
         settled=settled / optimum,
-        looks=fmean(count for _, result in runs for count in result.looks[late:]),
+        polls=fmean(count for _, result in runs for count in result.polls[late:]),
         delay=fmean(delay for _, result in runs for delay in result.delays[late:]),
         whole=fmean(result.cost(k) for _, result in runs),
         best_fixed=best,
@@ -115,10 +115,10 @@ def _excess(jobs: Sequence[Job], result: Result, poll_cost: float, start: int) -
 def fixed_cost(jobs: Sequence[Job], interval: float, poll_cost: float) -> float:
     total = 0.0
     for job in jobs:
-        looks = int(job.duration / interval) + 1
-        total += looks * (interval + poll_cost) - job.duration
+        polls = int(job.duration / interval) + 1
+        total += polls * (interval + poll_cost) - job.duration
     return total / len(jobs)
 
 
-def _cost_of(watcher: Watcher, jobs: Sequence[Job], poll_cost: float) -> float:
-    return simulate(jobs, watcher, in_flight=len(jobs), seed=0).cost(poll_cost)
+def _cost_of(policy: Policy, jobs: Sequence[Job], poll_cost: float) -> float:
+    return simulate(jobs, policy, in_flight=len(jobs), seed=0).cost(poll_cost)

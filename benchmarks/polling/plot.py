@@ -1,4 +1,4 @@
-"""Lag against looks, as an SVG without any library."""
+"""Lag against polls, as an SVG without any library."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from benchmarks.polling.policies import Backoff, EstimateThenOneSecond, Fixed, Optimum, Ours
-from benchmarks.polling.simulate import Watcher, simulate
+from benchmarks.polling.simulate import Policy, simulate
 from benchmarks.polling.worlds import Job, World
 from foxapi_async.polling.schedule import Schedule
 
 WIDTH, HEIGHT = 760, 500
 LEFT, RIGHT, TOP, BOTTOM = 74, 44, 64, 62
-LOOKS = (1.0, 100.0)
+POLLS = (1.0, 100.0)
 DELAYS = (0.2, 20.0)
 IN_FLIGHT = 32
 SKIPPED = 150  # tasks, so that ours has learned
 
 Point = tuple[float, float]
-"""Looks per task and mean delay in seconds."""
+"""Polls per task and mean delay in seconds."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Curve:
 
 
 def draw_plot(*, quick: bool = False) -> str:
-    """Return an SVG: mean delay against looks per task, for a median of 45 s and sigma 0.25, estimate exact."""
+    """Return an SVG: mean delay against polls per task, for a median of 45 s and sigma 0.25, estimate exact."""
     jobs = World("exact", 45.0, 0.25).jobs(300 if quick else 1500, seed=7)
     costs = (0.05, 0.25, 2.0) if quick else (0.02, 0.04, 0.08, 0.15, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
     fixed = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0)
@@ -74,14 +74,14 @@ def _ours(jobs: Sequence[Job], poll_cost: float) -> Point:
     return _point(jobs, Ours(schedule))
 
 
-def _point(jobs: Sequence[Job], watcher: Watcher) -> Point:
-    result = simulate(jobs, watcher, in_flight=IN_FLIGHT, seed=1)
-    return fmean(result.looks[SKIPPED:]), fmean(result.delays[SKIPPED:])
+def _point(jobs: Sequence[Job], policy: Policy) -> Point:
+    result = simulate(jobs, policy, in_flight=IN_FLIGHT, seed=1)
+    return fmean(result.polls[SKIPPED:]), fmean(result.delays[SKIPPED:])
 
 
-def _x(looks: float) -> float:
-    low, high = map(math.log, LOOKS)
-    return LEFT + (math.log(looks) - low) / (high - low) * (WIDTH - LEFT - RIGHT)
+def _x(polls: float) -> float:
+    low, high = map(math.log, POLLS)
+    return LEFT + (math.log(polls) - low) / (high - low) * (WIDTH - LEFT - RIGHT)
 
 
 def _y(delay: float) -> float:
@@ -90,7 +90,7 @@ def _y(delay: float) -> float:
 
 
 def _inside(point: Point) -> bool:
-    return LOOKS[0] <= point[0] <= LOOKS[1] and DELAYS[0] <= point[1] <= DELAYS[1]
+    return POLLS[0] <= point[0] <= POLLS[1] and DELAYS[0] <= point[1] <= DELAYS[1]
 
 
 def _text(x: float, y: float, words: str, style: str = "") -> str:
@@ -105,7 +105,7 @@ def _svg(curves: Sequence[Curve], estimate_first: Point) -> str:
         _text(
             LEFT,
             26,
-            "Delay until an end is seen, against looks per task",
+            "Delay until an end is seen, against polls per task",
             'font-size="16" font-weight="bold"',
         ),
         _text(
@@ -127,12 +127,12 @@ def _svg(curves: Sequence[Curve], estimate_first: Point) -> str:
 
 def _axes() -> list[str]:
     parts: list[str] = []
-    for looks in (1, 2, 5, 10, 20, 50, 100):
-        x = _x(looks)
+    for polls in (1, 2, 5, 10, 20, 50, 100):
+        x = _x(polls)
         parts.append(
             f'<line x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{HEIGHT - BOTTOM}" stroke="#e4e4e4"/>'
         )
-        parts.append(_text(x, HEIGHT - BOTTOM + 18, f"{looks}", 'text-anchor="middle"'))
+        parts.append(_text(x, HEIGHT - BOTTOM + 18, f"{polls}", 'text-anchor="middle"'))
     for delay in (0.2, 0.5, 1, 2, 5, 10, 20):
         y = _y(delay)
         parts.append(
@@ -142,7 +142,7 @@ def _axes() -> list[str]:
     middle = (TOP + HEIGHT - BOTTOM) / 2
     parts.append(
         _text(
-            (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 20, "looks per task (mean)", 'text-anchor="middle"'
+            (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 20, "polls per task (mean)", 'text-anchor="middle"'
         )
     )
     turned = f'text-anchor="middle" transform="rotate(-90 20 {middle:.1f})"'
@@ -152,13 +152,13 @@ def _axes() -> list[str]:
 
 def _drawn(curve: Curve) -> list[str]:
     shown = [(i, point) for i, point in enumerate(curve.points) if _inside(point)]
-    line = " ".join(f"{_x(looks):.1f},{_y(delay):.1f}" for _, (looks, delay) in shown)
+    line = " ".join(f"{_x(polls):.1f},{_y(delay):.1f}" for _, (polls, delay) in shown)
     dash = ' stroke-dasharray="6 4"' if curve.dashed else ""
     parts = [
         f'<polyline points="{line}" fill="none" stroke="{curve.colour}" stroke-width="2"{dash}/>'
     ]
-    for i, (looks, delay) in shown:
-        x, y = _x(looks), _y(delay)
+    for i, (polls, delay) in shown:
+        x, y = _x(polls), _y(delay)
         if not curve.dashed:
             parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{curve.colour}"/>')
         if i in curve.labels:

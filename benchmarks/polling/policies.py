@@ -1,4 +1,4 @@
-"""Who decides when to look: ours, the optimum, and what clients do today."""
+"""Polling policies: ours, the optimum, and what clients do today."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Backoff(Stateless):
 
 
 class EstimateThenOneSecond(Stateless):
-    """Sleep for the estimate, then look every second; without a usable estimate just the latter."""
+    """Sleep for the estimate, then poll every second; without a usable estimate just the latter."""
 
     def next_poll(self, job: Job, age: float, jitter: float) -> float:
         del jitter

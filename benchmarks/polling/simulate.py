@@ -1,4 +1,4 @@
-"""A session in simulated time: a number of tasks in flight, each looked at when its policy says so."""
+"""A session in simulated time: a number of tasks in flight, each polled when its policy says so."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.polling.worlds import Job
 WORTH_A_CHANGE = 0.1  # as in the poller
 
 
-class Watcher(Protocol):
+class Policy(Protocol):
     def next_poll(self, job: Job, age: float, jitter: float) -> float: ...
 
     def still_running(self, job: Job, since: float, age: float) -> None: ...
@@ -25,48 +25,48 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class Result:
-    """Looks and delay (seconds) of every task, in the order of submission."""
+    """Polls and delay (seconds) of every task, in the order of submission."""
 
-    looks: list[int]
+    polls: list[int]
     delays: list[float]
 
     def cost(self, poll_cost: float, first: int = 0, last: int | None = None) -> float:
         """Return the mean cost in seconds of the tasks from `first` up to `last`."""
-        looks, delays = self.looks[first:last], self.delays[first:last]
-        return (sum(delays) + poll_cost * sum(looks)) / len(looks)
+        polls, delays = self.polls[first:last], self.delays[first:last]
+        return (sum(delays) + poll_cost * sum(polls)) / len(polls)
 
 
 def simulate(
-    jobs: Sequence[Job], watcher: Watcher, *, in_flight: int, seed: int, replan: bool = False
+    jobs: Sequence[Job], policy: Policy, *, in_flight: int, seed: int, replan: bool = False
 ) -> Result:
     """Run all tasks, `in_flight` at a time; the next one is submitted when an end is seen.
 
-    What one look finds is known to the watcher before the next look is made, but a task is seen to have ended only when
-    it is looked at, so that the watcher learns with the delay that a client has. With `replan`, looks that are due are
-    put off, and those of all tasks in flight brought forward whenever the watcher says that it has learned enough to
-    make that worth it; both only by more than a tenth of the time since the last look.
+    What one poll finds is known to the policy before the next poll is made, but a task is seen to have ended only when
+    it is polled, so that the policy learns with the delay that a client has. With `replan`, polls that are due are
+    put off, and those of all tasks in flight brought forward whenever the policy says that it has learned enough to
+    make that worth it; both only by more than a tenth of the time since the last poll.
     """
-    session = _Session(jobs, watcher, seed)
+    session = _Session(jobs, policy, seed)
     for _ in range(min(in_flight, len(jobs))):
         session.submit(0.0)
     while session.waiting:
         now, task, start, since = heapq.heappop(session.waiting)
         if replan and session.is_put_off(now, task, start, since):
             continue
-        session.look(now, task, start, since)
+        session.poll(now, task, start, since)
         if replan:
             session.bring_forward(now)
-    return Result(session.looks, session.delays)
+    return Result(session.polls, session.delays)
 
 
 class _Session:
-    def __init__(self, jobs: Sequence[Job], watcher: Watcher, seed: int) -> None:
+    def __init__(self, jobs: Sequence[Job], policy: Policy, seed: int) -> None:
         self.waiting: list[tuple[float, int, float, float]] = []
         """When it is due, the task, when it was submitted, and its age when it was last seen running."""
-        self.looks = [0] * len(jobs)
+        self.polls = [0] * len(jobs)
         self.delays = [0.0] * len(jobs)
         self._jobs = jobs
-        self._watcher = watcher
+        self._policy = policy
         self._rng = random.Random(seed)
         self._jitters = [0.0] * len(jobs)
         self._submitted = 0
@@ -76,15 +76,15 @@ class _Session:
         self._submitted += 1
         self._plan(self._submitted - 1, now, 0.0)
 
-    def look(self, now: float, task: int, start: float, since: float) -> None:
+    def poll(self, now: float, task: int, start: float, since: float) -> None:
         job, age = self._jobs[task], now - start
-        self.looks[task] += 1
+        self.polls[task] += 1
         if age < job.duration:
-            self._watcher.still_running(job, since, age)
+            self._policy.still_running(job, since, age)
             self._plan(task, start, age)
             return
         self.delays[task] = age - job.duration
-        self._watcher.observe(job, since, age)
+        self._policy.observe(job, since, age)
         if self._submitted < len(self._jobs):
             self.submit(now)
 
@@ -96,9 +96,9 @@ class _Session:
         return True
 
     def bring_forward(self, now: float) -> None:
-        if self._watcher.revision() == self._revision:
+        if self._policy.revision() == self._revision:
             return
-        self._revision = self._watcher.revision()
+        self._revision = self._policy.revision()
         for i, (due, task, start, since) in enumerate(self.waiting):
             sooner = max(self._due(task, start, since), now)
             if due - sooner > WORTH_A_CHANGE * (now - start - since):
@@ -110,4 +110,4 @@ class _Session:
         heapq.heappush(self.waiting, (self._due(task, start, age), task, start, age))
 
     def _due(self, task: int, start: float, age: float) -> float:
-        return start + self._watcher.next_poll(self._jobs[task], age, self._jitters[task])
+        return start + self._policy.next_poll(self._jobs[task], age, self._jitters[task])

@@ -1,201 +1,294 @@
-"""What earlier tasks of one kind tell about the next one, with or without an estimate of the server."""
+"""What earlier tasks of one group tell about the next one, with or without an estimate of the server."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Hashable, Iterable, Iterator
 from functools import cache
+from typing import Any
 
-from foxapi_async.polling.durations import BINS, ORIGIN, STEP, TOP, Belief, bell, place
+from foxapi_async._typeguards import is_array, is_object, is_tuple
+from foxapi_async.polling.durations import (
+    BINS,
+    LAST,
+    ORIGIN,
+    STEP,
+    Distribution,
+    mixture,
+    position_of,
+)
 
-UNITY = BINS // 2  # where elapsed / estimate = 1 lies among the bins
+RATIO_ONE = BINS // 2  # the position of elapsed / estimate = 1
 
 MEMORY = 256  # observations kept: enough for a loss of 1 % at the usual spread
 FADE = 0.998  # weight of an observation against the next one
-TRUST = 1.0  # log odds that the estimate means something, before there is evidence: 3 to 1
-TRUST_FADE = 0.97  # evidence about it is forgotten over some thirty tasks
-TRUST_STEP = 4.0  # no single task says more than e^4
-SURPRISE_FADE = 0.9
-CALM = 5.0  # good forecasts make up for no more surprise than this
-SURPRISE = -7.0  # a rival foretold e^7 times better than the history: the world has changed
-HALF = math.log(2.0) / STEP  # the rivals: a broad guess, and the history with all durations halved
-HINT = 1.4  # while no end was seen, tasks seen running are news whenever they have grown to so many times as many
-KEPT = 10  # observations that survive such a change
-UNSURE = 1e-5
 WEIGHTS = [FADE**i for i in range(MEMORY)]
+MOST_NEWS = 64  # ends after which the distributions are fitted again at the latest
+RUNNING_NEWS = 1.4  # before the first end: the growth, from fit to fit, of the number of polls that found a task running
+# Log odds that the estimate is informative.
+PRIOR_LOG_ODDS = 1.0  # before any observation: 3 to 1
+LOG_ODDS_FADE = 0.97  # observations are forgotten over some thirty tasks
+LOG_ODDS_STEP = 4.0  # no single task changes them by more
+MOST_LOG_ODDS = 50.0
+# Log likelihood ratio of the history against two alternatives: the prior, and the history with all durations halved.
+CHANGE_FADE = 0.9
+MOST_CONFIRMED = 5.0  # good predictions make up for no more than this
+CHANGED = -7.0  # an alternative is e^7 times more likely: the durations have changed
+KEPT = 10  # observations that survive such a change
+SMOOTHING = 1e-5  # added to likelihoods before their ratio is taken
 
-# (share, sigma) of elapsed / estimate and of seconds, before anything was seen
-RELATIVE = ((0.8, 0.5), (0.2, 1.5))
-ABSOLUTE = ((1.0, 1.4),)
-USUAL = 25.0  # seconds: the middle of the guess for tasks without estimate and history
+# (share, sigma) of elapsed / estimate and of seconds, before any observation
+RATIO_PRIOR = ((0.8, 0.5), (0.2, 1.5))
+SECONDS_PRIOR = ((1.0, 1.4),)
+USUAL = 25.0  # seconds: the median of the prior for tasks without estimate and history
+OTHERS_SHARE = 0.5  # weight of other groups in the prior of a new one
 
-End = tuple[float, float, float | None, float, float]
-"""Where it lies among the seconds (from, to), the shift of its estimate, and where it lies in relation to that."""
+VERSION = 1
+
+Observed = tuple[float, float, float | None, float, float]
+"""Positions in seconds (from, to), the shift of the estimate, and the positions relative to the estimate."""
+
+End = tuple[float | None, float, float]
+"""An estimate (or None), the last age seen running and the first age seen ended, in seconds."""
+
+
+class History:
+    """What was observed of the tasks of one group.
+
+    Two distributions are kept: of elapsed time over announced estimate, and of elapsed seconds. `trust` is the
+    probability, by Bayes' rule with fading memory, that the estimate is informative. It follows from how well either
+    distribution predicted each task that ended.
+
+    Args:
+        others: Histories of other groups, which count for half of the prior.
+    """
+
+    def __init__(self, others: Iterable[History] = ()) -> None:
+        others = list(others)
+        for other in others:
+            other.fit()
+        self.ratios: Distribution = Distribution(
+            _mixed(ratio_prior(), [other.ratios.mass for other in others])
+        )
+        self.seconds: Distribution = Distribution(
+            _mixed(seconds_prior(), [other.seconds.mass for other in others])
+        )
+        self.ended: deque[Observed] = deque(maxlen=MEMORY)
+        self.log_odds: float = 0.0
+        self.seen: int = 0
+        self.version: int = 0
+        """Grows whenever enough was observed to make another fit worth its cost."""
+        self._fitted_version = 0
+        self._fit_when_seen = 1
+        self._running_ratios = [0.0] * BINS
+        self._running_seconds = [0.0] * BINS
+        self._running_seen = 0
+        self._fit_when_running = 3.0
+        self._log_likelihood_ratio = 0.0
+
+    @property
+    def trust(self) -> float:
+        """The probability that the estimate is informative."""
+        log_odds = max(min(self.log_odds + PRIOR_LOG_ODDS, MOST_LOG_ODDS), -MOST_LOG_ODDS)
+        return 1.0 / (1.0 + math.exp(-log_odds))
+
+    def observe(self, estimate: float | None, ran_until: float, ended_by: float) -> None:
+        """Record that a task ended between two ages, in seconds."""
+        low = position_of(ran_until)
+        high = max(low, position_of(ended_by))
+        observed = _observed(estimate, low, high)
+        expected, halved, prior = self.seconds.likelihoods(low, high)
+        if estimate is not None:
+            by_ratio, halved_ratio, ratio_prior = self.ratios.likelihoods(observed[3], observed[4])
+            trust = self.trust
+            evidence = math.log((by_ratio + SMOOTHING) / (expected + SMOOTHING))
+            evidence = max(min(evidence, LOG_ODDS_STEP), -LOG_ODDS_STEP)
+            self.log_odds = self.log_odds * LOG_ODDS_FADE + evidence
+            expected += trust * (by_ratio - expected)
+            halved += trust * (halved_ratio - halved)
+            prior += 0.9 * (ratio_prior - prior)
+        if low >= 1.0:
+            self._move(observed[2], low, None)
+        self._add(observed)
+        # When tasks become much quicker, all end before the first poll, and the polls alone would never tell: the
+        # estimate of the time before it would be confirmed for ever. Hence the second alternative.
+        ratio = math.log((expected + SMOOTHING) / (max(prior, halved) + SMOOTHING))
+        self._log_likelihood_ratio = min(
+            self._log_likelihood_ratio * CHANGE_FADE + ratio, MOST_CONFIRMED
+        )
+        if self._log_likelihood_ratio < CHANGED:
+            self._start_over()
+
+    def still_running(self, estimate: float | None, since: float, age: float) -> None:
+        """Record that a task last seen running at the age `since` also ran at `age`, in seconds."""
+        if not self.ended:
+            self._running_seen += 1
+            if self._running_seen >= self._fit_when_running:
+                self._fit_when_running = self._running_seen * RUNNING_NEWS
+                self.version += 1
+        shift = None if estimate is None else shift_of(estimate)
+        self._move(shift, position_of(since), position_of(age))
+
+    def remember(self, estimate: float | None, ran_until: float, ended_by: float) -> None:
+        """Add an end of an earlier run, in seconds, without comparing it with what is known now."""
+        low = position_of(ran_until)
+        self._add(_observed(estimate, low, max(low, position_of(ended_by))))
+
+    def recalled(self) -> list[End]:
+        """Return the ends that are kept, oldest first."""
+        return [
+            (None if shift is None else _seconds(shift + RATIO_ONE), _seconds(low), _seconds(high))
+            for low, high, shift, _, _ in self.ended
+        ]
+
+    def fit(self) -> None:
+        """Bring the distributions up to date, if enough was observed since the last time."""
+        if self._fitted_version == self.version:
+            return
+        self._fitted_version = self.version
+        ended = list(zip(reversed(self.ended), WEIGHTS, strict=False))
+        rounds = 3 if len(self.ended) < 40 else 1  # noqa: PLR2004
+        self.seconds.fit(
+            [(low, high, weight) for (low, high, _, _, _), weight in ended],
+            self._running_seconds,
+            rounds=rounds,
+        )
+        self.ratios.fit(
+            [
+                (low, high, weight)
+                for (_, _, shift, low, high), weight in ended
+                if shift is not None
+            ],
+            self._running_ratios,
+            rounds=rounds,
+        )
+
+    def _add(self, observed: Observed) -> None:
+        self.ended.append(observed)
+        self.seen += 1
+        if self.seen >= self._fit_when_seen:
+            # After the 1st, 2nd, 4th, 6th, 8th, 12th, ... end: the more is known, the less another end changes.
+            known = len(self.ended)
+            step = 1 if known < 2 else max(1 << (known.bit_length() - 2), 2)  # noqa: PLR2004
+            self._fit_when_seen = self.seen + min(step, MOST_NEWS)
+            self.version += 1
+
+    def _move(self, shift: float | None, old: float, new: float | None) -> None:
+        """Count a running task at a new position (None: nowhere) instead of the old one."""
+        for running, by in ((self._running_seconds, 0.0), (self._running_ratios, shift)):
+            if by is None:
+                continue
+            # A task last seen running below the first bin carries no information. The count may be missing at the old
+            # position (an estimate may change on the way), hence the floor.
+            if old > 0.0 and (index := int(min(old - by, LAST))) >= 1:
+                running[index] = max(running[index] - 1.0, 0.0)
+            if new and (index := int(min(new - by, LAST))) >= 1:
+                running[index] += 1.0
+
+    def _start_over(self) -> None:
+        self._log_likelihood_ratio = 0.0
+        while len(self.ended) > KEPT:
+            self.ended.popleft()
+        self.ratios.reset()
+        self.seconds.reset()
+        self._fit_when_seen = self.seen + 1
+        self.version += 1
+
+
+@cache
+def ratio_prior() -> list[float]:
+    """Return the distribution of elapsed / estimate before any observation."""
+    return mixture((share, RATIO_ONE, sigma / STEP) for share, sigma in RATIO_PRIOR)
+
+
+@cache
+def seconds_prior() -> list[float]:
+    """Return the distribution of elapsed seconds before any observation."""
+    return mixture((share, position_of(USUAL), sigma / STEP) for share, sigma in SECONDS_PRIOR)
+
+
+def exported(groups: Iterable[tuple[Hashable, History]]) -> dict[str, object]:
+    """Return the ends of all groups as a mapping that `json.dumps` takes.
+
+    A later release may draw other conclusions from them. A group whose name JSON cannot hold is left out.
+    """
+    rows = [
+        {
+            "group": name,
+            "evidence": round(history.log_odds, 3),
+            "ended": [list(end) for end in history.recalled()],
+        }
+        for name, history in groups
+        if history.ended and _is_plain(name)
+    ]
+    return {"version": VERSION, "groups": rows}
+
+
+def imported(data: object) -> Iterator[tuple[Hashable, float, list[End]]]:
+    """Yield group, log odds and ends from what `exported` returned; what cannot be read is left out."""
+    rows = data.get("groups") if is_object(data) and data.get("version") == VERSION else None
+    for row in rows if is_array(rows) else ():
+        if not (is_object(row) and _is_plain(name := row.get("group"))):
+            continue
+        ended = row.get("ended")
+        ends = [end for cells in ended[-MEMORY:] if (end := _end(cells))] if is_array(ended) else []
+        log_odds = _number(row.get("evidence")) or 0.0
+        yield _frozen(name), max(min(log_odds, MOST_LOG_ODDS), -MOST_LOG_ODDS), ends
 
 
 def shift_of(estimate: float) -> float:
     """Return by how many bins a duration in seconds lies above the same duration relative to the estimate."""
-    return (math.log(estimate) - ORIGIN) / STEP - UNITY
+    return (math.log(estimate) - ORIGIN) / STEP - RATIO_ONE
 
 
-class History:
-    """What was seen of the tasks of one kind.
-
-    Two beliefs are kept side by side: of elapsed time over announced estimate, and of elapsed seconds. Which of them
-    counts is decided by evidence: `trust` is the probability, by Bayes' rule with fading memory, that the estimate
-    means something, from how well either had foretold each task that ended.
-    """
-
-    def __init__(
-        self, relative: list[float] | None = None, absolute: list[float] | None = None
-    ) -> None:
-        self.relative: Belief = Belief(relative or guess_relative())
-        self.absolute: Belief = Belief(absolute or guess_absolute())
-        self.ended: deque[End] = deque(maxlen=MEMORY)
-        self._running_relative = [0.0] * BINS
-        self._running_absolute = [0.0] * BINS
-        self.evidence: float = 0.0
-        self.seen: int = 0
-        self.news: int = 0
-        self.learned_at: int = 0
-        self._told = 0
-        self._next_hint = 3.0
-        self._surprise = 0.0
-
-    @property
-    def trust(self) -> float:
-        """The probability that the estimate means something."""
-        return 1.0 / (1.0 + math.exp(-max(min(self.evidence + TRUST, 50.0), -50.0)))
-
-    def observe(self, estimate: float | None, ran_until: float, ended_by: float) -> None:
-        """Note that a task ended between two ages, in seconds."""
-        low, high = place(ran_until), place(ended_by)
-        high = max(low, high)
-        expected = self.absolute.between(low, high)
-        guessed = _ignorant(guess_absolute).between(low, high)
-        halved = self.absolute.between(
-            min(low + HALF, TOP) if low > 0.0 else 0.0, min(high + HALF, TOP)
-        )
-        shift = None
-        if estimate is not None:
-            shift = shift_of(estimate)
-            left, right = _shifted(low, shift), _shifted(high, shift)
-            relatively = self.relative.between(left, right)
-            trust = self.trust
-            evidence = math.log((relatively + UNSURE) / (expected + UNSURE))
-            evidence = max(min(evidence, TRUST_STEP), -TRUST_STEP)
-            self.evidence = self.evidence * TRUST_FADE + evidence
-            expected += trust * (relatively - expected)
-            half = _shifted(low, shift - HALF), _shifted(high, shift - HALF)
-            halved += trust * (self.relative.between(*half) - halved)
-            guessed = 0.9 * _ignorant(guess_relative).between(left, right) + 0.1 * guessed
-            _move(self._running_relative, left, None)
-        _move(self._running_absolute, low, None)
-        self.ended.append(_end(low, high, shift))
-        self.seen += 1
-        self.news += 1
-        # When tasks become much quicker, all end before the first look, and the looks alone would never tell: what is
-        # believed of the time before it would be confirmed for ever. Hence the second rival.
-        surprise = math.log((expected + UNSURE) / (max(guessed, halved) + UNSURE))
-        self._surprise = min(self._surprise * SURPRISE_FADE + surprise, CALM)
-        if self._surprise < SURPRISE:
-            self._start_over()
-
-    def still_running(self, estimate: float | None, since: float, age: float) -> None:
-        """Note that a task last seen running at the age `since` also ran at `age`, in seconds."""
-        if not self.ended:
-            self._told += 1
-            if self._told >= self._next_hint:
-                self._next_hint = self._told * HINT
-                self.news += 1
-        old, new = place(since), place(age)
-        _move(self._running_absolute, old, new)
-        if estimate is not None:
-            shift = shift_of(estimate)
-            _move(self._running_relative, _shifted(old, shift), _shifted(new, shift))
-
-    def remember(self, estimate: float | None, ran_until: float, ended_by: float) -> None:
-        """Take up an end of an earlier run, in seconds; it is not held against what is believed now."""
-        low = place(ran_until)
-        shift = None if estimate is None else shift_of(estimate)
-        self.ended.append(_end(low, max(low, place(ended_by)), shift))
-        self.seen += 1
-        self.news += 1
-
-    def recalled(self) -> list[tuple[float | None, float, float]]:
-        """Return the ends that are kept, oldest first: estimate, ran until, ended by, in seconds."""
-        return [
-            (None if shift is None else _seconds(shift + UNITY), _seconds(low), _seconds(high))
-            for low, high, shift, _, _ in self.ended
-        ]
-
-    def is_news(self, since: int) -> bool:
-        """Whether enough was learned after the first `since` news to be worth another look at all that is known."""
-        known = len(self.ended)
-        # What is well known changes little by one end more; to learn more often was no better.
-        return self.news - since >= 1 + known // (8 if known < 64 else 4)  # noqa: PLR2004
-
-    def learn(self) -> None:
-        """Bring the beliefs up to date, if there is news."""
-        if not self.is_news(self.learned_at):
-            return
-        ended = list(zip(reversed(self.ended), WEIGHTS, strict=False))
-        absolute = [(low, high, weight) for (low, high, _, _, _), weight in ended]
-        relative = [
-            (left, right, weight)
-            for (_, _, shift, left, right), weight in ended
-            if shift is not None
-        ]
-        rounds = 3 if len(self.ended) < 40 else 1  # noqa: PLR2004
-        self.relative.learn(relative, self._running_relative, rounds=rounds)
-        self.absolute.learn(absolute, self._running_absolute, rounds=rounds)
-        self.learned_at = self.news
-
-    def _start_over(self) -> None:
-        self._surprise = 0.0
-        while len(self.ended) > KEPT:
-            self.ended.popleft()
-        self.relative.reset()
-        self.absolute.reset()
-        self.learned_at = -MEMORY
-
-
-@cache
-def guess_relative() -> list[float]:
-    """Return what is believed of elapsed / estimate before anything was seen."""
-    return bell((share, UNITY, sigma / STEP) for share, sigma in RELATIVE)
-
-
-@cache
-def guess_absolute() -> list[float]:
-    """Return what is believed of elapsed seconds before anything was seen."""
-    return bell((share, place(USUAL), sigma / STEP) for share, sigma in ABSOLUTE)
-
-
-def _seconds(at: float) -> float:
-    return float(f"{math.exp(ORIGIN + STEP * at):.4g}") if at > 0.0 else 0.0
-
-
-@cache
-def _ignorant(guess: Callable[[], list[float]]) -> Belief:
-    return Belief(guess())
-
-
-def _end(low: float, high: float, shift: float | None) -> End:
-    if shift is None:
+def _observed(estimate: float | None, low: float, high: float) -> Observed:
+    if estimate is None:
         return low, high, None, 0.0, 0.0
-    return low, high, shift, _shifted(low, shift), _shifted(high, shift)
+    shift = shift_of(estimate)
+    left = min(max(low - shift, 0.0), LAST) if low > 0.0 else 0.0
+    right = min(max(high - shift, 0.0), LAST) if high > 0.0 else 0.0
+    return low, high, shift, left, right
 
 
-def _shifted(at: float, shift: float) -> float:
-    return min(max(at - shift, 0.0), TOP) if at > 0.0 else 0.0
+def _seconds(position: float) -> float:
+    return float(f"{math.exp(ORIGIN + STEP * position):.4g}") if position > 0.0 else 0.0
 
 
-def _move(running: list[float], old: float, new: float | None) -> None:
-    # A task last seen running below the first bin says nothing. What leaves was not always seen coming (an estimate
-    # may change on the way), hence the floor.
-    if old >= 1.0:
-        running[int(old)] = max(running[int(old)] - 1.0, 0.0)
-    if new is not None and new >= 1.0:
-        running[int(new)] += 1.0
+def _mixed(prior: list[float], others: list[list[float]]) -> list[float]:
+    if not others:
+        return prior
+    share = OTHERS_SHARE / len(others)
+    return [
+        (1.0 - OTHERS_SHARE) * first + share * sum(rest)
+        for first, *rest in zip(prior, *others, strict=True)
+    ]
+
+
+def _end(cells: object) -> End | None:
+    if not (is_array(cells) and len(cells) == 3):  # noqa: PLR2004
+        return None
+    estimate, low, high = map(_number, cells)
+    if low is None or high is None or not 0.0 <= low <= high:
+        return None
+    return estimate, low, high
+
+
+def _number(cell: object) -> float | None:
+    if isinstance(cell, bool) or not isinstance(cell, int | float):
+        return None
+    try:
+        number = float(cell)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _is_plain(name: object) -> bool:
+    if is_tuple(name) or is_array(name):
+        return all(map(_is_plain, name))
+    return name is None or isinstance(name, str | int | float)
+
+
+def _frozen(name: Any) -> Hashable:
+    return tuple(map(_frozen, name)) if is_array(name) or is_tuple(name) else name

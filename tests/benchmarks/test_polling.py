@@ -45,7 +45,7 @@ def test_a_shift_in_the_middle_of_a_run_is_followed():
     assert row.whole < 1.15 * row.best_fixed
 
 
-def test_tasks_that_all_end_before_the_first_look_are_looked_at_sooner():
+def test_tasks_that_all_end_before_the_first_poll_are_polled_sooner():
     row = measure(World("shift /2.5", 12.0, 0.25), SETTING)
     assert row.settled < 1.15
 
@@ -61,10 +61,10 @@ def test_where_durations_vary_most_a_fixed_interval_is_hardly_better_than_ours()
     assert row.whole < 1.15 * row.best_fixed
 
 
-def test_the_simulation_counts_looks_and_delay():
+def test_the_simulation_counts_polls_and_delay():
     jobs = [Job(2.5, None, ()), Job(4.0, None, ()), Job(0.2, None, ())]
     result = simulate(jobs, Fixed(1.0), in_flight=2, seed=0)
-    assert result.looks == [3, 4, 1]
+    assert result.polls == [3, 4, 1]
     assert result.delays == pytest.approx([0.5, 0.0, 0.8])
     assert result.cost(0.25) == pytest.approx((1.3 + 0.25 * 8) / 3)
 

@@ -1,4 +1,4 @@
-"""From a distribution to the ages of looks."""
+"""From a distribution of durations to the ages of polls."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from itertools import pairwise
 import pytest
 
 from benchmarks.polling.optimum import optimal_plan
-from foxapi_async.polling.durations import ORIGIN, STEP, bell
+from foxapi_async.polling.durations import ORIGIN, STEP, mixture
 from foxapi_async.polling.inspection import InspectionTable
 
 
 def survival_of(parts):
-    masses = bell((share, (math.log(m) - ORIGIN) / STEP, sigma / STEP) for share, m, sigma in parts)
+    masses = mixture(
+        (share, (math.log(m) - ORIGIN) / STEP, sigma / STEP) for share, m, sigma in parts
+    )
     left = [1.0]
     for mass in masses:
         left.append(max(left[-1] - mass, 1e-9))
@@ -29,7 +31,7 @@ def chance_to_outlast(parts, t):
 
 
 def cost_of(ages, parts, poll_cost):
-    """Expected cost of looking at these ages, by Simpson's rule between looks."""
+    """Return the expected cost of polls at these ages, by Simpson's rule between polls."""
     total, before, alive = 0.0, 0.0, 1.0
     for age in ages:
         step = (age - before) / 40
@@ -45,7 +47,7 @@ def cost_of(ages, parts, poll_cost):
 def ages_of(table, end):
     ages = [0.0]
     while ages[-1] < end:
-        ages.append(max(table.after(ages[-1], 0.5), ages[-1] + 0.05))
+        ages.append(max(table.next_poll(ages[-1], 0.5), ages[-1] + 0.05))
     return ages[1:]
 
 
@@ -89,28 +91,28 @@ def test_no_interval_of_the_plan_is_shorter_than_the_shortest():
     assert min(b - a for a, b in pairwise(ages)) > 1.5
 
 
-def test_a_longest_interval_costs_no_more_than_the_looks_that_it_forces():
+def test_a_longest_interval_costs_no_more_than_the_polls_that_it_forces():
     parts = ((1.0, 300.0, 0.25),)
     free = InspectionTable(survival_of(parts), poll_cost=0.25, shortest=0.5, longest=1e6)
     bound = InspectionTable(survival_of(parts), poll_cost=0.25, shortest=0.5, longest=60.0)
     ages = ages_of(bound, 900.0)
     assert max(b - a for a, b in pairwise([0.0, *ages])) < 60.0 + 1e-6
-    forced = 0.25 * 2  # before the first look that the optimum makes, at three minutes
+    forced = 0.25 * 2  # before the first poll that the optimum makes, at three minutes
     assert cost_of(ages, parts, 0.25) < cost_of(ages_of(free, 900.0), parts, 0.25) + forced + 0.1
 
 
-def test_looks_that_cost_almost_nothing_are_still_planned_within_bounds():
+def test_polls_that_cost_almost_nothing_are_still_planned_within_bounds():
     table = InspectionTable(
         survival_of(((1.0, 3000.0, 1.5),)), poll_cost=1e-9, shortest=0.5, longest=60.0
     )
-    assert 1000.0 < table.after(1000.0, 0.5) <= 1060.0
+    assert 1000.0 < table.next_poll(1000.0, 0.5) <= 1060.0
 
 
-def test_a_dearer_look_is_made_later():
+def test_a_higher_poll_cost_makes_the_first_poll_later():
     first = [
         InspectionTable(
             survival_of(((1.0, 45.0, 0.5),)), poll_cost=k, shortest=0.5, longest=60.0
-        ).after(0.0, 0.5)
+        ).next_poll(0.0, 0.5)
         for k in (0.05, 0.25, 1.0, 4.0)
     ]
     assert first == sorted(first)
@@ -120,4 +122,4 @@ def test_far_beyond_all_that_is_known_the_interval_grows():
     table = InspectionTable(
         survival_of(((1.0, 10.0, 0.25),)), poll_cost=0.25, shortest=0.5, longest=1e6
     )
-    assert table.after(500.0, 0.5) - 500.0 > 10.0
+    assert table.next_poll(500.0, 0.5) - 500.0 > 10.0

@@ -46,7 +46,8 @@ from foxapi_async.emulator import (
     text,
 )
 from foxapi_async.events import Event, PollFailed
-from foxapi_async.polling.schedule import Schedule
+from foxapi_async.polling.history import History
+from foxapi_async.polling.inspection import InspectionTable
 from foxapi_async.polling.tracked_task import TrackedTask
 from tests.conftest import OpenSession
 
@@ -441,8 +442,9 @@ async def test_without_a_schedule_tasks_come_home_and_are_written_down(
     def fail(*_: Any, **__: Any) -> Any:
         raise OverflowError
 
-    for name in ("next_poll", "chance", "still_running", "observe", "revision", "to_json"):
-        monkeypatch.setattr(Schedule, name, fail)
+    for name in ("fit", "still_running", "observe", "recalled"):
+        monkeypatch.setattr(History, name, fail)
+    monkeypatch.setattr(InspectionTable, "next_poll", fail)
     journal = Journal(tmp_path / "journal.db")
     async with open_session(journal=journal, limits=Limits(polls_per_second=1)) as session:
         pairs = [(f"fox {i}", FOX) for i in range(5)]
@@ -452,5 +454,5 @@ async def test_without_a_schedule_tasks_come_home_and_are_written_down(
     assert [entry.status for entry in Journal(tmp_path / "journal.db").entries()] == [
         "completed"
     ] * 5
-    assert caplog.text.count("the schedule went wrong") == 1
+    assert caplog.text.count("the polling schedule failed") == 1
     assert "it is polled again" not in caplog.text

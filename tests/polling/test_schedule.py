@@ -1,4 +1,4 @@
-"""When to look next."""
+"""When to poll next."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from foxapi_async.polling.history import History
+from foxapi_async.polling.inspection import InspectionTable
 from foxapi_async.polling.schedule import GROUPS, Schedule
 
 estimates = st.none() | st.floats() | st.sampled_from([0, -1, 45, 1e12, math.nan, math.inf])
@@ -31,7 +33,7 @@ def taught(seed=0, count=60, median=30.0, sigma=0.25, estimate=None, **options):
     jitters,
     st.tuples(st.floats(0.01, 10), st.floats(1e-9, 5), st.floats(0, 500)),
 )
-def test_the_next_look_is_never_sooner_nor_later_than_the_bounds(estimate, age, jitter, bounds):
+def test_the_next_poll_is_never_sooner_nor_later_than_the_bounds(estimate, age, jitter, bounds):
     poll_cost, shortest, more = bounds
     schedule = Schedule(poll_cost=poll_cost, min_interval=shortest, max_interval=shortest + more)
     interval = schedule.next_poll("g", estimate, age, jitter=jitter) - age
@@ -68,16 +70,16 @@ def test_the_chance_that_it_ended_grows_with_time(estimate, age, sooner, later):
 
 @pytest.mark.parametrize("estimate", [None, 0.0, 45.0, 1e-9, 1e12, math.nan])
 @pytest.mark.parametrize("count", [0, 60])
-def test_a_task_that_never_ends_is_looked_at_a_bounded_number_of_times_an_hour(estimate, count):
+def test_a_task_that_never_ends_is_polled_a_bounded_number_of_times_an_hour(estimate, count):
     schedule = taught(count=count, estimate=estimate)
-    age, looks = 0.0, 0
+    age, polls = 0.0, 0
     while age < 7200.0:
         age = schedule.next_poll("g", estimate, age)
-        looks += 3600.0 < age <= 7200.0
-    assert 60 <= looks <= 250
+        polls += 3600.0 < age <= 7200.0
+    assert 60 <= polls <= 250
 
 
-def test_a_task_is_looked_at_often_where_its_end_is_likely_and_rarely_elsewhere():
+def test_a_task_is_polled_often_where_its_end_is_likely_and_rarely_elsewhere():
     schedule = taught()
     first = schedule.next_poll("g", None, 0.0)
     likely = schedule.next_poll("g", None, 30.0) - 30.0
@@ -86,7 +88,7 @@ def test_a_task_is_looked_at_often_where_its_end_is_likely_and_rarely_elsewhere(
     assert likely < 4.0 < late
 
 
-def test_a_good_estimate_moves_the_first_look():
+def test_a_good_estimate_moves_the_first_poll():
     schedule, rng = Schedule(), random.Random(5)
     for _ in range(80):
         size = math.exp(rng.uniform(2, 5))
@@ -107,17 +109,17 @@ def test_a_thousand_tasks_submitted_together_are_spread(estimate):
     assert busiest < 200
 
 
-def test_while_no_end_is_known_the_first_looks_are_spread_over_a_factor_of_five():
-    ignorant = Schedule()
-    first = [ignorant.next_poll("g", 45.0, 0.0, jitter=i / 100) for i in range(100)]
+def test_while_no_end_is_known_the_first_polls_are_spread_over_a_factor_of_five():
+    untaught = Schedule()
+    first = [untaught.next_poll("g", 45.0, 0.0, jitter=i / 100) for i in range(100)]
     assert max(first) / min(first) > 4.0
     assert max(sum(age <= other < 1.2 * age for other in first) for age in first) < 60
-    ignorant.observe("g", 45.0, 40.0, 44.0)
-    sooner, later = (ignorant.next_poll("g", 45.0, 0.0, jitter=j) for j in (0.0, 0.99))
+    untaught.observe("g", 45.0, 40.0, 44.0)
+    sooner, later = (untaught.next_poll("g", 45.0, 0.0, jitter=j) for j in (0.0, 0.99))
     assert later / sooner < 2.0
 
 
-def test_tasks_that_run_put_the_first_look_at_the_others_off_before_any_has_ended():
+def test_running_tasks_delay_the_first_polls_of_the_others_before_any_has_ended():
     schedule = Schedule()
     before = schedule.next_poll("g", 10.0, 0.0)
     for _ in range(20):
@@ -125,15 +127,15 @@ def test_tasks_that_run_put_the_first_look_at_the_others_off_before_any_has_ende
     assert schedule.next_poll("g", 10.0, 0.0) > 1.5 * before
 
 
-def test_a_crowd_that_never_ends_does_not_plan_anew_with_every_look():
+def test_tasks_that_never_end_are_not_planned_again_with_every_poll():
     schedule = Schedule()
     for i in range(2000):
         schedule.still_running("g", 10.0, 0.0, 5.0 + i / 100)
         schedule.next_poll("g", 10.0, 0.0)
-    assert schedule._groups["g"].history.news < 25
+    assert schedule._groups["g"].history.version < 25
 
 
-def test_a_crowd_that_waits_for_the_longest_interval_is_spread_as_well():
+def test_polls_of_tasks_that_wait_for_the_longest_interval_are_spread_too():
     schedule = taught(median=3000.0)
     dues = [schedule.next_poll("g", None, 0.0, jitter=i / 10) for i in range(10)]
     assert max(dues) - min(dues) > 4.0
@@ -151,7 +153,7 @@ def test_a_new_group_starts_from_what_the_others_took():
     assert schedule.next_poll("new", None, 0.0) > 1.2 * Schedule().next_poll("new", None, 0.0)
 
 
-def test_groups_learn_apart_and_the_one_that_slept_longest_is_forgotten():
+def test_groups_learn_apart_and_the_one_without_an_end_for_longest_is_forgotten():
     schedule = taught(median=30.0)
     for _ in range(50):
         schedule.observe("other", None, 95.0, 105.0)
@@ -163,7 +165,7 @@ def test_groups_learn_apart_and_the_one_that_slept_longest_is_forgotten():
     assert schedule.revision("other") == 0
 
 
-def test_the_revision_grows_with_what_was_learned_but_ever_more_slowly():
+def test_the_revision_grows_more_slowly_the_more_was_learned():
     schedule, revisions = Schedule(), [0]
     for _ in range(256):
         schedule.observe("g", None, 1.0, 2.0)
@@ -206,7 +208,7 @@ json_values = st.recursive(
         st.lists(st.lists(json_values, max_size=4)) | json_values,
     )
 )
-def test_garbage_in_the_memory_is_left_out(garbage):
+def test_unreadable_history_is_left_out(garbage):
     schedule = Schedule()
     schedule.from_json(garbage)
     assert 0.5 <= schedule.next_poll("g", 20.0, 0.0) <= 180.0
@@ -223,7 +225,7 @@ def test_garbage_in_the_memory_is_left_out(garbage):
         {"min_interval": 5.0, "max_interval": 4.0},
     ],
 )
-def test_figures_that_make_no_sense_are_refused(options):
+def test_invalid_figures_are_refused(options):
     with pytest.raises(ValueError, match=r"poll_cost|min_interval|max_interval"):
         Schedule(**options)
 
@@ -235,3 +237,43 @@ def test_however_short_the_longest_interval_a_plan_stays_small(longest):
         assert schedule.next_poll("g", estimate, 10.0) == pytest.approx(10.0 + longest)
     [known] = schedule._groups.values()
     assert all(len(table._times) < 5000 for table in known.tables.values())
+
+
+def test_a_fault_costs_polls_but_never_raises(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def fail(*_: object) -> None:
+        raise OverflowError
+
+    learned = taught().to_json()
+    schedule = taught()
+    for name in ("observe", "still_running", "remember", "recalled", "fit"):
+        monkeypatch.setattr(History, name, fail)
+    monkeypatch.setattr(InspectionTable, "next_poll", fail)
+    for age in (0.0, 7.0):
+        assert schedule.next_poll("g", None, age) == age + 10.0
+        assert schedule.chance("new", 20.0, age, age + 1.0) == 0.5
+        schedule.observe("g", None, age, age + 1.0)
+        schedule.still_running("g", None, age, age + 1.0)
+    assert schedule.to_json() == {}
+    assert schedule.from_json(learned) == 0
+    assert Schedule(max_interval=2.0).next_poll("g", None, 0.0, jitter=0.0) == 2.0
+    messages = [r.message for r in caplog.records if "schedule failed" in r.message]
+    assert len(messages) == 2  # once for each of two schedules
+
+
+def test_the_number_of_fits_grows_slowly_with_the_number_of_ends(monkeypatch: pytest.MonkeyPatch):
+    fits: list[int] = []
+    fit = History.fit
+
+    def count(history: History) -> None:
+        fits.append(history.seen)
+        fit(history)
+
+    monkeypatch.setattr(History, "fit", count)
+    schedule = Schedule()
+    for _ in range(1_000):
+        schedule.observe("g", 20.0, 19.0, 21.0)
+        schedule.next_poll("g", 20.0, 0.0)
+    assert fits[:7] == [1, 2, 4, 6, 8, 12, 16]
+    assert len(fits) < 35

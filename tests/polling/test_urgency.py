@@ -1,4 +1,4 @@
-"""Which task the poller looks at first when it may not look at all of them."""
+"""Which task the poller polls first when it may not poll all of them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def transport() -> Transport:
     [(2.0, 64, slice(1, 4)), (None, 64, slice(20, 21)), (None, 2, slice(2, 5))],
     ids=["a rate", "no limit", "few at once"],
 )
-async def test_the_one_that_has_most_likely_ended_goes_first_if_looks_are_scarce(
+async def test_the_task_that_has_most_likely_ended_is_polled_first_if_polls_are_scarce(
     polls_per_second: float | None,
     at_once: int,
     place: slice,
