@@ -22,7 +22,7 @@ from foxapi_async.errors import (
     TaskCancelledError,
     TaskFailedError,
 )
-from foxapi_async.event_emitter import EventEmitter
+from foxapi_async.events import EventEmitter
 from foxapi_async.files.digest import describe
 from foxapi_async.files.service import Transfers
 from foxapi_async.http.codec import read_task

@@ -9,8 +9,6 @@ from typing import Any
 
 import attrs
 
-from foxapi_async.value import Value
-
 __all__ = ["Output", "Task", "TaskError", "TaskInfo", "TaskStatus", "UploadedFile"]
 
 
@@ -37,8 +35,8 @@ _TERMINAL = frozenset(
 )
 
 
-@attrs.frozen(eq=False, repr=False)
-class TaskInfo(Value):
+@attrs.frozen
+class TaskInfo:
     """What the server announced of a task.
 
     ``estimated_time`` is in seconds from the submission, None if nothing usable was announced.
@@ -49,8 +47,8 @@ class TaskInfo(Value):
     estimated_time: float | None = None
 
 
-@attrs.frozen(eq=False, repr=False)
-class TaskError(Value):
+@attrs.frozen
+class TaskError:
     """Why a task failed; every part may be missing, and ``code`` is an open list."""
 
     code: str | None = None
@@ -58,8 +56,8 @@ class TaskError(Value):
     type: str | None = None
 
 
-@attrs.frozen(eq=False, repr=False)
-class Output(Value):
+@attrs.frozen
+class Output:
     """One result of a task.
 
     ``index`` is its position from 0. ``url`` expires a day after the task was completed and is None
@@ -74,8 +72,8 @@ class Output(Value):
     kind: str | None = attrs.field(default=None, repr=False)
 
 
-@attrs.frozen(eq=False, repr=False)
-class Task(Value):
+@attrs.frozen
+class Task:
     """A task as the server last described it.
 
     Only ``id`` is certain. ``progress`` is 0 to 100 or None and may go back; ``created`` is in UTC;
@@ -97,8 +95,8 @@ class Task(Value):
     raw: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False, eq=False, repr=False)
 
 
-@attrs.frozen(eq=False, repr=False)
-class UploadedFile(Value):
+@attrs.frozen
+class UploadedFile:
     """A stored input file; ``url`` can be used in requests for 72 hours.
 
     ``size`` is in bytes, ``created`` in UTC; ``raw`` is the JSON object as received.

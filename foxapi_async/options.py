@@ -9,7 +9,6 @@ from typing import Any
 import attrs
 
 from foxapi_async.errors import ConfigurationError
-from foxapi_async.value import Value
 
 __all__ = ["Limits", "Polling", "Retry", "Timeout"]
 
@@ -53,8 +52,8 @@ def _wrong(
     return ConfigurationError(f"{name} is {value!r}; it must be {wanted}")
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class Limits(Value):
+@attrs.frozen(kw_only=True)
+class Limits:
     """What a session may do at once, and in all.
 
     Args:
@@ -81,8 +80,8 @@ class Limits(Value):
     downloads: int = attrs.field(default=8, validator=_whole())
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class Polling(Value):
+@attrs.frozen(kw_only=True)
+class Polling:
     """The trade between knowing soon and asking seldom.
 
     Args:
@@ -124,8 +123,8 @@ _GIVE_UP_AFTER = {"image": 600.0, "video": 1800.0, "audio": 900.0, "document": 1
 """Deadlines by kind, as section 4.4 of the API reference suggests them."""
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class Retry(Value):
+@attrs.frozen(kw_only=True)
+class Retry:
     """How often something is tried, and how long to pause between tries.
 
     Args:
@@ -145,8 +144,8 @@ class Retry(Value):
     submissions: bool = attrs.field(default=True, validator=_flag)
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class Timeout(Value):
+@attrs.frozen(kw_only=True)
+class Timeout:
     """How long the server may take.
 
     Args:

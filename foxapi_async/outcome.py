@@ -18,15 +18,14 @@ from foxapi_async.errors import (
 )
 from foxapi_async.models import Task
 from foxapi_async.requests import Request
-from foxapi_async.value import Value
 
 __all__ = ["Outcome", "OutcomeStatus", "status_of"]
 
 OutcomeStatus = Literal["completed", "failed", "unfinished", "rejected", "unknown", "not_submitted"]
 
 
-@attrs.frozen(eq=False, repr=False)
-class Outcome(Value):
+@attrs.frozen
+class Outcome:
     """What became of one request of ``session.map``.
 
     ``index`` is its position in the input, from 0; ``key`` its idempotency key, if it had one.

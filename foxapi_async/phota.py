@@ -15,7 +15,6 @@ import attrs
 from foxapi_async import _validators
 from foxapi_async._typeguards import is_tuple
 from foxapi_async.requests import PATHS, Request
-from foxapi_async.value import Value
 
 __all__ = ["PhotaCreateProfile", "PhotaImage", "PhotaImageEdit", "PhotaImageEnhance"]
 
@@ -25,8 +24,8 @@ ASPECT_RATIOS: Final = ("1:1", "2:3", "3:2", "3:4", "4:3", "9:16", "16:9")
 _PROFILE_REFERENCE: Final = r"\[\[([^\[\]]+)\]\]"
 
 
-@attrs.frozen(eq=False, repr=False)
-class _PhotaRequest(Value, Request):
+@attrs.frozen
+class _PhotaRequest(Request):
     """A request whose payload is its model and its attrs fields."""
 
     MODEL: ClassVar[str]
@@ -60,7 +59,7 @@ class _PhotaRequest(Value, Request):
         return attrs.evolve(self, **changes)
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen
 class PhotaImage(_PhotaRequest):
     """Images from a text; ``[[profile_id]]`` in the prompt refers to a stored profile.
 
@@ -94,7 +93,7 @@ class PhotaImage(_PhotaRequest):
         return tuple(dict.fromkeys(id_ for id_ in found if id_))
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen
 class PhotaImageEdit(_PhotaRequest):
     """Images from a text and given images.
 
@@ -129,7 +128,7 @@ class PhotaImageEdit(_PhotaRequest):
     )
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen
 class PhotaImageEnhance(_PhotaRequest):
     """A given image, made better.
 
@@ -169,7 +168,7 @@ class PhotaImageEnhance(_PhotaRequest):
         return 1
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen
 class PhotaCreateProfile(_PhotaRequest):
     """A profile from an archive of photos; the id is in ``output.data["profile_id"]``.
 

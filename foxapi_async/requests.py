@@ -14,7 +14,6 @@ import attrs
 from foxapi_async._typeguards import is_mapping
 from foxapi_async._validators import check_count, refuse
 from foxapi_async.errors import InvalidRequestError
-from foxapi_async.value import Value
 
 __all__ = [
     "PATHS",
@@ -140,8 +139,8 @@ def _path(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
         raise refuse(attribute.name, value, "a plain path such as '/v1/images/generations'")
 
 
-@attrs.frozen(eq=False, repr=False)
-class GenerationRequest(Value, Request):
+@attrs.frozen
+class GenerationRequest(Request):
     """Any model, with any parameters, sent as they are.
 
     Args:

@@ -22,8 +22,7 @@ from foxapi_async.errors import (
     InvalidResponseError,
     SessionClosedError,
 )
-from foxapi_async.event_emitter import EventEmitter
-from foxapi_async.events import SubmissionFailed, SubmissionStarted, TaskSubmitted
+from foxapi_async.events import EventEmitter, SubmissionFailed, SubmissionStarted, TaskSubmitted
 from foxapi_async.http.codec import encode, read_task
 from foxapi_async.http.responses import Answer, classify, from_exception
 from foxapi_async.http.retry_rules import SUBMISSION_DECISIONS, RetryDecision

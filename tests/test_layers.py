@@ -16,8 +16,8 @@ PACKAGE = Path(foxapi_async.__file__).parent
 MOST_LINES = 400
 
 PURE = {
-    *("_typeguards", "_validators", "backoff", "errors", "events", "models", "options", "outcome"),
-    *("phota", "requests", "retry", "statistics", "value", "version"),
+    *("_typeguards", "_validators", "backoff", "errors", "models", "options", "outcome"),
+    *("phota", "requests", "retry", "statistics", "version"),
     *(f"http.{name}" for name in ("codec", "ids", "responses", "retry_rules")),
     *(f"limits.{name}" for name in ("departures", "quota", "rate", "rate_scheduler", "window")),
     *(f"polling.{name}" for name in ("durations", "due_queue", "history", "inspection")),

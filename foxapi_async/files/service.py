@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from foxapi_async._concurrency import run_in_thread
 from foxapi_async.api import Calls
-from foxapi_async.event_emitter import EventEmitter
+from foxapi_async.events import EventEmitter
 from foxapi_async.http.transport import Transport
 from foxapi_async.models import Task
 from foxapi_async.options import Retry

@@ -19,8 +19,7 @@ from foxapi_async.errors import (
     TaskCancelledError,
     TaskFailedError,
 )
-from foxapi_async.event_emitter import EventEmitter
-from foxapi_async.events import PollFailed, TaskEnded, TaskUpdated
+from foxapi_async.events import EventEmitter, PollFailed, TaskEnded, TaskUpdated
 from foxapi_async.http.responses import Answer
 from foxapi_async.limits.limiter import Limiter
 from foxapi_async.limits.rate_scheduler import Lane

@@ -11,8 +11,7 @@ from attrs import define, field
 from yarl import URL
 
 from foxapi_async.emulator import Emulator
-from foxapi_async.event_emitter import EventEmitter
-from foxapi_async.events import Event
+from foxapi_async.events import Event, EventEmitter
 from foxapi_async.files.download import Downloads
 from foxapi_async.http.codec import decode, read_task
 from foxapi_async.http.transport import Transport

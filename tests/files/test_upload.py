@@ -18,7 +18,7 @@ from foxapi_async.errors import (
     PermissionDeniedError,
     ServerError,
 )
-from foxapi_async.event_emitter import EventEmitter
+from foxapi_async.events import EventEmitter
 from foxapi_async.files.upload import Uploads
 from foxapi_async.limits.limiter import Limiter
 from foxapi_async.limits.rate_scheduler import RateScheduler

@@ -7,7 +7,7 @@ import asyncio
 import anyio
 import pytest
 
-from foxapi_async.event_emitter import EventEmitter
+from foxapi_async.events import EventEmitter
 from foxapi_async.http.responses import Answer
 from foxapi_async.http.retry_rules import ResponseClass
 from foxapi_async.limits.limiter import Limiter
