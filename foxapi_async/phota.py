@@ -8,12 +8,11 @@ lists of ``resolution`` and ``aspect_ratio`` stand in the text of those pages an
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self, cast
 
 import attrs
 
 from foxapi_async import _validators
-from foxapi_async._typeguards import is_tuple
 from foxapi_async.requests import PATHS, Request
 
 __all__ = ["PhotaCreateProfile", "PhotaImage", "PhotaImageEdit", "PhotaImageEnhance"]
@@ -49,9 +48,11 @@ class _PhotaRequest(Request):
         """Return the exact JSON object for the POST: what is None is not sent, nothing is added."""
         payload: dict[str, Any] = {"model": self.MODEL}
         for name in attrs.fields_dict(type(self)):
-            value = getattr(self, name)
-            if value is not None:
-                payload[name] = list(value) if is_tuple(value) else value
+            value: object = getattr(self, name)
+            if isinstance(value, tuple):
+                payload[name] = [*cast("tuple[object, ...]", value)]
+            elif value is not None:
+                payload[name] = value
         return payload
 
     def _with_outputs(self, num_outputs: int) -> Self:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
+from foxapi_async.http.codec import encode
 from foxapi_async.journal.entry import Entry, bytes_of, text_of
 from foxapi_async.journal.transitions import JournalStatus
 from foxapi_async.requests import Request
@@ -29,8 +29,6 @@ __all__ = [
 ]
 
 _LARGEST_INTEGER: Final = 2**63 - 1
-
-_COMPACT: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -217,14 +215,13 @@ def _name(key: bytes) -> str:
 
 def planned(key: str, request: Request, at: float, *, keyed: bool) -> Planned:
     """Return the new entry for a request."""
-    payload: dict[str, Any] = request.payload()
     return Planned(
         key=bytes_of(key),
         keyed=keyed,
         model=storable(request.model),
         kind=storable(request.kind),
         path=storable(request.path),
-        payload=_COMPACT.encode(payload),
+        payload=encode(request.payload()).decode(),
         num_outputs=min(request.num_outputs, _LARGEST_INTEGER),
         at=at,
     )
