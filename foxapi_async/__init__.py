@@ -59,8 +59,8 @@ __all__ = [
     "UploadedFile",
 ]
 
-# A name is loaded when it is asked for: who catches an error, or builds a request, need not wait for
-# aiohttp. Type checkers and editors read the imports, Python the table.
+# Names are loaded on first use, so that importing errors or requests does not load aiohttp. Type
+# checkers and editors read the imports, Python reads the table.
 if TYPE_CHECKING:
     from foxapi_async.errors import (
         APIConnectionError,
@@ -125,7 +125,7 @@ else:
         "Timeout": "options",
         "UploadedFile": "models",
     }
-    """The modules of the names that are no errors."""
+    """The modules of the names that are not errors."""
 
     def __getattr__(name: str) -> object:
         if name in __all__:

@@ -1,4 +1,4 @@
-"""What a value from outside is, said so that the type checkers know what is in it, too."""
+"""Type guards for values from outside, where isinstance() leaves unknown type arguments."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
 
 
 def is_series(value: object) -> TypeGuard[Iterable[Any]]:
-    """Return whether a caller's value is a list or the like."""
-    # A str is an iterable of its letters, which nobody means.
+    """Return whether a caller's value is an iterable other than a text, bytes or a mapping."""
     return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
 
 

@@ -1,4 +1,4 @@
-"""What a field of a request may hold: attrs validators that name field, value and what is allowed."""
+"""attrs validators for requests; their errors name the field, the value and what is allowed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def text(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
 
 
 def one_of(choices: tuple[str, ...]) -> Check:
-    """Allow the values of a list, which the service may have made longer since this release."""
+    """Allow the values of a list, which may have grown at the API since this release."""
     allowed = (
         f"one of {', '.join(map(repr, choices))}. If the service takes more by now, "
         "GenerationRequest(model, params) sends any value as it is"
@@ -97,7 +97,7 @@ def profile_ids(_: object, attribute: attrs.Attribute[Any], value: object) -> No
 
 
 def as_tuple(value: Any) -> Any:
-    """Convert lists and the like; leave what cannot be a list for the validator to refuse."""
+    """Convert an iterable to a tuple; leave any other value for the validator to refuse."""
     return tuple(value) if is_series(value) else value
 
 

@@ -1,6 +1,6 @@
-"""How long to wait after trouble: by a rule of our own, or because the server named a time.
+"""Pauses before a retry: exponential backoff with jitter, and the Retry-After header.
 
-Pure: the clock and the dice are arguments.
+Pure functions: time and jitter are arguments.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 LONGEST_BELIEVED = 3600.0
-"""Seconds; a server that asks for more than an hour is taken to be mistaken."""
+"""The longest Retry-After that is accepted, in seconds."""
 
 _SECONDS = r"(?a:\d+(?:\.\d*)?|\.\d+)"
 
 
 def backoff(attempt: int, *, first: float, longest: float, jitter: float) -> float:
-    """Return the seconds to wait before the next try, after ``attempt`` tries that failed.
+    """Return the seconds to wait before the next attempt, after ``attempt`` failed ones.
 
     The ceiling doubles from ``first`` up to ``longest``; the wait is between half the ceiling and
     the ceiling. This is "equal jitter" in the words of the AWS Architecture Blog, "Exponential
     Backoff And Jitter" (2015). Its "full jitter", anything from zero to the ceiling, does slightly
     less work when a crowd of clients contends for one lock. Here the cause is an outage or a limit
-    that needs time to pass, so a wait close to zero is a try thrown away, and half of the ceiling
-    is enough randomness to keep clients that failed together from returning together.
+    that needs time to pass, so a wait close to zero wastes an attempt, and half of the ceiling is
+    enough randomness to separate clients that failed at the same time.
 
     Args:
-        attempt: How often it was tried so far; 1 after the first failure. Less counts as 1.
+        attempt: Failed attempts so far; values below 1 count as 1.
         first: The first ceiling in seconds, above 0.
         longest: The greatest ceiling in seconds, above 0; finite.
-        jitter: The throw of the dice, in [0, 1].
+        jitter: A random number in [0, 1].
 
     Returns:
         Seconds, above 0 and at most ``longest``, for every attempt however late.
@@ -48,18 +48,18 @@ def parse_retry_after(value: str | None, *, now: datetime, date: str | None = No
     """Return the seconds that a ``Retry-After`` header asks for, or None if it is not usable.
 
     RFC 9110 section 10.2.3 allows whole seconds or an HTTP date (section 5.6.7: IMF-fixdate, and
-    the obsolete RFC 850 and asctime forms); servers also send decimals, which are understood. A
-    date is read against the server's own ``date``, so that a client whose clock is wrong waits as
-    long as the server meant. A date that has passed is 0.0.
+    the obsolete RFC 850 and asctime forms); servers also send decimals. A date is read
+    relative to the server's own ``date``, so that a wrong local clock does not matter. A date in the
+    past gives 0.0.
 
     Args:
         value: The header as received.
-        now: The present as an aware datetime; used where the server's ``date`` is no help.
+        now: The current time as an aware datetime; used without a usable ``date``.
         date: The ``Date`` header of the same answer, if there was one.
 
     Returns:
         Seconds from 0.0 to 3600.0. None for nonsense, for negative or non-finite numbers and for
-        more than an hour: a wait that is not believed.
+        more than an hour.
     """
     if value is None:
         return None

@@ -13,7 +13,7 @@ import anyio.lowlevel
 
 from foxapi_async._concurrency import Supervisor, finish_despite_cancellation
 from foxapi_async.api import Api
-from foxapi_async.event_emitter import EventEmitter
+from foxapi_async.events import EventEmitter
 from foxapi_async.files.service import FileService
 from foxapi_async.http.transport import Transport
 from foxapi_async.limits.limiter import Limiter

@@ -1,4 +1,4 @@
-"""Where the service is and with which key, checked before anything is sent."""
+"""API key, base URL and headers, validated before anything is sent."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def find_api_key(given: str | None) -> str:
             "no API key: pass Session(api_key=…) or set the environment variable FOXAPI_API_KEY"
         )
     if not re.fullmatch(r"[\x21-\x7e]+", key):
-        # The key itself stays out of the text: it may be the right one with a stray character.
+        # The text omits the key, which may be the right one with a stray character.
         raise ConfigurationError(
             "the API key holds a space or a character that is not plain ASCII; keys look like sk-…"
         )
@@ -50,7 +50,7 @@ def find_base_url(given: str | None) -> URL:
         ConfigurationError: Not a plain HTTPS URL (HTTP is allowed for a loopback host).
     """
     text = given if given is not None else os.environ.get("FOXAPI_BASE_URL") or DEFAULT_BASE_URL
-    # What was given stays out of the texts: it may be, or hold, the key in the wrong place.
+    # The texts omit the given value, which may be or contain the key.
     try:
         text = text.strip()
         url = URL(text)
@@ -76,7 +76,7 @@ def _bad_base_url(why: str) -> ConfigurationError:
 
 
 def is_loopback(host: str | None) -> bool:
-    """Return whether a host name or address is this machine itself."""
+    """Return whether a host name or address is a loopback one."""
     if not host:
         return False
     if host == "localhost" or host.endswith(".localhost"):
@@ -102,7 +102,7 @@ def check_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
             raise ConfigurationError(f"headers: {name!r} is not the name of a header")
         if name.lower() in _OURS:
             raise ConfigurationError(f"headers: {name} is set by the session itself")
-        # Values stay out of the texts: one may be a secret of a proxy.
+        # The texts omit the value, which may be a secret.
         if not isinstance(value, str):
             raise ConfigurationError(f"headers: the value of {name} is not a text")
         if re.search(_NOT_IN_A_HEADER, value):

@@ -1,4 +1,4 @@
-"""Every error of the package, in one tree.
+"""The error tree of the package.
 
 FoxAPIError
 ├── InvalidRequestError
@@ -27,9 +27,9 @@ FoxAPIError
 └── DownloadError
     └── OutputExpiredError
 
-Errors carry facts for the program beside words for people, and each of them pickles with its cause.
-``task_id`` is set on whatever is raised once the id of a task is known: the task can be picked up
-again with ``session.attach(error.task_id)``.
+Errors have attributes for programs besides their text, and they pickle together with their causes.
+``task_id`` is set on every error that is raised once the id of a task is known; with it,
+``session.attach(error.task_id)`` continues to wait for the task.
 """
 
 from __future__ import annotations
@@ -41,8 +41,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    # From the facade: `requests` is above this module, and only type checkers need the name.
+    from foxapi_async import Request
     from foxapi_async.models import Task
-    from foxapi_async.requests import Request
 
 __all__ = [
     "APIConnectionError",
@@ -75,7 +76,10 @@ __all__ = [
 
 
 class FoxAPIError(Exception):
-    """Whatever this package raises; ``task_id`` is set once the id of a task is known."""
+    """The base class of all errors of this package.
+
+    ``task_id`` is the id of the task that the error is about, None if it is not known.
+    """
 
     task_id: str | None = None
 
@@ -84,16 +88,23 @@ class FoxAPIError(Exception):
         if task_id is not None:
             self.task_id = task_id
 
-    def __reduce__(self) -> tuple[Callable[..., FoxAPIError], tuple[Any, ...]]:
-        state = {name: _portable(value) for name, value in self.__dict__.items()}
-        return _rebuild, (type(self), self.args, state, _portable_cause(self.__cause__))
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[Any, ...]]:
+        # The whole chain at once: if each error pickled its own cause, after trying whether that is
+        # possible, the work would double with every link.
+        links: dict[int, tuple[Any, ...]] = {}
+        cause: BaseException | None = self
+        while isinstance(cause, FoxAPIError) and id(cause) not in links:
+            links[id(cause)] = _portable_link(cause)
+            cause = cause.__cause__
+        end = None if isinstance(cause, FoxAPIError) else _portable_cause(cause)
+        return _rebuild_chain, (list(links.values()), end)
 
     def __copy__(self) -> Self:
-        # Not by way of pickling, which may have to write a value down as text.
+        # Without pickling, which may replace a value by its text.
         return self.again()
 
     def again(self) -> Self:
-        """Return an equal error without a traceback, for a second one who waits."""
+        """Return an equal error without a traceback, to be raised for another waiter."""
         return _rebuild(type(self), self.args, self.__dict__, self.__cause__)
 
 
@@ -106,20 +117,37 @@ def _rebuild(
     error = cls.__new__(cls, *args)
     error.args = args
     error.__dict__.update(state)
-    if cause is not None:  # to set it, even to None, would hide what the error is raised in
+    if cause is not None:  # setting it, even to None, would hide the __context__
         error.__cause__ = cause
     return error
 
 
-def _portable(value: object) -> object:
-    return value if _survives_pickling(value) else _in_words(value, repr)
+def _rebuild_chain(links: list[Any], cause: BaseException | None) -> BaseException | None:
+    for cls, args, state in reversed(links):
+        cause = _rebuild(cls, args, state, cause)
+    return cause
+
+
+def _portable_link(error: FoxAPIError) -> tuple[Any, ...]:
+    if not _survives_pickling((type(error), error.args)):
+        return FoxAPIError, (_described(error),), {}
+    state = error.__dict__.items()
+    portable = {
+        name: value if _survives_pickling(value) else _in_words(value, repr)
+        for name, value in state
+    }
+    return type(error), error.args, portable
 
 
 def _portable_cause(cause: BaseException | None) -> BaseException | None:
-    # Not every foreign exception pickles; what it said is worth more than its class.
+    # Not every foreign exception pickles. Its text is worth more than its class.
     if cause is None or _survives_pickling(cause):
         return cause
-    return FoxAPIError(f"{type(cause).__name__}: {_in_words(cause, str)}")
+    return FoxAPIError(_described(cause))
+
+
+def _described(error: BaseException) -> str:
+    return f"{type(error).__name__}: {_in_words(error, str)}"
 
 
 def _in_words(value: object, words: Callable[[object], str]) -> str:
@@ -131,16 +159,16 @@ def _in_words(value: object, words: Callable[[object], str]) -> str:
 
 def _survives_pickling(value: object) -> bool:
     try:
-        pickle.loads(pickle.dumps(value))  # noqa: S301 - bytes of our own making
-    except Exception:  # noqa: BLE001 - a foreign __reduce__ may raise whatever it likes
+        pickle.loads(pickle.dumps(value))  # noqa: S301 - bytes that were just made here
+    except Exception:  # noqa: BLE001 - a foreign __reduce__ may raise anything
         return False
     return True
 
 
 class InvalidRequestError(FoxAPIError, ValueError):
-    """The request cannot be right; nothing was sent.
+    """The request is invalid; nothing was sent.
 
-    ``field`` names what is wrong (None if no single field is), ``value`` is what was given.
+    ``field`` is the invalid field (None if it is not a single one), ``value`` the given value.
     """
 
     def __init__(self, message: str, *, field: str | None = None, value: object = None) -> None:
@@ -162,10 +190,10 @@ class Problem(NamedTuple):
 
 
 class JobFileError(InvalidRequestError):
-    """A job file cannot be right; nothing was sent.
+    """A job file is invalid; nothing was sent.
 
-    ``problems`` are what is wrong, each with its line and field; ``more`` is how many there are
-    beside these.
+    ``problems`` are the first problems, each with its line and field; ``more`` is the number of
+    further ones.
     """
 
     def __init__(
@@ -183,18 +211,18 @@ class JobFileError(InvalidRequestError):
 
 
 class ConfigurationError(FoxAPIError):
-    """The session is set up or used in a way that cannot work; nothing was sent."""
+    """The session is configured or used wrongly; nothing was sent."""
 
 
 class SessionClosedError(FoxAPIError):
-    """The session ended first; what is in flight goes on at the server and can be attached again."""
+    """The session was closed; tasks in flight continue at the server and can be attached again."""
 
 
 class BudgetExceededError(FoxAPIError):
     """The request would bill more than ``Limits.total_outputs``; nothing was sent.
 
-    ``total`` is the limit, ``used`` what the session has billed or may have billed, ``requested``
-    what was asked for, all in images.
+    ``total`` is the limit, ``used`` the number that the session has or may have billed,
+    ``requested`` the number that the request asks for; all three count images.
     """
 
     def __init__(self, message: str, *, total: int, used: int, requested: int) -> None:
@@ -207,9 +235,9 @@ class BudgetExceededError(FoxAPIError):
 class APIStatusError(FoxAPIError):
     """The server answered with an error status.
 
-    ``status`` is the HTTP status. ``type``, ``code`` and ``message`` are the server's own words and
-    None where it had none. ``request_id`` is what the vendor's support asks for, ``retry_after``
-    the seconds that the server asked to wait.
+    ``status`` is the HTTP status. ``type``, ``code`` and ``message`` are fields of the answer, None
+    where it has none. ``request_id`` identifies the request to the vendor's support;
+    ``retry_after`` is the server's Retry-After in seconds.
     """
 
     def __init__(
@@ -234,7 +262,7 @@ class APIStatusError(FoxAPIError):
 
     @staticmethod
     def class_for(status: int) -> type[APIStatusError]:
-        """Return the class that stands for an HTTP status."""
+        """Return the error class of an HTTP status."""
         if status in _BY_STATUS:
             return _BY_STATUS[status]
         return ServerError if 500 <= status <= 599 else APIStatusError  # noqa: PLR2004
@@ -253,7 +281,7 @@ class InsufficientQuotaError(APIStatusError):
 
 
 class PermissionDeniedError(APIStatusError):
-    """403: the key may not do this, or the edge refused the client."""
+    """403: the key lacks the permission, or the CDN rejected the client."""
 
 
 class NotFoundError(APIStatusError):
@@ -261,19 +289,19 @@ class NotFoundError(APIStatusError):
 
 
 class PayloadTooLargeError(APIStatusError):
-    """413: the body is larger than the server takes."""
+    """413: the request body is too large."""
 
 
 class UnprocessableEntityError(APIStatusError):
-    """422: a field, a model or a channel is not to be had."""
+    """422: a field is invalid, or the model or a channel for it is not available."""
 
 
 class RateLimitError(APIStatusError):
-    """429: too much at once."""
+    """429: too many requests."""
 
 
 class ServerError(APIStatusError):
-    """5xx: the server or its edge failed."""
+    """5xx: the server or its CDN failed."""
 
 
 _BY_STATUS: dict[int, type[APIStatusError]] = {
@@ -291,7 +319,7 @@ _BY_STATUS: dict[int, type[APIStatusError]] = {
 class APIConnectionError(FoxAPIError):
     """The server could not be reached, or the connection broke.
 
-    ``sent`` tells whether the request may have reached the server.
+    ``sent`` is False if the request certainly did not reach the server.
     """
 
     def __init__(self, message: str, *, sent: bool = True, task_id: str | None = None) -> None:
@@ -304,9 +332,9 @@ class APITimeoutError(APIConnectionError):
 
 
 class InvalidResponseError(FoxAPIError):
-    """The answer is not what the API promises.
+    """The answer does not have the form that the API documents.
 
-    ``status`` is its HTTP status, ``excerpt`` its first characters.
+    ``status`` is its HTTP status, ``excerpt`` the beginning of its body.
     """
 
     def __init__(
@@ -325,8 +353,8 @@ class InvalidResponseError(FoxAPIError):
 class SubmissionUnknownError(FoxAPIError):
     """A task may have been created and billed, but its id is not known.
 
-    ``request`` is what was sent, ``key`` its idempotency key (None without one), ``__cause__`` what
-    happened. It is never sent again by itself: that could bill it twice.
+    ``request`` is the request that was sent, ``key`` its idempotency key (None without one),
+    ``__cause__`` the error. The package never repeats such a request: that could bill it twice.
     """
 
     def __init__(self, message: str, *, request: Request | None, key: str | None = None) -> None:
@@ -336,7 +364,7 @@ class SubmissionUnknownError(FoxAPIError):
 
 
 class TaskOutcomeError(FoxAPIError):
-    """A task did not end as completed, or not while it was waited for."""
+    """A task failed, was cancelled, or did not complete during the wait."""
 
     def __init__(self, message: str, *, task_id: str, task: Task | None = None) -> None:
         super().__init__(message, task_id=task_id)
@@ -344,7 +372,7 @@ class TaskOutcomeError(FoxAPIError):
 
 
 class TaskFailedError(TaskOutcomeError):
-    """The task failed; ``task.error`` says why. A new submission is a new charge."""
+    """The task failed; ``task.error`` is the reason. Submitting it again is billed again."""
 
     task: Task
 
@@ -358,14 +386,15 @@ class TaskCancelledError(TaskOutcomeError):
 class TaskTimeoutError(TaskOutcomeError):
     """The wait ended before the task did; ``task_id`` can be attached again.
 
-    ``task`` is what was last seen of it, or None; ``__cause__`` why the last look failed, if it did.
+    ``task`` is its last known state, or None; ``__cause__`` is the error of the last poll, if it
+    failed.
     """
 
 
 class DownloadError(FoxAPIError):
-    """An output could not be fetched whole; the task is still there and paid for.
+    """An output could not be downloaded; the task remains available and is not billed again.
 
-    ``paths`` are the other outputs of the same call, which are on disk all the same.
+    ``paths`` are the files of the same call that were downloaded nevertheless.
     """
 
     def __init__(
@@ -376,4 +405,4 @@ class DownloadError(FoxAPIError):
 
 
 class OutputExpiredError(DownloadError):
-    """The link of an output has expired and the server gave no other."""
+    """The URL of an output has expired, and the server gave no new one."""

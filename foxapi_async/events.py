@@ -1,4 +1,4 @@
-"""What a session tells its ``on_event`` listener: one class for each thing that happens.
+"""The events that a session passes to its ``on_event`` listener, one class for each kind.
 
 Tell them apart with ``match``::
 
@@ -9,25 +9,29 @@ Tell them apart with ``match``::
             case TaskEnded(task_id=task_id, error=None):
                 print(task_id, "is completed")
 
-A listener is called in the session's event loop, so it should be quick. One that raises is logged;
-the run goes on. No event contains the API key.
+The listener is called in the session's event loop, so it must return quickly. What it raises is
+logged and otherwise ignored. No event contains the API key.
 """
 
 from __future__ import annotations
 
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
 
-from foxapi_async.errors import FoxAPIError
+from foxapi_async.errors import ConfigurationError, FoxAPIError
 from foxapi_async.models import Output, Task
 from foxapi_async.requests import Request
-from foxapi_async.value import Value
 
 __all__ = [
     "DownloadProgress",
     "Downloaded",
     "Event",
+    "EventEmitter",
     "PollFailed",
     "RateLimited",
     "SubmissionFailed",
@@ -37,21 +41,23 @@ __all__ = [
     "TaskUpdated",
 ]
 
-
-@attrs.frozen(eq=False, repr=False)
-class Event(Value):
-    """Something that happened in a session."""
+_log = logging.getLogger("foxapi_async")
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen
+class Event:
+    """The base class of all events."""
+
+
+@attrs.frozen
 class SubmissionStarted(Event):
-    """A POST that bills leaves now; it may be the second try of one that created nothing."""
+    """A billed POST is about to be sent; it may repeat one that created nothing."""
 
     request: Request
     key: str | None
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen
 class TaskSubmitted(Event):
     """The server created a task."""
 
@@ -60,29 +66,28 @@ class TaskSubmitted(Event):
     key: str | None
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen
 class SubmissionFailed(Event):
-    """A submission ended without a task id; the class of ``error`` tells what that means."""
+    """A submission ended without a task id; the class of ``error`` says whether it may be billed."""
 
     request: Request
     key: str | None
     error: FoxAPIError
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen
 class TaskUpdated(Event):
-    """A look found another status or progress."""
+    """A poll returned a new status or progress."""
 
     task: Task
     request: Request | None
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen
 class TaskEnded(Event):
-    """A task needs no more looks: completed if ``error`` is None.
+    """Polling of a task ended: the task is completed if ``error`` is None.
 
-    ``task`` is what was last seen of it, ``seconds`` the time since its submission (or since it was
-    attached).
+    ``task`` is its last known state, ``seconds`` the time since it was submitted or attached.
     """
 
     task_id: str
@@ -92,37 +97,61 @@ class TaskEnded(Event):
     seconds: float
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen
 class PollFailed(Event):
-    """A look at a task failed; the task is looked at again."""
+    """A poll failed; the task is polled again."""
 
     task_id: str
     error: FoxAPIError
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen
 class RateLimited(Event):
-    """The server answered 429, and the whole session slows down.
+    """The server answered 429; the whole session slows down.
 
-    ``retry_after`` is what the server asked for in seconds, None if nothing usable.
+    ``retry_after`` is the server's Retry-After in seconds, None without a usable one.
     """
 
     retry_after: float | None
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen
 class DownloadProgress(Event):
-    """Some bytes of an output arrived; ``total`` is None if the server does not say."""
+    """Bytes of an output arrived; ``total`` is None if the server does not announce the size."""
 
     output: Output
     received: int
     total: int | None
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen
 class Downloaded(Event):
-    """An output is on disk, whole; ``size`` is in bytes."""
+    """An output was downloaded and verified; ``size`` is in bytes."""
 
     output: Output
     path: Path
     size: int
+
+
+class EventEmitter:
+    """Passes events to the listener of a session, if there is one."""
+
+    def __init__(self, listener: Callable[[Event], object] | None) -> None:
+        if inspect.iscoroutinefunction(listener):
+            raise ConfigurationError(
+                "on_event is a coroutine function, and its coroutines would never be awaited; pass a "
+                "plain function, which may put the event into a queue"
+            )
+        self._listener = listener
+        self.has_listener = listener is not None
+        """Whether an event is worth building."""
+
+    def emit(self, event: Event) -> None:
+        """Call the listener; log what it raises."""
+        if self._listener is None:
+            return
+        try:
+            self._listener(event)
+        # A CancelledError of the listener's own must not look like a cancellation of the session.
+        except (Exception, asyncio.CancelledError):  # noqa: BLE001
+            _log.exception("on_event raised an exception for %s", type(event).__name__)

@@ -1,4 +1,4 @@
-"""What the server says of a task, as frozen values."""
+"""Frozen values for the answers of the API."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from typing import Any
 
 import attrs
 
-from foxapi_async.value import Value
-
 __all__ = ["Output", "Task", "TaskError", "TaskInfo", "TaskStatus", "UploadedFile"]
 
 
 class TaskStatus(enum.Enum):
-    """Where a task stands."""
+    """The status of a task."""
 
     PENDING = "pending"
     PROCESSING = "processing"
@@ -23,7 +21,7 @@ class TaskStatus(enum.Enum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     OTHER = "other"
-    """A word that this release does not know; the word itself is in ``task.raw["status"]``."""
+    """A status that this release does not know; its text is in ``task.raw["status"]``."""
 
     @property
     def is_terminal(self) -> bool:
@@ -31,40 +29,40 @@ class TaskStatus(enum.Enum):
         return self._value_ in _TERMINAL
 
 
-# Of words: a member of an enumeration is hashed by a function in Python, at every look.
+# Texts, because hashing an enum member calls a Python function at every poll.
 _TERMINAL = frozenset(
     status.value for status in (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED)
 )
 
 
-@attrs.frozen(eq=False, repr=False)
-class TaskInfo(Value):
-    """What the server announced of a task.
+@attrs.frozen
+class TaskInfo:
+    """What the server announced about a task.
 
-    ``estimated_time`` is in seconds from the submission, None if nothing usable was announced.
-    ``can_cancel`` is the server's flag; no endpoint is known that would cancel.
+    ``estimated_time`` is in seconds from the submission, None without a usable one.
+    ``can_cancel`` is the server's flag; no endpoint for cancelling is documented.
     """
 
     can_cancel: bool | None = None
     estimated_time: float | None = None
 
 
-@attrs.frozen(eq=False, repr=False)
-class TaskError(Value):
-    """Why a task failed; every part may be missing, and ``code`` is an open list."""
+@attrs.frozen
+class TaskError:
+    """The reason why a task failed; each field may be None, and new codes may appear."""
 
     code: str | None = None
     message: str | None = None
     type: str | None = None
 
 
-@attrs.frozen(eq=False, repr=False)
-class Output(Value):
+@attrs.frozen
+class Output:
     """One result of a task.
 
-    ``index`` is its position from 0. ``url`` expires a day after the task was completed and is None
-    for what is not a file. ``data`` is all that the server said of it; a created profile has
-    ``data["profile_id"]``. ``task_id`` and ``kind`` tell the task that it belongs to.
+    ``index`` is the position, from 0. ``url`` expires a day after the task completed and is None for
+    an output that is not a file. ``data`` is the JSON object of the output; a created profile has
+    ``data["profile_id"]``. ``task_id`` and ``kind`` are those of the task that it belongs to.
     """
 
     index: int
@@ -74,13 +72,13 @@ class Output(Value):
     kind: str | None = attrs.field(default=None, repr=False)
 
 
-@attrs.frozen(eq=False, repr=False)
-class Task(Value):
-    """A task as the server last described it.
+@attrs.frozen
+class Task:
+    """A task in the state of one answer.
 
-    Only ``id`` is certain. ``progress`` is 0 to 100 or None and may go back; ``created`` is in UTC;
-    ``outputs`` may be fewer than were asked for; ``usage`` is in units that the server does not
-    explain; ``raw`` is the JSON object as received.
+    Only ``id`` is always known. ``progress`` is 0 to 100 or None and may decrease; ``created`` is in
+    UTC; there may be fewer ``outputs`` than requested; the units of ``usage`` are not documented;
+    ``raw`` is the JSON object as received.
     """
 
     id: str
@@ -97,9 +95,9 @@ class Task(Value):
     raw: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False, eq=False, repr=False)
 
 
-@attrs.frozen(eq=False, repr=False)
-class UploadedFile(Value):
-    """A stored input file; ``url`` can be used in requests for 72 hours.
+@attrs.frozen
+class UploadedFile:
+    """An uploaded input file; ``url`` can be used in requests for 72 hours.
 
     ``size`` is in bytes, ``created`` in UTC; ``raw`` is the JSON object as received.
     """

@@ -1,4 +1,4 @@
-"""How a session behaves: limits, polling, retries, timeouts. All durations are in seconds."""
+"""Options of a session: limits, polling, retries, timeouts. All durations are in seconds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 import attrs
 
 from foxapi_async.errors import ConfigurationError
-from foxapi_async.value import Value
 
 __all__ = ["Limits", "Polling", "Retry", "Timeout"]
 
@@ -53,20 +52,19 @@ def _wrong(
     return ConfigurationError(f"{name} is {value!r}; it must be {wanted}")
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class Limits(Value):
-    """What a session may do at once, and in all.
+@attrs.frozen(kw_only=True)
+class Limits:
+    """Bounds of what a session does at once and in total.
 
     Args:
-        outputs: Images in flight: a task holds as many places as it has ``num_outputs``, from before
-            its POST until it has ended. Waiting is first come, first served. A submission whose
-            outcome is unknown gives its places back: if it did create a task, the server has that
-            many images more in flight than the session knows of.
-        total_outputs: Images that the session may bill in all, those of unknown submissions
-            included; None for no bound.
-        submissions_per_second: Ceiling for POSTs that create tasks; None for no ceiling of ours.
-        polls_per_second: Ceiling for looks at tasks; None for no ceiling of ours.
-        downloads: Files that are fetched at once.
+        outputs: Images in flight. A task holds ``num_outputs`` slots from before its POST until it
+            ends; slots are granted first come, first served. A submission with unknown outcome
+            frees its slots, so the server may have that many more images in flight.
+        total_outputs: Images that the session may bill in total, including those of submissions
+            with unknown outcome; None for no bound.
+        submissions_per_second: The most POSTs that create tasks; None for no bound.
+        polls_per_second: The most polls; None for no bound.
+        downloads: Files that are downloaded at once.
 
     Raises:
         ConfigurationError: A value out of range.
@@ -81,19 +79,19 @@ class Limits(Value):
     downloads: int = attrs.field(default=8, validator=_whole())
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class Polling(Value):
-    """The trade between knowing soon and asking seldom.
+@attrs.frozen(kw_only=True)
+class Polling:
+    """The trade-off between short delays and few polls.
 
     Args:
-        poll_cost: Seconds of delay that one poll is worth: the schedule minimises
-            delay + ``poll_cost`` * polls. Smaller asks more often.
-        min_interval: Shortest time between two looks at one task.
-        max_interval: Longest time between two looks at one task.
-        give_up_after: Seconds after the submission when a wait ends with TaskTimeoutError; None for
-            10 minutes (image), 30 (video), 15 (audio), 20 (document), 10 (any other kind) or 30 (a
-            task that was attached, whose kind is not known).
-        sync_upstream: Let the server ask its provider first at each look; its cost is not
+        poll_cost: The delay that one poll is worth: the schedule minimises
+            delay + ``poll_cost`` * polls. A smaller value polls more often.
+        min_interval: Shortest time between two polls of one task.
+        max_interval: Longest time between two polls of one task.
+        give_up_after: Time after the submission at which a wait ends with TaskTimeoutError; None for 10
+            minutes (image), 30 (video), 15 (audio), 20 (document), 10 (any other kind) or 30 (an
+            attached task, whose kind is not known).
+        sync_upstream: Whether each poll makes the server query its provider first; the cost is not
             documented.
 
     Raises:
@@ -114,26 +112,26 @@ class Polling(Value):
             )
 
     def deadline_for(self, kind: str | None) -> float:
-        """Return how many seconds after its submission a task is given up."""
+        """Return the seconds after its submission at which waiting for a task ends."""
         if self.give_up_after is not None:
             return self.give_up_after
         return max(_GIVE_UP_AFTER.values()) if kind is None else _GIVE_UP_AFTER.get(kind, 600.0)
 
 
 _GIVE_UP_AFTER = {"image": 600.0, "video": 1800.0, "audio": 900.0, "document": 1200.0}
-"""Deadlines by kind, as section 4.4 of the API reference suggests them."""
+"""Deadlines by kind, from section 4.4 of the API reference."""
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class Retry(Value):
-    """How often something is tried, and how long to pause between tries.
+@attrs.frozen(kw_only=True)
+class Retry:
+    """How often a request is attempted, and the pauses between attempts.
 
     Args:
-        attempts: Tries of one GET, upload or download, and of a POST that certainly created nothing,
-            the first included. A 429 counts only while the session makes no progress_count at all.
-        first: Longest pause before the second try; it doubles with each further one.
-        longest: Longest pause between two tries.
-        submissions: Whether even a POST that certainly created nothing is repeated.
+        attempts: Attempts of one GET, upload or download, and of a POST that certainly created
+            nothing, including the first. A 429 counts only while the session makes no progress.
+        first: Longest pause before the second attempt; it doubles with each further one.
+        longest: Longest pause between two attempts.
+        submissions: Whether a POST that certainly created nothing is repeated.
 
     Raises:
         ConfigurationError: A value out of range.
@@ -145,14 +143,14 @@ class Retry(Value):
     submissions: bool = attrs.field(default=True, validator=_flag)
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class Timeout(Value):
-    """How long the server may take.
+@attrs.frozen(kw_only=True)
+class Timeout:
+    """Time limits of requests.
 
     Args:
-        connect: For a TCP and TLS connection.
-        request: For one whole request, a POST included.
-        stall: Without a byte in a download or an upload.
+        connect: For establishing a TCP and TLS connection.
+        request: For one whole request, POSTs included.
+        stall: For a download or an upload without any byte.
 
     Raises:
         ConfigurationError: A value out of range.

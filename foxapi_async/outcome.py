@@ -1,4 +1,4 @@
-"""What became of one request of a run."""
+"""The outcome of one request of `Session.map`."""
 
 from __future__ import annotations
 
@@ -18,27 +18,26 @@ from foxapi_async.errors import (
 )
 from foxapi_async.models import Task
 from foxapi_async.requests import Request
-from foxapi_async.value import Value
 
 __all__ = ["Outcome", "OutcomeStatus", "status_of"]
 
 OutcomeStatus = Literal["completed", "failed", "unfinished", "rejected", "unknown", "not_submitted"]
 
 
-@attrs.frozen(eq=False, repr=False)
-class Outcome(Value):
-    """What became of one request of ``session.map``.
+@attrs.frozen
+class Outcome:
+    """The outcome of one request of ``session.map``.
 
-    ``index`` is its position in the input, from 0; ``key`` its idempotency key, if it had one.
+    ``index`` is the position in the input, from 0; ``key`` the idempotency key, if there is one.
 
     ============= ==================================================================================
     status        means
     ============= ==================================================================================
     completed     ``task`` has its outputs
-    failed        the task ended as failed or cancelled; it is not run again by itself
+    failed        the task failed or was cancelled; it is not submitted again automatically
     unfinished    accepted and billed, but the wait ended first; ``task_id`` can be attached again
     rejected      the server refused it; nothing was billed
-    unknown       it may have been billed and no id came back
+    unknown       it may have been billed, and the task id is not known
     not_submitted nothing was sent
     ============= ==================================================================================
     """
@@ -52,23 +51,38 @@ class Outcome(Value):
 
     @property
     def task_id(self) -> str | None:
-        """The id of the task, None if there is none that is known."""
+        """The id of the task, None if it is not known."""
         if self.task is not None:
             return self.task.id
         return self.error.task_id if self.error is not None else None
+
+    def result(self) -> Task:
+        """Return the task of a completed outcome.
+
+        Raises:
+            FoxAPIError: The outcome is not ``completed``: a copy of ``error``, new for each call.
+        """
+        if self.status == "completed" and self.task is not None:
+            return self.task
+        if self.error is not None:
+            raise self.error.again()
+        raise FoxAPIError(
+            f"request {self.index} has no result: its outcome is {self.status}",
+            task_id=self.task_id,
+        )
 
     @classmethod
     def of_error(
         cls, request: Request, key: str | None, index: int, error: FoxAPIError, task: Task | None
     ) -> Outcome:
-        """Return the outcome of a request whose submission or wait ended with an error."""
+        """Return the outcome of a request whose submission or wait raised an error."""
         if task is None and isinstance(error, TaskOutcomeError):
             task = error.task
         return cls(request, key, index, status_of(error), task, error)
 
 
 def status_of(error: FoxAPIError) -> OutcomeStatus:
-    """Return what an error of a submission or a wait means for its request."""
+    """Return the status of a request whose submission or wait raised this error."""
     if isinstance(error, TaskFailedError | TaskCancelledError):
         return "failed"
     if isinstance(error, SubmissionUnknownError):
@@ -77,7 +91,7 @@ def status_of(error: FoxAPIError) -> OutcomeStatus:
         return "unfinished"
     if isinstance(error, APIStatusError):
         return "rejected"
-    # Nothing that may have left is ever called not submitted, whoever raised it.
+    # A request that may have been sent is never reported as not submitted.
     doubtful = isinstance(error, InvalidResponseError) or (
         isinstance(error, APIConnectionError) and error.sent
     )

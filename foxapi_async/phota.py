@@ -1,21 +1,19 @@
 """The requests of the PHOTA models.
 
 Field lists and defaults: the vendor's model pages, sections 3 and 9 of the API reference. The value
-lists of ``resolution`` and ``aspect_ratio`` stand in the text of those pages and may have grown;
-`GenerationRequest` sends whatever it is given.
+lists of ``resolution`` and ``aspect_ratio`` are from the text of those pages and may have grown;
+`GenerationRequest` accepts any value.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self, cast
 
 import attrs
 
 from foxapi_async import _validators
-from foxapi_async._typeguards import is_tuple
 from foxapi_async.requests import PATHS, Request
-from foxapi_async.value import Value
 
 __all__ = ["PhotaCreateProfile", "PhotaImage", "PhotaImageEdit", "PhotaImageEnhance"]
 
@@ -25,20 +23,20 @@ ASPECT_RATIOS: Final = ("1:1", "2:3", "3:2", "3:4", "4:3", "9:16", "16:9")
 _PROFILE_REFERENCE: Final = r"\[\[([^\[\]]+)\]\]"
 
 
-@attrs.frozen(eq=False, repr=False)
-class _PhotaRequest(Value, Request):
-    """A request whose payload is its model and its attrs fields."""
+@attrs.frozen
+class _PhotaRequest(Request):
+    """A request whose payload consists of its model and its attrs fields."""
 
     MODEL: ClassVar[str]
 
     @property
     def model(self) -> str:
-        """The model id that is sent."""
+        """The model id."""
         return self.MODEL
 
     @property
     def kind(self) -> str:
-        """What comes out: "image"."""
+        """The kind of output: "image"."""
         return "image"
 
     @property
@@ -47,12 +45,14 @@ class _PhotaRequest(Value, Request):
         return PATHS["image"]
 
     def payload(self) -> dict[str, Any]:
-        """Return the exact JSON object for the POST: what is None is not sent, nothing is added."""
+        """Return the exact JSON object for the POST, without fields that are None."""
         payload: dict[str, Any] = {"model": self.MODEL}
         for name in attrs.fields_dict(type(self)):
-            value = getattr(self, name)
-            if value is not None:
-                payload[name] = list(value) if is_tuple(value) else value
+            value: object = getattr(self, name)
+            if isinstance(value, tuple):
+                payload[name] = [*cast("tuple[object, ...]", value)]
+            elif value is not None:
+                payload[name] = value
         return payload
 
     def _with_outputs(self, num_outputs: int) -> Self:
@@ -60,18 +60,18 @@ class _PhotaRequest(Value, Request):
         return attrs.evolve(self, **changes)
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen
 class PhotaImage(_PhotaRequest):
-    """Images from a text; ``[[profile_id]]`` in the prompt refers to a stored profile.
+    """Images from a text; ``[[profile_id]]`` in the prompt references a stored profile.
 
     Args:
-        prompt: What to show; not empty. The service states no limit of its length.
+        prompt: The text; not empty. The API documents no maximum length.
         num_outputs: Images to make, at least 1; each is billed.
         resolution: "1K" or "4K"; "4K" costs twice as much.
         aspect_ratio: Width to height: 1:1, 2:3, 3:2, 3:4, 4:3, 9:16 or 16:9.
 
     Raises:
-        InvalidRequestError: A value that the service is known to refuse.
+        InvalidRequestError: A value that the API rejects.
     """
 
     MODEL: ClassVar[str] = "phota-image"
@@ -89,12 +89,12 @@ class PhotaImage(_PhotaRequest):
 
     @property
     def profile_ids(self) -> tuple[str, ...]:
-        """The profiles that the prompt refers to, each once, in order of appearance."""
+        """The profiles that the prompt references, without duplicates, in order of appearance."""
         found = (reference.strip() for reference in re.findall(_PROFILE_REFERENCE, self.prompt))
         return tuple(dict.fromkeys(id_ for id_ in found if id_))
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen
 class PhotaImageEdit(_PhotaRequest):
     """Images from a text and given images.
 
@@ -106,7 +106,7 @@ class PhotaImageEdit(_PhotaRequest):
         profile_ids: Stored profiles that appear in the image, or None.
 
     Raises:
-        InvalidRequestError: A value that the service is known to refuse.
+        InvalidRequestError: A value that the API rejects.
     """
 
     MODEL: ClassVar[str] = "phota-image-edit"
@@ -129,19 +129,19 @@ class PhotaImageEdit(_PhotaRequest):
     )
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen
 class PhotaImageEnhance(_PhotaRequest):
-    """A given image, made better.
+    """An enhanced version of an image.
 
     Args:
         image_url: Public URL of the image.
         resolution: "4K" or "1K".
-        creativity: 0 to 1, or None for the service's choice.
-        resemblance: 0 to 1, or None for the service's choice.
+        creativity: 0 to 1, or None for the API's default.
+        resemblance: 0 to 1, or None for the API's default.
         profile_ids: Stored profiles that appear in the image, or None.
 
     Raises:
-        InvalidRequestError: A value that the service is known to refuse.
+        InvalidRequestError: A value that the API rejects.
     """
 
     MODEL: ClassVar[str] = "phota-image-enhance"
@@ -165,11 +165,11 @@ class PhotaImageEnhance(_PhotaRequest):
 
     @property
     def num_outputs(self) -> int:
-        """How many outputs are asked for: always 1."""
+        """The number of requested outputs: always 1."""
         return 1
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen
 class PhotaCreateProfile(_PhotaRequest):
     """A profile from an archive of photos; the id is in ``output.data["profile_id"]``.
 
@@ -186,5 +186,5 @@ class PhotaCreateProfile(_PhotaRequest):
 
     @property
     def num_outputs(self) -> int:
-        """How many outputs are asked for: always 1."""
+        """The number of requested outputs: always 1."""
         return 1

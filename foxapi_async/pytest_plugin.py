@@ -1,7 +1,7 @@
-"""A fixture for those who test their own apps: a FoxAPI of their own, and nothing is paid.
+"""A pytest fixture that runs a local FoxAPI emulator, so that tests of apps cost nothing.
 
-It is found by pytest as soon as the package is installed. It runs in a thread, so it serves sync
-tests and those of any async plugin alike::
+pytest finds it once the package is installed. The emulator runs in a thread, so it serves sync tests
+and tests of any async plugin::
 
     async def test_my_bot_draws_a_fox(foxapi_emulator):
         await my_bot.draw("a fox")                      # uses Session() without arguments
@@ -23,7 +23,7 @@ __all__ = ["foxapi_emulator", "foxapi_emulator_options"]
 
 @pytest.fixture
 def foxapi_emulator_options() -> Mapping[str, Any]:
-    """Options of the `Emulator`; override it to choose your own."""
+    """Options of the `Emulator`; override the fixture to change them."""
     return {"duration": (0.5, 1.5), "picture_scale": 1 / 16}
 
 
@@ -32,7 +32,7 @@ def foxapi_emulator(
     foxapi_emulator_options: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Emulator]:
     """Run a local FoxAPI; FOXAPI_BASE_URL and FOXAPI_API_KEY point to it during the test."""
-    # Here, because pytest imports this module whether or not a test asks for the fixture.
+    # Here, because pytest imports this module even if no test uses the fixture.
     from anyio.from_thread import start_blocking_portal  # noqa: PLC0415
 
     from foxapi_async.emulator import Emulator  # noqa: PLC0415

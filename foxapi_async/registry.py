@@ -22,8 +22,7 @@ from foxapi_async.errors import (
     TaskFailedError,
     TaskTimeoutError,
 )
-from foxapi_async.event_emitter import EventEmitter
-from foxapi_async.events import PollFailed, TaskEnded, TaskSubmitted, TaskUpdated
+from foxapi_async.events import EventEmitter, PollFailed, TaskEnded, TaskSubmitted, TaskUpdated
 from foxapi_async.limits.limiter import Limiter
 from foxapi_async.models import Task
 from foxapi_async.options import Polling

@@ -1,4 +1,4 @@
-"""What to generate: frozen values that check themselves before any money is spent."""
+"""Requests: frozen values that are validated when they are built, before anything is billed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import attrs
 from foxapi_async._typeguards import is_mapping
 from foxapi_async._validators import check_count, refuse
 from foxapi_async.errors import InvalidRequestError
-from foxapi_async.value import Value
 
 __all__ = [
     "PATHS",
@@ -29,7 +28,7 @@ PATHS: Final[Mapping[str, str]] = {
     "document": "/v1/run/generations",
     "llm": "/v1/llm/generations",
 }
-"""The billed POST of each kind."""
+"""The path of the billed POST for each kind."""
 
 _PATHS_OF_MODELS: Final = {"suno-v4": "/v1/audio/generations"}
 
@@ -37,19 +36,19 @@ _PATH: Final = r"(/[A-Za-z0-9][A-Za-z0-9._~-]*)+"
 
 
 class Request(abc.ABC):
-    """What every request can say of itself."""
+    """The interface of all requests."""
 
     __slots__ = ()
 
     @property
     @abc.abstractmethod
     def model(self) -> str:
-        """The model id that is sent."""
+        """The model id."""
 
     @property
     @abc.abstractmethod
     def kind(self) -> str:
-        """What comes out: "image", "video", "audio", "document" or "llm"."""
+        """The kind of output: "image", "video", "audio", "document" or "llm"."""
 
     @property
     @abc.abstractmethod
@@ -59,21 +58,21 @@ class Request(abc.ABC):
     @property
     @abc.abstractmethod
     def num_outputs(self) -> int:
-        """How many outputs are asked for; each of them is billed."""
+        """The number of requested outputs; each of them is billed."""
 
     @abc.abstractmethod
     def payload(self) -> dict[str, Any]:
-        """Return the exact JSON object for the POST: what is None is not sent, nothing is added."""
+        """Return the exact JSON object for the POST, without fields that are None."""
 
     @abc.abstractmethod
     def _with_outputs(self, num_outputs: int) -> Self:
         """Return the same request for another number of outputs."""
 
     def split(self, outputs_per_task: int = 1) -> list[Self]:
-        """Return equivalent requests of at most so many outputs each.
+        """Return equivalent requests of at most ``outputs_per_task`` outputs each.
 
         Args:
-            outputs_per_task: At least 1; the last request holds what is left over.
+            outputs_per_task: At least 1; the last request has the remaining outputs.
 
         Raises:
             InvalidRequestError: ``outputs_per_task`` is not a whole number of at least 1.
@@ -108,7 +107,7 @@ def _params(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
 
 
 def _as_dict(value: Any) -> Any:
-    # A copy: what is billed must not change when the caller's mapping does.
+    # A copy, so that later changes of the caller's mapping do not change the billed request.
     if not is_mapping(value):
         return value
     try:
@@ -140,23 +139,23 @@ def _path(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
         raise refuse(attribute.name, value, "a plain path such as '/v1/images/generations'")
 
 
-@attrs.frozen(eq=False, repr=False)
-class GenerationRequest(Value, Request):
-    """Any model, with any parameters, sent as they are.
+@attrs.frozen
+class GenerationRequest(Request):
+    """A request for any model with any parameters.
 
     Args:
-        model: The model id; ``session`` sends it without looking it up.
-        params: The other fields of the JSON object, sent as they are; a copy is kept. A field that
-            is None is left out: the vendor says never to send null.
-        kind: What comes out: "image", "video", "audio", "document" or "llm".
-        path: The path of the POST; derived from the kind (and the model) if it is not given.
+        model: The model id; it is not validated.
+        params: The other fields of the JSON object; a copy is kept. Fields that are None are
+            omitted, because the vendor forbids null.
+        kind: The kind of output: "image", "video", "audio", "document" or "llm".
+        path: The path of the POST; by default derived from the kind and the model.
 
     Raises:
         InvalidRequestError: An unknown kind without a path, parameters that are not JSON, or a
             ``num_outputs`` that is not a whole number of at least 1.
     """
 
-    # Frozen fields stand for the properties of `Request`, which pyright does not allow for.
+    # Frozen fields implement the properties of `Request`, which pyright does not accept.
     model: str = attrs.field(  # pyright: ignore[reportIncompatibleMethodOverride]
         validator=_model_id
     )
@@ -166,18 +165,18 @@ class GenerationRequest(Value, Request):
     kind: str = attrs.field(  # pyright: ignore[reportIncompatibleMethodOverride]
         default="image", validator=_kind
     )
-    # Not by @path.default, which pyright takes for a parameter that must be given.
+    # Not @path.default: pyright would treat the parameter as required.
     path: str = attrs.field(  # pyright: ignore[reportIncompatibleMethodOverride]
         default=attrs.Factory(_default_path, takes_self=True), validator=_path
     )
 
     @property
     def num_outputs(self) -> int:
-        """How many outputs are asked for: ``params["num_outputs"]``, or 1."""
+        """The number of requested outputs: ``params["num_outputs"]``, or 1."""
         return int(self.params.get("num_outputs") or 1)
 
     def payload(self) -> dict[str, Any]:
-        """Return the exact JSON object for the POST: the model, and the parameters but for None."""
+        """Return the exact JSON object for the POST: the model and the parameters that are not None."""
         given = {name: value for name, value in self.params.items() if value is not None}
         return {"model": self.model, **copy.deepcopy(given)}
 

@@ -22,8 +22,7 @@ from foxapi_async.errors import (
     SessionClosedError,
     TaskTimeoutError,
 )
-from foxapi_async.event_emitter import EventEmitter
-from foxapi_async.events import Event
+from foxapi_async.events import Event, EventEmitter
 from foxapi_async.handle import TaskHandle
 from foxapi_async.http.ids import check_task_id
 from foxapi_async.http.transport import Transport

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import attrs
 
-from foxapi_async.value import Value
-
 __all__ = ["Counters", "Statistics"]
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class Statistics(Value):
+@attrs.frozen(kw_only=True)
+class Statistics:
     """A snapshot of what a session has done.
 
     ``submitted`` to ``images_billed`` count what this session submitted; ``in_flight``,

@@ -17,8 +17,7 @@ import anyio.lowlevel
 from foxapi_async._concurrency import Supervisor, finish_despite_cancellation
 from foxapi_async.api import Api
 from foxapi_async.errors import FoxAPIError, InvalidResponseError, SessionClosedError
-from foxapi_async.event_emitter import EventEmitter
-from foxapi_async.events import SubmissionFailed, SubmissionStarted
+from foxapi_async.events import EventEmitter, SubmissionFailed, SubmissionStarted
 from foxapi_async.http.codec import encode
 from foxapi_async.http.responses import Answer
 from foxapi_async.http.retry_rules import SUBMISSION_DECISIONS, ResponseClass, RetryDecision

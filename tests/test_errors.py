@@ -1,4 +1,4 @@
-"""The error tree: as drawn, picklable, and fit to be read by a person."""
+"""The error tree: its shape, pickling, copies and texts."""
 
 from __future__ import annotations
 
@@ -82,13 +82,13 @@ def raise_while_handling(first: Exception, second: Exception) -> None:
     try:
         raise first
     except type(first):
-        raise second  # noqa: B904 - what it is raised in is what the test is about
+        raise second  # noqa: B904 - the test is about the context
 
 
 every_class = pytest.mark.parametrize("cls", family(), ids=lambda cls: cls.__name__)
 
 
-def test_the_tree_is_the_one_that_is_drawn():
+def test_the_tree_in_the_docstring_is_the_class_tree():
     def draw(cls: type[FoxAPIError], indent: str = "") -> list[str]:
         lines = []
         children = [child for child in cls.__subclasses__() if child.__module__ == errors.__name__]
@@ -108,7 +108,7 @@ def test_every_error_is_public():
     assert names <= set(foxapi_async.__all__)
 
 
-def test_a_bad_request_is_a_value_error_and_nothing_else_is():
+def test_only_invalid_requests_are_value_errors():
     assert [cls for cls in family() if issubclass(cls, ValueError)] == [
         InvalidRequestError,
         errors.JobFileError,
@@ -131,12 +131,12 @@ def test_each_documented_status_has_its_class():
     [(500, ServerError), (503, ServerError), (526, ServerError), (599, ServerError)]
     + [(status, APIStatusError) for status in (100, 302, 405, 408, 409, 418, 499, 600, 999)],
 )
-def test_other_statuses_are_a_server_error_from_500_on_and_a_plain_one_below(status, cls):
+def test_other_statuses_give_server_error_from_500_and_api_status_error_below(status, cls):
     assert APIStatusError.class_for(status) is cls
 
 
 @every_class
-def test_every_error_pickles_with_all_that_it_knows(cls):
+def test_every_error_pickles_with_its_attributes_notes_and_cause(cls):
     for protocol in range(3, pickle.HIGHEST_PROTOCOL + 1):
         error = build(cls)
         error.__cause__ = TimeoutError("no answer")
@@ -147,7 +147,7 @@ def test_every_error_pickles_with_all_that_it_knows(cls):
 
 
 @every_class
-def test_every_error_pickles_whatever_was_its_cause(cls):
+def test_every_error_pickles_with_a_cause_that_does_not_pickle(cls):
     class LocalError(Exception):
         pass
 
@@ -160,7 +160,7 @@ def test_every_error_pickles_whatever_was_its_cause(cls):
 
 
 @every_class
-def test_every_error_pickles_whatever_values_it_holds(cls):
+def test_every_error_pickles_with_values_that_do_not_pickle(cls):
     lock = threading.Lock()
     for name in vars(build(cls)):
         error = build(cls, **{name: lock})
@@ -169,7 +169,7 @@ def test_every_error_pickles_whatever_values_it_holds(cls):
         assert vars(again)[name] == repr(lock)
 
 
-def test_what_can_neither_be_pickled_nor_be_written_down_does_not_get_in_the_way():
+def test_an_error_pickles_with_values_that_have_no_repr_either():
     class MuteError(Exception):
         def __repr__(self) -> str:
             raise RuntimeError("no words")
@@ -200,9 +200,62 @@ def test_a_chain_of_errors_pickles_to_its_end():
     assert isinstance(again.__cause__.__cause__, OSError)
 
 
+def chained(depth: int) -> FoxAPIError:
+    error: FoxAPIError | None = None
+    for number in range(depth):
+        cause, error = error, FoxAPIError(f"level {number}", task_id="task-1")
+        error.__cause__ = cause
+    assert error is not None
+    return error
+
+
+def test_pickling_a_chain_of_causes_takes_linear_time():
+    class Counted:
+        dumped = 0
+
+        def __reduce__(self) -> tuple[type[int], tuple[int]]:
+            Counted.dumped += 1
+            return int, (7,)
+
+    error = chained(12)
+    deepest = error
+    while isinstance(deepest.__cause__, FoxAPIError):
+        deepest = deepest.__cause__
+    vars(deepest)["value"] = Counted()
+    again: BaseException | None = pickle.loads(pickle.dumps(error))
+    texts = []
+    while again is not None:
+        texts.append(str(again))
+        again = again.__cause__
+    assert texts == [f"level {number}" for number in reversed(range(12))]
+    assert Counted.dumped == 2  # once to see whether it pickles, and once for good
+
+
+def test_a_cycle_of_causes_is_cut_where_it_closes():
+    first, second = FoxAPIError("first"), FoxAPIError("second")
+    first.__cause__, second.__cause__ = second, first
+    again = pickle.loads(pickle.dumps(first))
+    assert [str(again), str(again.__cause__), again.__cause__.__cause__] == [
+        "first",
+        "second",
+        None,
+    ]
+
+
+def test_a_cause_of_a_class_that_does_not_pickle_keeps_its_own_cause():
+    class LocalError(FoxAPIError):
+        pass
+
+    error, local = FoxAPIError("no"), LocalError("local")
+    error.__cause__, local.__cause__ = local, TimeoutError("no answer")
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again.__cause__), str(again.__cause__)) == (FoxAPIError, "LocalError: local")
+    assert isinstance(again.__cause__.__cause__, TimeoutError)
+
+
 @every_class
 @pytest.mark.parametrize("double", [copy.copy, lambda error: error.again()], ids=["copy", "again"])
-def test_a_second_one_is_equal_and_has_no_traceback(cls, double):
+def test_a_copy_is_equal_and_has_no_traceback(cls, double):
     cause = TimeoutError("no answer")
     error = build(cls)
     try:
@@ -216,27 +269,27 @@ def test_a_second_one_is_equal_and_has_no_traceback(cls, double):
     assert error.__traceback__ is not None
 
 
-def test_a_second_one_shares_what_does_not_pickle():
+def test_a_copy_shares_values_that_do_not_pickle():
     lock = threading.Lock()
     error = InvalidRequestError("no", field="params", value=lock)
     assert copy.copy(error).value is lock
     assert error.again().value is lock
 
 
-def test_a_second_one_without_a_cause_still_shows_what_it_was_raised_in():
+def test_a_copy_without_a_cause_still_shows_its_context():
     with pytest.raises(FoxAPIError) as raised:
         raise_while_handling(KeyError("outer"), FoxAPIError("no").again())
     assert "KeyError: 'outer'" in "".join(traceback.format_exception(raised.value))
 
 
 @every_class
-def test_an_error_reads_as_its_text(cls):
+def test_str_and_repr_of_an_error_show_its_text(cls):
     error = build(cls, "task task-1 failed; submit it again")
     assert str(error) == "task task-1 failed; submit it again"
     assert repr(error) == f"{cls.__name__}('task task-1 failed; submit it again')"
 
 
-def test_the_task_id_is_there_once_it_is_known_and_none_before():
+def test_task_id_is_set_once_it_is_known():
     assert FoxAPIError("no").task_id is None
     assert build(BudgetExceededError).task_id is None
     assert build(NotFoundError).task_id == "task-1"
@@ -244,5 +297,5 @@ def test_the_task_id_is_there_once_it_is_known_and_none_before():
     assert TaskTimeoutError("late", task_id="task-2").task is None
 
 
-def test_a_connection_error_counts_as_sent_unless_the_opposite_is_certain():
+def test_a_connection_error_counts_as_sent_by_default():
     assert APIConnectionError("reset").sent is True

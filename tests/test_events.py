@@ -1,7 +1,8 @@
-"""What a session tells its listener."""
+"""Events: each kind, and how the emitter calls the listener."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from pathlib import Path
 
@@ -9,8 +10,7 @@ import attrs
 import pytest
 
 from foxapi_async import FoxAPIError, Output, PhotaImage, Task, events
-from foxapi_async.event_emitter import EventEmitter
-from foxapi_async.events import Event
+from foxapi_async.events import Event, EventEmitter
 
 REQUEST = PhotaImage("a fox")
 TASK = Task("task-1")
@@ -28,29 +28,30 @@ ONE_OF_EACH = [
 ]
 
 
-def test_every_kind_of_event_is_listed():
+def test_every_kind_of_event_is_public_and_has_an_example():
     assert {type(event) for event in ONE_OF_EACH} == set(Event.__subclasses__())
-    assert {cls.__name__ for cls in Event.__subclasses__()} | {"Event"} == set(events.__all__)
+    names = {cls.__name__ for cls in Event.__subclasses__()}
+    assert names | {"Event", "EventEmitter"} == set(events.__all__)
 
 
 @pytest.mark.parametrize("event", ONE_OF_EACH, ids=lambda event: type(event).__name__)
-def test_a_listener_is_handed_every_event(event):
-    heard: list[Event] = []
-    emitter = EventEmitter(heard.append)
+def test_the_listener_receives_every_event(event):
+    received: list[Event] = []
+    emitter = EventEmitter(received.append)
     assert emitter.has_listener
     emitter.emit(event)
-    assert heard == [event]
+    assert received == [event]
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         setattr(event, attrs.fields(type(event))[0].name, None)
 
 
-def test_without_a_listener_nothing_is_worth_building():
+def test_without_a_listener_events_are_not_worth_building():
     emitter = EventEmitter(None)
     assert not emitter.has_listener
     emitter.emit(ONE_OF_EACH[0])
 
 
-def test_a_listener_that_raises_is_logged_and_does_not_break_the_run(caplog):
+def test_an_exception_of_the_listener_is_logged_and_not_raised(caplog):
     def broken(event: Event) -> None:
         raise ZeroDivisionError
 
@@ -58,13 +59,21 @@ def test_a_listener_that_raises_is_logged_and_does_not_break_the_run(caplog):
     with caplog.at_level(logging.ERROR, "foxapi_async"):
         emitter.emit(ONE_OF_EACH[6])
     (record,) = caplog.records
-    assert "on_event raised for RateLimited" in record.getMessage()
+    assert "on_event raised an exception for RateLimited" in record.getMessage()
     assert record.exc_info is not None
     assert record.exc_info[0] is ZeroDivisionError
 
 
-@pytest.mark.parametrize("signal", [KeyboardInterrupt, SystemExit])
-def test_a_listener_can_still_end_the_program(signal):
+def test_a_cancellation_of_the_listeners_own_is_logged_like_an_exception(caplog):
+    def cancelled(event: Event) -> None:
+        raise asyncio.CancelledError
+
+    EventEmitter(cancelled)(ONE_OF_EACH[6])
+    assert "on_event raised an exception for RateLimited" in caplog.text
+
+
+@pytest.mark.parametrize("signal", [KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_the_listener_can_end_the_program(signal):
     def stop(event: Event) -> None:
         raise signal
 
@@ -72,16 +81,16 @@ def test_a_listener_can_still_end_the_program(signal):
         EventEmitter(stop).emit(ONE_OF_EACH[6])
 
 
-def test_the_example_of_the_module_works():
-    said: list[str] = []
+def test_the_example_in_the_module_docstring_works():
+    printed: list[str] = []
 
     def on_event(event: Event) -> None:
         match event:
             case events.TaskUpdated(task=task):
-                said.append(f"{task.id} {task.progress}")
+                printed.append(f"{task.id} {task.progress}")
             case events.TaskEnded(task_id=task_id, error=None):
-                said.append(f"{task_id} is completed")
+                printed.append(f"{task_id} is completed")
 
     for event in ONE_OF_EACH:
         EventEmitter(on_event).emit(event)
-    assert said == ["task-1 None", "task-1 is completed"]
+    assert printed == ["task-1 None", "task-1 is completed"]

@@ -27,8 +27,8 @@ MOST_PARAMETERS, MOST_CALLABLES = 8, 2
 """Of a constructor. Sizes do not count the emulator."""
 
 PURE = {
-    *("_typeguards", "_validators", "backoff", "errors", "events", "models", "options", "outcome"),
-    *("phota", "requests", "retry", "statistics", "value", "version"),
+    *("_typeguards", "_validators", "backoff", "errors", "models", "options", "outcome"),
+    *("phota", "requests", "retry", "statistics", "version"),
     *(f"http.{name}" for name in ("codec", "ids", "responses", "retry_rules")),
     *(f"limits.{name}" for name in ("departures", "quota", "rate", "rate_scheduler", "window")),
     *(f"polling.{name}" for name in ("durations", "due_queue", "history", "inspection")),

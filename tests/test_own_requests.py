@@ -1,4 +1,4 @@
-"""Requests of the caller's own class, whose code may raise whenever it is asked for something."""
+"""Requests of the caller's own class, whose code may raise or return a payload that is not JSON."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from typing import Any, Self, TypeVar
 
 import pytest
 
-from foxapi_async import ConfigurationError, Journal, Limits, PhotaImage, Request
+from foxapi_async import (
+    ConfigurationError,
+    InvalidRequestError,
+    Journal,
+    Limits,
+    PhotaImage,
+    Request,
+)
 from foxapi_async.emulator import Emulator
 from tests.conftest import OpenSession
 
@@ -20,7 +27,7 @@ Case = tuple[str, int, bool, str | None]
 
 
 class Moody(Request):
-    """One part of it can be asked for only so often."""
+    """A request one part of which raises after a number of uses."""
 
     def __init__(self, part: str, times: int) -> None:
         self._part = part
@@ -59,7 +66,7 @@ class Moody(Request):
 @pytest.mark.parametrize(
     "case", tuple(product(PARTS, range(7), [False, True], [None, "k"])), ids=str
 )
-async def test_a_request_that_does_not_tell_what_it_is_is_not_sent_or_comes_home(
+async def test_a_request_that_raises_is_not_sent_or_completes(
     case: Case,
     emulator: Emulator,
     open_session: OpenSession,
@@ -84,7 +91,7 @@ async def test_a_request_that_does_not_tell_what_it_is_is_not_sent_or_comes_home
         )
 
 
-async def test_a_request_that_does_not_tell_what_it_is_when_picked_up_takes_no_room(
+async def test_a_request_that_raises_when_resumed_takes_no_slot(
     emulator: Emulator, open_session: OpenSession, tmp_path: Path
 ):
     journal = Journal(tmp_path / "journal")
@@ -96,3 +103,51 @@ async def test_a_request_that_does_not_tell_what_it_is_when_picked_up_takes_no_r
             await session.generate(Moody("num_outputs", 0), key="k")
         await session.generate(FOX)
     assert emulator.counters.images_billed == 2
+
+
+class Unencodable(Request):
+    """A request with a value in its payload that is not JSON."""
+
+    model, kind, path, num_outputs = "phota-image", "image", "/v1/images/generations", 1
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def payload(self) -> dict[str, Any]:
+        return {"model": self.model, "prompt": "a fox", "seed": self._value}
+
+    def _with_outputs(self, num_outputs: int) -> Self:
+        raise NotImplementedError
+
+
+def circular() -> list[object]:
+    outermost: list[object] = []
+    outermost.append(outermost)
+    return outermost
+
+
+@pytest.mark.parametrize("with_journal", [False, True])
+@pytest.mark.parametrize(
+    "value",
+    [float("nan"), float("-inf"), object(), circular()],
+    ids=["NaN", "-Infinity", "object", "circular"],
+)
+async def test_a_payload_that_is_not_json_is_refused_before_it_is_sent(
+    value: object,
+    with_journal: bool,
+    emulator: Emulator,
+    open_session: OpenSession,
+    tmp_path: Path,
+):
+    journal = Journal(tmp_path / "journal") if with_journal else None
+    request = Unencodable(value)
+    async with open_session(journal=journal) as session:
+        with pytest.raises(InvalidRequestError, match=r"field 'seed'.*finite numbers") as refused:
+            await session.submit(request)
+        assert (refused.value.field, refused.value.value) == ("seed", value)
+        (outcome,) = [outcome async for outcome in session.map([("k", request)])]
+        assert outcome.status == "not_submitted"
+        assert isinstance(outcome.error, InvalidRequestError)
+        counted = session.statistics()
+        assert (counted.images_in_flight, counted.submitted) == (0, 0)
+    assert emulator.counters.images_billed == 0

@@ -1,4 +1,4 @@
-"""What callers write, as the type checkers see it: checked by mypy and pyright, never run."""
+"""Code as callers write it: checked by mypy and pyright, never run."""
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
@@ -150,6 +150,7 @@ async def many(session: Session, request: PhotaImage) -> None:
         assert_type(outcome.index, int)
         assert_type(outcome.task, Task | None)
         assert_type(outcome.error, FoxAPIError | None)
+        assert_type(outcome.result(), Task)
         assert_type(
             outcome.status,
             Literal["completed", "failed", "unfinished", "rejected", "unknown", "not_submitted"],
@@ -167,7 +168,7 @@ async def files(session: Session, task: Task) -> None:
     PhotaImageEdit("a hat", image_urls=[uploaded.url])
 
 
-def what_the_server_says(task: Task) -> None:
+def models(task: Task) -> None:
     assert_type(task.id, str)
     assert_type(task.status, TaskStatus)
     assert_type(task.status.is_terminal, bool)

@@ -46,11 +46,11 @@ from foxapi_async.emulator.faults import (
     text,
     without,
 )
-from foxapi_async.emulator.ledger import Counters, TaskView
-from foxapi_async.emulator.life import Duration, Estimate, Fate, LogNormal, Times
 from foxapi_async.emulator.limits import RetryAfter
 from foxapi_async.emulator.pictures import size_of
 from foxapi_async.emulator.server import Emulator
+from foxapi_async.emulator.store import Counters, TaskView
+from foxapi_async.emulator.task_lifecycle import Duration, Estimate, Fate, LogNormal, Times
 
 __all__ = [
     "Answer",

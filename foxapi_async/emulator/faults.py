@@ -20,8 +20,8 @@ from foxapi_async.emulator.answers import (
     error_body,
     html_page,
 )
-from foxapi_async.emulator.ledger import TaskView
-from foxapi_async.emulator.life import Fate
+from foxapi_async.emulator.store import TaskView
+from foxapi_async.emulator.task_lifecycle import Fate
 
 Route: TypeAlias = Literal["submit", "poll", "upload", "download", "models", "credits"]
 

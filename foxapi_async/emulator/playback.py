@@ -20,7 +20,7 @@ from foxapi_async.emulator.faults import (
     Redirect,
     Rewrite,
 )
-from foxapi_async.emulator.life import ORDINARY_FATE, Fate
+from foxapi_async.emulator.task_lifecycle import ORDINARY_FATE, Fate
 
 Outcome: TypeAlias = Reply | Drop | Hang
 """What the client gets: a reply, a broken connection, or silence."""

@@ -15,16 +15,16 @@ import anyio.to_thread
 from aiohttp import web
 
 from foxapi_async.emulator.canvas import load_pillow
-from foxapi_async.emulator.exchange import Exchange, Gate
 from foxapi_async.emulator.faults import Call, Fault, Script
 from foxapi_async.emulator.files import Signer, UploadStore
 from foxapi_async.emulator.gallery import Gallery
-from foxapi_async.emulator.ledger import Counters, Ledger, TaskView, TaskViews
-from foxapi_async.emulator.life import Duration, Estimate, LogNormal
 from foxapi_async.emulator.limits import RetryAfter, bucket
+from foxapi_async.emulator.middleware import Exchange, Gate
 from foxapi_async.emulator.pictures import Format
 from foxapi_async.emulator.service import Conduct, Service
 from foxapi_async.emulator.shapes import Shape
+from foxapi_async.emulator.store import Counters, Ledger, TaskView, TaskViews
+from foxapi_async.emulator.task_lifecycle import Duration, Estimate, LogNormal
 
 HOST = "127.0.0.1"
 _DAY = 86_400.0

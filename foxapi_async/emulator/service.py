@@ -14,8 +14,11 @@ from foxapi_async.emulator import schema
 from foxapi_async.emulator.answers import JSON, Reply, error_reply, json_reply
 from foxapi_async.emulator.files import Signer, UploadStore, expired_reply, file_reply
 from foxapi_async.emulator.gallery import Gallery, extension, other_file
-from foxapi_async.emulator.ledger import Ledger, Record
-from foxapi_async.emulator.life import (
+from foxapi_async.emulator.limits import RetryAfter, retry_after_headers
+from foxapi_async.emulator.pictures import CONTENT_TYPES, EXTENSIONS, Format, Picture, size_of
+from foxapi_async.emulator.shapes import Shape, looked_at, submitted
+from foxapi_async.emulator.store import Ledger, Record
+from foxapi_async.emulator.task_lifecycle import (
     Duration,
     Estimate,
     Fate,
@@ -23,9 +26,6 @@ from foxapi_async.emulator.life import (
     announce,
     draw_duration,
 )
-from foxapi_async.emulator.limits import RetryAfter, retry_after_headers
-from foxapi_async.emulator.pictures import CONTENT_TYPES, EXTENSIONS, Format, Picture, size_of
-from foxapi_async.emulator.shapes import Shape, looked_at, submitted
 
 RESULTS = "/files/"
 UPLOADS = "/files/uploads/"

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Literal, TypeAlias
 
 from foxapi_async.emulator.answers import JSON
-from foxapi_async.emulator.ledger import Record
-from foxapi_async.emulator.life import ORDINARY, Sentinel
+from foxapi_async.emulator.store import Record
+from foxapi_async.emulator.task_lifecycle import ORDINARY, Sentinel
 
 Shape: TypeAlias = Literal["results", "output", "strings"]
 Link: TypeAlias = Callable[[int], str]

@@ -22,8 +22,7 @@ from foxapi_async.errors import (
     NotFoundError,
     OutputExpiredError,
 )
-from foxapi_async.event_emitter import EventEmitter
-from foxapi_async.events import Downloaded, DownloadProgress
+from foxapi_async.events import Downloaded, DownloadProgress, EventEmitter
 from foxapi_async.files.fetch import Fetch, LinkRefusedError
 from foxapi_async.files.filenames import file_name
 from foxapi_async.files.partfile import DiskSink, MemorySink, Sink

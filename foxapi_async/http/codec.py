@@ -1,8 +1,8 @@
-"""The service's JSON, and our values: the one place that knows how it spells things.
+"""JSON of the API to values of the package, and payloads to JSON.
 
-Reading is tolerant: a task is only its ``id``, unknown fields stay in ``raw``, and a wrong type in
-an unimportant field becomes None. What leaves no usable answer raises `InvalidResponseError`.
-Shapes: sections 3, 4, 6 and 7 of the API reference.
+Reading is tolerant: only ``id`` is required, unknown fields are kept in ``raw``, and a wrong type in
+another field becomes None. An answer that is not usable raises `InvalidResponseError`.
+The shapes are in sections 3, 4, 6 and 7 of the API reference.
 """
 
 from __future__ import annotations
@@ -11,29 +11,29 @@ import json
 import logging
 import math
 import reprlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache, lru_cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
-import attrs
 import cattrs
-from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+from cattrs.gen import make_dict_structure_fn, override
 
 from foxapi_async._typeguards import is_array, is_object
-from foxapi_async.errors import InvalidResponseError
+from foxapi_async.errors import InvalidRequestError, InvalidResponseError
 from foxapi_async.http.ids import is_task_id
 from foxapi_async.models import Output, Task, TaskError, TaskInfo, TaskStatus, UploadedFile
 
-__all__ = ["decode", "encode", "excerpt", "one_line", "read_task", "read_upload", "task_to_json"]
+__all__ = ["decode", "encode", "excerpt", "one_line", "read_task", "read_upload"]
 
 _log = logging.getLogger("foxapi_async")
 
 _EXCERPT: Final = 200
 _MOST_DIGITS: Final = 4000
-_STATUS_WORDS: Final = {
+_STATUSES: Final[Mapping[object, TaskStatus]] = {
     **{status.value: status for status in TaskStatus if status is not TaskStatus.OTHER},
     "canceled": TaskStatus.CANCELLED,
+    None: TaskStatus.PENDING,
 }
 _URL_FIELDS: Final = ("url", "image_url", "video_url", "audio_url")
 _LABELS: Final = frozenset(
@@ -42,22 +42,52 @@ _LABELS: Final = frozenset(
         *("result_type", "map_type", "degraded_reason"),
     }
 )
-"""What describes an output but is none by itself."""
+"""Fields that describe an output but do not make one."""
 
 _NOTHING: Final[tuple[object, ...]] = (None, "", [], {})
 
-_compact: Final = json.JSONEncoder(separators=(",", ":")).encode
+_compact: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 _unknown_words: set[str] = set()
 
 
 def encode(payload: Mapping[str, Any]) -> bytes:
-    """Return the body of a POST: compact JSON, in ASCII."""
-    return _compact(payload).encode()
+    """Return the body of a POST: compact JSON in ASCII.
+
+    Raises:
+        InvalidRequestError: The payload is not a JSON object; ``field`` is the invalid field.
+    """
+    if not isinstance(payload, dict):
+        raise InvalidRequestError(
+            f"payload() of a request returned a {type(payload).__name__}; it must return a dict",
+            value=payload,
+        )
+    try:
+        return _compact(payload).encode()
+    except _NOT_JSON as error:
+        field, value = _invalid_field(payload)
+        raise InvalidRequestError(
+            f"the payload of a request cannot be sent as JSON, field {field!r}: {error}; allowed are "
+            "dicts with text keys, lists, texts, finite numbers, booleans and None",
+            field=field,
+            value=value,
+        ) from error
+
+
+_NOT_JSON: Final = (TypeError, ValueError, RecursionError)
+
+
+def _invalid_field(payload: Mapping[str, Any]) -> tuple[str | None, object]:
+    for name, value in payload.items():
+        try:
+            _compact({name: value})
+        except _NOT_JSON:
+            return str(name), value
+    return None, payload
 
 
 def decode(body: bytes) -> object:
-    """Return what a body says.
+    """Return the JSON value of a body.
 
     Raises:
         ValueError: It is not JSON.
@@ -66,7 +96,7 @@ def decode(body: bytes) -> object:
         try:
             return json.loads(body)
         except ValueError:
-            # Python refuses numbers of more digits than this; no field of ours needs one.
+            # Python refuses to parse integers of more digits; no field that is read needs one.
             return json.loads(body, parse_int=_whole_number)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
@@ -77,13 +107,13 @@ def _whole_number(digits: str) -> int | float:
 
 
 def excerpt(body: bytes) -> str:
-    """Return the first characters of a body, on one line and fit for a log."""
+    """Return the beginning of a body as one printable line."""
     return one_line(body[: 4 * _EXCERPT].decode("utf-8", "replace"), longest=_EXCERPT)
 
 
 def one_line(text: str, *, longest: int = 500) -> str:
-    """Return a text of the server's on one line, without control characters, and not too long."""
-    # Cut before it is cleaned as well: a server may send megabytes.
+    """Return a text as one printable line of at most ``longest`` characters."""
+    # Cut before cleaning, too: a server may send megabytes.
     start = text[: 4 * longest]
     line = " ".join("".join(c if c.isprintable() else " " for c in start).split())
     return line if len(line) <= longest else line[:longest] + "…"
@@ -94,36 +124,56 @@ def read_task(payload: object, *, asked: str | None = None) -> Task:
 
     Args:
         payload: What `decode` returned.
-        asked: The id that was asked for, None after a submission.
+        asked: The id that was requested, None after a submission.
 
     Raises:
         InvalidResponseError: Not an object, no usable id, or another task's id.
     """
-    if not is_object(payload):
+    if not isinstance(payload, dict):
         raise InvalidResponseError(
             f"the answer is a JSON {type(payload).__name__}, not a task", task_id=asked
         )
-    task_id: object = payload.get("id")
+    fields = cast("dict[str, Any]", payload)
+    task_id: object = fields.get("id")
     if not is_task_id(task_id):
         raise InvalidResponseError(
             f"the answer has no usable task id: {_short(task_id)}", task_id=asked
         )
     if asked is not None and task_id != asked:
         raise InvalidResponseError(
-            f"asked for task {asked}, the answer is about {task_id}", task_id=asked
+            f"asked for task {asked}, but the answer is about task {task_id}", task_id=asked
         )
-    outputs = tuple(_outputs(payload))
-    task: Task = _task_reader()({**payload, "outputs": outputs, "raw": payload}, Task)
-    if task.status is not TaskStatus.FAILED:
-        return task
-    error = task.error or TaskError()
-    if error.code is None and error.message is None:
-        return attrs.evolve(task, error=attrs.evolve(error, code="unknown_error"))
-    return task
+    return _converter().structure(fields, Task)
+
+
+def _task(fields: dict[str, Any], _: object) -> Task:
+    try:
+        status = _STATUSES[fields.get("status")]
+    except (KeyError, TypeError):
+        status = _unusual_status(fields["status"])
+    model, kind, object_ = fields.get("model"), fields.get("type"), fields.get("object")
+    kind = kind if isinstance(kind, str) and kind else None
+    progress = _number(fields.get("progress"))
+    usage: object = fields.get("usage")
+    error = fields.get("error")
+    return Task(
+        id=fields["id"],
+        status=status,
+        model=model if isinstance(model, str) and model else None,
+        progress=None if progress is None else int(min(100, max(0, progress))),
+        created=_moment(fields.get("created"), None),
+        type=kind,
+        object=object_ if isinstance(object_, str) and object_ else None,
+        task_info=_info(fields.get("task_info")),
+        outputs=_outputs(fields, kind) if "results" in fields or "output" in fields else (),
+        error=None if error is None and status is not TaskStatus.FAILED else _error(error, status),
+        usage=cast("dict[str, Any]", usage) if isinstance(usage, dict) else {},
+        raw=fields,
+    )
 
 
 def read_upload(payload: object) -> UploadedFile:
-    """Return the stored file that a decoded answer describes.
+    """Return the uploaded file that a decoded answer describes.
 
     Raises:
         InvalidResponseError: Not an object, or no URL.
@@ -135,63 +185,54 @@ def read_upload(payload: object) -> UploadedFile:
     return _converter().structure({"id": None, **payload, "raw": payload}, UploadedFile)
 
 
-def task_to_json(task: Task) -> dict[str, Any]:
-    """Return a task as a JSON object, in the shape in which the service describes one."""
-    written: dict[str, Any] = _converter().unstructure(task)
-    return written
-
-
 def is_usable(output: Output) -> bool:
-    """Return whether an output is something, rather than labels of nothing."""
+    """Return whether an output has a URL or data beyond descriptive labels."""
     return output.url is not None or any(
         value not in _NOTHING and name not in _LABELS and name not in _URL_FIELDS
         for name, value in output.data.items()
     )
 
 
-def _outputs(payload: Mapping[str, Any]) -> Iterator[Output]:
-    kind = _text(payload.get("type"))
-    seen: set[str] = set()
-    index = 0
-    for data in _items(payload):
-        url = next((text for name in _URL_FIELDS if (text := _text(data.get(name)))), None)
-        output = Output(index, url, data, payload["id"], kind)
-        if (url is not None and url in seen) or not is_usable(output):
+def _outputs(fields: dict[str, Any], kind: str | None) -> tuple[Output, ...]:
+    results: object = fields.get("results")
+    items = cast("list[object]", results) if isinstance(results, list) else []
+    items = items or _older_results(fields.get("output"))
+    urls: set[str] = set()
+    outputs: list[Output] = []
+    for item in items:
+        given = {"url": item} if isinstance(item, str) else item
+        if not isinstance(given, dict):
             continue
-        if url is not None:
-            seen.add(url)
-        index += 1
-        yield output
+        data = cast("dict[str, Any]", given)
+        url = next((text for name in _URL_FIELDS if (text := _text(data.get(name)))), None)
+        output = Output(len(outputs), url, data, fields["id"], kind)
+        if url is not None and url not in urls:
+            urls.add(url)
+            outputs.append(output)
+        elif url is None and is_usable(output):
+            outputs.append(output)
+    return tuple(outputs)
 
 
-def _items(payload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    results, output = payload.get("results"), payload.get("output")
-    if is_array(results) and results:
-        for item in results:
-            if is_object(item):
-                yield item
-            elif isinstance(item, str):
-                yield {"url": item}
-    elif is_object(output):
-        urls: object = output.get("urls")
-        shared = {name: value for name, value in output.items() if name not in {"url", "urls"}}
-        listed = urls if is_array(urls) and urls else [output.get("url")]
-        for url in listed:
-            yield {"url": url, **shared}
+def _older_results(output: object) -> list[object]:
+    if not is_object(output):
+        return []
+    urls: object = output.get("urls")
+    shared = {name: value for name, value in output.items() if name not in {"url", "urls"}}
+    listed = urls if is_array(urls) and urls else [output.get("url")]
+    return [{"url": url, **shared} for url in listed]
 
 
-def _status(value: object, _: type) -> TaskStatus:
-    if value is None:
-        return TaskStatus.PENDING
+def _unusual_status(value: object) -> TaskStatus:
     said = value.strip().lower() if isinstance(value, str) else value
-    known = _STATUS_WORDS.get(said) if isinstance(said, str) else None
+    known = _STATUSES.get(said) if isinstance(said, str) else None
     if known is not None:
         return known
     word = _short(said)
-    # Bounded, so that a server that makes up words cannot fill the log or the memory.
+    # Bounded, so that a server that invents words cannot fill the log or the memory.
     if word not in _unknown_words and len(_unknown_words) < 100:  # noqa: PLR2004
         _unknown_words.add(word)
-        _log.warning("unknown task status %s: taken as not finished", word)
+        _log.warning("unknown task status %s: treated as not finished", word)
     return TaskStatus.OTHER
 
 
@@ -203,16 +244,6 @@ def _number(value: object) -> float | None:
     except (ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
-
-
-def _seconds(value: object, _: object) -> float | None:
-    number = _number(value)
-    return number if number is not None and number >= 0 else None
-
-
-def _percent(value: object, _: object) -> int | None:
-    number = _number(value)
-    return None if number is None else int(min(100, max(0, number)))
 
 
 def _size(value: object, _: object) -> int | None:
@@ -232,18 +263,6 @@ def _text(value: object, _: object = None) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _flag(value: object, _: object) -> bool | None:
-    return value if isinstance(value, bool) else None
-
-
-def _object(value: object, _: object) -> dict[str, Any]:
-    return value if is_object(value) else {}
-
-
-def _as_it_is(value: Any, _: object) -> Any:
-    return value
-
-
 def _short(value: object) -> str:
     return _brief.repr(value)
 
@@ -254,23 +273,33 @@ _brief.maxstring = _brief.maxother = 80
 _brief.maxlevel = 2
 
 
-def _error(value: object, _: object) -> TaskError | None:
+def _error(value: object, status: TaskStatus) -> TaskError | None:
+    error = None
     if isinstance(value, str) and value:
-        return TaskError(message=value)
-    return _converter().structure(value, TaskError) if isinstance(value, dict) else None
+        error = TaskError(message=value)
+    elif isinstance(value, dict):
+        error = _converter().structure(value, TaskError)
+    if status is not TaskStatus.FAILED:
+        return error
+    if error is None or (error.code is None and error.message is None):
+        return TaskError("unknown_error", type=None if error is None else error.type)
+    return error
 
 
-def _info(value: object, _: object) -> TaskInfo:
-    if not is_object(value):
+def _info(value: object) -> TaskInfo:
+    if not isinstance(value, dict):
         return _shared_info(None, None)
+    fields = cast("dict[str, Any]", value)
+    can_cancel, seconds = fields.get("can_cancel"), _number(fields.get("estimated_time"))
     return _shared_info(
-        _flag(value.get("can_cancel"), None), _seconds(value.get("estimated_time"), None)
+        can_cancel if isinstance(can_cancel, bool) else None,
+        seconds if seconds is not None and seconds >= 0 else None,
     )
 
 
 @lru_cache(maxsize=64)
 def _shared_info(can_cancel: bool | None, estimated_time: float | None) -> TaskInfo:  # noqa: FBT001
-    # Most tasks say the same, and a hundred thousand of them may be in flight.
+    # Most tasks announce the same, and a hundred thousand of them may be in flight.
     return TaskInfo(can_cancel, estimated_time)
 
 
@@ -279,41 +308,18 @@ def _code(value: object, _: object) -> str | None:
     return str(value) if number else _text(value)
 
 
-def _timestamp(moment: datetime | None) -> float | None:
-    return None if moment is None else moment.timestamp()
-
-
-# What cattrs compiles is compiled for the first answer, not when the package is imported.
+# cattrs compiles functions. That happens at the first use, not when the package is imported.
 @cache
 def _converter() -> cattrs.Converter:
     def field(read: Any) -> Any:
         return override(struct_hook=read)
 
     converter = cattrs.Converter(detailed_validation=False)
-    text, moment = field(_text), field(_moment)
-    converter.register_structure_hook(TaskInfo, _info)
+    text = field(_text)
+    converter.register_structure_hook(Task, _task)
     converter.register_structure_hook(
         TaskError,
         make_dict_structure_fn(TaskError, converter, code=field(_code), message=text, type=text),
-    )
-    converter.register_structure_hook(
-        Task,
-        make_dict_structure_fn(
-            Task,
-            converter,
-            id=field(_as_it_is),
-            status=field(_status),
-            model=text,
-            progress=field(_percent),
-            created=moment,
-            type=text,
-            object=text,
-            task_info=field(_info),
-            outputs=field(_as_it_is),
-            error=field(_error),
-            usage=field(_object),
-            raw=field(_as_it_is),
-        ),
     )
     converter.register_structure_hook(
         UploadedFile,
@@ -324,22 +330,12 @@ def _converter() -> cattrs.Converter:
             url=text,
             filename=text,
             size=field(_size),
-            created=moment,
-            raw=field(_as_it_is),
-        ),
-    )
-    converter.register_unstructure_hook(Output, lambda output: dict(output.data))
-    converter.register_unstructure_hook(datetime, _timestamp)
-    converter.register_unstructure_hook(
-        Task,
-        make_dict_unstructure_fn(
-            Task, converter, outputs=override(rename="results"), raw=override(omit=True)
+            created=field(_moment),
+            raw=field(_unchanged),
         ),
     )
     return converter
 
 
-# Looked up once: that is a good part of what an answer costs.
-@cache
-def _task_reader() -> Callable[[Any, type[Task]], Task]:
-    return _converter().get_structure_hook(Task)
+def _unchanged(value: Any, _: object) -> Any:
+    return value

@@ -1,4 +1,4 @@
-"""Which task ids are safe to build a path from."""
+"""Task ids that are safe in a URL path."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def is_task_id(value: object) -> bool:
 
 
 def check_task_id(value: object) -> str:
-    """Return a task id that came from outside.
+    """Return a task id from outside.
 
     Raises:
-        InvalidRequestError: It cannot be one.
+        InvalidRequestError: It is not a task id.
     """
     if not isinstance(value, str) or not is_task_id(value):
         raise InvalidRequestError(

@@ -1,4 +1,4 @@
-"""What an answer of the service means: a value, or an error of ours with everything in it."""
+"""HTTP replies to answers: a value, or an error with all that the server said."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from foxapi_async.errors import (
     InvalidResponseError,
 )
 from foxapi_async.http.codec import decode, excerpt, one_line
-from foxapi_async.http.retry_rules import ResponseClass, find
+from foxapi_async.http.retry_rules import ResponseClass, classify_status
 
 __all__ = ["Answer", "Reply", "classify", "from_exception"]
 
@@ -25,21 +25,17 @@ T = TypeVar("T")
 _NOT_JSON: Final = object()
 _REQUEST_ID: Final = r"request_id:\s*([\w-]+)"
 _ADVICE: Final = {
-    301: "base_url does not lead to the API",
-    302: "base_url does not lead to the API",
-    303: "base_url does not lead to the API",
-    307: "base_url does not lead to the API",
-    308: "base_url does not lead to the API",
+    **dict.fromkeys((301, 302, 303, 307, 308), "base_url does not lead to the API: check it"),
     401: "check the API key",
-    402: "the balance is used up: top up, then send it again",
-    403: "the key may not do this, or the edge refused the client",
-    413: "the body is too large",
+    402: "the balance is used up: top it up, then send the request again",
+    403: "the key lacks the permission, or the CDN rejected the client",
+    413: "the request body is too large: send less",
     429: "too many requests: slow down",
 }
 
 
 class Reply(NamedTuple):
-    """An HTTP answer, read to its end."""
+    """A complete HTTP response."""
 
     status: int
     body: bytes = b""
@@ -49,7 +45,7 @@ class Reply(NamedTuple):
 
 
 class Answer(NamedTuple, Generic[T]):
-    """What came of one request: ``value`` if the response_class is OK, otherwise ``error``."""
+    """The result of one request: ``value`` if the class is OK, otherwise ``error``."""
 
     response_class: ResponseClass
     value: T | None = None
@@ -59,20 +55,20 @@ class Answer(NamedTuple, Generic[T]):
 
     @property
     def rate_limited(self) -> bool:
-        """Whether the server asked to slow down, in whatever words."""
+        """Whether the status is 429, in any format."""
         return self.status == 429  # noqa: PLR2004
 
 
 def classify(
     reply: Reply, read: Callable[[object], T], what: str, *, task_id: str | None = None
 ) -> Answer[T]:
-    """Return what a reply means.
+    """Return the answer that a reply stands for.
 
     Args:
         reply: The reply.
-        read: Turns the decoded body of a 2xx into the value; raises InvalidResponseError.
-        what: The request in words, for the text of an error.
-        task_id: The task that it is about, for the error.
+        read: Converts the decoded body of a 2xx to the value; raises InvalidResponseError.
+        what: The request, for the text of an error.
+        task_id: The id of the task that the request is about, for the error.
     """
     try:
         payload = decode(reply.body)
@@ -81,7 +77,7 @@ def classify(
     if not 200 <= reply.status <= 299:  # noqa: PLR2004
         retry_after = parse_retry_after(reply.retry_after, now=datetime.now(UTC), date=reply.date)
         return Answer(
-            find(reply.status, payload, asked=task_id),
+            classify_status(reply.status, payload, asked=task_id),
             error=_status_error(reply, payload, what, retry_after, task_id),
             status=reply.status,
             retry_after=retry_after,
@@ -103,7 +99,7 @@ def classify(
 
 
 def from_exception(error: APIConnectionError | InvalidResponseError) -> Answer[Any]:
-    """Return the answer that stands for a request that got no whole reply."""
+    """Return the answer for a request without a complete reply."""
     never_sent = isinstance(error, APIConnectionError) and not error.sent
     return Answer(ResponseClass.NOT_SENT if never_sent else ResponseClass.CUT_OFF, error=error)
 

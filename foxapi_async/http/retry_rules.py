@@ -1,9 +1,10 @@
-"""When a request may be sent again: the rules as data.
+"""The rules for repeating a request, as tables.
 
-A GET is free, so whatever may pass is asked again. A POST that bills is sent again only if it is
-certain that no task was created: the connection was never made, or the server declined in its own
-words. Whatever else is no clear refusal leaves the outcome unknown, because the service has neither
-an idempotency key nor a list of tasks. Sources: sections 6.2, 6.4 and 6.5 of the API reference.
+A GET is free, so it is repeated after every failure that may be temporary. A billed POST is repeated
+only if it certainly created no task: the connection was never made, or the API declined in its own
+error format. Any other answer that is not a clear refusal leaves the outcome unknown, because the API
+has neither an idempotency key nor a list of tasks. Sources: sections 6.2, 6.4 and 6.5 of the API
+reference.
 """
 
 from __future__ import annotations
@@ -19,30 +20,30 @@ __all__ = [
     "SUBMISSION_DECISIONS",
     "ResponseClass",
     "RetryDecision",
-    "find",
+    "classify_status",
     "has_envelope",
 ]
 
 
 class ResponseClass(enum.Enum):
-    """What came of a request."""
+    """The kind of answer that a request got."""
 
     NOT_SENT = "the connection was never made"
     CUT_OFF = "sent, then reset, timed out or cut short"
     OK = "a 2xx with what was asked for"
     UNUSABLE = "a 2xx that is not JSON, or without a usable id"
-    RATE_LIMITED = "a 429 in the service's own words"
-    NO_CHANNEL = "a 422 or 503 whose code says that no channel can take it now"
+    RATE_LIMITED = "a 429 in the error format of the API"
+    NO_CHANNEL = "a 422 or 503 whose code says that no channel is available now"
     REFUSED = "a clear refusal"
     UNCLEAR = "any other status"
 
 
 class RetryDecision(enum.Enum):
-    """What to do about it."""
+    """What to do after an answer."""
 
-    ACCEPT = "take the answer"
+    ACCEPT = "use the answer"
     REPEAT = "send it again after a pause"
-    RAISE = "raise: nothing was billed, and asking again would not help"
+    RAISE = "raise: nothing was billed, and repeating would not help"
     UNKNOWN = "raise SubmissionUnknownError: a task may have been created"
 
 
@@ -56,7 +57,7 @@ SUBMISSION_DECISIONS: Final[Mapping[ResponseClass, RetryDecision]] = {
     ResponseClass.REFUSED: RetryDecision.RAISE,
     ResponseClass.UNCLEAR: RetryDecision.UNKNOWN,
 }
-"""For the POST that bills."""
+"""Decisions for the billed POST."""
 
 IDEMPOTENT_DECISIONS: Final[Mapping[ResponseClass, RetryDecision]] = {
     ResponseClass.NOT_SENT: RetryDecision.REPEAT,
@@ -68,7 +69,7 @@ IDEMPOTENT_DECISIONS: Final[Mapping[ResponseClass, RetryDecision]] = {
     ResponseClass.REFUSED: RetryDecision.RAISE,
     ResponseClass.UNCLEAR: RetryDecision.REPEAT,
 }
-"""For what is free: GETs and uploads."""
+"""Decisions for free requests: GETs and uploads."""
 
 NO_CHANNEL_CODES: Final = frozenset({"no_compatible_channel", "no_available_model"})
 
@@ -92,13 +93,13 @@ _RULES: Final = (
 )
 
 
-def find(status: int, payload: object, *, asked: str | None = None) -> ResponseClass:
-    """Return what an answer that is not a 2xx means.
+def classify_status(status: int, payload: object, *, asked: str | None = None) -> ResponseClass:
+    """Return the class of an answer whose status is not a 2xx.
 
     Args:
         status: The HTTP status.
-        payload: The decoded body, None if it is not JSON.
-        asked: The task that was asked for, None for a submission.
+        payload: The decoded body; anything but an object if it is not JSON.
+        asked: The id of the requested task, None for a submission.
     """
     if asked is None and _names_a_task(payload):
         return ResponseClass.UNCLEAR
@@ -109,12 +110,12 @@ def find(status: int, payload: object, *, asked: str | None = None) -> ResponseC
 
 
 def has_envelope(payload: object) -> bool:
-    """Return whether a decoded body is an error in the service's own form."""
+    """Return whether a decoded body has the error format of the API."""
     return is_object(payload) and is_object(payload.get("error"))
 
 
 def error_code(payload: object) -> str | None:
-    """Return ``error.code`` of a decoded body."""
+    """Return ``error.code`` of a decoded body, None if it is not a text."""
     code = _envelope(payload).get("code")
     return code if isinstance(code, str) else None
 
@@ -125,7 +126,7 @@ def _envelope(payload: object) -> dict[str, Any]:
 
 
 def _names_a_task(payload: object) -> bool:
-    # An error that carries a task id is no refusal: a task may well exist. The error's own "id"
-    # does not count: it would be the id of the error.
+    # An error with a task id is no refusal, because the task may exist. The "id" inside the error
+    # object does not count: it is the id of the error.
     inside = _envelope(payload).get("task_id")
     return is_object(payload) and bool(payload.get("id") or payload.get("task_id") or inside)

@@ -1,8 +1,8 @@
-"""HTTP through aiohttp: the only module that says ``except aiohttp``.
+"""HTTP through aiohttp: the only module that catches exceptions of aiohttp.
 
-Whether a request left is decided by fact, not by the class of an exception: aiohttp asks the body
-to write itself once the connection stands, and `_Body` notes that moment. A server cannot act on a
-POST of which it has no byte of the body, so before that moment nothing was sent.
+Whether a POST was sent is observed, not guessed from the class of an exception: aiohttp asks the body
+to write itself once the connection is established, and `_Body` records that moment. A server cannot
+act on a POST without a byte of its body, so before that moment nothing was sent.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from foxapi_async.version import __version__
 __all__ = ["Transport"]
 
 MAX_BODY: Final = 8 * 1024 * 1024
-"""Bytes of an answer that are read at most, as a careful client of this API does."""
+"""The most bytes that are read of an answer."""
 
 USER_AGENT: Final = (
     f"foxapi-async/{__version__} Python/{platform.python_version()} aiohttp/{aiohttp.__version__}"
@@ -45,13 +45,13 @@ _SHORTEST_SECRET: Final = 8
 
 _FOREIGN: Final = (aiohttp.ClientError, OSError)
 _QUOTES_URL: Final = (aiohttp.ClientResponseError, aiohttp.InvalidURL)
-"""They quote the whole URL, and the query of a link is not for logs."""
+"""Their texts contain the whole URL, and the query of a result URL must not be logged."""
 
 _log = logging.getLogger("foxapi_async.http")
 
 
 class Transport:
-    """One aiohttp session, the key, and the seam where foreign exceptions become ours."""
+    """Sends requests with the API key, and turns exceptions of aiohttp into errors of the package."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Transport:
         self._root = str(base_url).rstrip("/")
         self._prefix = base_url.raw_path.rstrip("/")
         self._key = api_key.encode()
-        # A key as short as a word, which no real one is, may be part of an id or a link by chance.
+        # Shorter keys, which are not real ones, may occur in an id or a URL by chance.
         self._is_secret = len(api_key) >= _SHORTEST_SECRET
         self._is_own = http is None
         self._http = http
@@ -79,19 +79,19 @@ class Transport:
         self._clock: Callable[[], float] = anyio.current_time
 
     async def open(self) -> None:
-        """Make the connection pool, unless one was given."""
+        """Create the connection pool, unless one was given."""
         self._clock = asyncio.get_running_loop().time
         if self._http is None:
             self._http = aiohttp.ClientSession(
-                # The session has limits of its own, so a queue inside the pool would only make a
-                # wait for a free connection look like a slow connect.
+                # The session has its own limits. With a limit here, waiting for a free connection
+                # would count as a slow connect.
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers=self._headers,
             )
         if not self._http.closed:
-            # The headers and cookies that the other one sends by itself are secrets; the hosts of
-            # results get its connections only.
+            # The default headers and cookies of the other one are secrets, so the hosts of result
+            # files share its connections only.
             self._files = aiohttp.ClientSession(
                 connector=self._http.connector,
                 connector_owner=False,
@@ -117,21 +117,21 @@ class Transport:
         seconds: float | None = None,
         patience: anyio.CancelScope | None = None,
     ) -> Reply:
-        """Send one request to the API and read its answer to the end.
+        """Send one request to the API and read the whole answer.
 
         Args:
             method: The HTTP method.
             path: Absolute path, with its query, percent-encoded.
             json: The body of a POST.
             form: The body of an upload.
-            on_sending: Called right before the first byte of the JSON body leaves.
-            seconds: How long it may take, if not ``Timeout.request``.
-            patience: Whose deadline counts in place of both; it may move meanwhile.
+            on_sending: Called right before the first byte of the JSON body is written.
+            seconds: The time limit, ``Timeout.request`` by default.
+            patience: A scope whose deadline replaces both; it may be moved during the request.
 
         Raises:
-            APITimeoutError: Not done within ``Timeout.request``, or not connected within
+            APITimeoutError: No whole answer within ``Timeout.request``, or no connection within
                 ``Timeout.connect``.
-            APIConnectionError: Not connected, or the connection broke; ``sent`` tells which.
+            APIConnectionError: No connection, or it broke; ``sent`` tells which.
             InvalidResponseError: The answer is larger than `MAX_BODY`.
         """
         what = f"{method} {path.partition('?')[0]}"
@@ -148,7 +148,7 @@ class Transport:
                 with patience:
                     reply = await self._exchange(method, path, data, None)
         except _FOREIGN as error:
-            if type(error) is not TimeoutError or error.args:  # aiohttp's timer says nothing more
+            if type(error) is not TimeoutError or error.args:  # the total timer's has no text
                 raise self._ours(error, what, body) from _cause(error)
         took = self._clock() - began
         if reply is None:
@@ -162,11 +162,11 @@ class Transport:
     async def stream(
         self, url: URL, headers: Mapping[str, str]
     ) -> AsyncGenerator[aiohttp.ClientResponse, None]:
-        """Open a result file, without the key; the caller reads it within the block.
+        """Open a result file, without the API key; the caller reads it within the block.
 
         Raises:
             APITimeoutError: No byte for ``Timeout.stall``.
-            APIConnectionError: Not connected, or the connection broke.
+            APIConnectionError: No connection, or it broke.
         """
         timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=self.timeout.connect, sock_read=self.timeout.stall
@@ -175,7 +175,7 @@ class Transport:
         try:
             async with _usable(self._files).get(
                 url,
-                # A length can be compared with the bytes on disk only if nothing is compressed.
+                # The length can be compared with the bytes on disk only without compression.
                 headers={
                     "User-Agent": USER_AGENT,
                     "Accept-Encoding": "identity",
@@ -195,12 +195,11 @@ class Transport:
             method,
             self._url(path),
             data=data,
-            # To merge headers into each request costs more than to have them in the session.
             headers=None if self._is_own else self._headers,
-            # aiohttp would answer a 307 by posting again, and take the key along.
+            # On a 307 aiohttp would repeat the POST, with the key, at another address.
             allow_redirects=False,
             raise_for_status=False,
-            timeout=self._within(seconds),
+            timeout=self._timeouts.get(seconds) or self._timeout(seconds),
         ) as response:
             headers = response.headers
             return Reply(
@@ -214,27 +213,25 @@ class Transport:
     def _url(self, path: str) -> URL:
         if "?" in path:
             return URL(f"{self._root}{path}", encoded=True)
-        return self.base_url.with_path(f"{self._prefix}{path}", encoded=True)  # parses nothing
+        return self.base_url.with_path(f"{self._prefix}{path}", encoded=True)  # does not parse
 
-    def _within(self, seconds: float | None) -> aiohttp.ClientTimeout:
-        timeout = self._timeouts.get(seconds)
-        if timeout is None:
-            timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=self.timeout.connect)
-            self._timeouts[seconds] = timeout
+    def _timeout(self, seconds: float | None) -> aiohttp.ClientTimeout:
+        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=self.timeout.connect)
+        self._timeouts[seconds] = timeout
         return timeout
 
     async def _read(self, response: aiohttp.ClientResponse, what: str) -> bytes:
         content = response.content
         chunks = bytearray()
-        while not content.at_eof():  # which the first chunk reaches, as a rule
+        while not content.at_eof():  # usually one chunk
             chunks += await content.readany()
             if len(chunks) > MAX_BODY:
                 response.close()
                 raise InvalidResponseError(
                     f"{what}: the answer is larger than {MAX_BODY} bytes", status=response.status
                 )
-        # A server may quote the key ("incorrect key sk-…"), and what it says ends up in errors,
-        # logs and events.
+        # A server may quote the key ("incorrect key sk-…"), and answers end up in errors, logs and
+        # events.
         return bytes(chunks).replace(self._key, b"[API key]") if self._is_secret else bytes(chunks)
 
     def _ours(self, error: Exception, what: str, body: _Body | None) -> APIConnectionError:
@@ -252,12 +249,14 @@ class Transport:
 
 def _usable(http: aiohttp.ClientSession | None) -> aiohttp.ClientSession:
     if http is None or http.closed:
-        raise ConfigurationError("the aiohttp.ClientSession of this session is closed")
+        raise ConfigurationError(
+            "the aiohttp.ClientSession of this session is closed; keep it open until the session ends"
+        )
     return http
 
 
 class _Body(aiohttp.BytesPayload):
-    """A JSON body that notes when it starts to leave."""
+    """A JSON body that records when its first byte is about to be written."""
 
     def __init__(self, value: bytes, on_sending: Callable[[], None] | None) -> None:
         super().__init__(value, content_type="application/json")
@@ -265,25 +264,20 @@ class _Body(aiohttp.BytesPayload):
         self._on_sending = on_sending
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        self._start(writer)
-        await super().write(writer)
+        await self.write_with_length(writer, None)
 
     async def write_with_length(
         self, writer: AbstractStreamWriter, content_length: int | None
     ) -> None:
-        self._start(writer)
+        if not self.sending:
+            connection = getattr(writer, "transport", None)
+            if connection is not None and connection.is_closing():
+                # The server has just closed this kept-alive connection; no byte can be written.
+                raise ConnectionResetError("the connection was closed before the request")
+            if self._on_sending is not None:
+                self._on_sending()
+            self.sending = True
         await super().write_with_length(writer, content_length)
-
-    def _start(self, writer: AbstractStreamWriter) -> None:
-        if self.sending:
-            return
-        connection = getattr(writer, "transport", None)
-        if connection is not None and connection.is_closing():
-            # A connection that was kept alive and has just been closed by the server takes no byte.
-            raise ConnectionResetError("the connection was closed before the request")
-        if self._on_sending is not None:
-            self._on_sending()
-        self.sending = True
 
 
 def _cause(error: Exception) -> BaseException | None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import attrs
 
+from foxapi_async.http.codec import encode
 from foxapi_async.journal.entry import (
     Entry,
     JournalStatus,
@@ -20,8 +21,6 @@ from foxapi_async.journal.entry import (
 from foxapi_async.requests import Request
 
 _MAX_INTEGER: Final = 2**63 - 1
-
-_COMPACT: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -51,7 +50,7 @@ def new_entry(key: str, request: Request, at: float, *, keyed: bool) -> NewEntry
         model=storable(request.model),
         kind=storable(request.kind),
         path=storable(request.path),
-        payload=_COMPACT.encode(payload),
+        payload=encode(payload).decode(),
         num_outputs=min(request.num_outputs, _MAX_INTEGER),
         at=at,
     )

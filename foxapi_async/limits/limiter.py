@@ -10,8 +10,7 @@ import anyio
 import anyio.lowlevel
 
 from foxapi_async._concurrency import Signal
-from foxapi_async.event_emitter import EventEmitter
-from foxapi_async.events import RateLimited
+from foxapi_async.events import EventEmitter, RateLimited
 from foxapi_async.http.responses import Answer
 from foxapi_async.limits.rate_scheduler import Lane, RateScheduler
 from foxapi_async.limits.slots import OutputSlots

@@ -12,8 +12,7 @@ from yarl import URL
 
 from foxapi_async.api import Api
 from foxapi_async.emulator import Emulator
-from foxapi_async.event_emitter import EventEmitter
-from foxapi_async.events import Event
+from foxapi_async.events import Event, EventEmitter
 from foxapi_async.files.service import FileService
 from foxapi_async.http.codec import decode, read_task
 from foxapi_async.http.transport import Transport

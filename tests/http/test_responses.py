@@ -1,4 +1,4 @@
-"""What an answer of the service means: a value, or an error with everything in it."""
+"""HTTP replies to answers: a value, or an error with all that the server said."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_any_2xx_with_a_task_is_accepted(status):
     ],
     ids=str,
 )
-def test_a_2xx_without_a_task_is_unusable_and_shows_how_it_begins(body, why):
+def test_a_2xx_without_a_task_is_unusable_and_its_error_quotes_the_beginning(body, why):
     unusable = answer(200, body)
     error = unusable.error
     assert unusable.response_class is ResponseClass.UNUSABLE
@@ -94,20 +94,28 @@ ENVELOPE = {
     [
         (400, BadRequestError, ""),
         (401, AuthenticationError, "; check the API key"),
-        (402, InsufficientQuotaError, "; the balance is used up: top up, then send it again"),
-        (403, PermissionDeniedError, "; the key may not do this, or the edge refused the client"),
+        (
+            402,
+            InsufficientQuotaError,
+            "; the balance is used up: top it up, then send the request again",
+        ),
+        (
+            403,
+            PermissionDeniedError,
+            "; the key lacks the permission, or the CDN rejected the client",
+        ),
         (404, NotFoundError, ""),
-        (413, PayloadTooLargeError, "; the body is too large"),
+        (413, PayloadTooLargeError, "; the request body is too large: send less"),
         (422, UnprocessableEntityError, ""),
         (429, RateLimitError, "; too many requests: slow down"),
         (500, ServerError, ""),
         (503, ServerError, ""),
-        (302, APIStatusError, "; base_url does not lead to the API"),
-        (303, APIStatusError, "; base_url does not lead to the API"),
+        (302, APIStatusError, "; base_url does not lead to the API: check it"),
+        (303, APIStatusError, "; base_url does not lead to the API: check it"),
         (418, APIStatusError, ""),
     ],
 )
-def test_an_error_status_becomes_an_error_with_all_that_the_server_said(status, cls, advice):
+def test_an_error_status_becomes_an_error_with_the_fields_of_the_answer(status, cls, advice):
     error = status_error(status, ENVELOPE)
     assert type(error) is cls
     assert (error.status, error.type, error.code) == (
@@ -145,11 +153,11 @@ def test_an_error_status_becomes_an_error_with_all_that_the_server_said(status, 
         ([], " ([])"),
     ],
 )
-def test_the_text_of_an_error_quotes_what_there_is(body, words):
+def test_the_text_of_an_error_quotes_the_answer(body, words):
     assert str(status_error(500, body)) == f"{WHAT}: HTTP 500{words}"
 
 
-def test_a_long_message_is_cut_in_the_text_and_kept_beside_it():
+def test_a_long_message_is_cut_in_the_text_and_kept_in_the_attribute():
     error = status_error(422, {"error": {"message": "x" * 100_000}})
     assert len(str(error)) < 1000
     assert error.message == "x" * 100_000
@@ -170,7 +178,7 @@ def test_a_request_id_comes_from_the_header_or_the_message(message, header, requ
     assert error.request_id == request_id
 
 
-def test_a_wait_that_the_server_asks_for_is_told():
+def test_retry_after_is_in_the_answer_and_in_the_error():
     asked = answer(429, ENVELOPE, retry_after="7")
     assert (asked.response_class, asked.retry_after, asked.rate_limited) == (
         ResponseClass.RATE_LIMITED,
@@ -181,7 +189,7 @@ def test_a_wait_that_the_server_asks_for_is_told():
     assert "; the server asks to wait 7 s; " in str(asked.error)
 
 
-def test_a_date_is_read_against_the_servers_own_clock():
+def test_a_retry_after_date_is_relative_to_the_date_header():
     asked = answer(
         503,
         retry_after="Fri, 09 Oct 2026 08:00:30 GMT",
@@ -192,12 +200,12 @@ def test_a_date_is_read_against_the_servers_own_clock():
 
 
 @pytest.mark.parametrize("nonsense", ["soon", "-1", "nan", "1e400", "9" * 400, ""])
-def test_a_wait_that_makes_no_sense_is_not_told(nonsense):
+def test_an_invalid_retry_after_is_ignored(nonsense):
     asked = answer(429, ENVELOPE, retry_after=nonsense)
     assert (asked.retry_after, asked.error.retry_after) == (None, None)
 
 
-def test_a_429_in_any_words_slows_the_session_down():
+def test_a_429_in_any_format_is_rate_limited():
     assert answer(429, b"slow down").rate_limited
     assert answer(429, b"slow down").response_class is ResponseClass.UNCLEAR
 
@@ -218,7 +226,7 @@ replies = st.builds(
 @example(Reply(200, b'{"id": "a", "created": ' + b"9" * 5000 + b"}"), read_task)
 @example(Reply(500, b'{"error": {"message": "\\ud800"}}', *["\ud800"] * 3), read_task)
 @example(Reply(500, b'{"error": {"code": NaN, "message": 1e999}}', "1e999"), read_upload)
-def test_no_reply_whatever_it_holds_gets_in_the_way(reply, read):
+def test_any_reply_gives_an_answer(reply, read):
     meant = classify(reply, read, WHAT)
     assert (meant.value is None) is (meant.error is not None)
     assert (meant.response_class is ResponseClass.OK) is (meant.error is None)
@@ -238,7 +246,7 @@ def test_no_reply_whatever_it_holds_gets_in_the_way(reply, read):
         (InvalidResponseError("too large"), ResponseClass.CUT_OFF),
     ],
 )
-def test_a_request_without_a_whole_reply_was_sent_unless_it_certainly_was_not(
+def test_a_request_without_a_reply_counts_as_sent_unless_it_certainly_was_not(
     error, response_class
 ):
     failed = from_exception(error)

@@ -1,4 +1,4 @@
-"""When a request may be sent again: each line of the rules, walked."""
+"""The rules for repeating a request, each line of the tables."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from foxapi_async.http.retry_rules import (
     SUBMISSION_DECISIONS,
     ResponseClass,
     RetryDecision,
+    classify_status,
     error_code,
-    find,
     has_envelope,
 )
 
@@ -31,31 +31,31 @@ def coded(code: object) -> dict[str, object]:
 
 
 def submit(status: int, payload: object) -> RetryDecision:
-    return SUBMISSION_DECISIONS[find(status, payload)]
+    return SUBMISSION_DECISIONS[classify_status(status, payload)]
 
 
-def look(status: int, payload: object) -> RetryDecision:
-    return IDEMPOTENT_DECISIONS[find(status, payload)]
+def poll(status: int, payload: object) -> RetryDecision:
+    return IDEMPOTENT_DECISIONS[classify_status(status, payload)]
 
 
-def test_there_is_a_verdict_on_every_finding_and_on_nothing_else():
+def test_there_is_a_decision_for_every_response_class():
     assert set(SUBMISSION_DECISIONS) == set(IDEMPOTENT_DECISIONS) == set(ResponseClass)
 
 
-def test_every_verdict_is_passed_on_something():
+def test_every_decision_is_used():
     assert set(SUBMISSION_DECISIONS.values()) == set(RetryDecision)
 
 
-def test_a_submission_is_sent_again_only_if_it_certainly_created_nothing():
+def test_a_submission_is_repeated_only_if_it_certainly_created_nothing():
     again = {
         response_class
-        for response_class, verdict in SUBMISSION_DECISIONS.items()
-        if verdict is RetryDecision.REPEAT
+        for response_class, decision in SUBMISSION_DECISIONS.items()
+        if decision is RetryDecision.REPEAT
     }
     assert again == {ResponseClass.NOT_SENT, ResponseClass.RATE_LIMITED, ResponseClass.NO_CHANNEL}
 
 
-def test_a_look_bills_nothing_so_its_outcome_is_never_unknown():
+def test_the_outcome_of_a_free_request_is_never_unknown():
     assert RetryDecision.UNKNOWN not in IDEMPOTENT_DECISIONS.values()
 
 
@@ -72,30 +72,30 @@ def test_a_look_bills_nothing_so_its_outcome_is_never_unknown():
         (ResponseClass.UNCLEAR, RetryDecision.UNKNOWN, RetryDecision.REPEAT),
     ],
 )
-def test_the_verdicts_are_these(response_class, submission, free):
+def test_the_decisions_of_each_response_class(response_class, submission, free):
     assert (SUBMISSION_DECISIONS[response_class], IDEMPOTENT_DECISIONS[response_class]) == (
         submission,
         free,
     )
 
 
-def test_a_429_in_the_services_own_words_may_be_sent_again():
+def test_a_429_in_the_error_format_of_the_api_is_repeated():
     assert submit(429, ENVELOPE) is RetryDecision.REPEAT
     assert submit(429, {"error": {}}) is RetryDecision.REPEAT
-    assert find(429, ENVELOPE) is ResponseClass.RATE_LIMITED
+    assert classify_status(429, ENVELOPE) is ResponseClass.RATE_LIMITED
 
 
 @pytest.mark.parametrize("payload", NO_ENVELOPES, ids=repr)
-def test_a_429_in_other_words_is_unclear(payload):
+def test_a_429_in_another_format_is_unclear(payload):
     assert submit(429, payload) is RetryDecision.UNKNOWN
-    assert look(429, payload) is RetryDecision.REPEAT
+    assert poll(429, payload) is RetryDecision.REPEAT
 
 
 @pytest.mark.parametrize("status", [422, 503])
 @pytest.mark.parametrize("code", ["no_compatible_channel", "no_available_model"])
-def test_no_channel_for_a_model_may_be_sent_again(status, code):
+def test_no_channel_for_a_model_is_repeated(status, code):
     assert submit(status, coded(code)) is RetryDecision.REPEAT
-    assert find(status, coded(code)) is ResponseClass.NO_CHANNEL
+    assert classify_status(status, coded(code)) is ResponseClass.NO_CHANNEL
 
 
 @pytest.mark.parametrize("code", sorted(NO_CHANNEL_CODES))
@@ -106,9 +106,9 @@ def test_no_channel_under_another_status_is_unclear(status, code):
 
 @pytest.mark.parametrize("status", REFUSALS)
 @pytest.mark.parametrize("payload", [ENVELOPE, *NO_ENVELOPES], ids=repr)
-def test_a_refusal_is_a_refusal_in_whatever_words(status, payload):
+def test_a_refusal_is_a_refusal_in_any_format(status, payload):
     assert submit(status, payload) is RetryDecision.RAISE
-    assert look(status, payload) is RetryDecision.RAISE
+    assert poll(status, payload) is RetryDecision.RAISE
 
 
 @pytest.mark.parametrize(
@@ -131,11 +131,9 @@ def test_a_503_with_another_code_is_unclear(code):
      *(499, 500, 501, 502, 503, 504, 520, 521, 522, 523, 524, 525, 526, 599, 600, 999)],
 )  # fmt: skip
 @pytest.mark.parametrize("payload", [ENVELOPE, NOT_JSON])
-def test_any_other_status_may_have_billed_a_submission_and_is_asked_again_when_free(
-    status, payload
-):
+def test_any_other_status_is_unknown_for_a_submission_and_repeated_when_free(status, payload):
     assert submit(status, payload) is RetryDecision.UNKNOWN
-    assert look(status, payload) is RetryDecision.REPEAT
+    assert poll(status, payload) is RetryDecision.REPEAT
 
 
 @pytest.mark.parametrize("status", [*REFUSALS, 429, 503])
@@ -149,19 +147,19 @@ def test_any_other_status_may_have_billed_a_submission_and_is_asked_again_when_f
     ],
     ids=repr,
 )
-def test_an_error_that_names_a_task_is_no_refusal(status, naming):
+def test_an_error_with_a_task_id_is_no_refusal(status, naming):
     assert submit(status, {**coded("no_compatible_channel"), **naming}) is RetryDecision.UNKNOWN
 
 
 @pytest.mark.parametrize(
     "empty", [{"id": None}, {"id": ""}, {"task_id": None}, {"id": 0}], ids=repr
 )
-def test_an_error_with_an_empty_id_names_no_task(empty):
+def test_an_error_with_an_empty_id_has_no_task_id(empty):
     assert submit(429, {**ENVELOPE, **empty}) is RetryDecision.REPEAT
     assert submit(400, {**ENVELOPE, **empty}) is RetryDecision.RAISE
 
 
-def test_the_id_of_an_error_is_not_that_of_a_task():
+def test_the_id_of_the_error_object_is_not_a_task_id():
     assert submit(400, {"error": {"id": "err-1", "task_id": None}}) is RetryDecision.RAISE
 
 
@@ -187,7 +185,7 @@ json_values = st.recursive(
 
 
 @given(st.integers(100, 999).filter(lambda status: not 200 <= status <= 299), json_values)
-def test_whatever_an_answer_holds_a_submission_is_repeated_only_by_the_two_rules(status, payload):
+def test_a_submission_is_repeated_only_by_the_two_rules_for_any_answer(status, payload):
     if submit(status, payload) is RetryDecision.REPEAT:
         assert (status == 429 and has_envelope(payload)) or (
             status in {422, 503} and error_code(payload) in NO_CHANNEL_CODES
@@ -196,7 +194,7 @@ def test_whatever_an_answer_holds_a_submission_is_repeated_only_by_the_two_rules
         assert not payload.get("task_id")
 
 
-def test_walking_every_status_gives_the_table_of_the_contract():
+def test_all_statuses_give_the_table_of_the_contract():
     expected = dict.fromkeys(range(300, 600), RetryDecision.UNKNOWN)
     expected |= dict.fromkeys(REFUSALS, RetryDecision.RAISE) | {429: RetryDecision.REPEAT}
     assert {status: submit(status, ENVELOPE) for status in expected} == expected

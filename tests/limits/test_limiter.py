@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from foxapi_async.event_emitter import EventEmitter
+from foxapi_async.events import EventEmitter
 from foxapi_async.limits.limiter import Limiter
 from foxapi_async.limits.rate_scheduler import Lane
 from foxapi_async.options import Limits

@@ -9,7 +9,7 @@ import pytest
 from yarl import URL
 
 from foxapi_async.api import Api
-from foxapi_async.event_emitter import EventEmitter
+from foxapi_async.events import EventEmitter
 from foxapi_async.http.responses import Answer
 from foxapi_async.http.retry_rules import ResponseClass
 from foxapi_async.http.transport import Transport

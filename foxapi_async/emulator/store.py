@@ -13,7 +13,7 @@ from types import MappingProxyType
 from attrs import define, field, frozen
 
 from foxapi_async.emulator.answers import JSON
-from foxapi_async.emulator.life import Fate, Payload, Sentinel, Standing, standing
+from foxapi_async.emulator.task_lifecycle import Fate, Payload, Sentinel, Standing, standing
 
 Clock = Callable[[], float]
 _ALPHABET = string.ascii_lowercase + string.digits

@@ -8,8 +8,8 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foxapi_async.emulator.ledger import Ledger, Record
-from foxapi_async.emulator.life import Fate
+from foxapi_async.emulator.store import Ledger, Record
+from foxapi_async.emulator.task_lifecycle import Fate
 
 _LIVES = st.lists(
     st.tuples(st.floats(0, 5), st.floats(0, 20) | st.just(math.inf), st.integers(1, 4)),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foxapi_async.emulator import LogNormal, Times
-from foxapi_async.emulator.life import ORDINARY, announce, draw_duration, standing
+from foxapi_async.emulator.task_lifecycle import ORDINARY, announce, draw_duration, standing
 
 _ORDER = {"pending": 0, "processing": 1, "completed": 2}
 

@@ -29,12 +29,12 @@ from foxapi_async.emulator.faults import (
     Route,
     Script,
 )
-from foxapi_async.emulator.ledger import TaskView
-from foxapi_async.emulator.life import ORDINARY_FATE, Fate
 from foxapi_async.emulator.limits import TokenBucket
 from foxapi_async.emulator.playback import after, before, fate_of, manner_of
 from foxapi_async.emulator.schema import PATHS
 from foxapi_async.emulator.service import RESULTS, Service
+from foxapi_async.emulator.store import TaskView
+from foxapi_async.emulator.task_lifecycle import ORDINARY_FATE, Fate
 from foxapi_async.emulator.uploads import store
 
 _TASKS = "/v1/tasks/"
