@@ -241,8 +241,6 @@ _SIMPLIFY: Final = "foxapi.simplify"
 """What replaces characters that the encoding lacks: in results escapes, so that two results never look
 the same; in messages plainer characters, so that people can read them."""
 
-_SIMPLER: Final = {"·": "|", "…": "..."}
-
 
 def _tolerant(stream: TextIO | None, errors: str) -> OutputStream:
     opened = OutputStream(stream)
@@ -253,27 +251,19 @@ def _tolerant(stream: TextIO | None, errors: str) -> OutputStream:
     return opened
 
 
-def _escape(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Write raw bytes of a file name as they are, and anything else as a backslash escape."""
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    return b"".join(map(_escaped, error.object[error.start : error.end])), error.end
+def _replace_with(plainer: Mapping[str, str]) -> Callable[[UnicodeError], tuple[bytes, int]]:
+    def encode(c: str) -> bytes:
+        if 0xDC80 <= ord(c) <= 0xDCFF:  # noqa: PLR2004 - how os.fsdecode keeps undecodable bytes
+            return bytes([ord(c) - 0xDC00])
+        return plainer.get(c, c).encode("ascii", "backslashreplace")
+
+    def replace(error: UnicodeError) -> tuple[bytes, int]:
+        if not isinstance(error, UnicodeEncodeError):
+            raise error
+        return b"".join(map(encode, error.object[error.start : error.end])), error.end
+
+    return replace
 
 
-def _simplify(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Write our own typography in ASCII, and anything else as `_escape` does."""
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    characters = error.object[error.start : error.end]
-    simplified = (_SIMPLER[c].encode() if c in _SIMPLER else _escaped(c) for c in characters)
-    return b"".join(simplified), error.end
-
-
-def _escaped(c: str) -> bytes:
-    if 0xDC80 <= ord(c) <= 0xDCFF:  # noqa: PLR2004 - how os.fsdecode represents undecodable bytes
-        return bytes([ord(c) - 0xDC00])
-    return c.encode("ascii", "backslashreplace")
-
-
-codecs.register_error(_ESCAPE, _escape)
-codecs.register_error(_SIMPLIFY, _simplify)
+codecs.register_error(_ESCAPE, _replace_with({}))
+codecs.register_error(_SIMPLIFY, _replace_with({"·": "|", "…": "..."}))

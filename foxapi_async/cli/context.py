@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,7 +27,7 @@ __all__ = [
     "prepare_directory",
 ]
 
-_PANEL = "Common options"
+_common_option = partial(typer.Option, rich_help_panel="Common options")
 
 Directory = Annotated[
     Path | None,
@@ -53,38 +54,27 @@ class CommandContext:
         *,
         key_file: Annotated[
             Path | None,
-            typer.Option(
+            _common_option(
                 metavar="FILE",
                 help="A file that contains only the API key. Default: FOXAPI_API_KEY, "
                 "FOXAPI_API_KEY_FILE, ~/.config/foxapi/key.",
-                rich_help_panel=_PANEL,
             ),
         ] = None,
         base_url: Annotated[
             str | None,
-            typer.Option(
+            _common_option(
                 metavar="URL",
                 help="The address of the API. Default: FOXAPI_BASE_URL, https://api.foxapi.cc.",
-                rich_help_panel=_PANEL,
             ),
         ] = None,
         as_json: Annotated[
-            bool,
-            typer.Option(
-                "--json", help="Print one JSON document on stdout.", rich_help_panel=_PANEL
-            ),
+            bool, _common_option("--json", help="Print one JSON document on stdout.")
         ] = False,
         quiet: Annotated[
-            bool,
-            typer.Option(
-                "--quiet", "-q", help="Only warnings and errors on stderr.", rich_help_panel=_PANEL
-            ),
+            bool, _common_option("--quiet", "-q", help="Only warnings and errors on stderr.")
         ] = False,
         verbose: Annotated[
-            bool,
-            typer.Option(
-                "--verbose", "-v", help="Print the log on stderr, at DEBUG.", rich_help_panel=_PANEL
-            ),
+            bool, _common_option("--verbose", "-v", help="Print the log on stderr, at DEBUG.")
         ] = False,
     ) -> None:
         self.console: Console = Console(as_json=as_json, quiet=quiet, verbose=verbose)

@@ -94,75 +94,72 @@ def diagnose(facts: Facts) -> list[Finding]:
     """Return what the facts mean, from the local machine to the account."""
     versions = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
     return [
-        Finding("versions", Grade.GOOD, versions),
+        _good("versions", versions),
         *_key(facts),
         *_base_url(facts),
         *_connection(facts.connection),
         *_models(facts),
         *_clock(facts.models),
         *_account(facts.account),
-        Finding(
-            "generation",
-            Grade.UNKNOWN,
-            "only a submission can show that one is accepted, and a submission is billed",
-        ),
-        Finding(
-            "rate limits",
-            Grade.UNKNOWN,
-            "the service does not publish any; a session learns them from its 429s",
-        ),
+        _unknown("generation", "only a billed submission can show that one is accepted"),
+        _unknown("rate limits", "the service publishes none; a session learns them from its 429s"),
     ]
+
+
+def _good(subject: str, words: str) -> Finding:
+    return Finding(subject, Grade.GOOD, words)
+
+
+def _note(subject: str, words: str) -> Finding:
+    return Finding(subject, Grade.NOTE, words)
+
+
+def _unknown(subject: str, words: str) -> Finding:
+    return Finding(subject, Grade.UNKNOWN, words)
+
+
+def _bad(subject: str, words: str, code: ExitCode = ExitCode.CONFIGURATION) -> Finding:
+    return Finding(subject, Grade.BAD, words, code)
 
 
 def _key(facts: Facts) -> Iterator[Finding]:
     key = facts.key
     if key is None:
-        words = facts.key_error or "there is none"
-        yield Finding("key", Grade.BAD, words, ExitCode.CONFIGURATION)
+        yield _bad("key", facts.key_error or "there is none")
         return
     words = f"from {key.source}, {len(key.value)} characters"
     if key.value.startswith("sk-"):
-        yield Finding("key", Grade.GOOD, words)
+        yield _good("key", words)
     else:
-        words += "; it does not begin with sk-, as keys of this service do"
-        yield Finding("key", Grade.NOTE, words)
+        yield _note("key", f"{words}; it does not begin with sk-, as keys of this service do")
     for warning in key.warnings:
-        yield Finding("key file", Grade.NOTE, warning)
+        yield _note("key file", warning)
 
 
 def _base_url(facts: Facts) -> Iterator[Finding]:
     if facts.base_url is None:
-        words = facts.base_url_error or "unusable"
-        yield Finding("base URL", Grade.BAD, words, ExitCode.CONFIGURATION)
+        yield _bad("base URL", facts.base_url_error or "unusable")
         return
     local = is_loopback(urlsplit(str(facts.base_url)).hostname)
-    words = f"{facts.base_url}" + (" (this machine: an emulator?)" if local else "")
-    yield Finding("base URL", Grade.GOOD, words)
+    yield _good("base URL", f"{facts.base_url}{' (this machine: an emulator?)' if local else ''}")
     if facts.proxies and not local:
-        yield Finding(
-            "proxy",
-            Grade.NOTE,
-            f"{', '.join(facts.proxies)} set, but not used; "
-            "Session(http=aiohttp.ClientSession(trust_env=True)) uses it",
-        )
+        session = "Session(http=aiohttp.ClientSession(trust_env=True))"
+        yield _note("proxy", f"{', '.join(facts.proxies)} set, but not used; {session} uses it")
 
 
 def _connection(connection: Connection | None) -> Iterator[Finding]:
     if connection is None:
         return
     if connection.error is not None:
-        yield Finding("connection", Grade.BAD, connection.error, ExitCode.UNAVAILABLE)
+        yield _bad("connection", connection.error, ExitCode.UNAVAILABLE)
         return
     tls = "" if connection.tls_version is None else f", {connection.tls_version}"
-    yield Finding(
-        "connection",
-        Grade.GOOD,
-        f"{connection.addresses[0]}, name lookup {_ms(connection.lookup_seconds)}, "
-        f"connect {_ms(connection.connect_seconds)}{tls}",
-    )
+    lookup, connect = _ms(connection.lookup_seconds), _ms(connection.connect_seconds)
+    address = connection.addresses[0]
+    yield _good("connection", f"{address}, name lookup {lookup}, connect {connect}{tls}")
     ends = connection.certificate_ends
     if ends is not None and ends - datetime.now(UTC) < _CERTIFICATE_ENDS_SOON:
-        yield Finding("certificate", Grade.NOTE, f"it expires on {ends:%Y-%m-%d}")
+        yield _note("certificate", f"it expires on {ends:%Y-%m-%d}")
 
 
 def _models(facts: Facts) -> Iterator[Finding]:
@@ -171,44 +168,38 @@ def _models(facts: Facts) -> Iterator[Finding]:
         return
     reply = exchange.reply
     if reply is None:
-        words = exchange.error or "no answer"
-        yield Finding("service", Grade.BAD, words, ExitCode.UNAVAILABLE)
+        yield _bad("service", exchange.error or "no answer", ExitCode.UNAVAILABLE)
         return
     answered = f"GET /v1/models: HTTP {reply.status} in {_ms(exchange.seconds)}"
     ids = _model_ids(reply)
     if ids is not None:
-        yield Finding("service", Grade.GOOD, answered)
-        yield Finding("key accepted", Grade.GOOD, f"it may call {len(ids)} models")
+        yield _good("service", answered)
+        yield _good("key accepted", f"it may call {len(ids)} models")
         yield _phota_models(ids)
     elif reply.status == 401 and facts.key is None:  # noqa: PLR2004
-        yield Finding("service", Grade.GOOD, f"{answered}, as expected without a key")
+        yield _good("service", f"{answered}, as expected without a key")
     elif reply.status in {401, 403}:
-        words = f"refused: {excerpt(reply.body)}"
-        yield Finding("service", Grade.GOOD, answered)
-        yield Finding("key accepted", Grade.BAD, words, ExitCode.CONFIGURATION)
+        yield _good("service", answered)
+        yield _bad("key accepted", f"refused: {excerpt(reply.body)}")
     else:
-        yield Finding(
-            "service",
-            Grade.BAD,
-            f"{answered} is not an answer of FoxAPI: {excerpt(reply.body)!r}; check the base URL",
-            ExitCode.UNAVAILABLE,
-        )
+        body = repr(excerpt(reply.body))
+        words = f"{answered} is not an answer of FoxAPI: {body}; check the base URL"
+        yield _bad("service", words, ExitCode.UNAVAILABLE)
 
 
 def _phota_models(ids: tuple[str, ...]) -> Finding:
     allowed = [model for model in _PHOTA_MODELS if model in ids]
     missing = [model for model in _PHOTA_MODELS if model not in ids]
     if not missing:
-        return Finding("models", Grade.GOOD, f"this key may call {', '.join(allowed)}")
+        return _good("models", f"this key may call {', '.join(allowed)}")
     similar = [id_ for id_ in ids if "phota" in id_ and id_ not in allowed]
-    return Finding(
-        "models",
-        Grade.NOTE,
-        f"this key may not call {', '.join(missing)}"
-        + (f"; it may call {', '.join(allowed)}" if allowed else "")
-        + (f"; similar models are {', '.join(similar[:5])}" if similar else "")
-        + ". A submission to a model that is not listed is refused and costs nothing",
-    )
+    words = f"this key may not call {', '.join(missing)}"
+    if allowed:
+        words += f"; it may call {', '.join(allowed)}"
+    if similar:
+        words += f"; similar models are {', '.join(similar[:5])}"
+    refused = "A submission to a model that is not listed is refused and costs nothing"
+    return _note("models", f"{words}. {refused}")
 
 
 def _clock(exchange: Exchange | None) -> Iterator[Finding]:
@@ -216,20 +207,19 @@ def _clock(exchange: Exchange | None) -> Iterator[Finding]:
         return
     theirs = _date(exchange.reply.date)
     if theirs is None:
-        yield Finding("clock", Grade.UNKNOWN, "the server does not send its time")
+        yield _unknown("clock", "the server does not send its time")
         return
     ours = exchange.began + timedelta(seconds=exchange.seconds / 2)
     # The header is truncated to whole seconds: on average it is half a second behind.
     ahead = (ours - theirs).total_seconds() - 0.5
     off = max(0.0, abs(ahead) - exchange.seconds / 2)
     if off <= _CLOCK_TOLERANCE:
-        words = f"within {_CLOCK_TOLERANCE:g} s of the server's"
-        yield Finding("clock", Grade.GOOD, words)
+        yield _good("clock", f"within {_CLOCK_TOLERANCE:g} s of the server's")
         return
     words = f"{off:.0f} s {'ahead of' if ahead > 0 else 'behind'} the server's"
     if off > _CLOCK_IS_WRONG:
         words += "; set it, or dates and times in records will be wrong"
-    yield Finding("clock", Grade.NOTE, words)
+    yield _note("clock", words)
 
 
 def _account(exchange: Exchange | None) -> Iterator[Finding]:
@@ -239,14 +229,11 @@ def _account(exchange: Exchange | None) -> Iterator[Finding]:
     payload = None if reply is None else _json(reply)
     if reply is None or not 200 <= reply.status <= 299 or payload is None:  # noqa: PLR2004
         why = exchange.error or (f"HTTP {reply.status}" if reply is not None else "no answer")
-        yield Finding("balance", Grade.UNKNOWN, f"GET /v1/account/credits: {why}")
-        return
-    balance = _balance(payload)
-    yield Finding(
-        "balance",
-        Grade.GOOD if balance else Grade.NOTE,
-        balance or f"in an unknown format: {excerpt(reply.body)}",
-    )
+        yield _unknown("balance", f"GET /v1/account/credits: {why}")
+    elif balance := _balance(payload):
+        yield _good("balance", balance)
+    else:
+        yield _note("balance", f"in an unknown format: {excerpt(reply.body)}")
 
 
 def _balance(payload: object) -> str:

@@ -59,15 +59,7 @@ _HOUR: Final = 3600.0
 class JobRunner:
     """Runs a job in a session of its own, and reports how it ended.
 
-    Args:
-        context: The options that all commands share.
-        job: The job.
-        estimate: What the run was announced to submit.
-        directory: Where files are saved.
-        journal: The file of the journal.
-        command: The command that continues the job.
-        grace: Seconds that an interrupt waits for the tasks in flight.
-        sheet: Whether to write the contact sheet.
+    ``command`` continues the job; an interrupt waits ``grace`` seconds for the tasks in flight.
     """
 
     def __init__(

@@ -15,7 +15,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from foxapi_async import Event, Request, Task, TaskStatus
+from foxapi_async import Event, TaskStatus
 from foxapi_async.cli.console import Console, printable
 from foxapi_async.cli.formatting import count, duration, file_size, status_text
 from foxapi_async.cli.task_state import TaskState, TaskStates, progress_of
@@ -158,23 +158,23 @@ class _EventLines:
     def print_event(self, event: Event) -> None:
         match event:
             case TaskSubmitted(task, request):
-                self._console.info(f"task {task.id}: {_submission(task, request)}")
+                outputs = count(request.num_outputs, "output")
+                seconds = task.task_info.estimated_time
+                estimate = "" if seconds is None else f", about {duration(seconds)}"
+                self._console.info(f"task {task.id}: submitted, {outputs}{estimate}")
             case TaskUpdated(task):
-                self._print_update(task)
+                progress = "" if task.progress is None else f", {task.progress} %"
+                text = f"{status_text(task)}{progress}"
+                # A completed task has a line of its own, and nothing is printed twice.
+                if task.status is not TaskStatus.COMPLETED and self._printed.get(task.id) != text:
+                    self._printed[task.id] = text
+                    self._console.info(f"task {task.id}: {text}")
             case TaskEnded(task_id, error=None, seconds=seconds):
                 self._console.info(f"task {task_id}: completed after {duration(seconds)}")
             case Downloaded(_, path, size=size):
                 self._console.info(f"saved {path} ({file_size(size)})")
             case _:
                 pass
-
-    def _print_update(self, task: Task) -> None:
-        progress = "" if task.progress is None else f", {task.progress} %"
-        text = f"{status_text(task)}{progress}"
-        # A completed task has a line of its own, and nothing is printed twice.
-        if task.status is not TaskStatus.COMPLETED and self._printed.get(task.id) != text:
-            self._printed[task.id] = text
-            self._console.info(f"task {task.id}: {text}")
 
 
 class RetryMessages:
@@ -241,9 +241,3 @@ def _footer(states: Sequence[TaskState], shown: int, submissions: int) -> str:
         done = sum(state.completed for state in states)
         parts.append(f"{count(hidden, 'task')} not shown, {done:,} of {len(states):,} completed")
     return "; ".join(parts)
-
-
-def _submission(task: Task, request: Request | None) -> str:
-    outputs = "" if request is None else f", {count(request.num_outputs, 'output')}"
-    estimate = task.task_info.estimated_time
-    return f"submitted{outputs}" + ("" if estimate is None else f", about {duration(estimate)}")

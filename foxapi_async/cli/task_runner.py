@@ -100,34 +100,29 @@ class TaskRunner:
             session = self._context.session(
                 limits=self._limits, polling=self._polling, on_event=on_event
             )
-            code = self._run_session(session, main)
-        code = code or most_severe(self._codes)
+
+            async def run() -> None:
+                try:
+                    async with session:
+                        await main(session)
+                finally:
+                    self._statistics = session.statistics()
+
+            try:
+                run_interruptible(run(), on_first=self._interrupted, on_second=self._killed)
+                code = most_severe(self._codes)
+            except Interrupted as signal:
+                code = signal.code
+            except FoxAPIError as error:
+                self._console.error(error_text(error))
+                code = exit_code_for(error)
+            except BaseException:
+                # Even a bug must not hide the ids of billed tasks.
+                self._print_next_step()
+                raise
         self._print_next_step()
         self._report(code)
         return code
-
-    def _run_session(
-        self, session: Session, main: Callable[[Session], Coroutine[Any, Any, None]]
-    ) -> ExitCode:
-        async def run() -> None:
-            try:
-                async with session:
-                    await main(session)
-            finally:
-                self._statistics = session.statistics()
-
-        try:
-            run_interruptible(run(), on_first=self._interrupted, on_second=self._killed)
-        except Interrupted as signal:
-            return signal.code
-        except FoxAPIError as error:
-            self._console.error(error_text(error))
-            return exit_code_for(error)
-        except BaseException:
-            # Even a bug must not hide the ids of billed tasks.
-            self._print_next_step()
-            raise
-        return ExitCode.OK
 
     def _interrupted(self) -> None:
         submissions = len(self._states.submissions)
