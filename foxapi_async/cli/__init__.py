@@ -1,22 +1,22 @@
-"""The command line. `main` is the entry point `foxapi`; typer and rich are in the extra [cli]."""
+"""The command line. `main` is the entry point `foxapi`; the extra [cli] installs typer and rich."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 
-from foxapi_async.cli.exits import Exit
+from foxapi_async.cli.exit_codes import ExitCode
 
 __all__ = ["main"]
 
-_EXTRA = frozenset({"typer", "rich"})
+_PACKAGES_OF_THE_EXTRA = frozenset({"typer", "rich"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; `foxapi --help` lists the codes.
 
     Args:
-        argv: The arguments after the program's name; those of the process by default.
+        argv: The arguments after the program's name; by default those of the process.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
     try:
@@ -24,17 +24,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return run(arguments)
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _EXTRA:
+        if (error.name or "").partition(".")[0] not in _PACKAGES_OF_THE_EXTRA:
             raise
-        _say(
-            f"foxapi: the command line needs {error.name}, which is not installed: "
-            "pip install 'foxapi-async[cli]'"
-        )
-        return Exit.KEY
+        if sys.stderr is not None:
+            sys.stderr.write(
+                f"foxapi: the command line needs {error.name}, which is not installed: "
+                "pip install 'foxapi-async[cli]'\n"
+            )
+        return ExitCode.CONFIGURATION
     except KeyboardInterrupt:
-        return Exit.INTERRUPTED
-
-
-def _say(text: str) -> None:
-    if sys.stderr is not None:
-        sys.stderr.write(text + "\n")
+        return ExitCode.INTERRUPTED

@@ -1,4 +1,4 @@
-"""What the facts of a checkup mean: a list of findings. Pure."""
+"""What `foxapi doctor` finds out, and what it means: facts in, findings out. Pure."""
 
 from __future__ import annotations
 
@@ -10,27 +10,65 @@ from typing import Final, cast
 from urllib.parse import urlsplit
 
 import attrs
+from yarl import URL
 
-from foxapi_async.cli.checkup import Connection, Exchange, Facts
-from foxapi_async.cli.exits import Exit
+from foxapi_async.cli.credentials import Key
+from foxapi_async.cli.exit_codes import ExitCode
 from foxapi_async.environment import is_loopback
 from foxapi_async.http.codec import decode, excerpt
 from foxapi_async.http.responses import Reply
 
-__all__ = ["Finding", "Grade", "diagnose"]
+__all__ = ["Connection", "Exchange", "Facts", "Finding", "Grade", "diagnose"]
 
-PHOTA_MODELS: Final = (
+_PHOTA_MODELS: Final = (
     "phota-image",
     "phota-image-edit",
     "phota-image-enhance",
     "phota-create-profile",
 )
 
-_CLOCK_IS_RIGHT: Final = 3.0
-"""Seconds: the Date header has whole seconds, and the way takes time."""
+_CLOCK_TOLERANCE: Final = 3.0
+"""Seconds: the Date header has whole seconds, and the request takes time."""
 
 _CLOCK_IS_WRONG: Final = 60.0
 _CERTIFICATE_ENDS_SOON: Final = timedelta(days=7)
+
+
+@attrs.frozen
+class Connection:
+    """The result of connecting to the host. Times are in seconds."""
+
+    addresses: tuple[str, ...] = ()
+    lookup_seconds: float | None = None
+    connect_seconds: float | None = None
+    tls_version: str | None = None
+    certificate_ends: datetime | None = None
+    error: str | None = None
+
+
+@attrs.frozen
+class Exchange:
+    """One free call: its reply or why there is none, and when it began by the local clock."""
+
+    reply: Reply | None
+    error: str | None
+    began: datetime
+    seconds: float
+
+
+@attrs.frozen(kw_only=True)
+class Facts:
+    """Everything that was found out; None for what could not be checked."""
+
+    versions: Mapping[str, str]
+    key: Key | None
+    key_error: str | None
+    base_url: URL | None
+    base_url_error: str | None
+    proxies: tuple[str, ...]
+    connection: Connection | None = None
+    models: Exchange | None = None
+    account: Exchange | None = None
 
 
 class Grade(enum.Enum):
@@ -44,92 +82,84 @@ class Grade(enum.Enum):
 
 @attrs.frozen
 class Finding:
-    """One thing that was looked at; ``code`` is the exit code that it leads to."""
+    """One thing that was checked; ``code`` is the exit code that it leads to."""
 
     subject: str
     grade: Grade
     words: str
-    code: Exit = Exit.OK
+    code: ExitCode = ExitCode.OK
 
 
 def diagnose(facts: Facts) -> list[Finding]:
-    """Return what the facts mean, in the order in which a person would look."""
+    """Return what the facts mean, from the local machine to the account."""
+    versions = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
     return [
-        Finding(
-            "versions",
-            Grade.GOOD,
-            ", ".join(f"{name} {version}" for name, version in facts.versions.items()),
-        ),
+        _good("versions", versions),
         *_key(facts),
-        *_address(facts),
+        *_base_url(facts),
         *_connection(facts.connection),
         *_models(facts),
         *_clock(facts.models),
         *_account(facts.account),
-        Finding(
-            "generation",
-            Grade.UNKNOWN,
-            "only a submission shows that one is accepted, and a submission is billed",
-        ),
-        Finding(
-            "rate limits",
-            Grade.UNKNOWN,
-            "the service does not publish any; a session finds them from its 429s",
-        ),
+        _unknown("generation", "only a billed submission can show that one is accepted"),
+        _unknown("rate limits", "the service publishes none; a session learns them from its 429s"),
     ]
+
+
+def _good(subject: str, words: str) -> Finding:
+    return Finding(subject, Grade.GOOD, words)
+
+
+def _note(subject: str, words: str) -> Finding:
+    return Finding(subject, Grade.NOTE, words)
+
+
+def _unknown(subject: str, words: str) -> Finding:
+    return Finding(subject, Grade.UNKNOWN, words)
+
+
+def _bad(subject: str, words: str, code: ExitCode = ExitCode.CONFIGURATION) -> Finding:
+    return Finding(subject, Grade.BAD, words, code)
 
 
 def _key(facts: Facts) -> Iterator[Finding]:
     key = facts.key
     if key is None:
-        yield Finding("key", Grade.BAD, facts.key_error or "there is none", Exit.KEY)
+        yield _bad("key", facts.key_error or "there is none")
         return
-    usual = key.value.startswith("sk-")
-    yield Finding(
-        "key",
-        Grade.GOOD if usual else Grade.NOTE,
-        f"from {key.source}, {len(key.value)} characters"
-        + ("" if usual else "; it does not begin with sk-, as keys of this service do"),
-    )
+    words = f"from {key.source}, {len(key.value)} characters"
+    if key.value.startswith("sk-"):
+        yield _good("key", words)
+    else:
+        yield _note("key", f"{words}; it does not begin with sk-, as keys of this service do")
     for warning in key.warnings:
-        yield Finding("key file", Grade.NOTE, warning)
+        yield _note("key file", warning)
 
 
-def _address(facts: Facts) -> Iterator[Finding]:
+def _base_url(facts: Facts) -> Iterator[Finding]:
     if facts.base_url is None:
-        yield Finding("base URL", Grade.BAD, facts.base_url_error or "unusable", Exit.KEY)
+        yield _bad("base URL", facts.base_url_error or "unusable")
         return
     local = is_loopback(urlsplit(str(facts.base_url)).hostname)
-    yield Finding(
-        "base URL",
-        Grade.GOOD,
-        f"{facts.base_url}" + (" (this machine: an emulator?)" if local else ""),
-    )
+    yield _good("base URL", f"{facts.base_url}{' (this machine: an emulator?)' if local else ''}")
     if facts.proxies and not local:
-        yield Finding(
-            "proxy",
-            Grade.NOTE,
-            f"{', '.join(facts.proxies)} set, and not used; "
-            "Session(http=aiohttp.ClientSession(trust_env=True)) would",
-        )
+        session = "Session(http=aiohttp.ClientSession(trust_env=True))"
+        yield _note("proxy", f"{', '.join(facts.proxies)} set, but not used; {session} uses it")
 
 
 def _connection(connection: Connection | None) -> Iterator[Finding]:
     if connection is None:
         return
     if connection.error is not None:
-        yield Finding("connection", Grade.BAD, connection.error, Exit.OUT_OF_REACH)
+        yield _bad("connection", connection.error, ExitCode.UNAVAILABLE)
         return
     tls = "" if connection.tls_version is None else f", {connection.tls_version}"
-    yield Finding(
-        "connection",
-        Grade.GOOD,
-        f"{connection.addresses[0]}, looked up in {_ms(connection.lookup_seconds)}, "
-        f"connected in {_ms(connection.connect_seconds)}{tls}",
-    )
+    lookup, connect = _ms(connection.lookup_seconds), _ms(connection.connect_seconds)
+    address = connection.addresses[0]
+    yield _good("connection", f"{address}, name lookup {lookup}, connect {connect}{tls}")
     ends = connection.certificate_ends
     if ends is not None and ends - datetime.now(UTC) < _CERTIFICATE_ENDS_SOON:
-        yield Finding("certificate", Grade.NOTE, f"it ends on {ends:%Y-%m-%d}")
+        yield _note("certificate", f"it expires on {ends:%Y-%m-%d}")
 
 
 def _models(facts: Facts) -> Iterator[Finding]:
@@ -138,43 +168,38 @@ def _models(facts: Facts) -> Iterator[Finding]:
         return
     reply = exchange.reply
     if reply is None:
-        yield Finding("service", Grade.BAD, exchange.error or "no answer", Exit.OUT_OF_REACH)
+        yield _bad("service", exchange.error or "no answer", ExitCode.UNAVAILABLE)
         return
-    took = f"HTTP {reply.status} in {_ms(exchange.seconds)}"
+    answered = f"GET /v1/models: HTTP {reply.status} in {_ms(exchange.seconds)}"
     ids = _model_ids(reply)
     if ids is not None:
-        yield Finding("service", Grade.GOOD, f"GET /v1/models: {took}")
-        yield Finding("key accepted", Grade.GOOD, f"it may call {len(ids)} models")
-        yield _phota(ids)
+        yield _good("service", answered)
+        yield _good("key accepted", f"it may call {len(ids)} models")
+        yield _phota_models(ids)
     elif reply.status == 401 and facts.key is None:  # noqa: PLR2004
-        yield Finding("service", Grade.GOOD, f"GET /v1/models without a key: {took}, as it should")
+        yield _good("service", f"{answered}, as expected without a key")
     elif reply.status in {401, 403}:
-        yield Finding("service", Grade.GOOD, f"GET /v1/models: {took}")
-        yield Finding("key accepted", Grade.BAD, f"refused: {excerpt(reply.body)}", Exit.KEY)
+        yield _good("service", answered)
+        yield _bad("key accepted", f"refused: {excerpt(reply.body)}")
     else:
-        yield Finding(
-            "service",
-            Grade.BAD,
-            f"GET /v1/models: {took} is not what FoxAPI answers: {excerpt(reply.body)!r}; "
-            "check the base URL",
-            Exit.OUT_OF_REACH,
-        )
+        body = repr(excerpt(reply.body))
+        words = f"{answered} is not an answer of FoxAPI: {body}; check the base URL"
+        yield _bad("service", words, ExitCode.UNAVAILABLE)
 
 
-def _phota(ids: tuple[str, ...]) -> Finding:
-    there = [model for model in PHOTA_MODELS if model in ids]
-    missing = [model for model in PHOTA_MODELS if model not in ids]
+def _phota_models(ids: tuple[str, ...]) -> Finding:
+    allowed = [model for model in _PHOTA_MODELS if model in ids]
+    missing = [model for model in _PHOTA_MODELS if model not in ids]
     if not missing:
-        return Finding("models", Grade.GOOD, f"this key may call {', '.join(there)}")
-    alike = [id_ for id_ in ids if "phota" in id_ and id_ not in there]
-    return Finding(
-        "models",
-        Grade.NOTE,
-        f"this key may not call {', '.join(missing)}"
-        + (f"; it may call {', '.join(there)}" if there else "")
-        + (f"; similar ones are {', '.join(alike[:5])}" if alike else "")
-        + ". A submission to a model that is not listed is refused and costs nothing",
-    )
+        return _good("models", f"this key may call {', '.join(allowed)}")
+    similar = [id_ for id_ in ids if "phota" in id_ and id_ not in allowed]
+    words = f"this key may not call {', '.join(missing)}"
+    if allowed:
+        words += f"; it may call {', '.join(allowed)}"
+    if similar:
+        words += f"; similar models are {', '.join(similar[:5])}"
+    refused = "A submission to a model that is not listed is refused and costs nothing"
+    return _note("models", f"{words}. {refused}")
 
 
 def _clock(exchange: Exchange | None) -> Iterator[Finding]:
@@ -182,22 +207,19 @@ def _clock(exchange: Exchange | None) -> Iterator[Finding]:
         return
     theirs = _date(exchange.reply.date)
     if theirs is None:
-        yield Finding("clock", Grade.UNKNOWN, "the server does not tell the time")
+        yield _unknown("clock", "the server does not send its time")
         return
     ours = exchange.began + timedelta(seconds=exchange.seconds / 2)
-    # The header is cut to whole seconds: on average it is half a second behind.
+    # The header is truncated to whole seconds: on average it is half a second behind.
     ahead = (ours - theirs).total_seconds() - 0.5
     off = max(0.0, abs(ahead) - exchange.seconds / 2)
-    if off <= _CLOCK_IS_RIGHT:
-        yield Finding("clock", Grade.GOOD, f"within {_CLOCK_IS_RIGHT:g} s of the server's")
+    if off <= _CLOCK_TOLERANCE:
+        yield _good("clock", f"within {_CLOCK_TOLERANCE:g} s of the server's")
         return
-    direction = "ahead of" if ahead > 0 else "behind"
-    yield Finding(
-        "clock",
-        Grade.NOTE,
-        f"{off:.0f} s {direction} the server's"
-        + ("; set it: dates and times in records will be wrong" if off > _CLOCK_IS_WRONG else ""),
-    )
+    words = f"{off:.0f} s {'ahead of' if ahead > 0 else 'behind'} the server's"
+    if off > _CLOCK_IS_WRONG:
+        words += "; set it, or dates and times in records will be wrong"
+    yield _note("clock", words)
 
 
 def _account(exchange: Exchange | None) -> Iterator[Finding]:
@@ -207,18 +229,15 @@ def _account(exchange: Exchange | None) -> Iterator[Finding]:
     payload = None if reply is None else _json(reply)
     if reply is None or not 200 <= reply.status <= 299 or payload is None:  # noqa: PLR2004
         why = exchange.error or (f"HTTP {reply.status}" if reply is not None else "no answer")
-        yield Finding("balance", Grade.UNKNOWN, f"GET /v1/account/credits: {why}")
-        return
-    words = _balance(payload)
-    yield Finding(
-        "balance",
-        Grade.GOOD if words else Grade.NOTE,
-        words or f"in a form that is not known: {excerpt(reply.body)}",
-    )
+        yield _unknown("balance", f"GET /v1/account/credits: {why}")
+    elif balance := _balance(payload):
+        yield _good("balance", balance)
+    else:
+        yield _note("balance", f"in an unknown format: {excerpt(reply.body)}")
 
 
 def _balance(payload: object) -> str:
-    """Return the balance in words, empty if the form is not known: the vendor documents none."""
+    """Return the balance as text, empty if the format is unknown: the vendor documents none."""
     token = _field(_field(payload, "data"), "token")
     used, left = _field(token, "used_credits"), _field(token, "remaining_credits")
     if _field(token, "unlimited_credits") is True:

@@ -1,4 +1,4 @@
-"""A FoxAPI for the commands: in the test's own process, so that the test can script and count."""
+"""An emulator for the commands, in the test's process so that the test can script it and read it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.cli.process import KEY, environment
 
 @pytest.fixture
 def emulated() -> Any:
-    """Give what starts an emulator with tiny pictures and short tasks, and the environment for it."""
+    """Return a function that starts an emulator with tiny images and short tasks."""
 
     @asynccontextmanager
     async def start(**options: Any) -> AsyncIterator[tuple[Emulator, dict[str, str]]]:

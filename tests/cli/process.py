@@ -1,4 +1,4 @@
-"""The real command as a process: started, watched, interrupted, and judged by its end."""
+"""Run the real command as a process."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Done:
 
 
 def environment(**changes: str | None) -> dict[str, str]:
-    """Return the environment of a command: nothing of the user's that could change what it does."""
+    """Return an environment without the user's own settings."""
     ours = {"PYTHONPATH": str(ROOT), "HOME": "/nonexistent", "PATH": os.environ["PATH"]}
-    # How coverage finds the processes that tests start.
+    # Coverage measures the processes that tests start through these.
     measured = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
     everything = {**ours, **measured, **changes}
     return {name: value for name, value in everything.items() if value is not None}
@@ -52,14 +52,14 @@ def environment(**changes: str | None) -> dict[str, str]:
 
 @attrs.frozen(eq=False)
 class Command:
-    """A command that runs; what it says goes to files, so that it never waits for a reader."""
+    """A running command; its output goes to files, so it never blocks on a pipe."""
 
     process: subprocess.Popen[bytes]
     out: IO[bytes]
     err: IO[bytes]
 
     async def says(self, words: str) -> None:
-        """Wait until it has said something on standard error."""
+        """Wait until it has printed something on standard error."""
         await until(lambda: words in _text(self.err) or self.process.poll() is not None)
         assert words in _text(self.err)
 
@@ -67,7 +67,7 @@ class Command:
         self.process.send_signal(number)
 
     async def end(self) -> Done:
-        """Wait until it has ended, without a fault of its own."""
+        """Wait until it has ended, and check that it did not crash."""
         await until(lambda: self.process.poll() is not None)
         done = Done(self.process.returncode, _text(self.out), _text(self.err))
         assert "Traceback" not in done.err, done.err
@@ -83,7 +83,7 @@ async def running(
     stdout: int | None = None,
     stderr: int | None = None,
 ) -> AsyncIterator[Command]:
-    """Start a command, and make sure that it has ended."""
+    """Start a command, and kill it after the block."""
     with (
         tempfile.TemporaryFile() as given,
         tempfile.TemporaryFile() as out,
@@ -106,13 +106,13 @@ async def running(
 
 
 async def foxapi(*arguments: str, env: Mapping[str, str], stdin: bytes = b"") -> Done:
-    """Run a command to its end."""
+    """Run a command and return how it ended."""
     async with running(*arguments, env=env, stdin=stdin) as command:
         return await command.end()
 
 
 async def together(*commands: Callable[[], Awaitable[Done]]) -> list[Done]:
-    """Run several commands at the same time and return their ends in order."""
+    """Run several commands concurrently and return their results in order."""
     ends: dict[int, Done] = {}
 
     async def run(index: int) -> None:
@@ -125,8 +125,8 @@ async def together(*commands: Callable[[], Awaitable[Done]]) -> list[Done]:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    """Wait until something holds that nobody announces."""
-    while not holds():  # noqa: ASYNC110 - what another process does has no event
+    """Poll until a condition holds."""
+    while not holds():  # noqa: ASYNC110 - another process sets no event
         await anyio.sleep(0.005)
 
 

@@ -1,4 +1,4 @@
-"""Standard streams on a disk that is full: the work is done, and what is lost is told."""
+"""Standard streams on a full disk: the work is done, and lost output is reported."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def arguments(tmp_path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("option", ["--no-sheet", "--json"])
-async def test_results_that_cannot_be_printed_are_saved_and_missed(
+async def test_results_that_cannot_be_printed_are_saved_and_reported(
     emulated, arguments, *, full, tmp_path, option
 ):
     async with (
@@ -46,9 +46,7 @@ async def test_results_that_cannot_be_printed_are_saved_and_missed(
     assert len(list((tmp_path / "out").glob("*.png"))) == 8
 
 
-async def test_a_run_whose_words_cannot_be_written_comes_to_its_end(
-    emulated, arguments, full, tmp_path
-):
+async def test_a_run_whose_messages_cannot_be_printed_finishes(emulated, arguments, full, tmp_path):
     async with (
         emulated(fail_rate=1.0) as (emulator, env),
         running(*arguments, env=env, stderr=full) as command,
@@ -60,14 +58,14 @@ async def test_a_run_whose_words_cannot_be_written_comes_to_its_end(
 
 
 @pytest.mark.parametrize("asked", [["--help"], ["run", "--help"], ["--version"]])
-async def test_help_that_cannot_be_printed_says_so(asked, full):
+async def test_help_that_cannot_be_printed_is_reported(asked, full):
     async with running(*asked, env=environment(), stdout=full) as command:
         done = await command.end()
     assert done.code == 9
     assert "No space left on device" in done.err
 
 
-async def test_wrong_usage_that_cannot_be_told_is_still_wrong_usage(full):
+async def test_wrong_usage_that_cannot_be_printed_keeps_its_exit_code(full):
     async with running("run", env=environment(), stderr=full) as command:
         done = await command.end()
     assert (done.code, done.out) == (2, "")

@@ -1,4 +1,4 @@
-"""`foxapi run` on a terminal: what is drawn, and how the terminal is left."""
+"""`foxapi run` on a terminal: what is drawn, and how the terminal is restored."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def arguments(tmp_path: Path) -> list[str]:
     return ["run", str(jobs), "-o", str(tmp_path / "out"), "--yes"]
 
 
-async def test_a_second_ctrl_c_gives_the_cursor_back(emulated, arguments):
+async def test_a_second_ctrl_c_restores_the_cursor(emulated, arguments):
     async with (
         emulated(duration=60.0) as (emulator, env),
         on_a_terminal(*arguments, env=env) as (command, terminal),
@@ -80,7 +80,7 @@ async def test_a_second_ctrl_c_gives_the_cursor_back(emulated, arguments):
         await until(lambda: emulator.counters.tasks == 8)
         await until(lambda: terminal.hides_the_cursor)
         command.interrupt()
-        await until(lambda: "Once more leaves at once" in terminal.text)
+        await until(lambda: "Interrupt again to exit at once" in terminal.text)
         command.interrupt()
         await until(lambda: command.process.poll() is not None)
         await until(lambda: "to go on, run it again" in terminal.text)
@@ -97,7 +97,7 @@ def no_core() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("no_core")
-async def test_ctrl_backslash_gives_the_cursor_back_and_says_how_to_go_on(emulated, arguments):
+async def test_ctrl_backslash_restores_the_cursor_and_prints_the_next_step(emulated, arguments):
     async with (
         emulated(duration=60.0) as (emulator, env),
         on_a_terminal(*arguments, env=env) as (command, terminal),

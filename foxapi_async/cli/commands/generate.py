@@ -1,0 +1,191 @@
+"""`foxapi generate`: from options to a request, checked before anything is sent."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import attrs
+import typer
+
+from foxapi_async import (
+    GenerationRequest,
+    InvalidRequestError,
+    Limits,
+    PhotaImage,
+    Polling,
+    Request,
+)
+from foxapi_async.cli.context import CommandContext, Directory, Timeout, prepare_directory
+from foxapi_async.cli.exit_codes import ExitCode
+from foxapi_async.cli.task_runner import TaskRunner
+
+__all__ = ["RequestOptions", "generate", "parse_params", "read_prompt"]
+
+_JSON_STARTS: Final = ("{", "[", '"')
+
+
+def generate(
+    context: CommandContext,
+    *,
+    prompt: Annotated[
+        str | None,
+        typer.Argument(metavar="PROMPT", help="What to show; - reads it from standard input."),
+    ] = None,
+    outputs: Annotated[
+        int | None, typer.Option("-n", metavar="N", help="Images to generate; each is billed.")
+    ] = None,
+    aspect_ratio: Annotated[
+        str | None,
+        typer.Option(metavar="W:H", help="1:1 (default), 2:3, 3:2, 3:4, 4:3, 9:16 or 16:9."),
+    ] = None,
+    resolution: Annotated[
+        str | None,
+        typer.Option(metavar="RES", help="1K (default) or 4K, which costs twice as much."),
+    ] = None,
+    output: Directory = Path(),
+    split: Annotated[
+        bool,
+        typer.Option(
+            "--split",
+            help="One task per image instead of one task for all: images arrive one by one, "
+            "and a failure costs one image.",
+        ),
+    ] = False,
+    model: Annotated[
+        str | None, typer.Option(metavar="ID", help="Another model than phota-image.")
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND", help="What the model generates: image, video, audio, document or llm."
+        ),
+    ] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="A field of the request, sent unchanged; JSON or text. Can be repeated.",
+        ),
+    ] = None,
+    timeout: Timeout = None,
+) -> ExitCode:
+    """Generate images and save them. Each image is billed.
+
+    Prints the paths of the files on stdout. Ctrl-C ends the wait, not the tasks; their ids are
+    printed.
+    """
+    options = RequestOptions(
+        prompt=read_prompt(prompt),
+        outputs=outputs,
+        aspect_ratio=aspect_ratio,
+        resolution=resolution,
+        model=model,
+        kind=kind,
+        params=param or (),
+    )
+    request = options.request()
+    requests = request.split() if split else [request]
+    polling = Polling(give_up_after=timeout)
+    limits = Limits(outputs=max(Limits().outputs, *(each.num_outputs for each in requests)))
+    directory = prepare_directory(output or Path())
+    return TaskRunner(context, directory, limits=limits, polling=polling).submit(requests)
+
+
+@attrs.frozen
+class RequestOptions:
+    """The options that describe a request; None for an option that was not given."""
+
+    prompt: str | None
+    outputs: int | None = None
+    aspect_ratio: str | None = None
+    resolution: str | None = None
+    model: str | None = None
+    kind: str | None = None
+    params: Sequence[str] = ()
+
+    def request(self) -> Request:
+        """Return the request; only given options are sent.
+
+        Raises:
+            InvalidRequestError: An option is missing or invalid.
+        """
+        params = parse_params(self.params)
+        if self.model is None and self.kind is None and not params:
+            return self._phota_image()
+        options: dict[str, object] = {
+            "prompt": self.prompt,
+            "num_outputs": self.outputs,
+            "resolution": self.resolution,
+            "aspect_ratio": self.aspect_ratio,
+        }
+        given = {name: value for name, value in options.items() if value is not None}
+        return GenerationRequest(
+            self.model or PhotaImage.MODEL, {**given, **params}, kind=self.kind or "image"
+        )
+
+    def _phota_image(self) -> PhotaImage:
+        if self.prompt is None:
+            raise InvalidRequestError("a prompt is needed: foxapi generate PROMPT", field="prompt")
+        request = PhotaImage(self.prompt)
+        try:
+            return attrs.evolve(
+                request,
+                num_outputs=request.num_outputs if self.outputs is None else self.outputs,
+                resolution=self.resolution or request.resolution,
+                aspect_ratio=self.aspect_ratio or request.aspect_ratio,
+            )
+        except InvalidRequestError as error:
+            if error.field not in {"resolution", "aspect_ratio"}:
+                raise
+            # The error names GenerationRequest as the way around; here that is --param.
+            allowed = str(error).partition(". If the service")[0]
+            raise InvalidRequestError(
+                f"{allowed}. If the service accepts other values now, "
+                f"--param {error.field}={error.value} sends the value unchanged",
+                field=error.field,
+                value=error.value,
+            ) from error
+
+
+def parse_params(given: Sequence[str]) -> dict[str, object]:
+    """Return parameters of the form NAME=VALUE; a value is JSON, or else plain text.
+
+    Raises:
+        InvalidRequestError: No name, a name given twice, or broken JSON.
+    """
+    params: dict[str, object] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        name = name.strip()
+        if not name or not equals:
+            raise InvalidRequestError(
+                f"--param is {text!r}; it must be NAME=VALUE", field="param", value=text
+            )
+        if name in params:
+            raise InvalidRequestError(f"--param {name} is given twice", field=name, value=value)
+        params[name] = _parse_value(name, value)
+    return params
+
+
+def read_prompt(argument: str | None) -> str | None:
+    """Return the prompt; ``-`` reads all of standard input."""
+    if argument != "-":
+        return argument
+    return "" if sys.stdin is None else sys.stdin.read().rstrip("\r\n")
+
+
+def _parse_value(name: str, text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        if text.lstrip().startswith(_JSON_STARTS):
+            raise InvalidRequestError(
+                f"--param {name}: the value looks like JSON but is not valid: {error}",
+                field=name,
+                value=text,
+            ) from error
+        return text

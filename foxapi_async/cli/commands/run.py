@@ -1,0 +1,156 @@
+"""`foxapi run`: a job from a file, from the estimate to the contact sheet."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from foxapi_async import InvalidRequestError, JobFileError, Limits, Polling
+from foxapi_async.cli.context import CommandContext, Timeout, prepare_directory
+from foxapi_async.cli.exit_codes import ExitCode
+from foxapi_async.cli.formatting import count, run_command
+from foxapi_async.cli.job_report import Estimate, estimate_json, estimate_lines
+
+if TYPE_CHECKING:
+    from foxapi_async.bulk import Plan
+
+__all__ = ["run"]
+
+_MAX_CONFLICTS_SHOWN = 100
+
+
+def run(
+    context: CommandContext,
+    *,
+    jobs: Annotated[
+        Path,
+        typer.Argument(
+            metavar="JOBS",
+            help="One JSON object per line (.jsonl), or a table with a header (.csv).",
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="DIR", help="For images, results.jsonl and index.html."
+        ),
+    ],
+    journal: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The journal; DIR/journal.sqlite by default."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only check the file and print what it would cost.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Agree to the cost in advance, for scripts.")
+    ] = False,
+    max_images: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Bill at most this many images in this run."),
+    ] = None,
+    outputs: Annotated[
+        int | None,
+        typer.Option(
+            "--outputs",
+            "--limit-outputs",
+            metavar="N",
+            min=1,
+            help="Images in flight, 32 by default; no line may ask for more.",
+        ),
+    ] = None,
+    retry_failed: Annotated[
+        bool,
+        typer.Option(
+            "--retry-failed",
+            help="Submit the failed requests of earlier runs again; they are billed again.",
+        ),
+    ] = False,
+    retry_unknown: Annotated[
+        bool,
+        typer.Option(
+            "--retry-unknown",
+            help="Submit requests again that may have been billed without an answer; they may be "
+            "billed twice.",
+        ),
+    ] = False,
+    grace: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            min=0,
+            help="How long Ctrl-C waits for the tasks in flight, 120 by default.",
+        ),
+    ] = None,
+    sheet: Annotated[
+        bool,
+        typer.Option("--sheet/--no-sheet", help="Whether to write the contact sheet index.html."),
+    ] = True,
+    timeout: Timeout = None,
+) -> ExitCode:
+    """Generate all images of a file; run it again to continue. Each image is billed once.
+
+    The whole file is checked, and the cost is printed, before anything is sent. Ctrl-C stops
+    submitting and waits for the tasks in flight; a second Ctrl-C exits at once. Nothing billed is
+    lost.
+    """
+    # Loads aiohttp, which `foxapi --help` does not need.
+    from foxapi_async.bulk import GRACE, JOURNAL_NAME, Job  # noqa: PLC0415
+    from foxapi_async.cli.job_runner import JobRunner  # noqa: PLC0415
+
+    console = context.console
+    directory = output.expanduser()
+    journal_path = journal or directory / JOURNAL_NAME
+    limits = Limits(outputs=outputs or Limits().outputs, total_outputs=max_images)
+    job = Job.read(jobs, heaviest=limits.outputs)
+    plan = job.plan(journal_path if journal_path.exists() else None, directory)
+    _refuse_conflicts(jobs, plan)
+    estimate = Estimate(
+        plan=plan, retry_failed=retry_failed, retry_unknown=retry_unknown, max_images=max_images
+    )
+    for line in estimate_lines(estimate):
+        console.info(line)
+    if dry_run:
+        document = {"dry_run": True, "plan": estimate_json(estimate), "exit_code": int(ExitCode.OK)}
+        console.document(document)
+        return ExitCode.OK
+    context.key()  # a missing key is reported before the question
+    prepare_directory(directory)
+    if estimate.requests and not yes:
+        _ask_for_agreement(context, estimate)
+    runner = JobRunner(
+        context,
+        job,
+        estimate,
+        directory,
+        journal_path,
+        command=run_command(jobs, directory, journal, context.options()),
+        grace=GRACE if grace is None else grace,
+        sheet=sheet,
+    )
+    return runner.run(limits, Polling(give_up_after=timeout))
+
+
+def _refuse_conflicts(jobs: Path, plan: Plan) -> None:
+    if not plan.conflicts:
+        return
+    shown = [f"  {conflict}" for conflict in plan.conflicts[:_MAX_CONFLICTS_SHOWN]]
+    if hidden := len(plan.conflicts) + plan.more_conflicts - len(shown):
+        shown.append(f"  … and {hidden:,} more")
+    raise JobFileError(f"{jobs}: nothing was sent\n" + "\n".join(shown))
+
+
+def _ask_for_agreement(context: CommandContext, estimate: Estimate) -> None:
+    requests, images = count(estimate.requests, "request"), count(estimate.images, "image")
+    if sys.stdin is None or not (sys.stdin.isatty() and context.console.is_terminal):
+        raise InvalidRequestError(
+            f"submitting {requests} ({images}) needs agreement, and there is no terminal to ask on; "
+            "--yes agrees in advance. Nothing was sent",
+            field="yes",
+        )
+    context.console.warning(f"Submit {requests} and pay for {images}? [y/N]")
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise InvalidRequestError("the cost was not agreed to; nothing was sent", field="yes")

@@ -1,0 +1,269 @@
+"""Output of a command: results go to standard output, everything else to standard error.
+
+The streams tolerate unencodable text, broken pipes and full disks.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from typing import IO, Final, TextIO, cast
+
+from rich.console import Console as RichConsole
+from rich.text import Text
+
+from foxapi_async.cli.exit_codes import ExitCode, most_severe
+
+__all__ = ["Console", "OutputStream", "printable", "standard_error", "standard_output"]
+
+
+class OutputStream:
+    """A text stream whose reader may disappear (`| head -1`), or whose disk may be full.
+
+    The work goes on in either case, because ending it would lose billed images. This is not an
+    `io.TextIOBase`: one would close the underlying stream when it is collected.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream  # None if the shell has closed it: `>&-`
+        self.write_error: OSError | None = None
+        """Why something could not be written; a reader that disappeared does not count."""
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of the underlying stream."""
+        return getattr(self._stream, "encoding", None) or "ascii"
+
+    @property
+    def is_unicode(self) -> bool:
+        """Whether the stream can show more than ASCII."""
+        return codecs.lookup(self.encoding).name.startswith("utf")
+
+    def isatty(self) -> bool:
+        """Return whether the stream is a terminal."""
+        return self._stream is not None and self._stream.isatty()
+
+    def write(self, text: str) -> int:
+        """Write a text if possible. After a failure, later texts are tried again."""
+        with self.errors_caught() as stream:
+            if stream is not None:
+                stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Send what has been written, if possible."""
+        with self.errors_caught() as stream:
+            if stream is not None:
+                stream.flush()
+
+    def finish(self) -> OSError | None:
+        """Flush for the last time; return why not everything could be written."""
+        try:
+            if self._stream is not None:
+                self._stream.flush()
+        except OSError as error:
+            self._discard()
+            if not isinstance(error, BrokenPipeError):
+                self.write_error = self.write_error or error
+        return self.write_error
+
+    @contextmanager
+    def errors_caught(self) -> Generator[TextIO | None, None, None]:
+        """Continue after the block even if its writing fails."""
+        try:
+            yield self._stream
+        except BrokenPipeError:
+            self._discard()
+        except OSError as error:
+            # Later writes are still tried: the disk may have room again at the end of a long run.
+            self.write_error = self.write_error or error
+
+    def _discard(self) -> None:
+        assert self._stream is not None
+        # The interpreter flushes the rest of the buffer at its exit, which must not fail again.
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, self._stream.fileno())
+        os.close(devnull)
+
+
+def standard_output() -> OutputStream:
+    """Return the stream for results."""
+    return _tolerant(sys.stdout, _ESCAPE)
+
+
+def standard_error() -> OutputStream:
+    """Return the stream for everything else."""
+    return _tolerant(sys.stderr, _SIMPLIFY)
+
+
+def printable(text: str) -> str:
+    """Return a text with spaces for control characters, which a terminal would interpret."""
+    return "".join(" " if ord(c) < 32 or 127 <= ord(c) < 160 else c for c in text)  # noqa: PLR2004
+
+
+class Console:
+    """The output streams of a command.
+
+    Args:
+        as_json: Results are JSON; results for people are not printed.
+        quiet: Only warnings and errors go to standard error.
+        verbose: The package's log goes to standard error, at DEBUG.
+    """
+
+    def __init__(
+        self, *, as_json: bool = False, quiet: bool = False, verbose: bool = False
+    ) -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+        self.output: OutputStream = standard_output()
+        self.error_stream: OutputStream = standard_error()
+        self.rich: RichConsole = RichConsole(
+            file=cast("IO[str]", self.error_stream),
+            force_terminal=None if self.error_stream.isatty() else False,
+            markup=False,
+            highlight=False,
+            emoji=False,
+            soft_wrap=True,
+        )
+        self._held: list[str] | None = None
+        self._configure_log(verbose=verbose)
+
+    @property
+    def shows_bars(self) -> bool:
+        """Whether standard error is a terminal that can redraw lines, and bars are wanted."""
+        return self.is_terminal and not self.quiet
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether standard error is a terminal that can redraw lines."""
+        return self.error_stream.isatty() and not self.rich.is_dumb_terminal
+
+    def result(self, text: str) -> None:
+        """Print a line of the result, unless the result is JSON."""
+        if not self.as_json:
+            self._print(printable(text))
+
+    def document(self, value: Mapping[str, object]) -> None:
+        """Print a JSON document on one line (indented on a terminal), if the result is JSON.
+
+        It is ASCII, so any locale can encode it.
+        """
+        if self.as_json:
+            self._print(json.dumps(value, indent=2 if self.output.isatty() else None, default=str))
+
+    def info(self, text: str, style: str = "") -> None:
+        """Print to standard error, unless the command is quiet."""
+        if not self.quiet:
+            self._print_message(text, style)
+
+    def warning(self, text: str) -> None:
+        """Print a warning to standard error, even if the command is quiet."""
+        self._print_message(text, "yellow")
+
+    def error(self, text: str) -> None:
+        """Print an error to standard error."""
+        self._print_message(f"foxapi: {text}", "red")
+
+    @contextmanager
+    def results_held(self) -> Generator[None, None, None]:
+        """Print results after the block if they would disturb bars on the same terminal."""
+        if self.output.isatty():
+            self._held = []
+        try:
+            yield
+        finally:
+            held, self._held = self._held, None
+            for text in held or ():
+                self._print(text)
+
+    def restore_terminal(self) -> None:
+        """Show the cursor again, for a process that ends without leaving its blocks."""
+        self.rich.show_cursor()
+
+    def finish(self, code: ExitCode) -> ExitCode:
+        """Flush both streams and return the exit code, which also covers results that are lost."""
+        error = self.output.finish()
+        if error is not None:
+            self.error(f"not all results could be printed: {error.strerror or error}")
+            code = most_severe([code, ExitCode.NOT_PRINTED])
+        self.error_stream.finish()
+        return code
+
+    def _print(self, text: str) -> None:
+        if self._held is not None:
+            self._held.append(text)
+            return
+        self.output.write(text + "\n")
+        self.output.flush()
+
+    def _print_message(self, text: str, style: str) -> None:
+        for line in text.split("\n"):
+            self.rich.print(Text(printable(line), style=style))
+
+    def _configure_log(self, *, verbose: bool) -> None:
+        logger = logging.getLogger("foxapi_async")
+        # Without a handler, logging would print the package's warnings a second time. Errors are
+        # always shown because nothing else reports them: a task id that a full disk keeps out of the
+        # journal, for example.
+        handler = _LogHandler(self)
+        handler.setLevel(logging.DEBUG if verbose else logging.ERROR)
+        logger.handlers = [handler]
+        logger.propagate = False
+        logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
+
+
+class _LogHandler(logging.Handler):
+    """Prints log records as dim lines above the progress bars."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+        self.setFormatter(
+            logging.Formatter("%(asctime)s %(levelname)-7s %(name)s  %(message)s", "%H:%M:%S")
+        )
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = self.format(record)
+            for line in text.splitlines():
+                self._console.rich.print(Text(printable(line), style="dim"))
+        except Exception:  # noqa: BLE001 - a log line that cannot be printed must not end the work
+            self.handleError(record)
+
+
+_ESCAPE: Final = "foxapi.escape"
+_SIMPLIFY: Final = "foxapi.simplify"
+"""What replaces characters that the encoding lacks: in results escapes, so that two results never look
+the same; in messages plainer characters, so that people can read them."""
+
+
+def _tolerant(stream: TextIO | None, errors: str) -> OutputStream:
+    opened = OutputStream(stream)
+    reconfigure: Callable[..., None] | None = getattr(stream, "reconfigure", None)
+    if reconfigure is not None:
+        with opened.errors_caught():  # reconfiguring flushes
+            reconfigure(errors=errors)
+    return opened
+
+
+def _replace_with(plainer: Mapping[str, str]) -> Callable[[UnicodeError], tuple[bytes, int]]:
+    def encode(c: str) -> bytes:
+        if 0xDC80 <= ord(c) <= 0xDCFF:  # noqa: PLR2004 - how os.fsdecode keeps undecodable bytes
+            return bytes([ord(c) - 0xDC00])
+        return plainer.get(c, c).encode("ascii", "backslashreplace")
+
+    def replace(error: UnicodeError) -> tuple[bytes, int]:
+        if not isinstance(error, UnicodeEncodeError):
+            raise error
+        return b"".join(map(encode, error.object[error.start : error.end])), error.end
+
+    return replace
+
+
+codecs.register_error(_ESCAPE, _replace_with({}))
+codecs.register_error(_SIMPLIFY, _replace_with({"·": "|", "…": "..."}))

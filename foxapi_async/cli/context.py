@@ -1,0 +1,173 @@
+"""What commands share: common options, and the console, key, session and directory from them."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import foxapi_async
+from foxapi_async import ConfigurationError, FoxAPIError, Limits, Polling
+from foxapi_async.cli.console import Console
+from foxapi_async.cli.credentials import Key, find_key
+from foxapi_async.cli.exit_codes import ExitCode, exit_code_for
+from foxapi_async.cli.formatting import error_json
+from foxapi_async.cli.signals import Interrupted
+
+__all__ = [
+    "CommandContext",
+    "Directory",
+    "Timeout",
+    "command",
+    "prepare_directory",
+]
+
+_common_option = partial(typer.Option, rich_help_panel="Common options")
+
+Directory = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="DIR", help="Save the files here; created if it does not exist."
+    ),
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout",
+        metavar="SECONDS",
+        min=0.001,
+        help="How long to wait for a task. The task itself continues at the server (exit code 7).",
+    ),
+]
+
+
+class CommandContext:
+    """The common options of one command, and what they set up."""
+
+    def __init__(
+        self,
+        *,
+        key_file: Annotated[
+            Path | None,
+            _common_option(
+                metavar="FILE",
+                help="A file that contains only the API key. Default: FOXAPI_API_KEY, "
+                "FOXAPI_API_KEY_FILE, ~/.config/foxapi/key.",
+            ),
+        ] = None,
+        base_url: Annotated[
+            str | None,
+            _common_option(
+                metavar="URL",
+                help="The address of the API. Default: FOXAPI_BASE_URL, https://api.foxapi.cc.",
+            ),
+        ] = None,
+        as_json: Annotated[
+            bool, _common_option("--json", help="Print one JSON document on stdout.")
+        ] = False,
+        quiet: Annotated[
+            bool, _common_option("--quiet", "-q", help="Only warnings and errors on stderr.")
+        ] = False,
+        verbose: Annotated[
+            bool, _common_option("--verbose", "-v", help="Print the log on stderr, at DEBUG.")
+        ] = False,
+    ) -> None:
+        self.console: Console = Console(as_json=as_json, quiet=quiet, verbose=verbose)
+        self.key_file = key_file
+        self.base_url = base_url
+
+    def key(self) -> Key:
+        """Find the key, and print warnings about its source.
+
+        Raises:
+            ConfigurationError: There is no key.
+        """
+        key = find_key(self.key_file, os.environ)
+        for warning in key.warnings:
+            self.console.warning(warning)
+        return key
+
+    def session(
+        self,
+        *,
+        limits: Limits | None = None,
+        polling: Polling | None = None,
+        journal: Path | None = None,
+        on_event: Callable[[foxapi_async.Event], object] | None = None,
+    ) -> foxapi_async.Session:
+        """Return a session that is not open yet.
+
+        Raises:
+            ConfigurationError: No key, or an option that cannot work.
+        """
+        # An attribute of the facade, because importing the class would load aiohttp for `--help`.
+        return foxapi_async.Session(
+            self.key().value,
+            base_url=self.base_url,
+            limits=limits or Limits(),
+            polling=polling or Polling(),
+            journal=journal,
+            on_event=on_event,
+        )
+
+    def options(self) -> list[str]:
+        """Return the options that another command needs in order to find the same tasks."""
+        options: list[str] = []
+        if self.base_url is not None:
+            options += ["--base-url", self.base_url]
+        if self.key_file is not None:
+            options += ["--key-file", os.fspath(self.key_file)]
+        return options
+
+
+def command(function: Callable[..., ExitCode], *, local: bool = False) -> Callable[..., None]:
+    """Return a typer command that takes the common options besides those of a function.
+
+    Args:
+        function: Takes a context and its own options, and returns the code to exit with.
+        local: Whether the command has no key and no address, because it calls no service.
+    """
+    shared = dict(inspect.signature(CommandContext, eval_str=True).parameters)
+    if local:
+        del shared["key_file"], shared["base_url"]
+    _, *own = inspect.signature(function, eval_str=True).parameters.values()
+
+    def run(**options: Any) -> None:
+        context = CommandContext(**{name: options.pop(name) for name in shared})
+        console = context.console
+        try:
+            code = function(context, **options)
+        except Interrupted as signal:
+            code = signal.code
+        except FoxAPIError as error:
+            code = exit_code_for(error)
+            console.error(str(error))
+            console.document(error_json(error, code))
+        raise typer.Exit(int(console.finish(code)))
+
+    run.__name__, run.__doc__ = function.__name__, function.__doc__
+    run.__signature__ = inspect.Signature([*own, *shared.values()])  # type: ignore[attr-defined]
+    return run
+
+
+def prepare_directory(directory: Path) -> Path:
+    """Create a directory and check that it is writable, before anything is billed.
+
+    Raises:
+        ConfigurationError: It cannot be created or is not writable.
+    """
+    directory = directory.expanduser()
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"nothing can be saved in {directory}: {error.strerror or error}"
+        ) from error
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise ConfigurationError(f"nothing can be saved in {directory}: it is not writable")
+    return directory

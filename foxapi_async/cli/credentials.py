@@ -1,0 +1,100 @@
+"""Where the API key comes from: the environment or a file, never an argument.
+
+Every user of the machine can read arguments (`ps`), and the shell's history keeps them.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from foxapi_async import ConfigurationError
+
+__all__ = ["KEY_SOURCES", "Key", "find_key", "key_option_in"]
+
+KEY_SOURCES: Final = (
+    "set the environment variable FOXAPI_API_KEY, or store the key in a file of its own: "
+    "--key-file, FOXAPI_API_KEY_FILE, or ~/.config/foxapi/key"
+)
+
+_MAX_FILE_SIZE: Final = 4096
+"""Bytes. A larger file is not a key file but was named by mistake."""
+
+_KEY_OPTIONS: Final = ("--api-key", "--api_key", "--apikey", "--token")
+
+
+@attrs.frozen
+class Key:
+    """A key, its source, and warnings about that source."""
+
+    value: str = attrs.field(repr=False)
+    source: str
+    path: Path | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def find_key(given: Path | None, environment: Mapping[str, str]) -> Key:
+    """Return the key to use.
+
+    The first of these wins: the given file, FOXAPI_API_KEY, FOXAPI_API_KEY_FILE, and the default
+    key file if it exists.
+
+    Args:
+        given: A key file, or None.
+        environment: The environment variables.
+
+    Raises:
+        ConfigurationError: There is no key, or a named file cannot be read.
+    """
+    if given is not None:
+        return _read(given.expanduser(), f"--key-file {given}")
+    if value := environment.get("FOXAPI_API_KEY", "").strip():
+        return Key(value, "the environment variable FOXAPI_API_KEY")
+    if named := environment.get("FOXAPI_API_KEY_FILE"):
+        return _read(Path(named).expanduser(), f"FOXAPI_API_KEY_FILE={named}")
+    home = environment.get("XDG_CONFIG_HOME")
+    default = (Path(home) if home else Path("~/.config").expanduser()) / "foxapi" / "key"
+    if default.exists():
+        return _read(default, f"the key file {default}")
+    raise ConfigurationError(f"no API key: {KEY_SOURCES}")
+
+
+def key_option_in(arguments: Sequence[str]) -> str | None:
+    """Return the option that tries to pass the key as an argument, None if there is none."""
+    for argument in arguments:
+        if argument == "--":
+            return None
+        name = argument.partition("=")[0]
+        if name in _KEY_OPTIONS:
+            return name
+    return None
+
+
+def _read(path: Path, source: str) -> Key:
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            content = file.read(_MAX_FILE_SIZE + 1)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the key file {path} cannot be read: {error.strerror or error}"
+        ) from error
+    if len(content) > _MAX_FILE_SIZE:
+        raise ConfigurationError(
+            f"{path} is too large for a key file; the file must contain only the key"
+        )
+    try:
+        value = content.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        value = ""
+    if not value or len(value.split()) > 1:
+        raise ConfigurationError(f"the key file {path} must contain only the key, as plain text")
+    warnings: tuple[str, ...] = ()
+    if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
+        warnings = (f"other users can read the key file; restrict it with: chmod 600 {path}",)
+    return Key(value, source, path, warnings)

@@ -1,0 +1,119 @@
+"""Exit codes of the command line: one table for the help text, the program and the tests."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from foxapi_async import FoxAPIError, errors
+from foxapi_async.outcome import OutcomeStatus
+
+__all__ = ["MEANINGS", "ExitCode", "exit_code_for", "exit_code_for_outcome", "most_severe"]
+
+
+class ExitCode(enum.IntEnum):
+    """The exit codes of the command line."""
+
+    OK = 0
+    TASK_FAILED = 1
+    USAGE = 2
+    CONFIGURATION = 3
+    QUOTA = 4
+    UNAVAILABLE = 5
+    UNKNOWN = 6
+    UNFINISHED = 7
+    DOWNLOAD = 8
+    NOT_PRINTED = 9
+    HUNG_UP = 129
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+MEANINGS: Final[Mapping[ExitCode, str]] = {
+    ExitCode.OK: "done",
+    ExitCode.TASK_FAILED: "a task failed or was cancelled at the server",
+    ExitCode.USAGE: "wrong usage, or an invalid or refused request; nothing was billed for it",
+    ExitCode.CONFIGURATION: "configuration or key: no key, a refused key (401, 403), a missing "
+    "extra, an unusable directory or journal",
+    ExitCode.QUOTA: "the balance is used up (402), or --max-images is reached",
+    ExitCode.UNAVAILABLE: "the server cannot be reached, is too busy, or gave no usable answer",
+    ExitCode.UNKNOWN: "a submission may have been billed, and its task id is unknown",
+    ExitCode.UNFINISHED: "the wait ended before the task did: `foxapi wait ID` (or the same "
+    "`foxapi run`) continues it",
+    ExitCode.DOWNLOAD: "a billed image could not be saved: `foxapi wait ID -o DIR` tries again",
+    ExitCode.NOT_PRINTED: "the work is done, but its results could not be printed (a full disk)",
+    ExitCode.HUNG_UP: "interrupted by SIGHUP: the terminal was closed",
+    ExitCode.INTERRUPTED: "interrupted by Ctrl-C",
+    ExitCode.TERMINATED: "interrupted by SIGTERM",
+}
+
+_BY_SEVERITY: Final = (
+    ExitCode.TERMINATED,
+    ExitCode.HUNG_UP,
+    ExitCode.INTERRUPTED,
+    ExitCode.UNKNOWN,
+    ExitCode.UNFINISHED,
+    ExitCode.DOWNLOAD,
+    ExitCode.CONFIGURATION,
+    ExitCode.QUOTA,
+    ExitCode.UNAVAILABLE,
+    ExitCode.USAGE,
+    ExitCode.NOT_PRINTED,
+    ExitCode.TASK_FAILED,
+    ExitCode.OK,
+)
+"""If several codes apply: first those that may cost money, then those that stop everything, then
+failures of single tasks."""
+
+# Looked up along the method resolution order, so the nearest base class decides.
+_BY_ERROR: Final[Mapping[type[FoxAPIError], ExitCode]] = {
+    errors.InvalidRequestError: ExitCode.USAGE,
+    errors.JobFileError: ExitCode.USAGE,
+    errors.ConfigurationError: ExitCode.CONFIGURATION,
+    errors.SessionClosedError: ExitCode.UNFINISHED,
+    errors.BudgetExceededError: ExitCode.QUOTA,
+    errors.APIStatusError: ExitCode.UNAVAILABLE,
+    errors.BadRequestError: ExitCode.USAGE,
+    errors.AuthenticationError: ExitCode.CONFIGURATION,
+    errors.InsufficientQuotaError: ExitCode.QUOTA,
+    errors.PermissionDeniedError: ExitCode.CONFIGURATION,
+    errors.NotFoundError: ExitCode.USAGE,
+    errors.PayloadTooLargeError: ExitCode.USAGE,
+    errors.UnprocessableEntityError: ExitCode.USAGE,
+    errors.RateLimitError: ExitCode.UNAVAILABLE,
+    errors.ServerError: ExitCode.UNAVAILABLE,
+    errors.APIConnectionError: ExitCode.UNAVAILABLE,
+    errors.InvalidResponseError: ExitCode.UNAVAILABLE,
+    errors.SubmissionUnknownError: ExitCode.UNKNOWN,
+    errors.TaskOutcomeError: ExitCode.TASK_FAILED,
+    errors.TaskTimeoutError: ExitCode.UNFINISHED,
+    errors.DownloadError: ExitCode.DOWNLOAD,
+}
+
+
+def exit_code_for(error: FoxAPIError) -> ExitCode:
+    """Return the exit code of a command that an error ended."""
+    return next(
+        (_BY_ERROR[cls] for cls in type(error).__mro__ if cls in _BY_ERROR), ExitCode.UNAVAILABLE
+    )
+
+
+def exit_code_for_outcome(status: OutcomeStatus, error: FoxAPIError | None) -> ExitCode:
+    """Return the exit code for the outcome of one request or task.
+
+    An unfinished task is `ExitCode.UNFINISHED` whatever ended the wait. A refused key is the
+    exception, because nothing can be continued without another key.
+    """
+    if status == "completed":
+        return ExitCode.OK if error is None else exit_code_for(error)
+    assert error is not None
+    code = exit_code_for(error)
+    if status == "unfinished" and code is not ExitCode.CONFIGURATION:
+        return ExitCode.UNFINISHED
+    return code
+
+
+def most_severe(codes: Iterable[ExitCode]) -> ExitCode:
+    """Return the code to exit with if several apply; OK if there are none."""
+    return min(codes, key=_BY_SEVERITY.index, default=ExitCode.OK)

@@ -1,0 +1,139 @@
+"""Numbers, tasks and errors as text for people and as JSON for programs. Pure functions."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from foxapi_async import APIStatusError, FoxAPIError, Task, TaskStatus, TaskTimeoutError
+
+__all__ = [
+    "count",
+    "duration",
+    "error_json",
+    "error_text",
+    "file_size",
+    "run_command",
+    "status_text",
+    "task_json",
+    "task_lines",
+    "wait_command",
+]
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun: "1 image", "2 images"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration: "4.2 s", "83 s", "12 min"."""
+    if seconds < 60:  # noqa: PLR2004
+        return f"{seconds:.1f} s"
+    return f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 60:.0f} min"  # noqa: PLR2004
+
+
+def file_size(number: int) -> str:
+    """Return a number of bytes: "812 B", "48 KiB", "1.4 MiB"."""
+    if number < 2**10:
+        return f"{number} B"
+    return f"{number / 2**10:.0f} KiB" if number < 2**20 else f"{number / 2**20:.1f} MiB"
+
+
+def status_text(task: Task) -> str:
+    """Return the status of a task in the server's own word."""
+    if task.status is TaskStatus.OTHER:
+        return str(task.raw.get("status", "unknown"))
+    return str(task.status.value)
+
+
+def task_lines(task: Task) -> list[str]:
+    """Return a task for a person, one fact per line."""
+    estimated = task.task_info.estimated_time
+    reserved = task.usage.get("credits_reserved")
+    facts: Mapping[str, object] = {
+        "status": status_text(task),
+        "id": task.id,
+        "progress": None if task.progress is None else f"{task.progress} %",
+        "model": task.model,
+        "created": None if task.created is None else f"{task.created:%Y-%m-%d %H:%M:%S} UTC",
+        "estimate": None if estimated is None else f"about {duration(estimated)} after submission",
+        "reserved": None if reserved is None else f"{reserved} credits",
+    }
+    lines = [f"{name:<10} {fact}" for name, fact in facts.items() if fact is not None]
+    if task.error is not None:
+        parts = (task.error.code, task.error.message)
+        lines.append(f"{'error':<10} {': '.join(part for part in parts if part)}")
+    lines += [
+        f"{'output ' + str(output.index):<10} {output.url or dict(output.data)}"
+        for output in task.outputs
+    ]
+    return lines
+
+
+def task_json(task: Task, files: Mapping[int, Path] | None = None) -> dict[str, object]:
+    """Return a task for a program; ``files`` are the paths of its outputs by index."""
+    paths = {index: os.fspath(path) for index, path in (files or {}).items()}
+    described: dict[str, object] = {
+        "id": task.id,
+        "task_status": status_text(task),
+        "progress": task.progress,
+        "model": task.model,
+        "created": None if task.created is None else task.created.isoformat(),
+        "outputs": [
+            {
+                "index": output.index,
+                "url": output.url,
+                "data": dict(output.data),
+                "file": paths.get(output.index),
+            }
+            for output in task.outputs
+        ],
+        "usage": dict(task.usage),
+    }
+    if task.error is not None:
+        described["task_error"] = {
+            "code": task.error.code,
+            "message": task.error.message,
+            "type": task.error.type,
+        }
+    return described
+
+
+def error_json(error: FoxAPIError, exit_code: int) -> dict[str, object]:
+    """Return an error for a program, with the exit code that it leads to."""
+    described: dict[str, object] = {
+        "error": type(error).__name__,
+        "message": str(error),
+        "exit_code": int(exit_code),
+    }
+    if error.task_id is not None:
+        described["task_id"] = error.task_id
+    if isinstance(error, APIStatusError):
+        described |= {"status": error.status, "code": error.code, "request_id": error.request_id}
+    return described
+
+
+def error_text(error: FoxAPIError) -> str:
+    """Return an error for the command line; its own text may name Python calls."""
+    if isinstance(error, TaskTimeoutError):
+        status = "not finished" if error.task is None else f"still {status_text(error.task)}"
+        cause = "" if error.__cause__ is None else f" (the last poll failed: {error.__cause__})"
+        return f"task {error.task_id} is {status} at the end of the wait{cause}"
+    return str(error)
+
+
+def run_command(jobs: Path, directory: Path, journal: Path | None, options: Sequence[str]) -> str:
+    """Return the command that runs a job, quoted for a shell."""
+    target = ["-o", os.fspath(directory)]
+    if journal is not None:
+        target += ["--journal", os.fspath(journal)]
+    return shlex.join(["foxapi", "run", os.fspath(jobs), *target, *options])
+
+
+def wait_command(ids: Sequence[str], directory: Path | None, options: Sequence[str] = ()) -> str:
+    """Return the command that waits for tasks and saves their files, quoted for a shell."""
+    target = [] if directory is None else ["-o", os.fspath(directory)]
+    return shlex.join(["foxapi", "wait", *ids, *target, *options])

@@ -1,0 +1,165 @@
+"""What a job will do and what it did: as text, as JSON, and as an exit code. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+import attrs
+
+from foxapi_async import BudgetExceededError, FoxAPIError
+from foxapi_async.cli.exit_codes import ExitCode, exit_code_for, most_severe
+from foxapi_async.cli.formatting import count
+
+if TYPE_CHECKING:
+    from foxapi_async.bulk import Plan, Summary
+
+__all__ = [
+    "Estimate",
+    "counts_text",
+    "estimate_json",
+    "estimate_lines",
+    "exit_code_for_job",
+    "next_step",
+    "summary_json",
+    "summary_lines",
+]
+
+
+@attrs.frozen(kw_only=True)
+class Estimate:
+    """What a run would submit and bill, given its options."""
+
+    plan: Plan
+    retry_failed: bool = False
+    retry_unknown: bool = False
+    max_images: int | None = None
+
+    @property
+    def images(self) -> int:
+        """Images that would be billed, at most ``max_images``."""
+        wanted = self.images_wanted
+        return wanted if self.max_images is None else min(wanted, self.max_images)
+
+    @property
+    def images_wanted(self) -> int:
+        """Images that would be billed without ``max_images``."""
+        return self.plan.outputs_to_submit(
+            retry_failed=self.retry_failed, retry_unknown=self.retry_unknown
+        )
+
+    @property
+    def requests(self) -> int:
+        """Requests that would be submitted without ``max_images``."""
+        return self.plan.to_submit(retry_failed=self.retry_failed, retry_unknown=self.retry_unknown)
+
+
+def estimate_lines(estimate: Estimate) -> list[str]:
+    """Return what a job would do: a line per kind of requests, with their images."""
+    plan = estimate.plan
+    failed = "not submitted again without --retry-failed"
+    if estimate.retry_failed:
+        failed = "submitted again, and billed again"
+    unknown = "perhaps billed; not submitted again without --retry-unknown"
+    if estimate.retry_unknown:
+        unknown = "submitted again, perhaps billed twice"
+    rows = [
+        ("in the file", plan.requests, plan.outputs, ""),
+        ("done", plan.done, plan.done_outputs, "saved by an earlier run"),
+        ("to fetch", plan.fetch, plan.fetch_outputs, "already billed; files are missing"),
+        ("in flight", plan.in_flight, plan.in_flight_outputs, "already billed; continued"),
+        ("failed", plan.failed, plan.failed_outputs, failed),
+        ("unknown", plan.unknown, plan.unknown_outputs, unknown),
+        ("to submit", estimate.requests, estimate.images_wanted, ""),
+    ]
+    shown = [row for row in rows if row[1] or row[0] in {"in the file", "to submit"}]
+    digits = max(len(f"{requests:,}") for _, requests, _, _ in shown)
+    lines = [
+        f"  {name:<12}{' ' * (digits - len(f'{requests:,}'))}"
+        f"{count(requests, 'request')}, {count(images, 'image')}{f'  ({note})' if note else ''}"
+        for name, requests, images, note in shown
+    ]
+    most = estimate.max_images
+    limit = "" if most is None else f", at most {most:,} (--max-images)"
+    return [*lines, f"to be billed: {count(estimate.images, 'image')}{limit}"]
+
+
+def estimate_json(estimate: Estimate) -> dict[str, object]:
+    """Return the estimate for a program."""
+    plan = attrs.asdict(estimate.plan, filter=lambda field, _: "conflicts" not in field.name)
+    return {**plan, "outputs_to_bill": estimate.images}
+
+
+def counts_text(summary: Summary) -> str:
+    """Return how far a job is: the counts that are not 0."""
+    parts = [f"{summary.completed:,} of {summary.requests:,} done"]
+    names = ("failed", "rejected", "unknown", "unsaved", "unfinished")
+    parts += [f"{number:,} {name}" for name in names if (number := getattr(summary, name))]
+    return ", ".join(parts)
+
+
+def summary_lines(summary: Summary) -> list[str]:
+    """Return the end of a job for a person."""
+    counts = counts_text(summary)
+    if summary.not_submitted:
+        counts += f", {summary.not_submitted:,} not submitted"
+    return [
+        counts,
+        f"{count(summary.pictures, 'image')} on disk, {summary.fetched:,} downloaded in this run",
+        f"billed in this run: {count(summary.outputs_billed, 'image')}",
+    ]
+
+
+def summary_json(summary: Summary) -> dict[str, object]:
+    """Return the end of a job for a program."""
+    names = (
+        *("requests", "completed", "unsaved", "failed", "unfinished", "rejected", "unknown"),
+        *("not_submitted", "pictures", "fetched", "from_journal", "interrupted"),
+    )
+    return {
+        **{name: getattr(summary, name) for name in names},
+        "stopped": None if summary.stopped is None else str(summary.stopped),
+        "billed": {"outputs": summary.outputs_billed, "outputs_unknown": summary.outputs_unknown},
+    }
+
+
+def exit_code_for_job(
+    summary: Summary, error: FoxAPIError | None = None, rejections: Collection[ExitCode] = ()
+) -> ExitCode:
+    """Return the exit code of a job, signals aside.
+
+    Args:
+        summary: How it ended.
+        error: The error that ended the run, if one did.
+        rejections: The exit codes of the rejected requests.
+    """
+    by_count = (
+        (summary.unknown, ExitCode.UNKNOWN),
+        (summary.unfinished, ExitCode.UNFINISHED),
+        (summary.unsaved, ExitCode.DOWNLOAD),
+        (summary.rejected, most_severe(rejections) or ExitCode.USAGE),
+        (summary.failed, ExitCode.TASK_FAILED),
+    )
+    codes = [code for number, code in by_count if number]
+    reasons = [error, None if summary.interrupted else summary.stopped]
+    stopped = [exit_code_for(reason) for reason in reasons if reason is not None]
+    if not stopped and summary.not_submitted:
+        stopped.append(ExitCode.UNAVAILABLE)
+    return most_severe(codes + stopped)
+
+
+def next_step(command: str, summary: Summary) -> str | None:
+    """Return how to continue a job that ``command`` ran, None if nothing is left to do."""
+    if summary.unfinished or summary.not_submitted or summary.unsaved or summary.rejected:
+        advice = f"to go on, run it again; what is billed is not billed again:\n  {command}"
+        if isinstance(summary.stopped, BudgetExceededError):
+            advice += " --max-images …"
+        return advice
+    if summary.unknown:
+        return (
+            "check at the service what was billed; to submit the unknown requests again, perhaps "
+            f"billed twice:\n  {command} --retry-unknown"
+        )
+    if summary.failed:
+        return f"to submit the failed requests again, billed again:\n  {command} --retry-failed"
+    return None

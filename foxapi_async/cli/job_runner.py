@@ -1,0 +1,339 @@
+"""Run a job in a session, show its progress, and report how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from pathlib import Path
+from typing import Final
+
+import anyio
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from foxapi_async import Event, FoxAPIError, Limits, Polling, Session
+from foxapi_async._concurrency import finish_despite_cancellation
+from foxapi_async.bulk import SHEET_NAME, Job, JobRun, Result, Summary, run_job
+from foxapi_async.bulk.results_file import lasting
+from foxapi_async.cli.console import Console, printable
+from foxapi_async.cli.context import CommandContext
+from foxapi_async.cli.exit_codes import ExitCode, exit_code_for, most_severe
+from foxapi_async.cli.formatting import count
+from foxapi_async.cli.job_report import (
+    Estimate,
+    counts_text,
+    estimate_json,
+    exit_code_for_job,
+    next_step,
+    summary_json,
+    summary_lines,
+)
+from foxapi_async.cli.progress import RetryMessages, live
+from foxapi_async.cli.signals import Interrupted, run_interruptible
+from foxapi_async.events import SubmissionFailed
+from foxapi_async.outcome import status_of
+
+__all__ = ["JobProgress", "JobRunner", "RateMeter", "remaining_time"]
+
+_FRAMES_PER_SECOND: Final = 4
+
+_FIRST_LINE: Final = 5.0
+_LONGEST_PAUSE: Final = 60.0
+"""Seconds until the first line, and the longest pause between two lines where nothing is drawn."""
+
+_STOP_CHECK: Final = 0.25
+"""Seconds between two checks whether submitting has stopped; no result need follow to show it."""
+
+_MAX_FAILURES_SHOWN: Final = 20
+"""Further failures are only counted."""
+
+_MINUTE: Final = 60.0
+_HOUR: Final = 3600.0
+
+
+class JobRunner:
+    """Runs a job in a session of its own, and reports how it ended.
+
+    ``command`` continues the job; an interrupt waits ``grace`` seconds for the tasks in flight.
+    """
+
+    def __init__(
+        self,
+        context: CommandContext,
+        job: Job,
+        estimate: Estimate,
+        directory: Path,
+        journal: Path,
+        *,
+        command: str,
+        grace: float,
+        sheet: bool,
+    ) -> None:
+        self._context = context
+        self._console = context.console
+        self._job = job
+        self._estimate = estimate
+        self._directory = directory
+        self._journal = journal
+        self._command = command
+        self._grace = grace
+        self._sheet = sheet
+        self._run: JobRun | None = None
+        self._summary: Summary | None = None
+        self._rejections: set[ExitCode] = set()
+        self._retries = RetryMessages(context.console)
+
+    def run(self, limits: Limits, polling: Polling) -> ExitCode:
+        """Run the job and return the exit code.
+
+        Raises:
+            FoxAPIError: The run ended before the job began.
+        """
+        session = self._context.session(
+            limits=limits, polling=polling, journal=self._journal, on_event=self._on_event
+        )
+        code = ExitCode.OK
+        failure: FoxAPIError | None = None
+        try:
+            run_interruptible(
+                self._main(session), on_first=self._interrupted, on_second=self._killed
+            )
+        except Interrupted as signal:
+            code = signal.code
+        except FoxAPIError as error:
+            if self._summary is None:
+                raise
+            failure = error
+        return self._report(code, failure)
+
+    async def _main(self, session: Session) -> None:
+        async with (
+            session,
+            run_job(
+                session,
+                self._job,
+                self._directory,
+                retry_failed=self._estimate.retry_failed,
+                retry_unknown=self._estimate.retry_unknown,
+                sheet=self._sheet,
+            ) as run,
+        ):
+            self._run = run
+            progress = JobProgress(self._console, run)
+            try:
+                async with progress.shown():
+                    async for result in run:
+                        progress.print_failure(result)
+            finally:
+                self._summary = run.summary
+
+    def _on_event(self, event: Event) -> None:
+        self._retries.print_event(event)
+        # The code of each rejection counts: a server that is too busy is not wrong usage.
+        if isinstance(event, SubmissionFailed) and status_of(event.error) == "rejected":
+            self._rejections.add(exit_code_for(event.error))
+
+    def _interrupted(self) -> bool:
+        run = self._run
+        if run is None:
+            return False
+        in_flight = run.summary.in_flight
+        self._console.warning(
+            f"interrupted: submitting has stopped; waiting up to {self._grace:g} s for "
+            f"{count(in_flight, 'task')} in flight. Interrupt again to exit at once"
+        )
+        run.stop(self._grace)
+        return True
+
+    def _killed(self) -> None:
+        self._console.restore_terminal()
+        if self._run is not None:
+            self._print_next_step(self._run.summary)
+
+    def _report(self, code: ExitCode, failure: FoxAPIError | None) -> ExitCode:
+        summary, console = self._summary, self._console
+        if summary is None:
+            return code
+        code = most_severe([code, exit_code_for_job(summary, failure, self._rejections)])
+        reasons = [failure, None if summary.interrupted else summary.stopped]
+        for text in dict.fromkeys(str(reason) for reason in reasons if reason is not None):
+            console.error(text)
+        for line in summary_lines(summary):
+            console.info(line)
+        if summary.outputs_unknown:
+            console.warning(f"perhaps also billed: {count(summary.outputs_unknown, 'image')}")
+        self._print_next_step(summary)
+        sheet = self._directory / SHEET_NAME
+        for path in (summary.results, sheet):
+            if path.exists():
+                console.result(str(path))
+        console.document(
+            {
+                "plan": estimate_json(self._estimate),
+                **summary_json(summary),
+                "directory": str(self._directory),
+                "journal": str(self._journal),
+                "results": str(summary.results),
+                "contact_sheet": str(sheet) if sheet.exists() else None,
+                "exit_code": int(code),
+            }
+        )
+        return code
+
+    def _print_next_step(self, summary: Summary) -> None:
+        advice = next_step(self._command, summary)
+        if advice is not None:
+            self._console.warning(advice)
+
+
+class JobProgress:
+    """Shows how far a job is, and which of its requests failed."""
+
+    def __init__(self, console: Console, run: JobRun) -> None:
+        self._console = console
+        self._run = run
+        self._images = RateMeter()
+        self._requests = RateMeter()
+        self._failures = 0
+        self._hidden: set[bool] = set()
+        self._stop_reported = False
+
+    @asynccontextmanager
+    async def shown(self) -> AsyncGenerator[None, None]:
+        """Show the progress within the block."""
+        if damaged := self._run.results.damaged:
+            lines = count(damaged, "line")
+            self._console.warning(
+                f"{lines} of {self._run.results.path} cannot be read and are skipped"
+            )
+        jobs = [self._report_stop_once()]
+        drawing: AbstractContextManager[None] = nullcontext()
+        if self._console.shows_bars:
+            drawing = live(self._console, self.render, _FRAMES_PER_SECOND)
+        elif not self._console.quiet:
+            jobs.append(self._print_lines())
+        with drawing:
+            # Plain tasks, because a task group would wrap the exception that ends the run.
+            tasks = [asyncio.create_task(job, name="foxapi progress") for job in jobs]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await finish_despite_cancellation(lambda: asyncio.wait(tasks))
+
+    def print_failure(self, result: Result) -> None:
+        """Print the result of a request, unless it is completed."""
+        if result.status == "completed":
+            return
+        self._failures += 1
+        if self._failures <= _MAX_FAILURES_SHOWN:
+            error = result.error or result.error_code
+            self._console.warning(f"line {result.line}: {result.status}: {error}")
+        else:
+            self._print_hidden(result)
+        self._report_stop()
+
+    def _print_hidden(self, result: Result) -> None:
+        recorded = bool(lasting([result]))
+        if recorded in self._hidden:
+            return
+        self._hidden.add(recorded)
+        if recorded:
+            self._console.warning(f"more failures are in {self._run.summary.results}")
+        else:
+            self._console.warning(
+                f"more lines, from line {result.line} on, are {result.status.replace('_', ' ')}: "
+                "they are only counted, and the next run continues them"
+            )
+
+    def _report_stop(self) -> None:
+        summary = self._run.summary
+        if summary.stopped is None or self._stop_reported:
+            return
+        self._stop_reported = True
+        if summary.interrupted:  # the signal has been answered
+            return
+        waiting = f"; waiting for {count(summary.in_flight, 'task')} in flight"
+        self._console.warning(
+            f"submitting has stopped: {summary.stopped}{waiting if summary.in_flight else ''}"
+        )
+
+    def render(self) -> RenderableType:
+        """Draw the current state; also called by rich's refresh thread."""
+        summary = self._measure()
+        table = Table.grid(padding=(0, 1), expand=True)
+        table.add_column(ratio=1)
+        table.add_column(justify="right", no_wrap=True)
+        share = summary.decided / summary.requests
+        bar = ProgressBar(1.0, share, complete_style="cyan", finished_style="green", pulse=False)
+        table.add_row(bar, f"{summary.decided:,} of {summary.requests:,}  {100 * share:.0f} %")
+        return Group(table, Text(printable(self._line(summary)), style="dim"))
+
+    def _measure(self) -> Summary:
+        summary, now = self._run.summary, time.monotonic()
+        self._images.record(now, summary.fetched)
+        self._requests.record(now, summary.decided - summary.from_journal)
+        return summary
+
+    def _line(self, summary: Summary) -> str:
+        parts = [counts_text(summary)]
+        if rate := self._images.per_minute():
+            parts.append(f"{rate:.0f} images/min" if rate >= 10 else f"{rate:.1f} images/min")  # noqa: PLR2004
+        parts.append(f"{count(summary.in_flight, 'task')} in flight")
+        left = remaining_time(summary.not_submitted, self._requests.per_minute())
+        if left is not None and summary.stopped is None:
+            parts.append(f"about {left} left")
+        return "  ·  ".join(parts)
+
+    async def _report_stop_once(self) -> None:
+        while not self._stop_reported:
+            self._report_stop()
+            await anyio.sleep(_STOP_CHECK)
+
+    async def _print_lines(self) -> None:
+        pause = _FIRST_LINE
+        while True:
+            self._measure()
+            await anyio.sleep(pause)
+            self._console.info(self._line(self._measure()))
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+
+class RateMeter:
+    """Measures how fast a number has grown during the last ``window`` seconds."""
+
+    def __init__(self, window: float = 120.0) -> None:
+        self._window = window
+        self._samples: deque[tuple[float, int]] = deque()
+
+    def record(self, now: float, number: int) -> None:
+        """Record the number at a time in seconds."""
+        self._samples.append((now, number))
+        while len(self._samples) > 2 and now - self._samples[1][0] >= self._window:  # noqa: PLR2004
+            self._samples.popleft()
+
+    def per_minute(self) -> float | None:
+        """Return the growth per minute; None before it is known."""
+        if len(self._samples) < 2:  # noqa: PLR2004
+            return None
+        (began, before), (now, after) = self._samples[0], self._samples[-1]
+        return None if now <= began else (after - before) * _MINUTE / (now - began)
+
+
+def remaining_time(remaining: int, per_minute: float | None) -> str | None:
+    """Return roughly how long the rest takes: "40 s", "12 min", "3 h 20 min"; None if unknown."""
+    if not per_minute or not remaining:
+        return None
+    seconds = remaining / per_minute * _MINUTE
+    if seconds < 1.5 * _MINUTE:
+        return f"{seconds:.0f} s"
+    if seconds < 1.5 * _HOUR:
+        return f"{seconds / _MINUTE:.0f} min"
+    hours, rest = divmod(seconds, _HOUR)
+    return f"{hours:.0f} h {rest / _MINUTE:.0f} min" if hours < 48 else f"{hours / 24:.1f} days"  # noqa: PLR2004

@@ -1,0 +1,259 @@
+"""Submit or attach tasks, wait for them, save their files, and report the outcome."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from foxapi_async import FoxAPIError, Limits, Polling, Request, Statistics, Task
+from foxapi_async.cli.context import CommandContext
+from foxapi_async.cli.exit_codes import (
+    ExitCode,
+    exit_code_for,
+    exit_code_for_outcome,
+    most_severe,
+)
+from foxapi_async.cli.formatting import count, error_json, error_text, task_json, wait_command
+from foxapi_async.cli.progress import show_progress
+from foxapi_async.cli.signals import Interrupted, run_interruptible
+from foxapi_async.cli.task_state import TaskState, TaskStates
+from foxapi_async.outcome import OutcomeStatus, status_of
+
+if TYPE_CHECKING:
+    from foxapi_async import Outcome, Session, TaskHandle
+
+__all__ = ["TaskRunner"]
+
+
+class TaskRunner:
+    """Runs tasks in a session of its own, however the command ends.
+
+    Args:
+        context: The options that all commands share.
+        directory: Where files are saved; None prints their links instead.
+        limits: The limits of the session.
+        polling: How long to wait.
+    """
+
+    def __init__(
+        self,
+        context: CommandContext,
+        directory: Path | None,
+        *,
+        limits: Limits | None = None,
+        polling: Polling | None = None,
+    ) -> None:
+        self._context = context
+        self._console = context.console
+        self._directory = directory
+        self._limits = limits
+        self._polling = polling
+        self._states = TaskStates()
+        self._codes: list[ExitCode] = []
+        self._results: list[dict[str, object]] = []
+        self._errors_shown: set[str] = set()
+        self._statistics: Statistics | None = None
+
+    def submit(self, requests: Sequence[Request]) -> ExitCode:
+        """Submit requests, wait for their tasks, and save each one's files when it completes.
+
+        Raises:
+            ConfigurationError: No key, or an option that cannot work; nothing was sent.
+        """
+
+        async def main(session: Session) -> None:
+            async with anyio.create_task_group() as saving:
+                async for outcome in session.map(requests):
+                    saving.start_soon(self._end_submitted, session, outcome)
+
+        return self._run(main)
+
+    def wait(self, task_ids: Sequence[str]) -> ExitCode:
+        """Wait for existing tasks, and save each one's files when it completes.
+
+        Raises:
+            ConfigurationError: No key, or an option that cannot work; nothing was sent.
+        """
+
+        async def wait_for(session: Session, handle: TaskHandle) -> None:
+            try:
+                task = await handle.wait()
+            except FoxAPIError as error:
+                await self._end(session, status_of(error), handle.latest, error)
+            else:
+                await self._end(session, "completed", task, None)
+
+        async def main(session: Session) -> None:
+            handles = [session.attach(task_id) for task_id in dict.fromkeys(task_ids)]
+            async with anyio.create_task_group() as waiting:
+                for handle in handles:
+                    waiting.start_soon(wait_for, session, handle)
+
+        return self._run(main)
+
+    def _run(self, main: Callable[[Session], Coroutine[Any, Any, None]]) -> ExitCode:
+        with show_progress(self._console, self._states) as on_event:
+            session = self._context.session(
+                limits=self._limits, polling=self._polling, on_event=on_event
+            )
+
+            async def run() -> None:
+                try:
+                    async with session:
+                        await main(session)
+                finally:
+                    self._statistics = session.statistics()
+
+            try:
+                run_interruptible(run(), on_first=self._interrupted, on_second=self._killed)
+                code = most_severe(self._codes)
+            except Interrupted as signal:
+                code = signal.code
+            except FoxAPIError as error:
+                self._console.error(error_text(error))
+                code = exit_code_for(error)
+            except BaseException:
+                # Even a bug must not hide the ids of billed tasks.
+                self._print_next_step()
+                raise
+        self._print_next_step()
+        self._report(code)
+        return code
+
+    def _interrupted(self) -> None:
+        submissions = len(self._states.submissions)
+        finishing = f"; finishing {count(submissions, 'submission')} under way"
+        self._console.warning(f"interrupted{finishing if submissions else ''}")
+
+    def _killed(self) -> None:
+        self._console.restore_terminal()
+        self._print_next_step()
+
+    async def _end_submitted(self, session: Session, outcome: Outcome) -> None:
+        task = outcome.task
+        if task is not None and outcome.status == "completed":
+            asked = outcome.request.num_outputs
+            if len(task.outputs) < asked:
+                self._console.warning(
+                    f"task {task.id}: {len(task.outputs)} of {count(asked, 'output')} arrived"
+                )
+        await self._end(session, outcome.status, task, outcome.error)
+
+    async def _end(
+        self,
+        session: Session,
+        status: OutcomeStatus,
+        task: Task | None,
+        error: FoxAPIError | None,
+    ) -> None:
+        task_id = task.id if task is not None else error.task_id if error is not None else None
+        state = None if task_id is None else self._states.by_id.get(task_id)
+        code = exit_code_for_outcome(status, error)
+        if state is not None and state.not_found:
+            code = ExitCode.USAGE
+        if error is not None:
+            self._print_error(error)
+        elif task is not None:
+            error = await self._save(session, task)
+            code = ExitCode.OK if error is None else ExitCode.DOWNLOAD
+        result = _result_json(status, task_id, task, state)
+        if error is not None:
+            result["error"] = error_json(error, code)
+        self._codes.append(code)
+        self._results.append(result)
+
+    async def _save(self, session: Session, task: Task) -> FoxAPIError | None:
+        for output in task.outputs:
+            if output.url is None:
+                self._console.result(json.dumps(dict(output.data), default=str))
+            elif self._directory is None:
+                self._console.result(output.url)
+        if self._directory is None or all(output.url is None for output in task.outputs):
+            return None
+        failure: FoxAPIError | None = None
+        try:
+            await session.download(task, self._directory)
+        except FoxAPIError as error:
+            failure = error
+            self._print_error(error)
+        # From the events, because some files may be saved although the download failed.
+        state = self._states.by_id.get(task.id)
+        for _, path in sorted(state.saved.items()) if state is not None else ():
+            self._console.result(str(path))
+        return failure
+
+    def _print_error(self, error: FoxAPIError) -> None:
+        # An error that stops the run (a refused key) ends all remaining requests with the same text.
+        text = error_text(error)
+        if text not in self._errors_shown:
+            self._errors_shown.add(text)
+            self._console.error(text)
+
+    def _print_next_step(self) -> None:
+        if ids := self._states.unfinished_ids(saving=self._directory is not None):
+            command = wait_command(ids, self._directory, self._context.options())
+            self._console.warning(
+                f"billed but not finished or saved: {count(len(ids), 'task')}; to go on:\n  {command}"
+            )
+        if submissions := self._states.submissions:
+            outputs = sum(request.num_outputs for request in submissions)
+            self._console.warning(
+                f"{count(len(submissions), 'submission')} cut off: {count(outputs, 'output')} may "
+                "have been billed, and the task ids are unknown"
+            )
+
+    def _report(self, code: ExitCode) -> None:
+        statistics = self._statistics
+        if statistics is None:
+            return
+        reserved = self._credits_reserved()
+        if statistics.submitted:
+            credits_text = "" if reserved is None else f", {reserved:,} credits reserved"
+            billed = count(statistics.images_billed, "output")
+            self._console.info(f"billed: {billed}{credits_text}")
+        if statistics.images_unknown:
+            self._console.warning(
+                f"perhaps also billed: {count(statistics.images_unknown, 'output')}"
+            )
+        ended = {result["id"] for result in self._results}
+        others = [state for id_, state in self._states.by_id.items() if id_ not in ended]
+        results = self._results + [
+            _result_json(state.outcome, state.task.id, state.task, state) for state in others
+        ]
+        self._console.document(
+            {
+                "tasks": results,
+                "billed": {
+                    "outputs": statistics.images_billed,
+                    "outputs_unknown": statistics.images_unknown,
+                    "credits_reserved": reserved,
+                },
+                "open": self._states.unfinished_ids(saving=self._directory is not None),
+                "exit_code": int(code),
+            }
+        )
+
+    def _credits_reserved(self) -> int | float | None:
+        """Return the sum that the server reports for what this command submitted."""
+        found = [
+            reserved
+            for state in self._states.by_id.values()
+            if state.request is not None
+            and isinstance(reserved := state.task.usage.get("credits_reserved"), int | float)
+        ]
+        return sum(found) if found else None
+
+
+def _result_json(
+    status: OutcomeStatus, task_id: str | None, task: Task | None, state: TaskState | None
+) -> dict[str, object]:
+    result: dict[str, object] = {"id": task_id, "status": status}
+    if task is not None:
+        result |= task_json(task, None if state is None else state.saved)
+    seconds = None if state is None else state.seconds
+    result["seconds"] = None if seconds is None else round(seconds, 3)
+    return result
