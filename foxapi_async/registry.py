@@ -57,7 +57,7 @@ class TaskRegistry:
     ) -> None:
         self.tasks: dict[str, TrackedTask] = {}
         self._ends: dict[str, anyio.Event] = {}
-        self.queue = PollQueue(self.tasks, schedule, polling)
+        self.queue: PollQueue = PollQueue(self.tasks, schedule, polling)
         self._polling = polling
         self._limiter = limiter
         self._journal = journal
@@ -65,7 +65,7 @@ class TaskRegistry:
         self._counters = counters
         self._loop = asyncio.get_running_loop()
         self._clock = self._loop.time
-        self.closed = False
+        self.closed: bool = False
 
     def check(self) -> None:
         """Refuse a call after the end of the session, or from another event loop.

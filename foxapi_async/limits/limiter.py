@@ -38,7 +38,7 @@ class Limiter:
     """
 
     def __init__(self, limits: Limits, events: EventEmitter, counters: Counters) -> None:
-        self.slots = OutputSlots(limits.outputs, limits.total_outputs)
+        self.slots: OutputSlots = OutputSlots(limits.outputs, limits.total_outputs)
         self._scheduler = RateScheduler(
             submissions_per_second=limits.submissions_per_second,
             polls_per_second=limits.polls_per_second,
