@@ -1,4 +1,4 @@
-"""Which task the poller looks at first when it may not look at all of them."""
+"""The order of polls when not all due polls can be sent at once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ UNLIKELY = [f"unlikely-{i}" for i in range(20)]
 
 
 def transport() -> Transport:
-    """Return a transport that sends nothing: the polls of this test are answered in place."""
+    """Return a transport that is never used: the test answers polls itself."""
     url = URL("http://127.0.0.1:9")
     return Transport(url, "sk-key", timeout=Timeout(), headers={}, http=None)
 
@@ -37,7 +37,7 @@ def transport() -> Transport:
     [(2.0, 64, slice(1, 4)), (None, 64, slice(20, 21)), (None, 2, slice(2, 5))],
     ids=["a rate", "no limit", "few at once"],
 )
-async def test_the_one_that_has_most_likely_ended_goes_first_if_looks_are_scarce(
+async def test_the_task_that_has_most_likely_ended_is_polled_first(
     polls_per_second: float | None,
     at_once: int,
     place: slice,
