@@ -1,4 +1,4 @@
-"""What do the small parts cost? ``python -m benchmarks.micro [--quick] [--rounds N]``."""
+"""The cost of the small parts: ``python -m benchmarks.micro [--quick] [--rounds N]``."""
 
 from __future__ import annotations
 
@@ -15,19 +15,24 @@ from benchmarks.speed import dialects, table
 from benchmarks.speed.orders import Order
 from benchmarks.speed.processes import Server, run
 from foxapi_async import Task
+from foxapi_async.event_emitter import EventEmitter
 from foxapi_async.handle import TaskHandle
 from foxapi_async.http.codec import decode, read_task
 from foxapi_async.http.responses import Reply, classify
-from foxapi_async.options import Polling
+from foxapi_async.limits.limiter import Limiter
+from foxapi_async.options import Limits, Polling
 from foxapi_async.polling.schedule import Schedule
 from foxapi_async.polling.tracked_task import TrackedTask
+from foxapi_async.registry import TaskRegistry
+from foxapi_async.session_state import SessionState
+from foxapi_async.statistics import Counters
 
-QUESTION = "The small parts, by themselves"
+QUESTION = "The small parts, one by one"
 
 _ID = "task-unified-1760000000-00000001"
 _BODIES = {
-    "running": dialects.encode(dialects.look_of(Order(_ID, "foxapi", 0.0, 9.0), ended=False)),
-    "completed": dialects.encode(dialects.look_of(Order(_ID, "foxapi", 0.0, 9.0), ended=True)),
+    "running": dialects.encode(dialects.poll_answer(Order(_ID, "foxapi", 0.0, 9.0), ended=False)),
+    "completed": dialects.encode(dialects.poll_answer(Order(_ID, "foxapi", 0.0, 9.0), ended=True)),
 }
 
 
@@ -44,20 +49,20 @@ def _ours(body: bytes) -> object:
 
 
 def _answer(body: bytes) -> object:
-    return classify(Reply(200, body), lambda said: read_task(said, asked=_ID), "GET").value
+    return classify(Reply(200, body), lambda body: read_task(body, asked=_ID), "GET").value
 
 
-def _next_look() -> Callable[[], object]:
+def _next_poll() -> Callable[[], object]:
     schedule, polling = Schedule(), Polling()
-    watch = TrackedTask(Task(_ID), started=0.0, deadline=600.0, estimate=20.0)
-    return lambda: watch.next_poll(schedule, polling, 3.0, 0.5)
+    tracked = TrackedTask(Task(_ID), started=0.0, deadline=600.0, estimate=20.0)
+    return lambda: tracked.next_poll(schedule, polling, 3.0, 0.5)
 
 
-def _seconds(work: Callable[[], object], times: int) -> float:
+def _seconds(function: Callable[[], object], times: int) -> float:
     gc.collect()
     began = time.process_time()
     for _ in range(times):
-        work()
+        function()
     return (time.process_time() - began) / times
 
 
@@ -68,13 +73,16 @@ async def _waits(times: int) -> tuple[float, float]:
         return TrackedTask(Task(_ID), started=0.0, deadline=600.0)
 
     tasks = [new_task() for _ in range(times)]
+    registry, state = _new_registry(), SessionState()
     began = time.process_time()
     async with anyio.create_task_group() as group:
         for each in tasks:
-            group.start_soon(TaskHandle(each, lambda: None).wait)
+            group.start_soon(TaskHandle(each, registry, state).wait)
         await asyncio.sleep(0.01)
         for each in tasks:
-            each.finish(None)
+            each.end(None)
+            for observer in each.observers:
+                observer.task_ended(each)
     ours = time.process_time() - began
     events = [anyio.Event() for _ in range(times)]
     began = time.process_time()
@@ -85,6 +93,18 @@ async def _waits(times: int) -> tuple[float, float]:
         for event in events:
             event.set()
     return ours / times, (time.process_time() - began) / times
+
+
+def _new_registry() -> TaskRegistry:
+    polling, events, counters = Polling(), EventEmitter(None), Counters()
+    return TaskRegistry(
+        schedule=Schedule(),
+        polling=polling,
+        limiter=Limiter(Limits(), events, counters),
+        journal=None,
+        events=events,
+        counters=counters,
+    )
 
 
 def _submissions(server: Server, n: int) -> tuple[float, float]:
@@ -103,29 +123,29 @@ def main(given: Sequence[str] | None = None) -> int:
     rounds: list[dict[str, tuple[float, float | None]]] = []
     with Server() as server:
         for _ in range(options.rounds):
-            found: dict[str, tuple[float, float | None]] = {}
+            measured: dict[str, tuple[float, float | None]] = {}
             for name, body in _BODIES.items():
                 by_hand = _seconds(lambda body=body: _by_hand(body), times)  # type: ignore[misc]
-                found[f"read a {name} task | json.loads and items"] = (
+                measured[f"read a {name} task | json.loads and items"] = (
                     _seconds(lambda body=body: _ours(body), times),  # type: ignore[misc]
                     by_hand,
                 )
-                found[f"classify an answer, {name} | the same"] = (
+                measured[f"classify an answer, {name} | the same"] = (
                     _seconds(lambda body=body: _answer(body), times),  # type: ignore[misc]
                     by_hand,
                 )
-            found["decide when to look next | -"] = (_seconds(_next_look(), times), None)
-            found["wait on a handle | on an event"] = asyncio.run(_waits(min(times, 2_000)))
-            found["submit in map | POST in a loop of 64"] = _submissions(server, n)
-            rounds.append(found)
+            measured["decide when to poll next | -"] = (_seconds(_next_poll(), times), None)
+            measured["wait on a handle | on an event"] = asyncio.run(_waits(min(times, 2_000)))
+            measured["submit in map | POST in a loop of 64"] = _submissions(server, n)
+            rounds.append(measured)
     rows = []
     for name in rounds[0]:
         ours = [each[name][0] for each in rounds]
         others = [other for each in rounds if (other := each[name][1]) is not None]
         ratio = table.middle(a / b for a, b in zip(ours, others, strict=True)) if others else None
-        what, _, against = name.partition(" | ")
+        part, _, baseline = name.partition(" | ")
         other = 1e6 * table.middle(others) if others else None
-        rows.append([what, 1e6 * table.middle(ours), other, ratio, against])
+        rows.append([part, 1e6 * table.middle(ours), other, ratio, baseline])
     table.show(("part", "ours us", "by hand us", "ratio", "by hand"), rows)
     return 0
 
