@@ -101,3 +101,26 @@ async def test_no_job_is_lost_if_a_worker_is_cancelled_from_outside(
     await settle()
     assert done == ["a", "b"]
     assert tasks[0].done()
+
+
+async def test_a_worker_that_is_cancelled_during_a_job_ends_alone(group: anyio.abc.TaskGroup):
+    done: list[str] = []
+    tasks: list[asyncio.Task[object]] = []
+    never = anyio.Event()
+
+    async def work(job: str) -> None:
+        tasks.append(asyncio.current_task())  # type: ignore[arg-type]
+        if job == "hangs":
+            await never.wait()
+        done.append(job)
+
+    pool = WorkerPool(group, work)
+    pool.submit("a")
+    await rest()
+    pool.submit("hangs")
+    await rest()
+    tasks[-1].cancel()
+    await rest()
+    pool.submit("b")
+    await rest()
+    assert done == ["a", "b"]
