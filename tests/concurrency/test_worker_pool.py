@@ -116,11 +116,11 @@ async def test_a_worker_that_is_cancelled_during_a_job_ends_alone(group: anyio.a
 
     pool = WorkerPool(group, work)
     pool.submit("a")
-    await rest()
+    await settle()
     pool.submit("hangs")
-    await rest()
+    await settle()
     tasks[-1].cancel()
-    await rest()
+    await settle()
     pool.submit("b")
-    await rest()
+    await settle()
     assert done == ["a", "b"]
