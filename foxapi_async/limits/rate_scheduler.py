@@ -113,7 +113,10 @@ class RateScheduler:
                 self._ceiling_free[lane], now, self._ceilings[lane], _CATCH_UP
             )
         self._rate.sent(now)
-        self._window.sent(submission=lane is Lane.SUBMIT)
+        if lane is Lane.SUBMIT:
+            self._window.submissions += 1
+        else:
+            self._window.others += 1
         rate = self._rate.rate(now)
         if rate is not None:
             self._free = _following(self._free, now, rate, self._rate.catch_up)
@@ -138,9 +141,10 @@ class RateScheduler:
                 including the new task.
         """
         self._rate.answered(now, now if sent_at is None else sent_at)
-        self._window.answered(now)
-        if lane is Lane.SUBMIT and in_flight is not None:
-            self._window.accepted(in_flight)
+        if self._window.limit is not None:
+            self._window.answered(now)
+            if lane is Lane.SUBMIT and in_flight is not None:
+                self._window.accepted(in_flight)
 
     def refused(
         self,
@@ -200,7 +204,7 @@ class RateScheduler:
             in_flight: Images of known tasks that have not ended, and of submissions in progress.
             now: The current time.
         """
-        return self._window.delay(images, in_flight, now)
+        return 0.0 if self._window.limit is None else self._window.delay(images, in_flight, now)
 
     def snapshot(self, now: float) -> Pace:
         """Return the limits in force."""

@@ -39,8 +39,10 @@ class WindowSearch:
     limit: int | None = None
     """Images in flight that the server accepts; None if no cap is known."""
     _chance: float = 1.0
-    _submissions: int = 0
-    _others: int = 0
+    submissions: int = 0
+    """Submissions sent since the last refusal."""
+    others: int = 0
+    """Other requests sent since the last refusal."""
     _strikes: int = 0
     _step: int = 0
     _credit: float = 0.0
@@ -52,17 +54,10 @@ class WindowSearch:
         self._credit = min(self._earned(now) + _PER_ANSWER, 1.0)
         self._earned_at = now
 
-    def sent(self, *, submission: bool) -> None:
-        """Record that a request was sent."""
-        if submission:
-            self._submissions += 1
-        else:
-            self._others += 1
-
     def poll_refused(self) -> None:
         """Record that another request than a submission was refused, so the cause is the rate."""
         self._chance = 1.0
-        self._submissions = self._others = 0
+        self.submissions = self.others = 0
 
     def accepted(self, in_flight: int) -> None:
         """Record that a submission was accepted; ``in_flight`` includes its images."""
@@ -73,9 +68,9 @@ class WindowSearch:
 
     def is_cause(self, in_flight: int) -> bool:
         """Record that a submission was refused, and return whether a cap is the likely cause."""
-        submissions = max(self._submissions, 1)
-        self._chance *= submissions / (submissions + self._others)
-        self._submissions = self._others = 0
+        submissions = max(self.submissions, 1)
+        self._chance *= submissions / (submissions + self.others)
+        self.submissions = self.others = 0
         if self.limit is not None and in_flight + 1 > _NEAR * self.limit:
             return True
         return self._chance <= _COINCIDENCE
