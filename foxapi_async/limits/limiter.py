@@ -90,7 +90,7 @@ class Limiter:
 
     def rate(self) -> float | None:
         """Return the requests per second that the server was found to bear; None while unlimited."""
-        return self._scheduler.snapshot(self._clock()).rate
+        return self._scheduler.rate(self._clock())
 
     def record_answer(self, lane: Lane, answer: Answer[Any], sent_at: float) -> None:
         """Adapt the rate to an answer.

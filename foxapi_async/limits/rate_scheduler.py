@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import enum
 import math
-from typing import NamedTuple
 
 from foxapi_async.backoff import LONGEST_BELIEVED
 from foxapi_async.limits.rate import RateSearch
@@ -28,17 +27,6 @@ class Lane(enum.Enum):
     SUBMIT = "submit"
     POLL = "poll"
     OTHER = "other"
-
-
-class Pace(NamedTuple):
-    """A snapshot of the limits in force."""
-
-    rate: float | None
-    """Requests per second for all lanes together; None if no limit is known."""
-    paused_until: float | None
-    """Moment on the caller's clock before which no request is sent; None if not paused."""
-    window: int | None
-    """Images in flight that the server accepts; None if no limit is known."""
 
 
 class RateScheduler:
@@ -206,10 +194,9 @@ class RateScheduler:
         """
         return 0.0 if self._window.limit is None else self._window.delay(images, in_flight, now)
 
-    def snapshot(self, now: float) -> Pace:
-        """Return the limits in force."""
-        paused = self._paused_until if self._paused_until > now else None
-        return Pace(rate=self._rate.rate(now), paused_until=paused, window=self._window.limit)
+    def rate(self, now: float) -> float | None:
+        """Return the requests per second for all lanes together; None if no limit is known."""
+        return self._rate.rate(now)
 
     def _is_behind(self, lane: Lane, then: float) -> bool:
         turn = max(self._finish[lane], self._virtual)

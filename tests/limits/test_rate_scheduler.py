@@ -111,7 +111,7 @@ def test_a_later_retry_after_of_the_same_burst_extends_the_pause():
     scheduler.refused(Lane.POLL, 0.1, 1.0, sent_at=0.0)
     scheduler.refused(Lane.POLL, 0.2, 5.0, sent_at=0.0)
     scheduler.refused(Lane.POLL, 0.3, 1.0, sent_at=0.0)
-    assert scheduler.snapshot(0.3).paused_until == pytest.approx(5.2)
+    assert scheduler.delay(Lane.POLL, 0.3) == pytest.approx(4.9)
 
 
 @pytest.mark.parametrize("with_sent_at", [True, False])
@@ -123,7 +123,10 @@ def test_a_burst_of_refusals_is_one_event(with_sent_at):
         for n in range(refusals):
             sent_at = 0.0 if with_sent_at else None
             scheduler.refused(Lane.POLL, 0.1 + n / 1000, None, sent_at=sent_at)
-    assert often.snapshot(0.2) == once.snapshot(0.2)
+    assert often.rate(0.2) == once.rate(0.2)
+    for lane in (Lane.POLL, Lane.SUBMIT):
+        assert often.delay(lane, 0.2) == once.delay(lane, 0.2)
+        assert often.room_delay(64, 64, 0.2) == once.room_delay(64, 64, 0.2)
 
 
 def test_a_pause_applies_to_every_lane():
@@ -174,7 +177,7 @@ def test_a_lane_that_skips_its_turn_delays_the_others_only_briefly():
 
 
 def test_a_rate_reduction_caused_by_a_cap_is_reverted():
-    scheduler, paces = RateScheduler(), []
+    scheduler, found = RateScheduler(), []
     for start in (0.0, 20.0):
         for n in range(20):
             lane = Lane.SUBMIT if n == 19 else Lane.POLL
@@ -183,9 +186,8 @@ def test_a_rate_reduction_caused_by_a_cap_is_reverted():
             if lane is Lane.POLL:
                 scheduler.answered(lane, now + 0.1, sent_at=now)
         scheduler.refused(Lane.SUBMIT, now + 0.1, None, sent_at=now, in_flight=16)
-        paces.append(scheduler.snapshot(now + 0.1))
-    assert (paces[0].rate is None, paces[0].window) == (False, None)
-    assert (paces[1].rate is None, paces[1].window) == (True, 16)
+        found.append((scheduler.rate(now + 0.1) is None, scheduler._window.limit))
+    assert found == [(False, None), (True, 16)]
     assert scheduler.room_delay(1, 16, now + 0.1) > 0
     assert scheduler.delay(Lane.POLL, now + 0.1) == 0.0
 
@@ -341,18 +343,18 @@ def test_a_cap_on_images_in_flight_is_found_and_kept_busy(cap, retry_after):
     done, possible = (sum(at >= 60 for at in run.finished) for run in (ours, best))
     assert done >= 0.95 * possible
     assert refused_share(ours.records, 60, 600) < 0.02
-    assert ours.scheduler.snapshot(600).rate is None
+    assert ours.scheduler.rate(600) is None
 
 
 def test_a_limit_on_the_rate_is_not_mistaken_for_a_cap():
     run = TaskRun(1000, RateScheduler(), seed=17, server=TokenBucket(5, 5))
     run.run(300)
-    assert run.scheduler.snapshot(300).window is None
+    assert run.scheduler._window.limit is None
     assert lane_share(run.records, Lane.SUBMIT, 60, 300) > 0.1
 
 
 def test_a_cap_and_a_limit_on_the_rate_are_found_together():
     run = TaskRun(16, RateScheduler(), seed=19, server=TokenBucket(10, 10))
     run.run(600)
-    assert run.scheduler.snapshot(600).window in range(12, 21)
+    assert run.scheduler._window.limit in range(12, 21)
     assert refused_share(run.records, 60, 600) < 0.03
