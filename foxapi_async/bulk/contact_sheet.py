@@ -28,8 +28,6 @@ import attrs
 from foxapi_async._typeguards import is_array, is_object
 from foxapi_async.bulk.results_file import ResultsFile
 
-__all__ = ["PER_PAGE", "write_sheet"]
-
 PER_PAGE: Final = 200
 """Pictures on a page: about five megabytes of thumbnails."""
 

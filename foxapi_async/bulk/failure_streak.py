@@ -17,8 +17,6 @@ from foxapi_async import (
 )
 from foxapi_async.outcome import OutcomeStatus
 
-__all__ = ["LONGEST_STREAK", "FailureStreak"]
-
 LONGEST_STREAK: Final = 25
 """Consecutive failures that count as an outage."""
 

@@ -24,8 +24,6 @@ from foxapi_async.bulk.plan import Plan, plan_of
 from foxapi_async.bulk.temporary_index import Duplicates
 from foxapi_async.errors import Problem
 
-__all__ = ["Job"]
-
 _KEPT: Final = 1000
 """Problems that are kept; the others are only counted, because a file may have a million of them."""
 

@@ -20,8 +20,6 @@ from foxapi_async.bulk.plan import Step, is_intact, step_for
 from foxapi_async.bulk.results_file import Result, ResultsFile, ResultStatus
 from foxapi_async.journal.entry import Entry
 
-__all__ = ["JobInput"]
-
 _BATCH: Final = 64
 """Lines that are looked up at once: they share a query, and a run that is stopped stops soon."""
 

@@ -26,8 +26,6 @@ from foxapi_async.bulk.job_file import Row
 from foxapi_async.bulk.temporary_index import Duplicates
 from foxapi_async.errors import Problem
 
-__all__ = ["JobLine", "parse_row"]
-
 _CLASSES: Final[Mapping[str, type[Request]]] = {
     cls.MODEL: cls for cls in (PhotaImage, PhotaImageEdit, PhotaImageEnhance, PhotaCreateProfile)
 }

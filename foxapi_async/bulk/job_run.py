@@ -40,8 +40,6 @@ from foxapi_async.journal.entry import JournalStatus
 if TYPE_CHECKING:
     from foxapi_async.mapping import OutcomeIterator
 
-__all__ = ["GRACE", "JOURNAL_NAME", "RESULTS_NAME", "SHEET_NAME", "JobRun", "run_job"]
-
 _log = logging.getLogger("foxapi_async")
 
 SHEET_NAME: Final = "index.html"

@@ -36,8 +36,6 @@ from foxapi_async.journal.entry import SavedFile
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["Result", "ResultStatus", "ResultsFile", "error_code_of", "lasting"]
-
 ResultStatus = Literal[
     "completed", "unsaved", "failed", "unfinished", "rejected", "unknown", "not_submitted"
 ]

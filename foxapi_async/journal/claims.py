@@ -18,13 +18,7 @@ from foxapi_async.errors import (
     SubmissionUnknownError,
 )
 from foxapi_async.journal.entry import Entry, JournalStatus, storable, text_of
-from foxapi_async.journal.operations import (
-    ClaimKey,
-    DeleteUnsent,
-    NewEntry,
-    Transition,
-    new_entry,
-)
+from foxapi_async.journal.operations import ClaimKey, DeleteUnsent, NewEntry, Transition, new_entry
 from foxapi_async.journal.transitions import check_transition
 from foxapi_async.requests import Request
 

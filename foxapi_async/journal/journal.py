@@ -24,8 +24,6 @@ from foxapi_async.journal.writer import Writer
 from foxapi_async.models import TaskError, TaskStatus
 from foxapi_async.requests import Request
 
-__all__ = ["Journal"]
-
 _log = logging.getLogger("foxapi_async.journal")
 
 

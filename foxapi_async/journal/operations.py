@@ -10,14 +10,7 @@ from typing import Any, Final
 import attrs
 
 from foxapi_async.http.codec import encode
-from foxapi_async.journal.entry import (
-    Entry,
-    JournalStatus,
-    bytes_of,
-    difference,
-    storable,
-    text_of,
-)
+from foxapi_async.journal.entry import Entry, JournalStatus, bytes_of, difference, storable, text_of
 from foxapi_async.requests import Request
 
 _MAX_INTEGER: Final = 2**63 - 1
