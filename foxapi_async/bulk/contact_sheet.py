@@ -177,13 +177,11 @@ def _failure_row(fields: dict[str, Any]) -> str:
 
 
 def _links(number: int, pages: int) -> str:
-    if pages == 1:
-        return ""
     links = (
         f"<b>{each}</b>" if each == number else f'<a href="{_page_name(each)}">{each}</a>'
         for each in range(1, pages + 1)
     )
-    return f"<nav>Page {' '.join(links)}</nav>"
+    return f"<nav>Page {' '.join(links)}</nav>" if pages > 1 else ""
 
 
 def _page_name(number: int) -> str:

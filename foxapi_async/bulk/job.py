@@ -125,10 +125,8 @@ class Job:
     ) -> Plan:
         """Compare the job with a journal: what is done, in flight, and still to be submitted.
 
-        Args:
-            journal: The journal or its path; it need not exist.
-            directory: Where the pictures are; missing ones count as to be fetched. None to trust the
-                journal.
+        The journal need not exist. Pictures that are missing in ``directory`` count as to be fetched;
+        None to trust the journal.
 
         Raises:
             JobFileError: The file was changed since it was checked.

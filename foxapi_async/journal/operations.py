@@ -36,14 +36,13 @@ class NewEntry:
 
 def new_entry(key: str, request: Request, at: float, *, keyed: bool) -> NewEntry:
     """Return the new entry of a request."""
-    payload: dict[str, Any] = request.payload()
     return NewEntry(
         key=bytes_of(key),
         keyed=keyed,
         model=storable(request.model),
         kind=storable(request.kind),
         path=storable(request.path),
-        payload=encode(payload).decode(),
+        payload=encode(request.payload()).decode(),
         num_outputs=min(request.num_outputs, _MAX_INTEGER),
         at=at,
     )
