@@ -28,8 +28,6 @@ import attrs
 from foxapi_async._typeguards import is_array, is_object
 from foxapi_async.bulk.results_file import ResultsFile
 
-__all__ = ["PER_PAGE", "write_sheet"]
-
 PER_PAGE: Final = 200
 """Pictures on a page: about five megabytes of thumbnails."""
 
@@ -179,13 +177,11 @@ def _failure_row(fields: dict[str, Any]) -> str:
 
 
 def _links(number: int, pages: int) -> str:
-    if pages == 1:
-        return ""
     links = (
         f"<b>{each}</b>" if each == number else f'<a href="{_page_name(each)}">{each}</a>'
         for each in range(1, pages + 1)
     )
-    return f"<nav>Page {' '.join(links)}</nav>"
+    return f"<nav>Page {' '.join(links)}</nav>" if pages > 1 else ""
 
 
 def _page_name(number: int) -> str:

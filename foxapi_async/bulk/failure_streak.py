@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import attrs
+
 from foxapi_async import (
     AuthenticationError,
     BudgetExceededError,
@@ -16,8 +18,6 @@ from foxapi_async import (
     SessionClosedError,
 )
 from foxapi_async.outcome import OutcomeStatus
-
-__all__ = ["LONGEST_STREAK", "FailureStreak"]
 
 LONGEST_STREAK: Final = 25
 """Consecutive failures that count as an outage."""
@@ -33,12 +33,12 @@ _FATAL: Final = (
 """Every further submission would end with the same error."""
 
 
+@attrs.define(eq=False)
 class FailureStreak:
     """Counts consecutive failures: submissions without a result, and billed tasks without files."""
 
-    def __init__(self) -> None:
-        self._submissions = 0
-        self._tasks = 0
+    _submissions: int = 0
+    _tasks: int = 0
 
     def add_outcome(self, status: OutcomeStatus, error: FoxAPIError | None) -> FoxAPIError | None:
         """Count the outcome of a request; return why to stop submitting, None to continue."""

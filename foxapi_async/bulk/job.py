@@ -24,8 +24,6 @@ from foxapi_async.bulk.plan import Plan, plan_of
 from foxapi_async.bulk.temporary_index import Duplicates
 from foxapi_async.errors import Problem
 
-__all__ = ["Job"]
-
 _KEPT: Final = 1000
 """Problems that are kept; the others are only counted, because a file may have a million of them."""
 
@@ -127,10 +125,8 @@ class Job:
     ) -> Plan:
         """Compare the job with a journal: what is done, in flight, and still to be submitted.
 
-        Args:
-            journal: The journal or its path; it need not exist.
-            directory: Where the pictures are; missing ones count as to be fetched. None to trust the
-                journal.
+        The journal need not exist. Pictures that are missing in ``directory`` count as to be fetched;
+        None to trust the journal.
 
         Raises:
             JobFileError: The file was changed since it was checked.

@@ -22,16 +22,6 @@ from foxapi_async._typeguards import is_array, is_object
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = [
-    "LONGEST_LINE",
-    "FileChangedError",
-    "FileFormat",
-    "Fingerprint",
-    "FingerprintReader",
-    "Row",
-    "read_rows",
-]
-
 FileFormat = Literal["jsonl", "csv"]
 
 LONGEST_LINE: Final = 4 * 1024 * 1024

@@ -20,8 +20,6 @@ from foxapi_async.bulk.plan import Step, is_intact, step_for
 from foxapi_async.bulk.results_file import Result, ResultsFile, ResultStatus
 from foxapi_async.journal.entry import Entry
 
-__all__ = ["JobInput"]
-
 _BATCH: Final = 64
 """Lines that are looked up at once: they share a query, and a run that is stopped stops soon."""
 
@@ -38,6 +36,7 @@ class _Submission:
     resubmit: Entry | None = None
 
 
+@attrs.define(eq=False, repr=False)
 class JobInput(AsyncIterator[tuple[str, Request]]):
     """Yields keys and requests for `Session.map`.
 
@@ -46,27 +45,19 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
     those cannot be closed while they run, and a cancelled reader leaves a thread at work.
     """
 
-    def __init__(
-        self,
-        lines: Generator[JobLine, None, None],
-        journal: Journal,
-        results: ResultsFile,
-        directory: Path,
-        known: MemoryObjectSendStream[Result],
-        *,
-        retry: Mapping[Step, bool],
-    ) -> None:
-        self.pending: dict[str, JobLine] = {}
-        """The lines that were yielded, by key; the reader removes those that it has reported."""
-        self._lines = lines
-        self._journal = journal
-        self._results = results
-        self._directory = directory
-        self._known = known
-        self._retry = retry
-        self._batch: deque[Result | _Submission] = deque()
-        self._lock = anyio.Lock()
-        self._closed = False
+    _lines: Generator[JobLine, None, None]
+    _journal: Journal
+    _results: ResultsFile
+    _directory: Path
+    _known: MemoryObjectSendStream[Result]
+    _retry: Mapping[Step, bool]
+    pending: dict[str, JobLine] = attrs.field(factory=dict[str, JobLine], init=False)
+    """The lines that were yielded, by key; the reader removes those that it has reported."""
+    _batch: deque[Result | _Submission] = attrs.field(
+        factory=deque["Result | _Submission"], init=False
+    )
+    _lock: anyio.Lock = attrs.field(factory=anyio.Lock, init=False)
+    _closed: bool = attrs.field(default=False, init=False)
 
     async def __anext__(self) -> tuple[str, Request]:
         async with self._lock:

@@ -40,8 +40,6 @@ from foxapi_async.journal.entry import JournalStatus
 if TYPE_CHECKING:
     from foxapi_async.mapping import OutcomeIterator
 
-__all__ = ["GRACE", "JOURNAL_NAME", "RESULTS_NAME", "SHEET_NAME", "JobRun", "run_job"]
-
 _log = logging.getLogger("foxapi_async")
 
 SHEET_NAME: Final = "index.html"
@@ -205,9 +203,8 @@ class JobRun(AsyncIterator[Result]):
         job_input = JobInput(
             self._job.lines(), journal, self.results, directory, reports, retry=self._retry
         )
-        worker = _JobWorker(
-            session, journal, directory, job_input, reports=reports, stopping=self._stopping
-        )
+        slots = anyio.Semaphore(max(_SAVING, session.limits.outputs))
+        worker = _JobWorker(session, journal, directory, job_input, reports, self._stopping, slots)
         try:
             with send, reports, reported:
                 async with anyio.create_task_group() as group:
@@ -269,16 +266,16 @@ async def _cancel(task: asyncio.Task[None]) -> None:
     await finish_despite_cancellation(lambda: asyncio.wait([task]))
 
 
+@attrs.define(eq=False)
 class _Stopping:
     """Whether, why and how a run stops submitting."""
 
-    def __init__(self) -> None:
-        self.reason: FoxAPIError | None = None
-        self.error: Exception | None = None
-        """Raised to the reader after the last result."""
-        self.interrupted = False
-        self.scope = anyio.CancelScope()
-        self._outcomes: OutcomeIterator | None = None
+    reason: FoxAPIError | None = None
+    error: Exception | None = None
+    """Raised to the reader after the last result."""
+    interrupted: bool = False
+    scope: anyio.CancelScope = attrs.field(factory=anyio.CancelScope)
+    _outcomes: OutcomeIterator | None = None
 
     def attach(self, outcomes: OutcomeIterator) -> None:
         """Stop these outcomes, at once if the run was stopped before."""
@@ -311,27 +308,18 @@ class _Stopping:
         self.scope.deadline = min(self.scope.deadline, deadline)
 
 
+@attrs.frozen(eq=False, repr=False)
 class _JobWorker:
     """Submits the requests of a run, saves the files of their tasks and reports the results."""
 
-    def __init__(
-        self,
-        session: Session,
-        journal: Journal,
-        directory: Path,
-        job_input: JobInput,
-        *,
-        reports: MemoryObjectSendStream[Result],
-        stopping: _Stopping,
-    ) -> None:
-        self._session = session
-        self._journal = journal
-        self._directory = directory
-        self._input = job_input
-        self._reports = reports
-        self._stopping = stopping
-        self._streak = FailureStreak()
-        self._slots = anyio.Semaphore(max(_SAVING, session.limits.outputs))
+    _session: Session
+    _journal: Journal
+    _directory: Path
+    _input: JobInput
+    _reports: MemoryObjectSendStream[Result]
+    _stopping: _Stopping
+    _slots: anyio.Semaphore
+    _streak: FailureStreak = attrs.field(factory=FailureStreak)
 
     async def run(self) -> None:
         outcomes = self._session.map(self._input)

@@ -17,8 +17,6 @@ from foxapi_async.bulk.job_line import JobLine
 from foxapi_async.errors import Problem
 from foxapi_async.journal.entry import Entry, JournalStatus, SavedFile, difference
 
-__all__ = ["STEPS", "Plan", "Step", "is_intact", "is_present", "path_of", "plan_of", "step_for"]
-
 _BATCH: Final = 200
 """Lines that are looked up in the journal at once."""
 

@@ -36,8 +36,6 @@ from foxapi_async.journal.entry import SavedFile
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["Result", "ResultStatus", "ResultsFile", "error_code_of", "lasting"]
-
 ResultStatus = Literal[
     "completed", "unsaved", "failed", "unfinished", "rejected", "unknown", "not_submitted"
 ]
@@ -151,9 +149,8 @@ class ResultsFile:
                 self._update_index()
                 now = datetime.now(UTC).isoformat(timespec="seconds")
                 new = [_fields_of(result) for result in results if self._is_new(result)]
-                self._write(
-                    "".join(f"{_encode(fields | {'at': now})}\n" for fields in new).encode()
-                )
+                text = "".join(f"{_encode(fields | {'at': now})}\n" for fields in new)
+                self._write(text.encode())
                 self._update_index()
         except OSError as error:
             raise self._error(error) from error
@@ -189,21 +186,19 @@ class ResultsFile:
     def paid_before(self, key: str) -> str | None:
         """Return the last status of a request if it may have been billed, else None."""
         with self._lock:
-            row = self._last("status", key)
-        return row[0] if row is not None and row[0] in _PAID else None
+            _, status = self._last(key)
+        return status if status in _PAID else None
 
-    def _last(self, columns: str, key: str) -> tuple[Any, ...] | None:
-        select = f"SELECT {columns} FROM last WHERE key = ?"  # noqa: S608 - constants of this class
-        row: tuple[Any, ...] | None = self._index.execute(select, (key_digest(key),)).fetchone()
-        return row
+    def _last(self, key: str) -> tuple[bytes | None, str | None]:
+        """Return the digest and the status in the last line of a request, if it has one."""
+        select = "SELECT facts, status FROM last WHERE key = ?"
+        return self._index.execute(select, (key_digest(key),)).fetchone() or (None, None)
 
     def _is_new(self, result: Result) -> bool:
-        row = self._last("facts, status", result.key)
-        if row is None:
-            return True
+        facts, status = self._last(result.key)
         # If the journal could not be written when the task was accepted, this file knows more.
-        is_worse = row[1] == "completed" and result.status == "unknown"
-        return not is_worse and row[0] != _facts_digest(_fields_of(result))
+        is_worse = status == "completed" and result.status == "unknown"
+        return not is_worse and facts != _facts_digest(_fields_of(result))
 
     def _write(self, content: bytes) -> None:
         end = os.fstat(self._file).st_size
@@ -285,8 +280,8 @@ def _fields_of(result: Result) -> dict[str, Any]:
     }
     if result.data:
         fields["data"] = [dict(data) for data in result.data]
-    is_error = result.error is not None or result.error_code is not None
-    fields["error"] = {"code": result.error_code, "message": result.error} if is_error else None
+    error = {"code": result.error_code, "message": result.error}
+    fields["error"] = error if any(value is not None for value in error.values()) else None
     return fields
 
 

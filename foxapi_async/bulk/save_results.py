@@ -28,8 +28,6 @@ from foxapi_async.files.filenames import numbered, safe_name
 from foxapi_async.files.service import describe
 from foxapi_async.journal.entry import SavedFile
 
-__all__ = ["SavedOutputs", "save_outputs"]
-
 _LONGEST_STEM: Final = 140
 """Bytes: together with the index of an output, the name is still short enough to stay as it is."""
 

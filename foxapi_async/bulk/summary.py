@@ -10,8 +10,6 @@ import attrs
 from foxapi_async import FoxAPIError, Session
 from foxapi_async.bulk.results_file import Result, ResultStatus
 
-__all__ = ["Progress", "Summary"]
-
 
 @attrs.frozen(kw_only=True)
 class Summary:

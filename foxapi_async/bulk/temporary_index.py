@@ -12,8 +12,6 @@ from typing import Final, Self
 
 from foxapi_async import ConfigurationError
 
-__all__ = ["Duplicates", "index_error", "key_digest", "temporary_database"]
-
 _CACHE: Final = 4096
 """KiB of memory that such a database takes at most."""
 

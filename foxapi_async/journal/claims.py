@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import anyio
+import attrs
 
 from foxapi_async.errors import (
     APIStatusError,
@@ -18,13 +19,7 @@ from foxapi_async.errors import (
     SubmissionUnknownError,
 )
 from foxapi_async.journal.entry import Entry, JournalStatus, storable, text_of
-from foxapi_async.journal.operations import (
-    ClaimKey,
-    DeleteUnsent,
-    NewEntry,
-    Transition,
-    new_entry,
-)
+from foxapi_async.journal.operations import ClaimKey, DeleteUnsent, NewEntry, Transition, new_entry
 from foxapi_async.journal.transitions import check_transition
 from foxapi_async.requests import Request
 
@@ -36,23 +31,14 @@ _LONGEST_WAIT: Final = 0.5
 """Seconds between queries for a key that another process submits; a POST takes about as long."""
 
 
+@attrs.define(eq=False)
 class PendingClaim:
     """A key that one coroutine of this process decides on; the others wait for its decision."""
 
-    def __init__(self, new: NewEntry) -> None:
-        self.new: Final = new
-        self._finished: Final = asyncio.Event()
-        self._entry: Entry | None = None
-
-    def finish(self, entry: Entry | None) -> None:
-        """Wake the others, with the entry that settles their claims too, if there is one."""
-        self._entry = entry
-        self._finished.set()
-
-    async def wait(self) -> Entry | None:
-        """Return the entry, or None if the key must be claimed again."""
-        await self._finished.wait()
-        return self._entry
+    new: NewEntry
+    finished: asyncio.Event = attrs.field(factory=asyncio.Event)
+    entry: Entry | None = None
+    """The entry that settles the other claims too; None if the key must be claimed again."""
 
 
 class Claim:
@@ -140,7 +126,8 @@ class Claim:
         was_sending = self.status is JournalStatus.SENDING
         transition = self._transition(JournalStatus.PLANNED, reason)
         if self._previous is not None and not was_sending:
-            self._finish()  # the previous entry is still there
+            # The previous entry is still there.
+            self._finish()
         elif self._previous is None and not self._new.keyed:
             self._registry.writer.put(DeleteUnsent(key=self._new.key))
             self._finish()
@@ -208,7 +195,9 @@ class ClaimRegistry:
 
     def finish(self, key: str, entry: Entry | None = None) -> None:
         """Let the other coroutines continue that have claimed a key."""
-        self._pending.pop(key).finish(entry)
+        pending = self._pending.pop(key)
+        pending.entry = entry
+        pending.finished.set()
 
     def claim_random(self, request: Request) -> Claim:
         """Return a claim of a random key."""
@@ -232,7 +221,8 @@ class ClaimRegistry:
                 other = pending.new
                 payload = json.loads(other.payload)
                 _check_same_request(key, JournalStatus.SENDING, other.path, payload, new)
-                entry = await pending.wait()
+                await pending.finished.wait()
+                entry = pending.entry
             else:
                 operation = await self._ask(key, new)
                 if operation.taken:

@@ -18,9 +18,6 @@ from urllib.parse import quote
 
 from foxapi_async.errors import ConfigurationError
 
-FILE_ERRORS: Final = (sqlite3.Error, OSError)
-"""What the file system and SQLite raise."""
-
 LOCK_TIMEOUT: Final = 10.0
 """Seconds to wait for another process that holds the lock; each holds it for milliseconds."""
 
@@ -75,9 +72,7 @@ def open_to_write(path: Path) -> sqlite3.Connection:
     with translated_errors(path), contextlib.ExitStack() as stack:
         _create_privately(path)
         _check_kind(path)
-        connection = sqlite3.connect(
-            path, timeout=LOCK_TIMEOUT, isolation_level=None, cached_statements=512
-        )
+        connection = _connect(path)
         stack.callback(connection.close)
         connection.execute("PRAGMA synchronous = FULL")
         # On macOS fsync returns before the data is on the disk.
@@ -98,19 +93,16 @@ def open_to_read(path: Path) -> sqlite3.Connection | None:
         failures: list[sqlite3.Error] = []
         for mode in _read_modes(path):
             uri = f"file:{quote(str(path))}?{mode}"
-            with contextlib.ExitStack() as stack:
-                try:
-                    connection = sqlite3.connect(
-                        uri, uri=True, timeout=LOCK_TIMEOUT, isolation_level=None
-                    )
+            try:
+                with contextlib.ExitStack() as stack:
+                    connection = _connect(uri, uri=True)
                     stack.callback(connection.close)
                     if _version(connection, path) == 0:
                         return None
-                except sqlite3.Error as error:
-                    failures.append(error)
-                else:
                     stack.pop_all()
                     return connection
+            except sqlite3.Error as error:
+                failures.append(error)
         raise failures[0]
 
 
@@ -134,8 +126,14 @@ def translated_errors(path: Path) -> Generator[None, None, None]:
     """Raise errors of the file system and of SQLite as ConfigurationError."""
     try:
         yield
-    except FILE_ERRORS as error:
+    except (sqlite3.Error, OSError) as error:
         raise configuration_error(path, error) from error
+
+
+def _connect(target: Path | str, *, uri: bool = False) -> sqlite3.Connection:
+    return sqlite3.connect(
+        target, uri=uri, timeout=LOCK_TIMEOUT, isolation_level=None, cached_statements=512
+    )
 
 
 def _read_modes(path: Path) -> list[str]:
@@ -225,7 +223,6 @@ def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
             return
 
 
-_DISK_FULL: Final = "the disk is full; free some space"
 _PERMISSION: Final = "check the permissions of the file and its folder"
 _LOCKED: Final = "another program has locked it for too long; end that program"
 
@@ -248,7 +245,7 @@ _OS_ADVICE: Final = {
     errno.EACCES: f"permission is denied; {_PERMISSION}",
     errno.EPERM: f"permission is denied; {_PERMISSION}",
     errno.EROFS: "the file system is read-only; give a path that can be written",
-    errno.ENOSPC: _DISK_FULL,
+    errno.ENOSPC: "the disk is full; free some space",
     errno.EDQUOT: "the disk quota is used up; free some space",
     errno.EFBIG: "the file may not grow; raise the limit of file sizes",
     errno.ENAMETOOLONG: "its name is too long; give a shorter one",

@@ -8,8 +8,8 @@ of one kind are one statement.
 from __future__ import annotations
 
 import os
-import sqlite3
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -45,6 +45,7 @@ class Database:
         self._path: Final = path
         self._connection: Final = open_to_write(path)
         try:
+            self._execute = self._connection.execute
             self._file = path.stat()
             self._owner = owners.Owner(path)
             owners.sweep(path)
@@ -76,8 +77,8 @@ class Database:
                     if each.previous is not None:
                         self._resubmit_or_restore(each, each.previous)
             for some in _chunks(_of(DeleteUnsent, operations)):
-                keys = [deletion.key for deletion in some]
-                self._execute(queries.delete_entries(len(some)), [*keys, self._owner.id])
+                parameters = [*(deletion.key for deletion in some), self._owner.id]
+                self._execute(queries.delete_entries(len(some)), parameters)
             self._record_ends(_of(RecordEnd, operations))
             self._record_files(_of(RecordFiles, operations))
             self._claim([claim for claim in claims if claim.new.keyed])
@@ -89,8 +90,13 @@ class Database:
         row = self._execute("SELECT value FROM memory WHERE name = ?", (name,)).fetchone()
         return None if row is None else str(row[0])
 
-    def _execute(self, statement: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
-        return self._connection.execute(statement, parameters)
+    def _update(self, key: bytes, values: Mapping[str, Any], *, only_own: bool = False) -> None:
+        columns = ", ".join(f"{name} = ?" for name in values)
+        parameters = [*values.values(), key]
+        if only_own:
+            parameters.append(self._owner.id)
+        condition = "key = ? AND owner = ?" if only_own else "key = ?"
+        self._execute(f"UPDATE entries SET {columns} WHERE {condition}", parameters)  # noqa: S608
 
     def _check_file(self) -> None:
         try:
@@ -148,32 +154,30 @@ class Database:
         if decision is ClaimDecision.SUBMIT:
             claim.taken = not claim.new.difference_from(entry.path, entry.payload)
             if claim.taken:
-                self._execute(
-                    "UPDATE entries SET status = ?, owner = ?, error_code = NULL, error = NULL,"
-                    " updated = ? WHERE key = ?",
-                    (JournalStatus.PLANNED, self._owner.id, claim.new.at, claim.new.key),
-                )
+                mine: dict[str, Any] = {"status": JournalStatus.PLANNED, "owner": self._owner.id}
+                values = mine | {"updated": claim.new.at, "error_code": None, "error": None}
+                self._update(claim.new.key, values)
         elif decision is ClaimDecision.BLOCKED and entry.status is not JournalStatus.UNKNOWN:
             claim.found = entry.after_crash()
-            self._execute(
-                "UPDATE entries SET status = ?, owner = NULL, error = ?, updated = ? WHERE key = ?",
-                (claim.found.status, _DIED_SENDING, claim.new.at, claim.new.key),
-            )
+            dead: dict[str, Any] = {
+                "status": claim.found.status,
+                "owner": None,
+                "error": _DIED_SENDING,
+            }
+            self._update(claim.new.key, dead | {"updated": claim.new.at})
 
     def _resubmit_or_restore(self, transition: Transition, previous: Entry) -> None:
         key = transition.new.key
         if transition.after is not JournalStatus.SENDING:
             submitted = previous.submitted and previous.submitted.timestamp()
-            self._execute(
-                "UPDATE entries SET status = ?, owner = NULL, updated = ?, task_id = ?,"
-                " submitted = ?, estimated_time = ?, error_code = ?, error = ?"
-                " WHERE key = ? AND owner = ?",
-                (
-                    *(previous.status, previous.updated.timestamp(), previous.task_id, submitted),
-                    *(previous.estimated_time, previous.error_code, previous.error),
-                    *(key, self._owner.id),
-                ),
-            )
+            columns = ("status", "task_id", "estimated_time", "error_code", "error")
+            values = {name: getattr(previous, name) for name in columns}
+            values |= {
+                "owner": None,
+                "updated": previous.updated.timestamp(),
+                "submitted": submitted,
+            }
+            self._update(key, values, only_own=True)
             return
         row = self._execute(queries.select_entries(1), [key]).fetchone()
         transition.is_lost = (
@@ -182,12 +186,9 @@ class Database:
             or not entry_from_row(row).after_crash().is_unchanged_since(previous)
         )
         if not transition.is_lost:
-            self._execute(
-                "UPDATE entries SET status = ?, owner = ?, updated = ?, task_id = NULL,"
-                " submitted = NULL, estimated_time = NULL, error_code = NULL, error = NULL,"
-                " files = NULL WHERE key = ?",
-                (JournalStatus.SENDING, self._owner.id, transition.at, key),
-            )
+            outdated = ("task_id", "submitted", "estimated_time", "error_code", "error", "files")
+            mine = {"status": JournalStatus.SENDING, "owner": self._owner.id}
+            self._update(key, dict.fromkeys(outdated) | mine | {"updated": transition.at})
 
     def _insert(self, entries: Sequence[NewEntry]) -> None:
         for some in _chunks(entries):
@@ -224,10 +225,7 @@ class Database:
         if row and row[:2] == (transition.after, transition.task_id) and row[2] in expected:
             # It changed with the group, or has this status because a failed `sending` was undone.
             if not transition.keep:
-                self._execute(
-                    "UPDATE entries SET owner = NULL WHERE key = ? AND owner = ?",
-                    (transition.new.key, self._owner.id),
-                )
+                self._update(transition.new.key, {"owner": None}, only_own=True)
             return
         key = text_of(transition.new.key)
         if transition.after is not JournalStatus.ACCEPTED:
@@ -244,14 +242,11 @@ class Database:
         else:
             if row is None:
                 self._insert([transition.new])
-            self._execute(
-                "UPDATE entries SET status = ?, owner = NULL, updated = ?, submitted = ?,"
-                " task_id = ?, estimated_time = ?, error_code = NULL, error = NULL WHERE key = ?",
-                (
-                    *(transition.after, transition.at, transition.at),
-                    *(transition.task_id, transition.estimated_time, transition.new.key),
-                ),
-            )
+            columns = ("task_id", "estimated_time")
+            values = {name: getattr(transition, name) for name in columns}
+            values |= {"status": transition.after, "owner": None, "error_code": None, "error": None}
+            values |= {"updated": transition.at, "submitted": transition.at}
+            self._update(transition.new.key, values)
 
     def _record_ends(self, records: Sequence[RecordEnd]) -> None:
         # A task ends once: the first record counts.
@@ -295,10 +290,10 @@ def _flat(rows: Sequence[Sequence[Any]]) -> list[Any]:
 def _rounds(transitions: Sequence[Transition]) -> list[list[Transition]]:
     """Split transitions into rounds in which no entry occurs twice; the order of each is kept."""
     rounds: list[list[Transition]] = []
-    seen: dict[bytes, int] = {}
+    seen: Counter[bytes] = Counter()
     for transition in transitions:
-        number = seen.get(transition.new.key, 0)
-        seen[transition.new.key] = number + 1
+        number = seen[transition.new.key]
+        seen[transition.new.key] += 1
         if number == len(rounds):
             rounds.append([])
         rounds[number].append(transition)

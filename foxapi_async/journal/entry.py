@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import attrs
 
-from foxapi_async import phota
 from foxapi_async.errors import ConfigurationError, InvalidRequestError
+from foxapi_async.phota import PhotaCreateProfile, PhotaImage, PhotaImageEdit, PhotaImageEnhance
 from foxapi_async.requests import GenerationRequest, Request
 
 _MAX_SHOWN: Final = 80
@@ -95,10 +95,10 @@ class Entry:
     def request(self) -> Request:
         """The request: of its own class if that sends the same payload, else a GenerationRequest."""
         fields = {name: value for name, value in self.payload.items() if name != "model"}
-        own_class = _CLASSES.get(self.model)
+        own_class = REQUEST_CLASSES.get(self.model)
         if own_class is not None:
             try:
-                request: Request = own_class(**fields)
+                request = own_class(**fields)
             except (InvalidRequestError, TypeError):
                 pass
             else:
@@ -108,30 +108,24 @@ class Entry:
 
     def is_unchanged_since(self, other: Entry) -> bool:
         """Whether this is still the submission that ``other`` was, in the same status."""
-        return (
-            self.status is other.status
-            and self.task_id == other.task_id
-            and self.created == other.created
-        )
+        names = ("status", "task_id", "created")
+        return all(getattr(self, name) == getattr(other, name) for name in names)
 
     def after_crash(self) -> Entry:
         """Return the entry as it is once the process that submitted it is dead."""
         return attrs.evolve(self, status=AFTER_CRASH.get(self.status, self.status))
 
 
-_CLASSES: Final[Mapping[str, Any]] = {
-    phota.PhotaImage.MODEL: phota.PhotaImage,
-    phota.PhotaImageEdit.MODEL: phota.PhotaImageEdit,
-    phota.PhotaImageEnhance.MODEL: phota.PhotaImageEnhance,
-    phota.PhotaCreateProfile.MODEL: phota.PhotaCreateProfile,
+REQUEST_CLASSES: Final[Mapping[str, type[Request]]] = {
+    cls.MODEL: cls for cls in (PhotaImage, PhotaImageEdit, PhotaImageEnhance, PhotaCreateProfile)
 }
+"""The classes of the models that have one of their own."""
 
 COLUMNS: Final = (
     "key, status, keyed, model, kind, path, payload, num_outputs, task_id, submitted, "
     "estimated_time, error_code, error, files, created, updated"
 )
 """The columns that `entry_from_row` takes, in its order."""
-
 
 _DAMAGE: Final = (ArithmeticError, AttributeError, OSError, RecursionError, TypeError, ValueError)
 """What reading a row raises whose values are of other types or out of range."""

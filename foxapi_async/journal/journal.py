@@ -24,8 +24,6 @@ from foxapi_async.journal.writer import Writer
 from foxapi_async.models import TaskError, TaskStatus
 from foxapi_async.requests import Request
 
-__all__ = ["Journal"]
-
 _log = logging.getLogger("foxapi_async.journal")
 
 
@@ -35,10 +33,8 @@ class Journal:
     It is a SQLite database with a log and lock files beside it, so it belongs on a local disk. It
     holds the payloads of requests, but no API key, and only its owner can read it. A session or
     ``async with journal`` opens it for writing. The methods that are not async read the file at any
-    time, open or not. All methods raise ConfigurationError if the file cannot be used.
-
-    Args:
-        path: The file. It is created when it is first opened, its folder is not.
+    time, open or not. All methods raise ConfigurationError if the file cannot be used. The file is
+    created when it is first opened, its folder is not.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -100,12 +96,8 @@ class Journal:
     def forget(self, key: str, *, only: Entry | None = None) -> list[Entry]:
         """Remove the entry of a key, so that the key can be submitted, and billed, again.
 
-        Args:
-            key: The key.
-            only: Remove the entry only if it is unchanged since this one was read.
-
-        Returns:
-            What was removed: one entry, or none.
+        With ``only``, remove the entry only if it is unchanged since that one was read. Return what was
+        removed: one entry, or none.
 
         Raises:
             ConfigurationError: It is being submitted right now, or the file cannot be written.
@@ -168,11 +160,8 @@ class Journal:
     async def claim(self, key: str | None, request: Request) -> Claim:
         """Claim a key; return when the caller may submit it, or when its task is known.
 
-        This waits while the key is being submitted, in this process or another.
-
-        Args:
-            key: Any text; None for a random key.
-            request: The request that the key belongs to.
+        This waits while the key is being submitted, in this process or another. ``key`` is any text;
+        None for a random key.
 
         Raises:
             InvalidRequestError: The key belongs to another request.
@@ -190,10 +179,8 @@ class Journal:
         """Let the key of a failed or unknown entry be submitted, and billed, once more.
 
         This applies to the next submission of the key in this process. The entry keeps its status
-        until the POST leaves, and gets it back if the server refuses it.
-
-        Args:
-            entry: The entry as it was read. If it changes before the submission, nothing happens.
+        until the POST leaves, and gets it back if the server refuses it. If the entry is changed before
+        the submission, nothing happens.
 
         Raises:
             ConfigurationError: The journal is not open, or the entry is neither failed nor unknown.
@@ -208,10 +195,7 @@ class Journal:
     def ended(self, task_id: str, status: TaskStatus, *, error: TaskError | None = None) -> None:
         """Record how a task ended, within about a second; tasks without an entry are ignored.
 
-        Args:
-            task_id: The id.
-            status: A terminal status. A cancelled task counts as failed, with the code "cancelled".
-            error: Why it failed.
+        ``status`` is terminal. A cancelled task counts as failed, with the code "cancelled".
         """
         completed = status is TaskStatus.COMPLETED
         code = (error and error.code) or (None if completed else status.value)

@@ -10,14 +10,7 @@ from typing import Any, Final
 import attrs
 
 from foxapi_async.http.codec import encode
-from foxapi_async.journal.entry import (
-    Entry,
-    JournalStatus,
-    bytes_of,
-    difference,
-    storable,
-    text_of,
-)
+from foxapi_async.journal.entry import Entry, JournalStatus, bytes_of, difference, storable, text_of
 from foxapi_async.requests import Request
 
 _MAX_INTEGER: Final = 2**63 - 1
@@ -43,14 +36,13 @@ class NewEntry:
 
 def new_entry(key: str, request: Request, at: float, *, keyed: bool) -> NewEntry:
     """Return the new entry of a request."""
-    payload: dict[str, Any] = request.payload()
     return NewEntry(
         key=bytes_of(key),
         keyed=keyed,
         model=storable(request.model),
         kind=storable(request.kind),
         path=storable(request.path),
-        payload=encode(payload).decode(),
+        payload=encode(request.payload()).decode(),
         num_outputs=min(request.num_outputs, _MAX_INTEGER),
         at=at,
     )

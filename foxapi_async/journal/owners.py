@@ -12,6 +12,7 @@ so the owners of this process are kept in a table and their files are never open
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import sys
 import uuid
@@ -82,7 +83,7 @@ def is_alive(journal: Path, owner: str | None) -> bool:
 
 def sweep(journal: Path) -> None:
     """Remove the files of dead owners beside a journal."""
-    for file in journal.parent.glob(f"{_escaped(journal.name)}.*{_SUFFIX}"):
+    for file in journal.parent.glob(f"{glob.escape(journal.name)}.*{_SUFFIX}"):
         owner = file.name.removesuffix(_SUFFIX).rpartition(".")[2]
         if _own.get(owner) != os.getpid():
             _remove_if_dead(file)
@@ -114,7 +115,3 @@ def _is_still_there(descriptor: int, file: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), file.stat())
     except FileNotFoundError:
         return False
-
-
-def _escaped(name: str) -> str:
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)

@@ -140,8 +140,7 @@ def find(path: Path, keys: Iterable[str]) -> Iterator[Entry]:
 
 def count(path: Path) -> dict[JournalStatus, int]:
     """Return the number of entries of each status, as stored."""
-    query = "SELECT status, count(*) FROM entries GROUP BY status"
-    rows = [row for connection in _open(path) for row in _fetch(path, connection, query)]
+    rows = _select(path, "SELECT status, count(*) FROM entries GROUP BY status")
     try:
         return {JournalStatus(status): number for status, number in rows}
     except ValueError as error:
@@ -182,9 +181,7 @@ def forget(path: Path, key: str, only: Entry | None = None) -> list[Entry]:
 
 def was_forgotten(path: Path, key: str) -> bool:
     """Return whether a key was forgotten on purpose and not just never known."""
-    query = "SELECT 1 FROM memory WHERE name = ?"
-    names = [_FORGOTTEN + storable(key)]
-    return any(_fetch(path, connection, query, names) for connection in _open(path))
+    return bool(_select(path, "SELECT 1 FROM memory WHERE name = ?", [_FORGOTTEN + storable(key)]))
 
 
 def is_blank(path: Path) -> bool:
@@ -192,8 +189,7 @@ def is_blank(path: Path) -> bool:
     query = (
         "SELECT 1 FROM entries UNION ALL SELECT 1 FROM memory WHERE name BETWEEN ? AND ? LIMIT 1"
     )
-    names = [_FORGOTTEN, _FORGOTTEN + "\U0010ffff"]
-    return not any(_fetch(path, connection, query, names) for connection in _open(path))
+    return not _select(path, query, [_FORGOTTEN, _FORGOTTEN + "\U0010ffff"])
 
 
 def _open(path: Path) -> Iterator[sqlite3.Connection]:
@@ -204,8 +200,14 @@ def _open(path: Path) -> Iterator[sqlite3.Connection]:
             yield connection
 
 
+def _select(path: Path, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
+    return [
+        row for connection in _open(path) for row in _fetch(path, connection, query, parameters)
+    ]
+
+
 def _fetch(
-    path: Path, connection: sqlite3.Connection, query: str, parameters: Sequence[Any] = ()
+    path: Path, connection: sqlite3.Connection, query: str, parameters: Sequence[Any]
 ) -> list[Any]:
     with translated_errors(path):
         return connection.execute(query, parameters).fetchall()

@@ -145,11 +145,13 @@ class Writer:
             error = self._thread.submit(self._database.apply, batch).exception()
             self._report(batch, error)
         elif self._batch is not None:
-            self._thread.submit(bool).result()  # waits: the thread has one job at a time
+            # The thread has one job at a time, so this waits for the batch.
+            self._thread.submit(bool).result()
 
     def _schedule(self) -> None:
+        # The end of a batch schedules the next one.
         if self._batch is not None:
-            return  # the end of the batch schedules the next one
+            return
         if self._is_awaited:
             due = self._batching.due(len(self._queue), has_ids=self._has_ids)
         else:
@@ -159,7 +161,8 @@ class Writer:
         self._stop_timer()
         # Even if it is due: coroutines that are ready to run may add to the batch.
         self._timer = self._loop.call_at(due, self._start_batch)
-        self._timer_due = due  # not all event loops have TimerHandle.when()
+        # Not all event loops have TimerHandle.when().
+        self._timer_due = due
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -208,22 +211,22 @@ class Writer:
                 done.set_result(None)
             else:
                 done.set_exception(failure)
-                done.exception()  # counts as retrieved: the caller may have been cancelled
+                # Marks it as retrieved: the caller may have been cancelled.
+                done.exception()
 
     def _failure(self, operation: Operation, error: BaseException) -> FoxAPIError | None:
+        reason: FoxAPIError = configuration_error(self._path, error)
         if _has_task_id(operation):
             failure = FoxAPIError(
                 f"task {operation.task_id} (key {text_of(operation.new.key)!r}) exists and is billed, "
-                f"but {configuration_error(self._path, error)}. Its id is kept in memory and written "
+                f"but {reason}. Its id is kept in memory and written "
                 "again later; session.attach(task_id) waits for the task",
                 task_id=operation.task_id,
             )
         elif operation.is_fact:
             return None
-        elif isinstance(error, FoxAPIError):
-            failure = error.again()
         else:
-            failure = configuration_error(self._path, error)
+            failure = error.again() if isinstance(error, FoxAPIError) else reason
         failure.__cause__ = error
         return failure
 
