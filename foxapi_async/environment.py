@@ -13,8 +13,6 @@ from yarl import URL
 from foxapi_async._typeguards import is_mapping
 from foxapi_async.errors import ConfigurationError
 
-__all__ = ["DEFAULT_BASE_URL", "check_headers", "find_api_key", "find_base_url", "is_loopback"]
-
 DEFAULT_BASE_URL: Final = "https://api.foxapi.cc"
 
 _OURS: Final = frozenset(

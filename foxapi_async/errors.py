@@ -45,35 +45,6 @@ if TYPE_CHECKING:
     from foxapi_async import Request
     from foxapi_async.models import Task
 
-__all__ = [
-    "APIConnectionError",
-    "APIStatusError",
-    "APITimeoutError",
-    "AuthenticationError",
-    "BadRequestError",
-    "BudgetExceededError",
-    "ConfigurationError",
-    "DownloadError",
-    "FoxAPIError",
-    "InsufficientQuotaError",
-    "InvalidRequestError",
-    "InvalidResponseError",
-    "JobFileError",
-    "NotFoundError",
-    "OutputExpiredError",
-    "PayloadTooLargeError",
-    "PermissionDeniedError",
-    "RateLimitError",
-    "ServerError",
-    "SessionClosedError",
-    "SubmissionUnknownError",
-    "TaskCancelledError",
-    "TaskFailedError",
-    "TaskOutcomeError",
-    "TaskTimeoutError",
-    "UnprocessableEntityError",
-]
-
 
 class FoxAPIError(Exception):
     """The base class of all errors of this package.

@@ -9,8 +9,6 @@ from typing import Any
 
 import attrs
 
-__all__ = ["Output", "Task", "TaskError", "TaskInfo", "TaskStatus", "UploadedFile"]
-
 
 class TaskStatus(enum.Enum):
     """The status of a task."""

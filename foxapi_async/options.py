@@ -10,8 +10,6 @@ import attrs
 
 from foxapi_async.errors import ConfigurationError
 
-__all__ = ["Limits", "Polling", "Retry", "Timeout"]
-
 _Check = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
 

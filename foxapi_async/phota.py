@@ -15,8 +15,6 @@ import attrs
 from foxapi_async import _validators
 from foxapi_async.requests import PATHS, Request
 
-__all__ = ["PhotaCreateProfile", "PhotaImage", "PhotaImageEdit", "PhotaImageEnhance"]
-
 RESOLUTIONS: Final = ("1K", "4K")
 ASPECT_RATIOS: Final = ("1:1", "2:3", "3:2", "3:4", "4:3", "9:16", "16:9")
 

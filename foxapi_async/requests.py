@@ -15,12 +15,6 @@ from foxapi_async._typeguards import is_mapping
 from foxapi_async._validators import check_count, refuse
 from foxapi_async.errors import InvalidRequestError
 
-__all__ = [
-    "PATHS",
-    "GenerationRequest",
-    "Request",
-]
-
 PATHS: Final[Mapping[str, str]] = {
     "image": "/v1/images/generations",
     "video": "/v1/videos/generations",

@@ -24,8 +24,6 @@ from foxapi_async.errors import InvalidRequestError, InvalidResponseError
 from foxapi_async.http.ids import is_task_id
 from foxapi_async.models import Output, Task, TaskError, TaskInfo, TaskStatus, UploadedFile
 
-__all__ = ["decode", "encode", "excerpt", "one_line", "read_task", "read_upload"]
-
 _log = logging.getLogger("foxapi_async")
 
 _EXCERPT: Final = 200

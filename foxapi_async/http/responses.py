@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from foxapi_async._typeguards import is_object
-from foxapi_async.backoff import parse_retry_after
 from foxapi_async.errors import (
     APIConnectionError,
     APIStatusError,
@@ -17,8 +16,7 @@ from foxapi_async.errors import (
 )
 from foxapi_async.http.codec import decode, excerpt, one_line
 from foxapi_async.http.retry_rules import ResponseClass, classify_status
-
-__all__ = ["Answer", "Reply", "classify", "from_exception"]
+from foxapi_async.retry import parse_retry_after
 
 T = TypeVar("T")
 

@@ -30,8 +30,6 @@ from foxapi_async.http.responses import Reply
 from foxapi_async.options import Timeout
 from foxapi_async.version import __version__
 
-__all__ = ["Transport"]
-
 MAX_BODY: Final = 8 * 1024 * 1024
 """The most bytes that are read of an answer."""
 

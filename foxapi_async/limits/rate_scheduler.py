@@ -9,9 +9,9 @@ import enum
 import math
 from typing import NamedTuple
 
-from foxapi_async.backoff import LONGEST_BELIEVED
 from foxapi_async.limits.rate import RateSearch
 from foxapi_async.limits.window import WindowSearch
+from foxapi_async.retry import LONGEST_BELIEVED
 
 _CATCH_UP = 0.02
 """Seconds by which a late request may be made up for: a timer that fires late loses no pace."""
