@@ -27,6 +27,20 @@ from foxapi_async.errors import ConfigurationError, FoxAPIError
 from foxapi_async.models import Output, Task
 from foxapi_async.requests import Request
 
+__all__ = [
+    "DownloadProgress",
+    "Downloaded",
+    "Event",
+    "EventEmitter",
+    "PollFailed",
+    "RateLimited",
+    "SubmissionFailed",
+    "SubmissionStarted",
+    "TaskEnded",
+    "TaskSubmitted",
+    "TaskUpdated",
+]
+
 _log = logging.getLogger("foxapi_async")
 
 

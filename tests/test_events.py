@@ -68,7 +68,7 @@ def test_a_cancellation_of_the_listeners_own_is_logged_like_an_exception(caplog)
     def cancelled(event: Event) -> None:
         raise asyncio.CancelledError
 
-    EventEmitter(cancelled)(ONE_OF_EACH[6])
+    EventEmitter(cancelled).emit(ONE_OF_EACH[6])
     assert "on_event raised an exception for RateLimited" in caplog.text
 
 

@@ -21,7 +21,7 @@ from cattrs.gen import make_dict_structure_fn, override
 
 from foxapi_async._typeguards import is_array, is_object
 from foxapi_async.errors import InvalidRequestError, InvalidResponseError
-from foxapi_async.http.ids import is_task_id
+from foxapi_async.http.ids import TASK_ID
 from foxapi_async.models import Output, Task, TaskError, TaskInfo, TaskStatus, UploadedFile
 
 _log = logging.getLogger("foxapi_async")
@@ -133,7 +133,7 @@ def read_task(payload: object, *, asked: str | None = None) -> Task:
         )
     fields = cast("dict[str, Any]", payload)
     task_id: object = fields.get("id")
-    if not is_task_id(task_id):
+    if not isinstance(task_id, str) or not TASK_ID.fullmatch(task_id):
         raise InvalidResponseError(
             f"the answer has no usable task id: {_short(task_id)}", task_id=asked
         )
@@ -195,19 +195,18 @@ def _outputs(fields: dict[str, Any], kind: str | None) -> tuple[Output, ...]:
     results: object = fields.get("results")
     items = cast("list[object]", results) if isinstance(results, list) else []
     items = items or _older_results(fields.get("output"))
-    urls: set[str] = set()
+    urls: set[str | None] = set()
     outputs: list[Output] = []
     for item in items:
         given = {"url": item} if isinstance(item, str) else item
         if not isinstance(given, dict):
             continue
-        data = cast("dict[str, Any]", given)
-        url = next((text for name in _URL_FIELDS if (text := _text(data.get(name)))), None)
+        data, url = cast("dict[str, Any]", given), None
+        for name in _URL_FIELDS:
+            url = url or _text(data.get(name))
         output = Output(len(outputs), url, data, fields["id"], kind)
-        if url is not None and url not in urls:
+        if is_usable(output) if url is None else url not in urls:
             urls.add(url)
-            outputs.append(output)
-        elif url is None and is_usable(output):
             outputs.append(output)
     return tuple(outputs)
 

@@ -50,11 +50,8 @@ class Answer(NamedTuple, Generic[T]):
     error: FoxAPIError | None = None
     status: int | None = None
     retry_after: float | None = None
-
-    @property
-    def rate_limited(self) -> bool:
-        """Whether the status is 429, in any format."""
-        return self.status == 429  # noqa: PLR2004
+    rate_limited: bool = False
+    """Whether the status is 429, in any format."""
 
 
 def classify(
@@ -79,6 +76,7 @@ def classify(
             error=_status_error(reply, payload, what, retry_after, task_id),
             status=reply.status,
             retry_after=retry_after,
+            rate_limited=reply.status == 429,  # noqa: PLR2004
         )
     try:
         value = read(payload)

@@ -95,7 +95,7 @@ class Entry:
     def request(self) -> Request:
         """The request: of its own class if that sends the same payload, else a GenerationRequest."""
         fields = {name: value for name, value in self.payload.items() if name != "model"}
-        own_class = _CLASSES.get(self.model)
+        own_class = phota.CLASSES.get(self.model)
         if own_class is not None:
             try:
                 request: Request = own_class(**fields)
@@ -118,13 +118,6 @@ class Entry:
         """Return the entry as it is once the process that submitted it is dead."""
         return attrs.evolve(self, status=AFTER_CRASH.get(self.status, self.status))
 
-
-_CLASSES: Final[Mapping[str, Any]] = {
-    phota.PhotaImage.MODEL: phota.PhotaImage,
-    phota.PhotaImageEdit.MODEL: phota.PhotaImageEdit,
-    phota.PhotaImageEnhance.MODEL: phota.PhotaImageEnhance,
-    phota.PhotaCreateProfile.MODEL: phota.PhotaCreateProfile,
-}
 
 COLUMNS: Final = (
     "key, status, keyed, model, kind, path, payload, num_outputs, task_id, submitted, "
