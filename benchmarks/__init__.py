@@ -1,1 +1,1 @@
-"""What the SDK costs and gains, measured: one command per question, ratios from one run."""
+"""Benchmarks of the SDK: one command per question, with ratios from the same run."""

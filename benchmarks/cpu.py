@@ -1,4 +1,4 @@
-"""What does a task cost? ``python -m benchmarks.cpu [--quick] [--rounds N] [--no-peers]``."""
+"""The cost of one task: ``python -m benchmarks.cpu [--quick] [--rounds N] [--no-peers]``."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from benchmarks.speed.processes import CUT, Server, run
 QUESTION = "CPU, detection lag and polls of a task, by client"
 
 _CLIENT = "benchmarks.speed.client"
-_PATIENCE = 40.0
-"""Seconds that a peer gets beyond those that the tasks themselves take."""
+_EXTRA_TIME = 40.0
+"""Seconds that a client may take in addition to the durations of the tasks."""
 
 _PEERS = {
     "fal-client": ("fal_client", 1_000),
@@ -29,25 +29,25 @@ _PEERS = {
     "runwayml": ("runwayml", 10_000),
     "openai": ("openai", 1_000),
 }
-"""By name: the module, and the most tasks at once that it can be expected to bring home."""
+"""By name: the module, and the most concurrent tasks that it can complete."""
 
 
 @attrs.frozen
 class Run:
-    """What one client did with one list of durations."""
+    """The result of one client with one list of durations."""
 
     cpu: float
     wall: float
-    made: int
+    submitted: int
     delivered: int
-    looks: int
+    polls: int
     lag: float
     lag_95: float
     cut: bool = False
 
     @property
     def requests(self) -> int:
-        return self.made + self.looks
+        return self.submitted + self.polls
 
     @property
     def cpu_per_task(self) -> float:
@@ -56,23 +56,23 @@ class Run:
 
 def _measure(server: Server, name: str, seconds: list[float], *options: object) -> Run:
     server.plan(seconds, estimate=sorted(seconds)[len(seconds) // 2])
-    patience = _PATIENCE + 2 * max(seconds)
-    said = run(_CLIENT, name, server.url, len(seconds), *options, seconds=patience)
-    seen = server.report()
+    timeout = _EXTRA_TIME + 2 * max(seconds)
+    measured = run(_CLIENT, name, server.url, len(seconds), *options, seconds=timeout)
+    report = server.report()
     return Run(
-        cpu=said.get("cpu", float("nan")),
-        wall=said.get("wall", patience),
-        made=seen["submissions"],
-        delivered=seen["delivered"],
-        looks=seen["looks"],
-        lag=seen["lag"],
-        lag_95=seen["lag_95"],
-        cut=CUT in said,
+        cpu=measured.get("cpu", float("nan")),
+        wall=measured.get("wall", timeout),
+        submitted=report["submissions"],
+        delivered=report["delivered"],
+        polls=report["polls"],
+        lag=report["lag"],
+        lag_95=report["lag_95"],
+        cut=CUT in measured,
     )
 
 
 def _round(server: Server, seconds: list[float], folder: Path) -> dict[str, Run]:
-    """Measure ours and the hand-written loops, one right after the other."""
+    """Measure our client and the hand-written loops one after the other."""
     runs = {"ours": _measure(server, "ours", seconds)}
     ages = folder / "ages.json"
     ages.write_text(json.dumps(server.report(ages=True)["ages"]))
@@ -82,40 +82,40 @@ def _round(server: Server, seconds: list[float], folder: Path) -> dict[str, Run]
     return runs
 
 
-def _middle(rounds: Sequence[Run], field: str) -> float:
+def _median(rounds: Sequence[Run], field: str) -> float:
     return table.middle(float(getattr(each, field)) for each in rounds)
 
 
 def _row(n: int, name: str, rounds: Sequence[Run], floor: Sequence[Run]) -> list[object]:
     ratios = [a.cpu_per_task / b.cpu_per_task for a, b in zip(rounds, floor, strict=False)]
-    some = rounds[0]
+    first = rounds[0]
     return [
         name,
         n,
-        1000 * _middle(rounds, "cpu_per_task"),
+        1000 * _median(rounds, "cpu_per_task"),
         table.middle(ratios),
-        _middle(rounds, "looks") / max(some.made, 1),
-        _middle(rounds, "lag"),
-        _middle(rounds, "lag_95"),
-        _middle(rounds, "wall"),
-        f"{some.delivered}/{some.made}" + (" cut" if some.cut else ""),
+        _median(rounds, "polls") / max(first.submitted, 1),
+        _median(rounds, "lag"),
+        _median(rounds, "lag_95"),
+        _median(rounds, "wall"),
+        f"{first.delivered}/{first.submitted}" + (" cut" if first.cut else ""),
     ]
 
 
 _LABELS = {
     "ours": "foxapi-async",
     "same-requests": "aiohttp loop, the same requests",
-    "floor": "aiohttp loop that knows the end",
+    "floor": "aiohttp loop that knows the durations",
     "plain": "aiohttp loop, every 1 s",
 }
 
 
 _MEDIANS = {30: 0.6, 100: 3.0, 1_000: 3.0, 10_000: 12.0}
-"""Median duration in seconds by the number of tasks at once: the server must not be the limit."""
+"""Median duration in seconds by the number of concurrent tasks, so that the server is no limit."""
 
 
 def installed_peers() -> list[str]:
-    """Return the names of the clients of the field that can be measured here."""
+    """Return the names of the peer clients that are installed."""
     return [name for name, (module, _) in _PEERS.items() if find_spec(module) is not None]
 
 
@@ -157,8 +157,8 @@ def main(given: Sequence[str] | None = None) -> int:
             targets.append([f"{n} tasks", *_per_request(by_name)])
         table.show(
             (
-                *("client", "tasks", "CPU ms/task", "x floor", "looks/task", "lag s", "lag 95 % s"),
-                *("wall s", "came home"),
+                *("client", "tasks", "CPU ms/task", "x floor", "polls/task", "lag s", "lag 95 % s"),
+                *("wall s", "completed"),
             ),
             rows,
         )
@@ -171,8 +171,10 @@ def main(given: Sequence[str] | None = None) -> int:
 
 
 def _more(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--no-peers", action="store_true", help="only ours and loops by hand")
-    parser.add_argument("--sizes", type=int, nargs="+", choices=_MEDIANS, help="tasks at once")
+    parser.add_argument(
+        "--no-peers", action="store_true", help="only foxapi-async and hand-written loops"
+    )
+    parser.add_argument("--sizes", type=int, nargs="+", choices=_MEDIANS, help="concurrent tasks")
 
 
 def _per_request(by_name: dict[str, list[Run]]) -> list[object]:

@@ -1,4 +1,4 @@
-"""What does the import cost? ``python -m benchmarks.imports [--quick] [--rounds N]``."""
+"""The cost of the import: ``python -m benchmarks.imports [--quick] [--rounds N]``."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _NEEDED = "import asyncio, aiohttp, anyio.abc, anyio.lowlevel, attrs, cattrs.gen
 _BARE = f"import {_OURS}"
 _USUAL = f"from {_OURS} import PhotaImage, Session"
 _AS_MODULES = f"import {_OURS}.phota, {_OURS}.session"
-"""What the usual line loads; Python times no module that is loaded by way of an attribute."""
+"""The modules that the usual line loads; -X importtime misses modules loaded by attribute."""
 _STATEMENTS = {
     "asyncio": "import asyncio",
     "aiohttp": "import aiohttp",
-    "all that we need of others": _NEEDED,
+    "all third-party imports": _NEEDED,
     _BARE: _BARE,
     f"from {_OURS} import RateLimitError": f"from {_OURS} import RateLimitError",
     f"from {_OURS} import PhotaImage": f"from {_OURS} import PhotaImage",
     _USUAL: _USUAL,
     f"from {_OURS} import *": f"from {_OURS} import *",
 }
-_ALONE = "ours alone, of PhotaImage and Session"
+_ALONE = "foxapi_async only, PhotaImage and Session"
 _TIMED = (
     "{}; import time; w, c = time.perf_counter(), time.process_time(); exec({!r}); "
     "print(time.perf_counter() - w, time.process_time() - c)"
@@ -38,11 +38,11 @@ _TIMED = (
 
 
 class _Interpreter:
-    """Fresh processes that find all bytecode compiled, wherever the package lies."""
+    """Fresh processes with all bytecode compiled, wherever the package is installed."""
 
     def __init__(self, folder: str) -> None:
         self._environment = {**os.environ, "PYTHONPYCACHEPREFIX": folder}
-        # With it a checkout would be compiled anew at each import, which no user ever sees.
+        # With it, a checkout would be compiled at each import, which users do not experience.
         self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -55,13 +55,13 @@ class _Interpreter:
         )
 
     def seconds(self, statement: str, *, after: str = "pass") -> tuple[float, float]:
-        """Return wall and CPU seconds of an import, when something else has been imported."""
-        said = self.run("-c", _TIMED.format(after, statement)).stdout.split()
-        return float(said[0]), float(said[1])
+        """Return wall and CPU seconds of an import after another import."""
+        printed = self.run("-c", _TIMED.format(after, statement)).stdout.split()
+        return float(printed[0]), float(printed[1])
 
     def attributed(self, statement: str) -> dict[str, float]:
-        """Return milliseconds that each of our modules takes by itself."""
-        # What others take is loaded first, so that the first of ours to need it does not get it.
+        """Return the milliseconds of each of our modules, without its imports."""
+        # Load third-party modules first: they must not count for the first of our modules to use them.
         done = self.run("-X", "importtime", "-c", f"{_NEEDED}; {statement}")
         return {
             found[4]: int(found[1]) / 1000
@@ -85,27 +85,29 @@ def _measure(python: _Interpreter, rounds: int) -> None:
     for statement in _STATEMENTS.values():
         python.seconds(statement)
     taken = [
-        {name: python.seconds(said) for name, said in _STATEMENTS.items()}
+        {name: python.seconds(statement) for name, statement in _STATEMENTS.items()}
         | {_ALONE: python.seconds(_USUAL, after=_NEEDED)}
         for _ in range(rounds)
     ]
     rows: list[list[object]] = []
     for name in (*_STATEMENTS, _ALONE):
-        middle = [1000 * table.middle(each[name][kind] for each in taken) for kind in (0, 1)]
+        medians = [1000 * table.middle(each[name][kind] for each in taken) for kind in (0, 1)]
         best = [1000 * min(each[name][kind] for each in taken) for kind in (0, 1)]
-        rows.append([name, *middle, *best])
+        rows.append([name, *medians, *best])
     table.show(("import", "wall ms", "CPU ms", "wall ms, best", "CPU ms, best"), rows)
     runs = [python.attributed(_AS_MODULES) for _ in range(max(1, rounds // 3))]
     own = {module: min(each.get(module, 0.0) for each in runs) for module in runs[0]}
     heavy = sorted(own.items(), key=lambda each: -each[1])[:12]
     sums = [(f"all {len(own)} modules", sum(own.values())), *heavy]
-    table.show(("our modules by themselves, of PhotaImage and Session", "ms, best"), sums)
-    seldom = (
+    table.show(("our modules without their imports, PhotaImage and Session", "ms, best"), sums)
+    optional = (
         *("sqlite3", "PIL", "typer", "rich"),
         *(f"{_OURS}.{name}" for name in ("bulk", "cli", "emulator", "journal")),
     )
     loaded = python.loaded(_USUAL)
-    print("\nloaded though seldom needed:", ", ".join(n for n in seldom if n in loaded) or "none")
+    print(
+        "\nloaded though optional needed:", ", ".join(n for n in optional if n in loaded) or "none"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What do many tasks in flight cost? ``python -m benchmarks.scale [--quick] [--rounds N]``."""
+"""The cost of many tasks in flight: ``python -m benchmarks.scale [--quick] [--rounds N]``."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from benchmarks.speed.processes import Server, run
 
 QUESTION = "Cost as the number of tasks in flight grows"
 
-_DAYS = 1e6
-"""Seconds that a task takes: none ends here."""
+_NEVER = 1e6
+"""Duration of a task in seconds: none ends during the benchmark."""
 
 
 def _measure(server: Server, n: int, *options: object) -> dict[str, Any]:
-    server.plan([_DAYS], estimate=_DAYS)
+    server.plan([_NEVER], estimate=_NEVER)
     return run("benchmarks.speed.held", server.url, n, *options, seconds=400)
 
 
-def _middle(runs: Sequence[dict[str, Any]], key: str) -> float:
+def _median(runs: Sequence[dict[str, Any]], key: str) -> float:
     return table.middle(each[key] for each in runs)
 
 
 def _more(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000])
-    parser.add_argument("--rate", type=float, default=400.0, help="looks per second wanted")
+    parser.add_argument("--rate", type=float, default=400.0, help="target polls per second")
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -36,34 +36,34 @@ def main(given: Sequence[str] | None = None) -> int:
     sizes = (50, 100) if options.quick else options.sizes
     rate, seconds = (100.0, 0.5) if options.quick else (options.rate, 10.0)
     regimes = {
-        "looks as planned": ("--rate", rate, "--seconds", seconds),
+        "polls as scheduled": ("--rate", rate, "--seconds", seconds),
         "4 x more due than allowed": ("--rate", 4 * rate, "--ceiling", rate, "--seconds", seconds),
     }
     rows = []
     with Server() as server:
         for regime, flags in regimes.items():
-            # In turn, so that a slow minute of the machine falls on all sizes alike.
+            # Alternate the sizes, so that a slow minute of the machine affects all of them.
             rounds = [
                 {n: _measure(server, n, *flags) for n in sizes} for _ in range(options.rounds)
             ]
             for n in sizes:
                 runs = [each[n] for each in rounds]
                 growth = [
-                    each[n]["cpu_per_look"] / each[sizes[0]]["cpu_per_look"] for each in rounds
+                    each[n]["cpu_per_poll"] / each[sizes[0]]["cpu_per_poll"] for each in rounds
                 ]
                 rows.append(
                     [
                         regime,
                         n,
-                        _middle(runs, "memory") / 1024,
-                        1e6 * _middle(runs, "cpu_per_submission"),
-                        _middle(runs, "looks_per_second"),
-                        1e6 * _middle(runs, "cpu_per_look"),
+                        _median(runs, "memory") / 1024,
+                        1e6 * _median(runs, "cpu_per_submission"),
+                        _median(runs, "polls_per_second"),
+                        1e6 * _median(runs, "cpu_per_poll"),
                         table.middle(growth),
-                        *(_middle(runs, name) for name in ("late", "late_by_work", "gc")),
-                        _middle(runs, "late_submitting"),
-                        _middle(runs, "late_by_work_submitting"),
-                        _middle(runs, "gc_submitting"),
+                        *(_median(runs, name) for name in ("late", "late_without_gc", "gc")),
+                        _median(runs, "late_submitting"),
+                        _median(runs, "late_without_gc_submitting"),
+                        _median(runs, "gc_submitting"),
                     ]
                 )
     table.show(
@@ -72,8 +72,8 @@ def main(given: Sequence[str] | None = None) -> int:
             "in flight",
             "KiB/task",
             "submission us",
-            "looks/s",
-            "look us",
+            "polls/s",
+            "poll us",
             f"x at {sizes[0]}",
             "late ms",
             "without gc",
@@ -84,10 +84,8 @@ def main(given: Sequence[str] | None = None) -> int:
         ),
         rows,
     )
-    print("\nlate: longest time for which the event loop was kept busy, by CPU time of its thread;")
-    print(
-        "without gc: the same without the collections that fell into it; gc: longest single collection."
-    )
+    print("\nlate: longest time for which the event loop was blocked, by CPU time of its thread;")
+    print("without gc: the same minus garbage collection; gc: longest single collection.")
     return 0
 
 

@@ -180,18 +180,19 @@ class WorkerPool(Generic[T]):
         return any(not next_job.done() for next_job in self._idle)
 
     async def _serve(self, job: T) -> None:
-        while True:
-            await self._work(job)
-            next_job: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-            self._idle.append(next_job)
-            try:
+        next_job: asyncio.Future[T] | None = None
+        try:
+            while True:
+                await self._work(job)
+                next_job = asyncio.get_running_loop().create_future()
+                self._idle.append(next_job)
                 job = await next_job
-            except asyncio.CancelledError:
-                # If only this task was cancelled, raising would end the group. If the whole group
-                # was, returning is as good.
-                if next_job.done() and not next_job.cancelled():
-                    self.submit(next_job.result())  # cancelled at the moment it got a job
-                return
+                next_job = None
+        except asyncio.CancelledError:
+            # Raising would end the group, even if only this task was cancelled from outside. If the
+            # whole group was, returning is as good.
+            if next_job is not None and next_job.done() and not next_job.cancelled():
+                self.submit(next_job.result())  # cancelled at the moment it got a job
 
 
 class Supervisor:

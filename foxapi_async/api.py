@@ -31,14 +31,7 @@ _POLL_TIMEOUT = 15.0
 
 
 class Api:
-    """The endpoints that the session uses.
-
-    Args:
-        transport: Sends requests.
-        limiter: Admits the calls that `call` makes.
-        retry: Options of the session.
-        counters: Counters of the session.
-    """
+    """The endpoints that the session uses. `submit` and `get_task` send once; the caller limits them."""
 
     def __init__(
         self, transport: Transport, limiter: Limiter, retry: Retry, counters: Counters

@@ -43,16 +43,7 @@ _DURATIONS: Final = "durations of tasks"
 
 
 class Engine:
-    """The parts of an open session; created, used and closed in one event loop.
-
-    Args:
-        transport: Sends requests; opened and closed here.
-        limits: Options of the session.
-        polling: Options of the session.
-        retry: Options of the session.
-        journal: Opened and closed here; None for a session without one.
-        events: Emits events.
-    """
+    """The parts of an open session; created, used and closed in one event loop."""
 
     def __init__(
         self,

@@ -143,7 +143,7 @@ class EventEmitter:
                 "plain function, which may put the event into a queue"
             )
         self._listener = listener
-        self.has_listener = listener is not None
+        self.has_listener: bool = listener is not None
         """Whether an event is worth building."""
 
     def emit(self, event: Event) -> None:

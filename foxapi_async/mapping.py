@@ -277,16 +277,18 @@ class MapOperation:
 
     async def _claim_and_submit(self, submission: Submission) -> None:
         """Submit beside others, because the answer of the journal takes a while."""
+        scope = submission.scope = anyio.CancelScope()
         try:
-            with anyio.CancelScope() as submission.scope:
+            with scope:
                 if submission.cancelled:
-                    submission.scope.cancel()
+                    scope.cancel()
                 await self._submit(submission)
         except Exception as error:  # noqa: BLE001 - whatever it was, the caller must learn of it
             self._input_error = error
             self.stop_reading()
         finally:
-            submission.scope = None
+            if submission.scope is scope:  # the POST has a scope of its own
+                submission.scope = None
             self._claims_pending -= 1
             self._outputs_pending -= submission.outputs
             self._space_freed.set()

@@ -44,16 +44,7 @@ _IDS_PER_LINE: Final = 50
 
 
 class TaskRegistry:
-    """Tracks tasks from the moment that their id is known to the end of the wait.
-
-    Args:
-        schedule: Decides when to poll.
-        polling: Options of the session.
-        limiter: Takes back the slots of tasks that end.
-        journal: Learns of ids and ends; None for a session without one.
-        events: Emits events.
-        counters: Counters of the session.
-    """
+    """Tracks tasks from the moment that their id is known to the end of the wait."""
 
     def __init__(
         self,
@@ -66,7 +57,8 @@ class TaskRegistry:
         counters: Counters,
     ) -> None:
         self.tasks: dict[str, TrackedTask] = {}
-        self.queue = PollQueue(self.tasks, schedule, polling)
+        self._ends: dict[str, anyio.Event] = {}
+        self.queue: PollQueue = PollQueue(self.tasks, schedule, polling)
         self._give_up_after = cache(polling.deadline_for)
         self._limiter = limiter
         self._journal = journal
@@ -74,7 +66,7 @@ class TaskRegistry:
         self._counters = counters
         self._loop = asyncio.get_running_loop()
         self._clock = self._loop.time
-        self.closed = False
+        self.closed: bool = False
 
     def check(self) -> None:
         """Refuse a call after the end of the session, or from another event loop.
@@ -235,13 +227,12 @@ class TaskRegistry:
     async def wait(self, tracked: TrackedTask, timeout: float | None) -> Task:
         """Wait for a task; see `TaskHandle.wait`."""
         if not tracked.ended:
-            waiter = _EndWaiter()
-            tracked.add_observer(waiter)
-            try:
-                with anyio.move_on_after(timeout):
-                    await waiter.ended.wait()
-            finally:
-                tracked.remove_observer(waiter)
+            # One event serves all waiters of a task. Nothing waits for most tasks of a map operation.
+            end = self._ends.get(tracked.id)
+            if end is None:
+                end = self._ends[tracked.id] = anyio.Event()
+            with anyio.move_on_after(timeout):
+                await end.wait()
         if not tracked.ended:
             raise TaskTimeoutError(
                 f"task {tracked.id} is still {tracked.latest.status.value} after waiting "
@@ -279,21 +270,8 @@ class TaskRegistry:
             self._limiter.task_ended(tracked.images)
         if self._events.has_listener:
             self._events.emit(TaskEnded(tracked.id, tracked.latest, error, tracked.request, age))
+        if (end := self._ends.pop(tracked.id, None)) is not None:
+            end.set()
         observers, tracked.observers = tracked.observers, ()
         for observer in observers:
             observer.task_ended(tracked)
-
-
-class _EndWaiter:
-    """An observer that waits for the end."""
-
-    __slots__ = ("ended",)
-
-    def __init__(self) -> None:
-        self.ended = anyio.Event()
-
-    def task_changed(self, tracked: TrackedTask) -> None:
-        """Wait on."""
-
-    def task_ended(self, tracked: TrackedTask) -> None:  # noqa: ARG002
-        self.ended.set()

@@ -72,13 +72,9 @@ class Submission:
 
     def __attrs_post_init__(self) -> None:
         request = self.request
-        try:
+        with errors_before_sending():
             self.outputs, self.model = request.num_outputs, request.model
             self.kind, self.path = request.kind, request.path
-        except FoxAPIError:
-            raise
-        except Exception as fault:
-            raise error_before_sending(fault) from fault
 
     def cancel(self) -> None:
         """Stop as soon as that is safe: now, or after the POST under way."""
@@ -136,6 +132,13 @@ class Submission:
         return error
 
 
+def error_before_sending(fault: Exception) -> ConfigurationError:
+    """Return the error for an unexpected fault before anything was sent."""
+    error = ConfigurationError(f"the submission failed before it was sent: {fault!r}")
+    error.__cause__ = fault
+    return error
+
+
 @contextmanager
 def errors_before_sending() -> Generator[None, None, None]:
     """Turn what the block raises, while nothing was sent yet, into an error of ours."""
@@ -145,10 +148,3 @@ def errors_before_sending() -> Generator[None, None, None]:
         raise
     except Exception as fault:
         raise error_before_sending(fault) from fault
-
-
-def error_before_sending(fault: Exception) -> ConfigurationError:
-    """Return the error for an unexpected fault before anything was sent."""
-    error = ConfigurationError(f"the submission failed before it was sent: {fault!r}")
-    error.__cause__ = fault
-    return error

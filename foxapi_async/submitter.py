@@ -43,18 +43,7 @@ _CONCURRENT_POSTS: Final = 64
 
 
 class Submitter:
-    """Submits requests within the limits, each at most once unless it certainly created nothing.
-
-    Args:
-        api: Sends the POST.
-        registry: Tracks the tasks.
-        limiter: Slots for images, and the rate.
-        retry: Options of the session.
-        journal: Makes submissions idempotent; None for a session without one.
-        supervisor: Runs the submissions.
-        events: Emits events.
-        counters: Counters of the session.
-    """
+    """Submits requests within the limits, each at most once unless it certainly created nothing."""
 
     def __init__(
         self,

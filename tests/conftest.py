@@ -17,7 +17,7 @@ from foxapi_async import Session
 from foxapi_async.emulator import Emulator
 from tests.virtual_time import VirtualTimeLoop
 
-# How long an example takes says more about the machine than about the code.
+# The duration of an example depends on the machine more than on the code.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
@@ -57,16 +57,16 @@ def _needs_virtual_time(item: pytest.Item) -> bool:
 
 @pytest.hookimpl(wrapper=True, optionalhook=True)
 def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
-    """Run twice as many workers as there are processors, for tests that start processes mostly wait."""
+    """Use two workers per processor: tests that start processes mostly wait."""
     processors = yield
-    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:  # somebody knows better
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:  # the caller's choice
         return processors
     return max(processors, min(2 * processors, MOST_WORKERS))
 
 
 @pytest.fixture(autouse=True)
-def log_as_it_was() -> Generator[None, None, None]:
-    """Undo what a command that ran in this process has done to the log: its screen is gone."""
+def restore_logging() -> Generator[None, None, None]:
+    """Undo changes to the logger by a CLI command that ran in this process."""
     logger = logging.getLogger("foxapi_async")
     before = list(logger.handlers), logger.propagate, logger.level
     yield
@@ -119,14 +119,14 @@ def _loop_class(request: pytest.FixtureRequest) -> Callable[[], asyncio.Abstract
 
 @pytest.fixture
 async def emulator() -> AsyncIterator[Emulator]:
-    """A local FoxAPI whose tasks take 5 to 20 seconds and whose pictures are tiny."""
+    """A local FoxAPI whose tasks take 5 to 20 seconds and whose images are small."""
     async with Emulator(duration=(5, 20), picture_scale=1 / 16, seed=1) as emulator:
         yield emulator
 
 
 @pytest.fixture
 def open_session(emulator: Emulator) -> OpenSession:
-    """Make sessions on the emulator."""
+    """Return a factory of sessions that use the emulator."""
 
     def make(**options: Any) -> Session:
         return Session("sk-emulator", base_url=emulator.url, **options)

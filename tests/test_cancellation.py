@@ -1,4 +1,4 @@
-"""Cancellation is a case like any other: nothing leaks, and no billed task loses its id."""
+"""Cancellation leaks nothing, and the id of a billed task is never lost."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ WAYS = [cancel_natively, cancel_by_wait_for, cancel_by_scope, cancel_twice]
 
 @pytest.mark.parametrize("cancel", WAYS)
 @pytest.mark.parametrize("method", ["submit", "generate"])
-async def test_a_post_that_has_begun_is_finished_whoever_cancels(
+async def test_a_post_in_progress_is_finished_despite_cancellation(
     cancel: Callable[..., Awaitable[None]],
     method: str,
     emulator: Emulator,
@@ -76,7 +76,7 @@ async def test_a_post_that_has_begun_is_finished_whoever_cancels(
 
 
 @pytest.mark.parametrize("cancel", WAYS)
-async def test_a_post_that_is_cut_off_while_nobody_waits_any_more_is_still_counted_as_unknown(
+async def test_a_post_that_times_out_after_its_caller_was_cancelled_counts_as_unknown(
     cancel: Callable[..., Awaitable[None]],
     emulator: Emulator,
     open_session: OpenSession,
@@ -91,7 +91,7 @@ async def test_a_post_that_is_cut_off_while_nobody_waits_any_more_is_still_count
     assert "may have created" in caplog.text
 
 
-async def test_the_timeout_of_generate_names_the_task_that_goes_on(
+async def test_the_timeout_of_generate_raises_with_the_id_of_the_running_task(
     emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(Fault("submit", Fate(duration=60)))
@@ -104,7 +104,7 @@ async def test_the_timeout_of_generate_names_the_task_that_goes_on(
         assert (await session.attach(caught.value.task_id)).outputs
 
 
-async def test_the_timeout_of_generate_waits_for_a_post_that_has_begun(
+async def test_the_timeout_of_generate_waits_for_a_post_in_progress(
     emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(Fault("submit", Delay(3, carried_out=True)))
@@ -114,7 +114,7 @@ async def test_the_timeout_of_generate_waits_for_a_post_that_has_begun(
         assert caught.value.task_id in emulator.tasks
 
 
-async def test_the_timeout_of_generate_tells_an_outcome_that_is_unknown(
+async def test_the_timeout_of_generate_reports_an_unknown_submission(
     emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(Fault("submit", Hang(carried_out=True)))
@@ -123,7 +123,7 @@ async def test_the_timeout_of_generate_tells_an_outcome_that_is_unknown(
             await session.generate(FOX, timeout=1)
 
 
-async def test_the_timeout_of_generate_ends_the_wait_for_room_and_sends_nothing(
+async def test_the_timeout_of_generate_ends_the_wait_for_a_slot_and_sends_nothing(
     emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(Fault("submit", Fate(duration=60)))
@@ -135,7 +135,7 @@ async def test_the_timeout_of_generate_ends_the_wait_for_room_and_sends_nothing(
     assert emulator.counters.posts == 1
 
 
-async def test_cancelling_while_waiting_for_room_leaves_the_queue_in_order(
+async def test_cancelling_while_waiting_for_a_slot_keeps_the_queue_in_order(
     emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(Fault("submit", Fate(duration=30)))
@@ -148,19 +148,19 @@ async def test_cancelling_while_waiting_for_room_leaves_the_queue_in_order(
 
         await session.submit(FOX)
         async with anyio.create_task_group() as tasks:
-            impatient = asyncio.ensure_future(take("impatient", 2))
+            cancelled = asyncio.ensure_future(take("cancelled", 2))
             await anyio.sleep(1)
             tasks.start_soon(take, "light", 1)
             await anyio.sleep(1)
-            assert order == []  # the one who waits for two places is not overtaken
-            impatient.cancel()
+            assert order == []  # the submission that waits for two slots is not overtaken
+            cancelled.cancel()
         assert order == ["light"]
         with pytest.raises(asyncio.CancelledError):
-            await impatient
+            await cancelled
     assert emulator.counters.posts == 2
 
 
-async def test_cancelling_before_the_first_byte_leaves_nothing_behind(
+async def test_cancelling_before_the_post_is_sent_releases_everything(
     emulator: Emulator, open_session: OpenSession
 ):
     async with open_session(limits=Limits(submissions_per_second=0.1)) as session:
@@ -172,7 +172,7 @@ async def test_cancelling_before_the_first_byte_leaves_nothing_behind(
     assert emulator.counters.posts == 1
 
 
-async def test_cancelling_one_who_waits_cancels_neither_the_task_nor_the_others(
+async def test_cancelling_one_waiter_cancels_neither_the_task_nor_other_waiters(
     emulator: Emulator, open_session: OpenSession
 ):
     async with open_session() as session:
@@ -186,7 +186,7 @@ async def test_cancelling_one_who_waits_cancels_neither_the_task_nor_the_others(
 
 @pytest.mark.parametrize("moment", [0, 0.01, 0.5, 1.0, 1.5, 2.5, 4.0])
 @pytest.mark.parametrize("cancel", WAYS)
-async def test_a_session_is_usable_and_empty_after_a_cancellation_at_any_moment(
+async def test_a_session_is_usable_and_idle_after_a_cancellation_at_any_moment(
     cancel: Callable[..., Awaitable[None]],
     moment: float,
     emulator: Emulator,
@@ -206,7 +206,7 @@ async def test_a_session_is_usable_and_empty_after_a_cancellation_at_any_moment(
     assert emulator.counters.max_images_in_flight == 1
 
 
-async def test_leaving_the_block_waits_for_the_post_under_way_and_names_its_task(
+async def test_leaving_the_block_waits_for_a_post_in_progress_and_logs_its_task(
     emulator: Emulator, open_session: OpenSession, caplog: pytest.LogCaptureFixture
 ):
     emulator.script(Fault("submit", Delay(3, carried_out=True)))
@@ -221,7 +221,7 @@ async def test_leaving_the_block_waits_for_the_post_under_way_and_names_its_task
     assert caught.value.task_id == handle.id
 
 
-async def test_leaving_the_block_is_not_cut_short_by_a_cancellation(
+async def test_leaving_the_block_is_not_interrupted_by_a_cancellation(
     emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(Fault("submit", Delay(3, carried_out=True)))
@@ -238,7 +238,7 @@ async def test_leaving_the_block_is_not_cut_short_by_a_cancellation(
     assert emulator.counters.images_billed == 1
 
 
-async def test_submissions_that_wait_for_room_end_with_the_session(
+async def test_submissions_that_wait_for_a_slot_end_with_the_session(
     emulator: Emulator, open_session: OpenSession
 ):
     async with open_session(limits=Limits(outputs=1)) as session:
@@ -251,7 +251,7 @@ async def test_submissions_that_wait_for_room_end_with_the_session(
     assert emulator.counters.posts == 1
 
 
-async def test_a_web_client_that_hangs_up_costs_no_task_its_id(emulator: Emulator):
+async def test_a_disconnecting_web_client_loses_no_task_id(emulator: Emulator):
     emulator.script(Fault("submit", Delay(3, carried_out=True)))
     key: web.AppKey[Session] = web.AppKey("session", Session)
 

@@ -1,4 +1,4 @@
-"""What goes wrong at one caller, in the input, in a listener or in a collector reaches no other."""
+"""Failures in one caller, input, listener or finalizer do not affect other callers."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from foxapi_async.events import Event, TaskSubmitted
 from tests.conftest import OpenSession
 
 FOX = PhotaImage("a fox in the snow")
-TENANT = contextvars.ContextVar("TENANT", default="nobody")
+TENANT = contextvars.ContextVar("TENANT", default="unset")
 
 
-async def test_a_bell_wakes_all_who_wait_each_time_it_rings():
-    bell, heard = Signal(), []
+async def test_a_signal_wakes_all_waiters_each_time_it_is_set():
+    signal, woken = Signal(), []
 
     async def listen(name: str) -> None:
         for _ in range(2):
-            await bell.wait()
-            heard.append(name)
+            await signal.wait()
+            woken.append(name)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(listen, "a")
         tasks.start_soon(listen, "b")
         for _ in range(2):
             await anyio.sleep(1)
-            bell.set()
-    assert sorted(heard) == ["a", "a", "b", "b"]
+            signal.set()
+    assert sorted(woken) == ["a", "a", "b", "b"]
 
 
-async def test_an_input_that_was_cancelled_ends_its_own_run_only(
+async def test_a_cancelled_input_ends_only_its_own_map(
     emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(
@@ -63,7 +63,7 @@ async def test_an_input_that_was_cancelled_ends_its_own_run_only(
         assert (await session.generate(FOX)).outputs
 
 
-async def test_a_listener_that_raises_a_cancellation_loses_no_task(
+async def test_a_listener_that_raises_cancelled_error_loses_no_task(
     emulator: Emulator, open_session: OpenSession
 ):
     def listen(event: Event) -> None:
@@ -75,7 +75,7 @@ async def test_a_listener_that_raises_a_cancellation_loses_no_task(
     assert emulator.counters.images_billed == 1
 
 
-async def test_tasks_of_the_session_that_somebody_cancels_leave_nobody_waiting(
+async def test_cancelling_the_tasks_of_a_session_wakes_all_waiters(
     emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(Fault("submit", Fate(duration=60), times=None))
@@ -94,7 +94,7 @@ async def test_tasks_of_the_session_that_somebody_cancels_leave_nobody_waiting(
 
 
 @pytest.mark.parametrize("turns", range(16))
-async def test_a_run_that_begins_while_a_session_breaks_down_is_told_that_it_has_ended(
+async def test_a_map_started_while_the_session_fails_ends_too(
     emulator: Emulator, open_session: OpenSession, turns: int
 ):
     emulator.script(Fault("submit", Fate(duration=60), times=None))
@@ -103,13 +103,13 @@ async def test_a_run_that_begins_while_a_session_breaks_down_is_told_that_it_has
         outcomes = session.map([FOX])
         [poller] = [task for task in asyncio.all_tasks() if "Poller.run" in awaited_by(task)]
         poller.cancel()
-        for _ in range(turns):  # of the event loop
+        for _ in range(turns):  # iterations of the event loop
             await asyncio.sleep(0)
         status = None
         with contextlib.suppress(SessionClosedError):
             status = (await anext(outcomes)).status
     assert status in {None, "not_submitted", "unfinished"}
-    billed = 1 + (status == "unfinished")  # its POST may have left before the session broke down
+    billed = 1 + (status == "unfinished")  # its POST may have been sent before the session failed
     assert emulator.counters.images_billed == billed
 
 
@@ -121,7 +121,7 @@ def awaited_by(task: asyncio.Task[object]) -> list[str]:
     return names
 
 
-async def test_an_iterator_that_is_collected_in_another_thread_stops_its_run(
+async def test_an_iterator_collected_in_another_thread_stops_its_map(
     emulator: Emulator, open_session: OpenSession
 ):
     async with open_session(limits=Limits(outputs=2)) as session:
@@ -150,7 +150,7 @@ async def test_two_readers_of_one_iterator_share_its_outcomes(open_session: Open
     assert sorted(seen) == list(range(20))
 
 
-async def test_an_iterator_that_was_refused_is_refused_again(open_session: OpenSession):
+async def test_an_iterator_of_a_closed_session_raises_each_time(open_session: OpenSession):
     async with open_session() as session:
         outcomes = session.map([FOX])
     for _ in range(2):
@@ -158,7 +158,7 @@ async def test_an_iterator_that_was_refused_is_refused_again(open_session: OpenS
             await anext(outcomes)
 
 
-async def test_a_cancelled_entering_leaves_nothing_behind(emulator: Emulator, tmp_path: object):
+async def test_cancelling_aenter_leaves_no_tasks_running(emulator: Emulator, tmp_path: object):
     before = asyncio.all_tasks()
     for turns in range(8):
         session = Session("sk-emulator", base_url=emulator.url, journal=f"{tmp_path}/{turns}")
@@ -171,7 +171,7 @@ async def test_a_cancelled_entering_leaves_nothing_behind(emulator: Emulator, tm
     assert asyncio.all_tasks() == before
 
 
-async def test_a_key_as_short_as_a_word_spoils_no_id():
+async def test_a_short_key_does_not_redact_task_ids():
     async with (
         Emulator(api_key="task", duration=1, picture_scale=1 / 16) as emulator,
         Session("task", base_url=emulator.url) as session,
@@ -179,7 +179,7 @@ async def test_a_key_as_short_as_a_word_spoils_no_id():
         assert (await session.generate(FOX)).id in emulator.tasks
 
 
-async def test_a_submission_of_a_run_sees_the_context_in_which_its_request_was_read(
+async def test_a_submission_of_map_runs_in_the_context_in_which_its_request_was_read(
     open_session: OpenSession,
 ):
     seen = []

@@ -1,4 +1,4 @@
-"""Many requests at once: lazily, within the limits, each with an outcome of its own."""
+"""`Session.map` and `fan_out`: lazy input, limits, and one outcome per request."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def collect(outcomes: AsyncIterator[Outcome]) -> list[Outcome]:
     return [outcome async for outcome in outcomes]
 
 
-async def test_every_request_has_one_outcome(emulator: Emulator, open_session: OpenSession):
+async def test_map_yields_one_outcome_per_request(emulator: Emulator, open_session: OpenSession):
     async with open_session() as session:
         outcomes = await collect(session.map(foxes(50)))
     assert sorted(outcome.index for outcome in outcomes) == list(range(50))
@@ -45,14 +45,14 @@ async def test_every_request_has_one_outcome(emulator: Emulator, open_session: O
     assert emulator.counters.images_billed == 50
 
 
-async def test_outcomes_come_as_they_are_known_or_in_order(
+async def test_outcomes_are_yielded_as_they_complete_or_in_order(
     emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(Fault("submit", Fate(duration=60)), Fault("submit", Fate(duration=60), nth=12))
     async with open_session() as session:
-        as_known = [outcome.index for outcome in await collect(session.map(foxes(10)))]
+        as_completed = [outcome.index for outcome in await collect(session.map(foxes(10)))]
         in_order = [o.index for o in await collect(session.map(foxes(10), ordered=True))]
-    assert as_known[-1] == 0
+    assert as_completed[-1] == 0
     assert in_order == list(range(10))
 
 
@@ -68,7 +68,9 @@ async def test_images_in_flight_never_exceed_the_limit(
 
 
 @pytest.mark.much
-async def test_two_thousand_tasks_keep_the_limit(emulator: Emulator, open_session: OpenSession):
+async def test_two_thousand_tasks_stay_within_the_limit(
+    emulator: Emulator, open_session: OpenSession
+):
     async with open_session(limits=Limits(outputs=64)) as session:
         count = 0
         async for outcome in session.map(PhotaImage(f"fox {index}") for index in range(2000)):
@@ -95,9 +97,7 @@ async def test_the_input_is_read_lazily(emulator: Emulator, open_session: OpenSe
         assert read <= 8 + 2
 
 
-async def test_a_slow_reader_halts_the_run_rather_than_fill_the_memory(
-    emulator: Emulator, open_session: OpenSession
-):
+async def test_a_slow_reader_stops_submissions(emulator: Emulator, open_session: OpenSession):
     read = 0
 
     def endless() -> Iterator[PhotaImage]:
@@ -114,7 +114,7 @@ async def test_a_slow_reader_halts_the_run_rather_than_fill_the_memory(
         assert session.in_flight == ()
 
 
-async def test_async_inputs_and_keys_are_taken(open_session: OpenSession):
+async def test_async_inputs_and_keys_are_accepted(open_session: OpenSession):
     async def requests() -> AsyncIterator[tuple[str, PhotaImage] | PhotaImage]:
         for index in range(5):
             await anyio.sleep(1)
@@ -126,12 +126,12 @@ async def test_async_inputs_and_keys_are_taken(open_session: OpenSession):
     assert [outcome.key for outcome in outcomes] == [f"key {index}" for index in range(5)] + [None]
 
 
-async def test_an_input_that_raises_does_so_after_all_in_flight_came_home(
+async def test_an_input_error_is_raised_after_the_tasks_in_flight_have_ended(
     open_session: OpenSession,
 ):
     def requests() -> Iterator[PhotaImage]:
         yield from foxes(5)
-        raise LookupError("line 6 is torn")
+        raise LookupError("line 6 is invalid")
 
     async with open_session() as session:
         outcomes = session.map(requests())
@@ -143,7 +143,9 @@ async def test_an_input_that_raises_does_so_after_all_in_flight_came_home(
             await anext(outcomes)
 
 
-async def test_an_input_that_holds_something_else_says_where(open_session: OpenSession):
+async def test_an_input_item_that_is_not_a_request_is_named_by_its_position(
+    open_session: OpenSession,
+):
     async with open_session() as session:
         outcomes = session.map([PhotaImage("a fox"), "a fox"])  # type: ignore[list-item]
         assert (await anext(outcomes)).status == "completed"
@@ -151,20 +153,20 @@ async def test_an_input_that_holds_something_else_says_where(open_session: OpenS
             await anext(outcomes)
 
 
-async def test_an_empty_input_has_no_outcomes(open_session: OpenSession):
+async def test_an_empty_input_yields_no_outcomes(open_session: OpenSession):
     async with open_session() as session:
         assert await collect(session.map([])) == []
 
 
-async def test_each_status_has_its_cause(emulator: Emulator, open_session: OpenSession):
+async def test_each_outcome_status_has_its_cause(emulator: Emulator, open_session: OpenSession):
     emulator.script(
         Fault("submit", Fate(ends_as="failed"), when=lambda call: call.prompt == "fails"),
         Fault("submit", Fate(ends_as="cancelled"), when=lambda call: call.prompt == "cancelled"),
-        Fault("submit", Fate(duration=9999), when=lambda call: call.prompt == "for ever"),
+        Fault("submit", Fate(duration=9999), when=lambda call: call.prompt == "endless"),
         Fault("submit", error(422), when=lambda call: call.prompt == "refused"),
         Fault("submit", Drop(carried_out=True), when=lambda call: call.prompt == "lost"),
     )
-    prompts = ["fails", "cancelled", "for ever", "refused", "lost", "fine"]
+    prompts = ["fails", "cancelled", "endless", "refused", "lost", "fine"]
     requests = [PhotaImage(prompt) for prompt in prompts] + [PhotaImage("heavy", num_outputs=9)]
     limits = Limits(outputs=8)
     async with open_session(limits=limits, polling=Polling(give_up_after=60)) as session:
@@ -186,7 +188,7 @@ async def test_each_status_has_its_cause(emulator: Emulator, open_session: OpenS
 
 
 @pytest.mark.parametrize("status", [401, 402, 403])
-async def test_after_a_fatal_answer_nothing_is_sent_and_all_in_flight_comes_home(
+async def test_after_a_fatal_answer_nothing_is_sent_and_tasks_in_flight_complete(
     status: int, emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(Fault("submit", error(status), nth=4, times=None))
@@ -200,7 +202,7 @@ async def test_after_a_fatal_answer_nothing_is_sent_and_all_in_flight_comes_home
     assert all(outcome.error is not None for outcome in outcomes[3:])
 
 
-async def test_a_key_that_is_refused_while_polling_leaves_unfinished_tasks(
+async def test_a_key_rejected_while_polling_leaves_unfinished_tasks(
     emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(Fault("poll", error(401), times=None))
@@ -212,7 +214,7 @@ async def test_a_key_that_is_refused_while_polling_leaves_unfinished_tasks(
     assert {outcome.task_id for outcome in unfinished} == set(emulator.tasks)
 
 
-async def test_the_balance_that_runs_out_costs_nothing_that_was_in_flight(
+async def test_tasks_in_flight_complete_when_the_balance_runs_out(
     open_session: OpenSession,
 ):
     async with (
@@ -226,7 +228,7 @@ async def test_the_balance_that_runs_out_costs_nothing_that_was_in_flight(
     assert all(isinstance(outcome.error, InsufficientQuotaError) for outcome in refused)
 
 
-async def test_a_budget_that_is_used_up_leaves_the_rest_unsubmitted(
+async def test_requests_beyond_the_budget_are_not_submitted(
     emulator: Emulator, open_session: OpenSession
 ):
     async with open_session(limits=Limits(outputs=4, total_outputs=7)) as session:
@@ -237,7 +239,7 @@ async def test_a_budget_that_is_used_up_leaves_the_rest_unsubmitted(
     assert emulator.counters.images_billed == 7
 
 
-async def test_breaking_out_stops_submitting_and_leaves_what_is_in_flight(
+async def test_breaking_out_stops_submitting_and_leaves_tasks_in_flight(
     emulator: Emulator, open_session: OpenSession
 ):
     async with open_session(limits=Limits(outputs=5)) as session:
@@ -254,7 +256,7 @@ async def test_breaking_out_stops_submitting_and_leaves_what_is_in_flight(
         assert session.statistics().images_in_flight == 0
 
 
-async def test_an_iterator_that_is_still_held_after_a_break_submits_no_more(
+async def test_a_referenced_iterator_stops_submitting_after_a_break(
     emulator: Emulator, open_session: OpenSession
 ):
     async with open_session(limits=Limits(outputs=8)) as session:
@@ -266,12 +268,10 @@ async def test_an_iterator_that_is_still_held_after_a_break_submits_no_more(
         assert posts <= 8 + 2
         await anext(outcomes)
         await anyio.sleep(1000)
-        assert emulator.counters.posts <= posts + 8  # who reads on gets more
+        assert emulator.counters.posts <= posts + 8  # reading on submits more
 
 
-async def test_closing_the_stream_stops_submitting_too(
-    emulator: Emulator, open_session: OpenSession
-):
+async def test_aclose_stops_submitting(emulator: Emulator, open_session: OpenSession):
     async with open_session(limits=Limits(outputs=5)) as session:
         outcomes = session.map(foxes(1000))
         await anext(outcomes)
@@ -283,14 +283,16 @@ async def test_closing_the_stream_stops_submitting_too(
         assert emulator.counters.posts == posts
 
 
-async def test_a_session_that_ends_tells_the_reader(emulator: Emulator, open_session: OpenSession):
+async def test_closing_the_session_raises_in_the_reader(
+    emulator: Emulator, open_session: OpenSession
+):
     outcomes: list[Outcome] = []
     errors: list[Exception] = []
 
     async def read(session: Session) -> None:
         try:
             async for outcome in session.map(foxes(1000)):
-                outcomes.append(outcome)  # noqa: PERF401 - what came before the error counts
+                outcomes.append(outcome)  # noqa: PERF401 - the outcomes before the error count
         except SessionClosedError as error:
             errors.append(error)
 
@@ -307,7 +309,7 @@ async def test_a_session_that_ends_tells_the_reader(emulator: Emulator, open_ses
     assert known == set(emulator.tasks)
 
 
-async def test_fan_out_loses_one_image_to_one_failure(
+async def test_fan_out_loses_one_image_per_failed_task(
     emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(Fault("submit", Fate(ends_as="failed"), nth=2))
@@ -318,9 +320,7 @@ async def test_fan_out_loses_one_image_to_one_failure(
     assert emulator.counters.images_billed == 5
 
 
-async def test_fan_out_keeps_as_many_outputs_together_as_asked(
-    emulator: Emulator, open_session: OpenSession
-):
+async def test_fan_out_groups_outputs_per_task(emulator: Emulator, open_session: OpenSession):
     async with open_session() as session:
         request = PhotaImage("a fox", num_outputs=5)
         outcomes = await collect(session.fan_out(request, outputs_per_task=2))
@@ -329,7 +329,7 @@ async def test_fan_out_keeps_as_many_outputs_together_as_asked(
 
 @pytest.mark.much
 @pytest.mark.parametrize("retry_after", [None, "seconds", "date", "absurd"])
-async def test_a_rate_limit_slows_the_whole_session_and_costs_no_request(retry_after: str | None):
+async def test_a_rate_limit_slows_the_session_and_loses_no_request(retry_after: str | None):
     async with Emulator(
         duration=(5, 20),
         requests_per_second=10,
@@ -344,7 +344,7 @@ async def test_a_rate_limit_slows_the_whole_session_and_costs_no_request(retry_a
 
 
 @pytest.mark.much
-async def test_a_server_that_bears_few_images_gets_few_and_all_come_home():
+async def test_all_tasks_complete_on_a_server_with_a_low_cap_on_images_in_flight():
     async with Emulator(
         duration=(20, 40), max_images_in_flight=6, picture_scale=1 / 16, seed=3
     ) as emulator:
@@ -356,9 +356,7 @@ async def test_a_server_that_bears_few_images_gets_few_and_all_come_home():
         assert emulator.counters.images_billed == 60
 
 
-async def test_a_429_pauses_looks_and_submissions_alike(
-    emulator: Emulator, open_session: OpenSession
-):
+async def test_a_429_pauses_polls_and_submissions(emulator: Emulator, open_session: OpenSession):
     async with open_session() as session:
         await session.submit(PhotaImage("a fox"))
         emulator.script(Fault("submit", rate_limit(200)))

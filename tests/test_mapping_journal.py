@@ -1,4 +1,4 @@
-"""Runs with a journal: keys are asked for side by side, and no further ahead than there is room."""
+"""`Session.map` with a journal: keys are claimed concurrently, but only for free slots."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ async def test_many_keys_share_a_few_commits(
 ):
     async with open_session(journal=journal, limits=Limits(outputs=1000)) as session:
         outcomes = await collect(session.map(keyed(400)))
-        # One by one it would be a commit for each key, and two more for each submission.
+        # Without batching there is one commit per key and two more per submission.
         assert commits(journal) < 400
     assert {outcome.status for outcome in outcomes} == {"completed"}
     assert emulator.counters.images_billed == 400
 
 
 @pytest.mark.much
-async def test_what_is_known_already_is_told_without_a_commit_for_each(
+async def test_known_outcomes_are_yielded_without_a_commit_each(
     emulator: Emulator, open_session: OpenSession, journal: Journal
 ):
     limits = Limits(outputs=64)
@@ -67,7 +67,7 @@ async def test_what_is_known_already_is_told_without_a_commit_for_each(
 
 
 @pytest.mark.parametrize("num_outputs", [1, 3])
-async def test_the_input_is_read_no_further_than_there_is_room(
+async def test_the_input_is_read_only_as_far_as_slots_are_free(
     emulator: Emulator, open_session: OpenSession, journal: Journal, num_outputs: int
 ):
     read = 0
@@ -86,7 +86,7 @@ async def test_the_input_is_read_no_further_than_there_is_room(
     assert emulator.counters.max_images_in_flight <= 8
 
 
-async def test_leaving_the_run_lets_go_of_the_keys_that_were_asked_for(
+async def test_leaving_the_map_releases_the_claimed_keys(
     emulator: Emulator, open_session: OpenSession, journal: Journal
 ):
     emulator.script(Fault("submit", Fate(duration=100), times=None))
@@ -98,13 +98,13 @@ async def test_leaving_the_run_lets_go_of_the_keys_that_were_asked_for(
         posts = emulator.counters.posts
         await anyio.sleep(1000)
         assert emulator.counters.posts == posts
-        # Whoever asks next gets the key at once, even while the session is open.
+        # Another session can claim the key at once, even while the first is open.
         async with open_session(journal=journal.path) as another:
             assert (await another.generate(PhotaImage("fox 50"), key="key 50")).outputs
     assert journal.entries("sending") == journal.entries("unknown") == []
 
 
-async def test_leaving_at_once_bills_nothing_that_is_not_known(
+async def test_leaving_at_once_bills_only_journalled_tasks(
     emulator: Emulator, open_session: OpenSession, journal: Journal
 ):
     async with open_session(journal=journal) as session:
@@ -116,14 +116,14 @@ async def test_leaving_at_once_bills_nothing_that_is_not_known(
     assert journal.entries("sending") == journal.entries("unknown") == []
 
 
-async def test_a_key_that_another_is_submitting_holds_up_nobody_else(
+async def test_a_key_claimed_by_another_journal_delays_no_other_key(
     emulator: Emulator, open_session: OpenSession, journal: Journal
 ):
     got: list[Outcome] = []
 
     async def read(session: Session) -> None:
         async for outcome in session.map(keyed(20)):
-            got.append(outcome)  # noqa: PERF401 - what came so far counts
+            got.append(outcome)  # noqa: PERF401 - the outcomes so far count
 
     async with open_session(journal=journal) as session, Journal(journal.path) as other:
         claim = await other.claim("key 3", PhotaImage("fox 3"))
@@ -131,12 +131,12 @@ async def test_a_key_that_another_is_submitting_holds_up_nobody_else(
             group.start_soon(read, session)
             await anyio.sleep(60)
             assert len(got) == 19
-            await claim.not_sent("let go")
+            await claim.not_sent("released")
     assert sorted(outcome.index for outcome in got) == list(range(20))
     assert emulator.counters.images_billed == 20
 
 
-async def test_each_request_has_its_own_outcome(
+async def test_each_request_has_an_outcome_with_its_own_status(
     emulator: Emulator, open_session: OpenSession, journal: Journal
 ):
     emulator.script(
@@ -156,7 +156,7 @@ async def test_each_request_has_its_own_outcome(
     assert "another request" in str(outcomes[4].error)
 
 
-async def test_a_fatal_answer_stops_what_was_asked_for_and_not_yet_sent(
+async def test_a_fatal_answer_stops_claimed_requests_that_were_not_sent(
     emulator: Emulator, open_session: OpenSession, journal: Journal
 ):
     emulator.script(Fault("submit", error(402), nth=6, times=None))
@@ -168,7 +168,7 @@ async def test_a_fatal_answer_stops_what_was_asked_for_and_not_yet_sent(
     assert not journal.entries("sending")
 
 
-async def test_a_session_that_ends_tells_what_was_asked_for(
+async def test_closing_the_session_reports_the_requests_that_were_read(
     emulator: Emulator, open_session: OpenSession, journal: Journal
 ):
     emulator.script(Fault("submit", Fate(duration=1000), times=None))
@@ -179,7 +179,7 @@ async def test_a_session_that_ends_tells_what_was_asked_for(
     async def read(session: Session) -> None:
         try:
             async for outcome in session.map(keyed(5)):
-                got.append(outcome)  # noqa: PERF401 - what came before the error counts
+                got.append(outcome)  # noqa: PERF401 - the outcomes before the error count
         except SessionClosedError as error:
             errors.append(error)
 
@@ -194,12 +194,12 @@ async def test_a_session_that_ends_tells_what_was_asked_for(
     assert statuses == ["not_submitted"] + ["unfinished"] * 3
 
 
-async def test_an_outcome_bears_the_key_that_was_asked_for(
+async def test_an_outcome_has_the_key_of_its_input_item(
     open_session: OpenSession, journal: Journal
 ):
     fox = PhotaImage("a fox in the snow")
     async with open_session(journal=journal) as session:
-        handle = await session.submit(fox)  # without a key of the caller's; the journal makes one
+        handle = await session.submit(fox)  # without a key, so the journal generates one
         [entry] = journal.unfinished()
         [outcome] = await collect(session.map([(entry.key, fox)]))
     assert (outcome.key, outcome.status) == (entry.key, "completed")

@@ -1,4 +1,4 @@
-"""The session as its users see it: from the first line to what is left when the block ends."""
+"""The public behaviour of a session, from opening it to closing it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from tests.conftest import OpenSession
 FOX = PhotaImage("a fox in the snow")
 
 
-async def test_one_line_generates_images(emulator: Emulator, open_session: OpenSession):
+async def test_generate_returns_a_completed_task(emulator: Emulator, open_session: OpenSession):
     async with open_session() as session:
         task = await session.generate(PhotaImage("a fox", num_outputs=3))
     assert task.status is TaskStatus.COMPLETED
@@ -57,13 +57,13 @@ async def test_the_key_and_the_address_come_from_the_environment(
     assert emulator.counters.wrong_keys == 0
 
 
-def test_without_a_key_there_is_no_session(monkeypatch: pytest.MonkeyPatch):
+def test_a_session_requires_a_key(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("FOXAPI_API_KEY", raising=False)
     with pytest.raises(ConfigurationError, match="FOXAPI_API_KEY"):
         Session()
 
 
-async def test_an_exception_of_the_block_comes_out_as_it_is(open_session: OpenSession):
+async def test_an_exception_of_the_block_propagates_unchanged(open_session: OpenSession):
     mine = ValueError("mine")
 
     async def block() -> None:
@@ -77,7 +77,7 @@ async def test_an_exception_of_the_block_comes_out_as_it_is(open_session: OpenSe
     assert caught.value.__cause__ is None
 
 
-async def test_when_the_block_ends_nothing_of_the_session_is_left_running(
+async def test_no_task_of_the_session_runs_after_the_block(
     emulator: Emulator, open_session: OpenSession
 ):
     before = asyncio.all_tasks()
@@ -93,7 +93,7 @@ async def test_when_the_block_ends_nothing_of_the_session_is_left_running(
     assert left == set()
 
 
-async def test_leaving_with_tasks_in_flight_names_their_ids(
+async def test_leaving_with_tasks_in_flight_logs_their_ids(
     emulator: Emulator, open_session: OpenSession, caplog: pytest.LogCaptureFixture
 ):
     emulator.script(Fault("submit", Fate(duration=1000), times=None))
@@ -103,7 +103,7 @@ async def test_leaving_with_tasks_in_flight_names_their_ids(
     assert {id_ for id_ in ids if id_ in warned} == ids
 
 
-async def test_a_closed_session_says_so(open_session: OpenSession):
+async def test_a_closed_session_raises_session_closed(open_session: OpenSession):
     async with open_session() as session:
         pass
     with pytest.raises(SessionClosedError):
@@ -116,7 +116,9 @@ async def test_a_closed_session_says_so(open_session: OpenSession):
     assert session.statistics().submitted == 0
 
 
-async def test_a_session_that_was_not_entered_says_so(open_session: OpenSession):
+async def test_a_session_that_was_not_entered_raises_a_configuration_error(
+    open_session: OpenSession,
+):
     session = open_session()
     with pytest.raises(ConfigurationError, match="async with"):
         await session.generate(FOX)
@@ -124,13 +126,13 @@ async def test_a_session_that_was_not_entered_says_so(open_session: OpenSession)
         session.statistics()
 
 
-async def test_a_session_is_entered_once(open_session: OpenSession):
+async def test_a_session_can_be_entered_only_once(open_session: OpenSession):
     async with open_session() as session:
         with pytest.raises(ConfigurationError, match="once"):
             await session.__aenter__()
 
 
-async def test_another_event_loop_is_refused_before_a_byte_is_sent(
+async def test_use_from_another_event_loop_is_refused_before_anything_is_sent(
     emulator: Emulator, open_session: OpenSession
 ):
     refused: list[Exception] = []
@@ -168,7 +170,7 @@ async def test_a_handle_cannot_be_awaited_in_another_event_loop(open_session: Op
             await asyncio.to_thread(asyncio.run, wait())
 
 
-async def test_an_aiohttp_session_of_ones_own_is_used_and_not_closed(
+async def test_the_callers_aiohttp_session_is_used_and_not_closed(
     emulator: Emulator, open_session: OpenSession
 ):
     async with aiohttp.ClientSession(raise_for_status=True) as http:
@@ -181,7 +183,7 @@ async def test_an_aiohttp_session_of_ones_own_is_used_and_not_closed(
     assert emulator.counters.posts == 1
 
 
-async def test_secrets_of_an_aiohttp_session_of_ones_own_go_to_no_host_of_results(
+async def test_headers_of_the_callers_aiohttp_session_are_not_sent_to_file_hosts(
     open_session: OpenSession, tmp_path: Path
 ):
     async with (
@@ -195,7 +197,7 @@ async def test_secrets_of_an_aiohttp_session_of_ones_own_go_to_no_host_of_result
 
 
 @pytest.mark.parametrize("seconds", ["5", -1, float("nan"), True])
-async def test_an_estimate_of_ones_own_is_checked(seconds: float, open_session: OpenSession):
+async def test_the_callers_estimate_is_validated(seconds: float, open_session: OpenSession):
     async with open_session() as session:
         with pytest.raises(InvalidRequestError, match="estimated_time"):
             session.attach("task-1", estimated_time=seconds)
@@ -208,7 +210,7 @@ async def test_extra_headers_are_sent(emulator: Emulator, open_session: OpenSess
 
 
 @pytest.mark.parametrize("name", ["submit", "generate"])
-async def test_what_is_no_request_is_refused(name: str, open_session: OpenSession):
+async def test_a_value_that_is_not_a_request_is_refused(name: str, open_session: OpenSession):
     async with open_session() as session:
         with pytest.raises(InvalidRequestError, match="PhotaImage"):
             await getattr(session, name)("a fox")
@@ -216,7 +218,7 @@ async def test_what_is_no_request_is_refused(name: str, open_session: OpenSessio
             session.fan_out("a fox")  # type: ignore[arg-type]
 
 
-async def test_retrieve_asks_once(emulator: Emulator, open_session: OpenSession):
+async def test_retrieve_polls_once(emulator: Emulator, open_session: OpenSession):
     async with open_session() as session:
         handle = await session.submit(FOX)
         before = emulator.counters.polls
@@ -225,7 +227,7 @@ async def test_retrieve_asks_once(emulator: Emulator, open_session: OpenSession)
         assert emulator.counters.polls == before + 1
 
 
-async def test_retrieve_asks_again_if_that_fails(emulator: Emulator, open_session: OpenSession):
+async def test_retrieve_retries_a_failed_poll(emulator: Emulator, open_session: OpenSession):
     async with open_session() as session:
         handle = await session.submit(FOX)
         for effect in (Drop(), html(200), error(500)):
@@ -233,18 +235,18 @@ async def test_retrieve_asks_again_if_that_fails(emulator: Emulator, open_sessio
             assert (await session.retrieve(handle.id)).id == handle.id
 
 
-async def test_retrieve_of_an_unknown_task_is_not_found(
+async def test_retrieve_of_an_unknown_task_raises_not_found(
     emulator: Emulator, open_session: OpenSession
 ):
     async with open_session() as session:
         with pytest.raises(NotFoundError) as caught:
-            await session.retrieve("task-nobody-made")
-        assert caught.value.task_id == "task-nobody-made"
+            await session.retrieve("task-unknown")
+        assert caught.value.task_id == "task-unknown"
     assert emulator.counters.polls == 1
 
 
 @pytest.mark.parametrize("task_id", ["", ".", "..", "a/b", "a b", "a?b", "a#b", "x" * 257, None, 7])
-async def test_a_task_id_from_outside_is_checked_before_it_becomes_a_path(
+async def test_an_invalid_task_id_is_refused_before_it_becomes_a_path(
     task_id: str, emulator: Emulator, open_session: OpenSession
 ):
     async with open_session() as session:
@@ -255,9 +257,7 @@ async def test_a_task_id_from_outside_is_checked_before_it_becomes_a_path(
     assert emulator.counters.requests == 0
 
 
-async def test_a_task_can_be_picked_up_by_another_session(
-    emulator: Emulator, open_session: OpenSession
-):
+async def test_another_session_can_attach_a_task(emulator: Emulator, open_session: OpenSession):
     async with open_session() as session:
         handle = await session.submit(FOX)
     async with open_session() as session:
@@ -271,7 +271,7 @@ async def test_a_task_can_be_picked_up_by_another_session(
     assert emulator.counters.posts == 1
 
 
-async def test_attaching_what_is_in_flight_gives_the_same_task(open_session: OpenSession):
+async def test_attaching_a_task_in_flight_returns_an_equal_handle(open_session: OpenSession):
     async with open_session() as session:
         handle = await session.submit(FOX)
         again = session.attach(handle.id)
@@ -280,7 +280,7 @@ async def test_attaching_what_is_in_flight_gives_the_same_task(open_session: Ope
         assert again.request == FOX
 
 
-async def test_a_handle_tells_of_itself(open_session: OpenSession):
+async def test_a_handle_shows_its_key_id_and_state(open_session: OpenSession):
     async with open_session() as session:
         handle = await session.submit(FOX, key="mine")
         assert (handle.key, handle.done) == ("mine", False)
@@ -291,11 +291,11 @@ async def test_a_handle_tells_of_itself(open_session: OpenSession):
         assert "1 in flight" not in repr(session)
 
 
-async def test_updates_begin_with_the_present_and_end_with_the_last(
+async def test_updates_start_with_the_current_state_and_end_with_the_final_state(
     emulator: Emulator, open_session: OpenSession
 ):
-    looks = [{"status": "processing", "progress": progress} for progress in (10, 40, 40, 80)]
-    emulator.script(Fault("submit", Fate(looks=looks, duration=1)))
+    polls = [{"status": "processing", "progress": progress} for progress in (10, 40, 40, 80)]
+    emulator.script(Fault("submit", Fate(looks=polls, duration=1)))
     async with open_session() as session:
         handle = await session.submit(FOX)
         seen = [(task.status.value, task.progress) async for task in handle.updates()]
@@ -310,7 +310,7 @@ async def test_updates_begin_with_the_present_and_end_with_the_last(
 
 
 @pytest.mark.parametrize("word", ["failed", "cancelled", "canceled"])
-async def test_updates_of_a_task_that_ends_badly_end_with_it_and_do_not_raise(
+async def test_updates_of_a_failed_task_end_with_its_final_state_and_do_not_raise(
     word: str, emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(Fault("submit", Fate(ends_as=word, duration=2)))
@@ -320,9 +320,7 @@ async def test_updates_of_a_task_that_ends_badly_end_with_it_and_do_not_raise(
         assert tasks[-1].status.is_terminal
 
 
-async def test_updates_raise_what_ends_the_wait_otherwise(
-    emulator: Emulator, open_session: OpenSession
-):
+async def test_updates_raise_when_polling_gives_up(emulator: Emulator, open_session: OpenSession):
     emulator.script(Fault("submit", Fate(duration=1000)))
     async with open_session(polling=Polling(give_up_after=5)) as session:
         handle = await session.submit(FOX)
@@ -330,7 +328,7 @@ async def test_updates_raise_what_ends_the_wait_otherwise(
             [task async for task in handle.updates()]
 
 
-async def test_a_follower_who_leaves_is_forgotten(open_session: OpenSession):
+async def test_leaving_updates_early_does_not_affect_the_task(open_session: OpenSession):
     async with open_session() as session:
         handle = await session.submit(FOX)
         async for _ in handle.updates():
@@ -340,7 +338,9 @@ async def test_a_follower_who_leaves_is_forgotten(open_session: OpenSession):
         assert (await handle).outputs
 
 
-async def test_events_tell_all_that_happens(emulator: Emulator, open_session: OpenSession):
+async def test_events_report_each_step_of_a_submission(
+    emulator: Emulator, open_session: OpenSession
+):
     events: list[Event] = []
     emulator.script(Fault("submit", error(401)))
     async with open_session(on_event=events.append) as session:
@@ -356,18 +356,18 @@ async def test_events_tell_all_that_happens(emulator: Emulator, open_session: Op
     assert ended.seconds > 0
 
 
-async def test_a_listener_that_raises_does_not_break_the_run(
+async def test_a_listener_that_raises_does_not_affect_the_task(
     open_session: OpenSession, caplog: pytest.LogCaptureFixture
 ):
     def listen(event: Event) -> None:
-        raise RuntimeError("not today")
+        raise RuntimeError("listener failed")
 
     async with open_session(on_event=listen) as session:
         assert (await session.generate(FOX)).outputs
-    assert "not today" in caplog.text
+    assert "listener failed" in caplog.text
 
 
-async def test_a_fault_of_ours_in_one_look_reaches_no_other_task(
+async def test_an_unreadable_answer_to_one_poll_affects_no_other_task(
     emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(Fault("poll", Answer(200, b"[" * 100_000)), Fault("poll", not_json(), times=3))

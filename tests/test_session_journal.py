@@ -1,4 +1,4 @@
-"""A session with a journal: one key, one task, whoever asks and however often."""
+"""A session with a journal creates one task per key."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def statuses(journal: Journal) -> list[str]:
     return [str(entry.status) for entry in journal.entries()]
 
 
-async def test_the_same_key_bills_once(
+async def test_submitting_the_same_key_twice_bills_once(
     emulator: Emulator, open_session: OpenSession, journal: Journal
 ):
     async with open_session(journal=journal) as session:
@@ -64,7 +64,7 @@ async def test_concurrent_calls_with_one_key_make_one_post(
     assert emulator.counters.posts == 1
 
 
-async def test_a_later_session_picks_the_task_up(
+async def test_a_later_session_resumes_the_task(
     emulator: Emulator, open_session: OpenSession, journal: Journal
 ):
     emulator.script(Fault("submit", Fate(duration=60)))
@@ -83,7 +83,7 @@ async def test_a_later_session_picks_the_task_up(
     assert emulator.counters.posts == 1
 
 
-async def test_tasks_that_are_picked_up_hold_their_places(
+async def test_resumed_tasks_occupy_slots(
     emulator: Emulator, open_session: OpenSession, journal: Journal
 ):
     emulator.script(Fault("submit", Fate(duration=100), times=None))
@@ -101,7 +101,7 @@ async def test_tasks_that_are_picked_up_hold_their_places(
     assert emulator.counters.max_images_in_flight == 4
 
 
-async def test_without_a_key_what_was_paid_for_is_still_listed(
+async def test_tasks_submitted_without_a_key_are_listed_as_unfinished(
     emulator: Emulator, open_session: OpenSession, journal: Journal
 ):
     emulator.script(Fault("submit", Fate(duration=60), times=2))
@@ -112,7 +112,7 @@ async def test_without_a_key_what_was_paid_for_is_still_listed(
     assert {entry.request for entry in journal.unfinished()} == {FOX}
 
 
-async def test_a_key_for_another_payload_is_refused(
+async def test_a_key_with_another_payload_is_refused(
     emulator: Emulator, open_session: OpenSession, journal: Journal
 ):
     async with open_session(journal=journal) as session:
@@ -142,7 +142,7 @@ async def test_an_unknown_outcome_blocks_the_key_until_it_is_forgotten(
     assert emulator.counters.posts == 2
 
 
-async def test_a_refusal_frees_the_key(
+async def test_a_rejected_submission_frees_the_key(
     emulator: Emulator, open_session: OpenSession, journal: Journal
 ):
     emulator.script(Fault("submit", error(422)))
@@ -154,7 +154,7 @@ async def test_a_refusal_frees_the_key(
         assert statuses(journal) == ["accepted"]
 
 
-async def test_repeats_of_what_created_nothing_are_one_entry(
+async def test_retried_submissions_share_one_entry(
     emulator: Emulator, open_session: OpenSession, journal: Journal
 ):
     emulator.script(Fault("submit", rate_limit(1), times=3))
@@ -168,7 +168,7 @@ async def test_repeats_of_what_created_nothing_are_one_entry(
     assert statuses(journal) == ["accepted", "rejected"]
 
 
-async def test_what_was_never_sent_leaves_the_key_free(
+async def test_a_submission_that_was_never_sent_frees_the_key(
     emulator: Emulator, open_session: OpenSession, journal: Journal
 ):
     emulator.script(Fault("submit", Fate(duration=60)))
@@ -184,7 +184,7 @@ async def test_what_was_never_sent_leaves_the_key_free(
     assert emulator.counters.posts == 2
 
 
-async def test_a_cancelled_post_is_finished_and_written_down(
+async def test_a_cancelled_post_is_finished_and_journalled(
     emulator: Emulator, open_session: OpenSession, journal: Journal
 ):
     emulator.script(Fault("submit", Delay(3, carried_out=True)))
@@ -196,7 +196,7 @@ async def test_a_cancelled_post_is_finished_and_written_down(
     assert (entry.key, entry.task_id) == ("k", next(iter(emulator.tasks)))
 
 
-async def test_a_post_that_the_end_of_the_session_cuts_short_is_unknown(
+async def test_a_post_interrupted_by_the_end_of_the_session_is_unknown(
     emulator: Emulator, open_session: OpenSession, journal: Journal
 ):
     emulator.script(Fault("submit", Hang(carried_out=True)))
@@ -208,19 +208,19 @@ async def test_a_post_that_the_end_of_the_session_cuts_short_is_unknown(
     assert statuses(journal) == ["unknown"]
 
 
-async def test_how_a_task_ended_is_written_down(
+async def test_the_final_status_of_a_task_is_journalled(
     emulator: Emulator, open_session: OpenSession, journal: Journal
 ):
     emulator.script(Fault("submit", Fate(ends_as="failed")))
     async with open_session(journal=journal) as session:
-        for _ in range(2):  # the key stands for the task that failed; it is not run again
+        for _ in range(2):  # the key belongs to the failed task, which is not submitted again
             with pytest.raises(TaskFailedError):
                 await session.generate(FOX, key="k")
     assert statuses(journal) == ["failed"]
     assert emulator.counters.posts == 1
 
 
-async def test_a_wait_that_is_given_up_leaves_the_task_unfinished(
+async def test_a_wait_that_times_out_leaves_the_task_unfinished(
     emulator: Emulator, open_session: OpenSession, journal: Journal
 ):
     emulator.script(Fault("submit", Fate(duration=100)))
@@ -235,7 +235,7 @@ async def test_a_wait_that_is_given_up_leaves_the_task_unfinished(
     assert emulator.counters.posts == 1
 
 
-async def test_pictures_that_were_saved_are_written_down(
+async def test_saved_files_are_journalled(
     open_session: OpenSession, journal: Journal, tmp_path: Path
 ):
     async with open_session(journal=journal) as session:
@@ -246,7 +246,7 @@ async def test_pictures_that_were_saved_are_written_down(
     assert [file.size for file in entry.files] == [path.stat().st_size for path in paths]
 
 
-async def test_a_journal_that_cannot_be_used_is_told_before_anything_is_sent(
+async def test_an_unusable_journal_raises_before_anything_is_sent(
     emulator: Emulator, open_session: OpenSession, tmp_path: Path
 ):
     with pytest.raises(ConfigurationError):
@@ -255,7 +255,7 @@ async def test_a_journal_that_cannot_be_used_is_told_before_anything_is_sent(
     assert emulator.counters.requests == 0
 
 
-async def test_what_was_learned_of_durations_serves_the_next_run(
+async def test_learned_durations_are_used_by_the_next_session(
     emulator: Emulator, open_session: OpenSession, journal: Journal
 ):
     emulator.script(
@@ -264,21 +264,21 @@ async def test_what_was_learned_of_durations_serves_the_next_run(
     async with open_session(journal=journal) as session:
         async for outcome in session.map([FOX] * 60):
             assert outcome.status == "completed"
-    looks: list[int] = []
+    polls: list[int] = []
     for memory in (None, journal):
         before = emulator.counters.polls
         async with open_session(journal=memory) as session:
             await session.generate(FOX)
-        looks.append(emulator.counters.polls - before)
-    ignorant, taught = looks
-    assert taught < ignorant
+        polls.append(emulator.counters.polls - before)
+    untrained, trained = polls
+    assert trained < untrained
 
 
 @pytest.mark.parametrize(
     "memory",
     ["", "{", "9" * 5000, "[" * 3000, '{"version": 1, "groups": ' + "[" * 900 + "]" * 900 + "}"],
 )
-async def test_a_memory_that_is_no_good_any_more_is_no_reason_not_to_begin(
+async def test_an_unreadable_memory_does_not_prevent_a_start(
     memory: str, open_session: OpenSession, journal: Journal, tmp_path: Path
 ):
     async with open_session(journal=journal) as session:
@@ -289,7 +289,7 @@ async def test_a_memory_that_is_no_good_any_more_is_no_reason_not_to_begin(
         assert (await session.generate(FOX)).outputs
 
 
-async def test_what_was_learned_outlives_a_start_that_was_cut_short(
+async def test_learned_durations_survive_a_failed_start(
     open_session: OpenSession, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ):
     async with open_session(journal=journal) as session:
@@ -298,18 +298,18 @@ async def test_what_was_learned_outlives_a_start_that_was_cut_short(
         learned = await journal.recall("durations of tasks")
     assert learned["groups"]
 
-    async def cut_short(*_: object) -> None:
+    async def fail_to_read(*_: object) -> None:
         raise ConfigurationError("the file cannot be read")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Journal, "recall", cut_short)
+        patch.setattr(Journal, "recall", fail_to_read)
         with pytest.raises(ConfigurationError):
             await open_session(journal=journal).__aenter__()
     async with journal:
         assert await journal.recall("durations of tasks") == learned
 
 
-async def test_what_was_learned_outlives_a_run_that_cannot_tell_what_it_learned(
+async def test_learned_durations_survive_a_session_that_cannot_serialize_them(
     open_session: OpenSession, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ):
     async with open_session(journal=journal) as session:
@@ -329,20 +329,22 @@ async def test_what_was_learned_outlives_a_run_that_cannot_tell_what_it_learned(
         assert await journal.recall("durations of tasks") == learned
 
 
-async def test_a_task_that_seems_to_be_older_than_any_computer_is_looked_at_seldom(
+async def test_a_task_with_an_impossible_age_is_polled_rarely(
     emulator: Emulator, open_session: OpenSession, journal: Journal, tmp_path: Path
 ):
     emulator.script(Fault("submit", Fate(duration=60)))
     async with open_session(journal=journal) as session:
         await session.submit(FOX, key="k")
     with closing(sqlite3.connect(tmp_path / "night.journal")) as database, database:
-        database.execute("UPDATE entries SET submitted = 1.0")  # its clock was never set
+        database.execute(
+            "UPDATE entries SET submitted = 1.0"
+        )  # as from a machine whose clock was not set
     async with open_session(journal=journal) as session:
         await session.generate(FOX, key="k")
     assert emulator.counters.polls < 20
 
 
-async def test_one_who_waits_to_pick_a_task_up_learns_that_the_session_has_ended(
+async def test_a_waiter_for_a_resumed_task_is_told_that_the_session_closed(
     emulator: Emulator, open_session: OpenSession, journal: Journal
 ):
     emulator.script(Fault("submit", Fate(duration=500), times=None))
@@ -357,7 +359,7 @@ async def test_one_who_waits_to_pick_a_task_up_learns_that_the_session_has_ended
     assert caught.value.task_id == known.id
 
 
-async def test_one_journal_serves_two_sessions_of_a_process(
+async def test_two_sessions_of_a_process_can_share_a_journal(
     emulator: Emulator, open_session: OpenSession, journal: Journal
 ):
     async with open_session(journal=journal) as one, open_session(journal=journal) as two:
@@ -366,7 +368,7 @@ async def test_one_journal_serves_two_sessions_of_a_process(
     assert emulator.counters.posts == 1
 
 
-async def test_the_key_of_the_api_is_not_in_the_journal(
+async def test_the_api_key_is_not_written_to_the_journal(
     open_session: OpenSession, journal: Journal, caplog: pytest.LogCaptureFixture
 ):
     caplog.set_level(logging.DEBUG)

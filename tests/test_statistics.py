@@ -15,23 +15,23 @@ OUTSIDE = {
     "downloads": 4,
     "bytes_downloaded": 1024,
 }
-"""What is not counted by `Counters`."""
+"""Fields of a snapshot that `Counters` does not count."""
 
 COUNTERS = [field.name for field in attrs.fields(Statistics) if field.name not in OUTSIDE]
 
 
-def test_a_new_counters_counts_from_zero():
+def test_new_counters_are_zero():
     snapshot = Counters().snapshot(**OUTSIDE)
     assert {getattr(snapshot, name) for name in COUNTERS} == {0}
 
 
-def test_no_rate_was_found_while_no_limit_was_met():
+def test_the_rate_is_none_without_a_limit():
     snapshot = Counters().snapshot(**{**OUTSIDE, "requests_per_second": None})
     assert snapshot.requests_per_second is None
 
 
 @pytest.mark.parametrize("name", COUNTERS)
-def test_every_counter_is_shown_under_its_own_name(name):
+def test_a_snapshot_shows_every_counter_under_its_own_name(name):
     counters = Counters()
     setattr(counters, name, 7)
     snapshot = counters.snapshot(**OUTSIDE)
@@ -39,11 +39,11 @@ def test_every_counter_is_shown_under_its_own_name(name):
     assert {other: getattr(snapshot, other) for other in OUTSIDE} == OUTSIDE
 
 
-def test_progress_is_not_shown():
+def test_a_snapshot_does_not_show_progress():
     assert set(Counters.__slots__) - set(COUNTERS) == {"progress"}
 
 
-def test_a_snapshot_does_not_change_when_counting_goes_on():
+def test_a_snapshot_is_immutable():
     counters = Counters()
     counters.polls += 1
     before = counters.snapshot(**OUTSIDE)
@@ -54,6 +54,6 @@ def test_a_snapshot_does_not_change_when_counting_goes_on():
         before.polls = 2
 
 
-def test_a_counter_that_does_not_exist_cannot_be_counted():
+def test_an_unknown_counter_cannot_be_set():
     with pytest.raises(AttributeError):
-        Counters().poles = 1  # type: ignore[attr-defined]
+        Counters().pols = 1  # type: ignore[attr-defined]

@@ -1,7 +1,7 @@
-"""The billed POST, over a real socket: what is sent again, what is not, and what is never known.
+"""The billed POST over a real socket: which submissions are retried, rejected or unknown.
 
-Each row of the table "When may a request be repeated?" is one case, and the emulator counts what
-was billed.
+Each row of the table "When may a request be repeated?" is one case. The emulator counts the billed
+images.
 """
 
 from __future__ import annotations
@@ -75,9 +75,11 @@ BILLED_AND_LOST: dict[str, Effect | Sequence[Effect]] = {
     "200 with an id that is a number": Rewrite({"id": 7}),
     "200 with a list": Answer(200, [1, 2], carried_out=True),
     "204": Answer(204, b"", carried_out=True),
-    "500 in the service's own words": error(500, code="internal_error", carried_out=True),
+    "500 with the service's envelope": error(500, code="internal_error", carried_out=True),
     "502 with HTML": html(502, carried_out=True),
-    "503 that says nothing of a channel": error(503, code="service_unavailable", carried_out=True),
+    "503 with another code than no channel": error(
+        503, code="service_unavailable", carried_out=True
+    ),
     "503 with HTML": html(503, carried_out=True),
     "504": html(504, carried_out=True),
     "524 of the edge": html(524, carried_out=True),
@@ -94,14 +96,14 @@ BILLED_AND_LOST: dict[str, Effect | Sequence[Effect]] = {
 }
 
 
-@pytest.mark.parametrize("happens", BILLED_AND_LOST)
-async def test_an_outcome_that_is_not_clear_is_unknown_and_is_not_sent_again(
-    happens: str,
+@pytest.mark.parametrize("case", BILLED_AND_LOST)
+async def test_an_ambiguous_answer_is_unknown_and_not_retried(
+    case: str,
     emulator: Emulator,
     open_session: OpenSession,
     caplog: pytest.LogCaptureFixture,
 ):
-    emulator.script(Fault("submit", BILLED_AND_LOST[happens]))
+    emulator.script(Fault("submit", BILLED_AND_LOST[case]))
     async with open_session() as session:
         with pytest.raises(SubmissionUnknownError) as caught:
             await session.submit(FOX, key="mine")
@@ -116,7 +118,7 @@ async def test_an_outcome_that_is_not_clear_is_unknown_and_is_not_sent_again(
     assert any(record.levelno == logging.WARNING for record in caplog.records)
 
 
-async def test_a_reset_before_the_request_took_effect_looks_the_same_and_is_unknown_too(
+async def test_a_reset_before_the_request_was_processed_is_unknown_too(
     emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(Fault("submit", Drop()))
@@ -135,12 +137,12 @@ REFUSALS: dict[str, tuple[Effect, type[APIStatusError]]] = {
     "404": (error(404), NotFoundError),
     "413 of the edge": (html(413), PayloadTooLargeError),
     "422": (error(422, code="model_not_found"), UnprocessableEntityError),
-    "422 with a code that nobody knows": (error(422, code="new_one"), UnprocessableEntityError),
+    "422 with an unknown code": (error(422, code="new_one"), UnprocessableEntityError),
 }
 
 
 @pytest.mark.parametrize("status", REFUSALS)
-async def test_a_clear_refusal_is_raised_and_bills_nothing(
+async def test_a_rejection_is_raised_and_bills_nothing(
     status: str, emulator: Emulator, open_session: OpenSession
 ):
     effect, expected = REFUSALS[status]
@@ -152,7 +154,7 @@ async def test_a_clear_refusal_is_raised_and_bills_nothing(
         assert caught.value.task_id is None
         assert session.statistics().rejected == 1
         assert session.statistics().images_in_flight == 0
-        await session.submit(FOX)  # what was refused does not count against the budget
+        await session.submit(FOX)  # a rejected submission does not count against the budget
     assert (emulator.counters.posts, emulator.counters.images_billed) == (2, 1)
 
 
@@ -168,12 +170,12 @@ DECLINED: dict[str, Effect] = {
     "429 with nothing": rate_limit(),
     "422 without a channel": error(422, code="no_compatible_channel"),
     "503 without a channel": error(503, code="no_compatible_channel"),
-    "422 without a model that is free": error(422, code="no_available_model"),
+    "422 without an available model": error(422, code="no_available_model"),
 }
 
 
 @pytest.mark.parametrize("answer", DECLINED)
-async def test_what_certainly_created_nothing_is_sent_again(
+async def test_a_submission_that_certainly_created_nothing_is_retried(
     answer: str, emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(Fault("submit", DECLINED[answer], times=2))
@@ -185,7 +187,7 @@ async def test_what_certainly_created_nothing_is_sent_again(
 
 
 @pytest.mark.parametrize("answer", DECLINED)
-async def test_even_safe_repeats_can_be_switched_off(
+async def test_safe_retries_can_be_disabled(
     answer: str, emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(Fault("submit", DECLINED[answer]))
@@ -196,7 +198,7 @@ async def test_even_safe_repeats_can_be_switched_off(
     assert (emulator.counters.posts, emulator.counters.images_billed) == (1, 0)
 
 
-async def test_a_retry_after_is_waited_for_in_full(emulator: Emulator, open_session: OpenSession):
+async def test_retry_after_is_obeyed_in_full(emulator: Emulator, open_session: OpenSession):
     emulator.script(Fault("submit", rate_limit(100)))
     async with open_session() as session:
         began = anyio.current_time()
@@ -204,7 +206,7 @@ async def test_a_retry_after_is_waited_for_in_full(emulator: Emulator, open_sess
         assert anyio.current_time() - began >= 100
 
 
-async def test_a_submission_that_is_declined_for_ever_is_given_up(
+async def test_a_submission_that_is_always_rate_limited_is_given_up(
     emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(Fault("submit", rate_limit(1), times=None))
@@ -215,7 +217,7 @@ async def test_a_submission_that_is_declined_for_ever_is_given_up(
     assert (emulator.counters.posts, emulator.counters.images_billed) == (3, 0)
 
 
-async def test_a_model_without_a_channel_for_ever_is_given_up(
+async def test_a_submission_that_never_finds_a_channel_is_given_up(
     emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(Fault("submit", error(503, code="no_compatible_channel"), times=None))
@@ -225,7 +227,7 @@ async def test_a_model_without_a_channel_for_ever_is_given_up(
     assert emulator.counters.posts == 3
 
 
-async def test_a_server_out_of_reach_is_tried_again_and_nothing_counts_as_sent(
+async def test_an_unreachable_server_is_retried_and_nothing_counts_as_sent(
     emulator: Emulator, open_session: OpenSession
 ):
     async with open_session(limits=Limits(total_outputs=1)) as session:
@@ -240,7 +242,7 @@ async def test_a_server_out_of_reach_is_tried_again_and_nothing_counts_as_sent(
     assert emulator.counters.images_billed == 1
 
 
-async def test_a_server_that_comes_up_in_time_gets_the_submission(
+async def test_a_server_that_starts_in_time_receives_the_submission(
     emulator: Emulator, open_session: OpenSession
 ):
     await emulator.stop()
@@ -249,18 +251,18 @@ async def test_a_server_that_comes_up_in_time_gets_the_submission(
         anyio.create_task_group() as tasks,
     ):
 
-        async def come_up() -> None:
+        async def start_late() -> None:
             await anyio.sleep(3)
             await emulator.start()
 
-        tasks.start_soon(come_up)
+        tasks.start_soon(start_late)
         await session.submit(FOX)
     assert (emulator.counters.posts, emulator.counters.images_billed) == (1, 1)
 
 
-async def test_a_connection_that_is_never_accepted_is_not_a_request_that_was_sent():
+async def test_a_connection_that_is_never_accepted_counts_as_not_sent():
     async with await anyio.create_tcp_listener(local_host="127.0.0.1", backlog=1) as listener:
-        # Nobody accepts, so the TLS handshake gets no answer.
+        # No connection is accepted, so the TLS handshake gets no answer.
         port = listener.extra(anyio.abc.SocketAttribute.local_port)
         session = Session(
             "sk-test",
@@ -273,10 +275,12 @@ async def test_a_connection_that_is_never_accepted_is_not_a_request_that_was_sen
                 await session.submit(FOX)
             assert caught.value.sent is False
             assert session.statistics().unknown == 0
-        await anyio.sleep(100)  # asyncio takes its time to close what was in a TLS handshake
+        await anyio.sleep(
+            100
+        )  # asyncio closes an unfinished TLS handshake only after its own timeout
 
 
-async def test_an_answer_that_takes_longer_than_allowed_leaves_the_outcome_unknown(
+async def test_a_timeout_while_waiting_for_the_answer_is_unknown(
     emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(Fault("submit", Hang(carried_out=True)))
@@ -289,7 +293,7 @@ async def test_an_answer_that_takes_longer_than_allowed_leaves_the_outcome_unkno
         assert caught.value.__cause__.sent is True
 
 
-async def test_an_id_that_belongs_to_another_submission_is_no_usable_id(
+async def test_an_answer_with_the_id_of_another_submission_is_unknown(
     emulator: Emulator, open_session: OpenSession
 ):
     async with open_session() as session:
@@ -301,7 +305,7 @@ async def test_an_id_that_belongs_to_another_submission_is_no_usable_id(
         assert session.in_flight == (first,)
 
 
-async def test_an_answer_larger_than_is_read_leaves_the_outcome_unknown(
+async def test_an_answer_above_the_size_limit_is_unknown(
     emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(Fault("submit", Rewrite({"padding": "x" * 9_000_000})))
@@ -311,7 +315,7 @@ async def test_an_answer_larger_than_is_read_leaves_the_outcome_unknown(
         assert "larger than" in str(caught.value.__cause__)
 
 
-async def test_what_is_sent_is_exactly_the_payload(emulator: Emulator, open_session: OpenSession):
+async def test_the_body_sent_is_exactly_the_payload(emulator: Emulator, open_session: OpenSession):
     request = GenerationRequest("some-model", {"prompt": "Füchse 🦊", "n": [1, {"a": None}]})
     async with open_session() as session:
         handle = await session.submit(request)
@@ -323,19 +327,19 @@ async def test_what_is_sent_is_exactly_the_payload(emulator: Emulator, open_sess
     assert call.headers["User-Agent"].startswith("foxapi-async/")
 
 
-async def test_a_submission_answer_without_task_info_is_enough(
+async def test_an_answer_without_task_info_is_accepted(
     emulator: Emulator, open_session: OpenSession
 ):
-    def only_what_was_seen(answer: object) -> dict[str, object]:
+    def without_task_info(answer: object) -> dict[str, object]:
         assert isinstance(answer, dict)
         return {"id": answer["id"], "status": "pending", "usage": {"credits_reserved": 3}}
 
-    emulator.script(Fault("submit", Rewrite(only_what_was_seen)))
+    emulator.script(Fault("submit", Rewrite(without_task_info)))
     async with open_session() as session:
         assert (await session.generate(FOX)).outputs
 
 
-async def test_a_task_that_is_completed_in_the_very_answer_needs_no_look(
+async def test_a_task_completed_in_the_submission_answer_is_not_polled(
     emulator: Emulator, open_session: OpenSession
 ):
     done = {"status": "completed", "results": [{"url": "https://cdn.example/a.png"}]}
@@ -347,7 +351,7 @@ async def test_a_task_that_is_completed_in_the_very_answer_needs_no_look(
     assert emulator.counters.polls == 0
 
 
-async def test_a_request_heavier_than_the_limit_says_how_to_split_it(
+async def test_a_request_with_more_outputs_than_the_limit_explains_how_to_split_it(
     emulator: Emulator, open_session: OpenSession
 ):
     async with open_session(limits=Limits(outputs=4)) as session:
@@ -371,7 +375,7 @@ async def test_the_budget_is_never_exceeded_and_unknown_submissions_count(
     assert emulator.counters.images_billed == 3
 
 
-async def test_the_key_is_nowhere_in_what_goes_wrong(
+async def test_errors_events_and_logs_do_not_contain_the_api_key(
     emulator: Emulator, open_session: OpenSession, caplog: pytest.LogCaptureFixture
 ):
     caplog.set_level(logging.DEBUG)
@@ -390,7 +394,7 @@ async def test_the_key_is_nowhere_in_what_goes_wrong(
         with pytest.raises(SubmissionUnknownError) as unknown:
             await session.submit(FOX)
         handle = await session.submit(FOX)
-        said = [repr(session), repr(handle), repr(handle.latest), str(handle.latest.raw)]
-    said += [repr(refused.value), str(refused.value), repr(vars(refused.value))]
-    said += [repr(unknown.value), str(unknown.value.__cause__), repr(events), caplog.text]
-    assert not [words for words in said if "sk-emulator" in words]
+        texts = [repr(session), repr(handle), repr(handle.latest), str(handle.latest.raw)]
+    texts += [repr(refused.value), str(refused.value), repr(vars(refused.value))]
+    texts += [repr(unknown.value), str(unknown.value.__cause__), repr(events), caplog.text]
+    assert not [text for text in texts if "sk-emulator" in text]

@@ -10,6 +10,7 @@ import pickle
 import re
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from functools import cache
 from importlib import import_module
 from importlib.metadata import packages_distributions, requires
@@ -42,6 +43,7 @@ from foxapi_async import (
     Timeout,
     UploadedFile,
 )
+from foxapi_async.handle import TaskUpdates
 
 REQUIRED = attrs.NOTHING
 ANY = object()
@@ -210,7 +212,8 @@ def test_a_handle_has_what_is_promised():
     assert_takes(TaskHandle.wait, {"timeout": (BY_POSITION, None)})
     assert_takes(TaskHandle.updates, {})
     assert inspect.iscoroutinefunction(TaskHandle.wait)
-    assert inspect.isasyncgenfunction(TaskHandle.updates)
+    assert issubclass(TaskUpdates, AsyncIterator)
+    assert inspect.iscoroutinefunction(TaskUpdates.aclose)
     for name in ("id", "request", "latest"):
         assert isinstance(inspect.getattr_static(TaskHandle, name), property)
     assert hasattr(TaskHandle, "__await__")

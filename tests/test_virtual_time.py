@@ -1,4 +1,4 @@
-"""The clock of the tests leaps, but never past a thread or a socket that is still at work."""
+"""The virtual clock skips idle time, but not the time of busy threads and sockets."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import anyio
 import anyio.to_thread
 
 
-async def test_an_hour_of_sleep_is_over_at_once():
+async def test_an_hour_of_sleep_takes_no_real_time():
     began, real = anyio.current_time(), time.monotonic()
     await anyio.sleep(3600)
     assert anyio.current_time() - began >= 3600
     assert time.monotonic() - real < 60
 
 
-async def test_a_worker_thread_holds_the_clock():
+async def test_the_clock_does_not_skip_while_a_worker_thread_is_busy():
     with anyio.fail_after(30):
         await anyio.to_thread.run_sync(time.sleep, 0.02)
         await asyncio.get_running_loop().run_in_executor(None, time.sleep, 0.02)

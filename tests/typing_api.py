@@ -1,6 +1,8 @@
 """Code as callers write it: checked by mypy and pyright, never run."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, assert_type
@@ -123,6 +125,9 @@ async def handles(handle: TaskHandle) -> None:
     assert_type(await handle.wait(60), Task)
     async for task in handle.updates():
         assert_type(task, Task)
+    async with aclosing(handle.updates()) as updates:
+        assert_type(await anext(updates), Task)
+        assert_type(await asyncio.wait_for(anext(updates), 5), Task)
 
 
 async def many(session: Session, request: PhotaImage) -> None:
@@ -133,8 +138,13 @@ async def many(session: Session, request: PhotaImage) -> None:
     async def named() -> AsyncIterator[tuple[str, PhotaImage]]:
         yield "k-1", request
 
-    assert_type(session.map([request]), AsyncIterator[Outcome])
-    assert_type(session.fan_out(request, outputs_per_task=2), AsyncIterator[Outcome])
+    outcomes: AsyncIterator[Outcome] = session.map([request])
+    assert_type(await anext(outcomes), Outcome)
+    async with aclosing(session.map([request])) as closed_after_use:
+        assert_type(await anext(closed_after_use), Outcome)
+    async with aclosing(session.fan_out(request, outputs_per_task=2)) as images_one_by_one:
+        async for outcome in images_one_by_one:
+            assert_type(outcome.result(), Task)
     images: list[PhotaImage] = [request]
     pairs: list[tuple[str, PhotaImage]] = [("k-1", request)]
     session.map(images)

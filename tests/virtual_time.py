@@ -1,7 +1,7 @@
-"""An event loop whose clock leaps to the next timer as soon as nothing else is left to do.
+"""An event loop whose clock skips to the next timer when there is nothing else to do.
 
-Real sockets and real threads work as ever: the clock stands still while a socket has something to
-say or a worker thread is busy. So ``await anyio.sleep(300)`` ends at once, and 300 seconds later.
+Real sockets and real threads work as usual: the clock does not skip while a socket is ready or a
+worker thread is busy. ``await anyio.sleep(300)`` takes no real time and 300 seconds of loop time.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import selectors
 from typing import Any
 
 _SOCKETS_FIRST = 0.0005
-"""Real seconds in which a local peer may speak before the clock leaps."""
+"""Real seconds to wait for data of a local peer before the clock skips."""
 
 
-class _LeapingSelector(selectors.DefaultSelector):
+class _SkippingSelector(selectors.DefaultSelector):
     def __init__(self, loop: VirtualTimeLoop) -> None:
         super().__init__()
         self._loop = loop
@@ -34,13 +34,13 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self.skipped = 0.0
         self._executor_jobs = 0
-        super().__init__(_LeapingSelector(self))
+        super().__init__(_SkippingSelector(self))
 
     def time(self) -> float:
         return super().time() + self.skipped
 
     def busy_threads(self) -> bool:
-        return self._executor_jobs > 0 or _anyio_threads_at_work(self)
+        return self._executor_jobs > 0 or _anyio_threads_busy(self)
 
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
         future = super().run_in_executor(executor, func, *args)
@@ -59,9 +59,9 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._executor_jobs -= 1
 
 
-def _anyio_threads_at_work(loop: asyncio.AbstractEventLoop) -> bool:
-    # anyio tells how many of its worker threads are busy only from inside a task. The selector runs
-    # outside of any, so look up the limiter of this loop where anyio keeps it.
+def _anyio_threads_busy(loop: asyncio.AbstractEventLoop) -> bool:
+    # anyio reports the number of busy worker threads only inside a task. The selector runs outside
+    # of any task, so read the limiter of this loop from anyio's internal state.
     from anyio import lowlevel  # noqa: PLC0415
     from anyio._backends import _asyncio  # noqa: PLC0415
 

@@ -1,1 +1,1 @@
-"""How well a session finds limits that no document names; run ``python -m benchmarks.limits``."""
+"""How well a session finds undocumented limits; run ``python -m benchmarks.limits``."""

@@ -1,4 +1,4 @@
-"""Print how well the pacer finds limits: ``python -m benchmarks.limits [--quick] [--seeds N]``."""
+"""Print how well the rate scheduler finds limits: ``python -m benchmarks.limits [--quick] [--seeds N]``."""
 
 from __future__ import annotations
 
@@ -7,23 +7,28 @@ import platform
 from collections import Counter
 
 from benchmarks.limits.measures import between, refused_share
+from benchmarks.limits.scenarios import SETTLED, run_scenario, scenarios
 from benchmarks.limits.servers import TokenBucket, silent, whole_seconds
 from benchmarks.limits.tasks import TaskRun
-from benchmarks.limits.worlds import SETTLED, judge, worlds
 from foxapi_async.limits.rate_scheduler import RateScheduler
 
 
 def _cap_row(cap: int, *, header: bool, rate: float | None, seed: int, end: float) -> str:
-    def run(*, told: bool) -> TaskRun:
+    def run(*, knows_cap: bool) -> TaskRun:
         server = None if rate is None else TokenBucket(rate, rate)
         retry_after = whole_seconds if header else silent
-        those = TaskRun(
-            cap, RateScheduler(), seed=seed, told=told, retry_after=retry_after, server=server
+        result = TaskRun(
+            cap,
+            RateScheduler(),
+            seed=seed,
+            knows_cap=knows_cap,
+            retry_after=retry_after,
+            server=server,
         )
-        those.run(end)
-        return those
+        result.run(end)
+        return result
 
-    best, ours = run(told=True), run(told=False)
+    best, ours = run(knows_cap=True), run(knows_cap=False)
     done = sum(at >= SETTLED for at in ours.finished)
     possible = sum(at >= SETTLED for at in best.finished)
     refused = refused_share(ours.records, SETTLED, end)
@@ -37,36 +42,36 @@ def _cap_row(cap: int, *, header: bool, rate: float | None, seed: int, end: floa
 
 
 def main() -> None:
-    """Run every world and print a row for each."""
+    """Run every scenario and print a row for each."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a smoke run of some seconds")
-    parser.add_argument("--seeds", type=int, default=1, help="runs of each world")
+    parser.add_argument("--quick", action="store_true", help="a short smoke run")
+    parser.add_argument("--seeds", type=int, default=1, help="runs of each scenario")
     parser.add_argument("--first", type=int, default=1, help="the first seed")
     parser.add_argument("--missed", action="store_true", help="print only what misses a target")
     options = parser.parse_args()
     seeds = range(options.first, options.first + options.seeds)
     print(f"Simulated; Python {platform.python_version()}, seeds {seeds[0]} to {seeds[-1]}.")
     print(
-        "rate: served / limit, and answered 429, from minute 1 to 4 (a quota per minute: from 3);"
+        "rate: served / limit; 429: share of 429 answers, minutes 1 to 4 (quota per minute: from 3);"
     )
-    print("submit: its share of the served; halve, double: seconds until 10 s are good after the")
-    print("limit changed. jitter, slow: seconds on the way there and back.\n")
+    print(
+        "submit: share of submissions among the served; halve, double: seconds to adapt after the"
+    )
+    print("limit changed. jitter, slow: seconds of delay to and from the server.\n")
     print(f"{'limit and Retry-After':<32} {'rate':>7} {'429':>7} {'submit':>6}", end=" ")
     print(f"{'halve':>7} {'double':>7}")
     runs, misses = 0, Counter[str]()
-    for world in worlds(quick=options.quick):
+    for scenario in scenarios(quick=options.quick):
         for seed in seeds:
-            verdict = judge(world, seed)
+            result = run_scenario(scenario, seed)
             runs += 1
-            misses.update({"any": 1, **dict.fromkeys(verdict.missed, 1)} if verdict.missed else {})
-            if verdict.missed or not options.missed:
-                print(verdict, flush=True)
+            misses.update({"any": 1, **dict.fromkeys(result.missed, 1)} if result.missed else {})
+            if result.missed or not options.missed:
+                print(result, flush=True)
     each = ", ".join(f"{name} {misses[name]}" for name in sorted(misses) if name != "any")
     print(f"\n{misses['any']} of {runs} runs miss a target{f': {each}' if each else ''}.")
-    print(
-        "\nA cap on images in flight, tasks of 5 to 45 s, 64 wanted; done: against a session that"
-    )
-    print("was told the cap.\n")
+    print("\nA cap on images in flight, tasks of 5 to 45 s, 64 wanted; done: relative to a session")
+    print("that knows the cap.\n")
     print(f"{'cap':<33} {'done':>7} {'429':>7} {'requests':>9}")
     end = 360.0 if options.quick else 960.0
     for cap in (16,) if options.quick else (4, 16, 48, 100):

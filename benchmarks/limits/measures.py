@@ -1,4 +1,4 @@
-"""What is read off a run."""
+"""Measures of a run."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def served_per_second(records: Sequence[Record], start: float, end: float) -> fl
 
 
 def refused_share(records: Sequence[Record], start: float, end: float) -> float:
-    those = between(records, start, end)
-    return sum(not record.served for record in those) / max(len(those), 1)
+    selected = between(records, start, end)
+    return sum(not record.served for record in selected) / max(len(selected), 1)
 
 
 def lane_share(records: Sequence[Record], lane: Lane, start: float, end: float) -> float:
@@ -31,17 +31,17 @@ def lane_share(records: Sequence[Record], lane: Lane, start: float, end: float) 
 def time_to_adapt(
     records: Sequence[Record], change: float, end: float, rate: float, *, span: float = 10.0
 ) -> float | None:
-    """Seconds after a change until the first ``span`` that is nearly as good as it should be.
+    """Return the seconds after a change until the first good ``span``; None if there is none.
 
-    Good is 0.9 of the rate with at most 5 % (or one) answered 429; None if that never comes.
+    A span is good if at least 0.9 of the rate is served and at most 5 % (or one) are refused.
     """
     start = change
     while start + span <= end:
-        those = between(records, start, start + span)
-        served = sum(record.served for record in those)
-        # One request less than due is no shortfall where only a handful fits into the span.
+        selected = between(records, start, start + span)
+        served = sum(record.served for record in selected)
+        # At low rates few requests fit into the span, so one request less is accepted.
         enough = served >= min(0.9 * rate * span, rate * span - 1.5)
-        if enough and len(those) - served <= max(0.05 * len(those), 1):
+        if enough and len(selected) - served <= max(0.05 * len(selected), 1):
             return start - change
         start += 0.5
     return None

@@ -1,4 +1,4 @@
-"""Servers with a limit, reduced to the one decision that matters here: yes or 429."""
+"""Simulated servers with a limit; each request is served or answered 429."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 
 
 class Server(Protocol):
-    """Decides about requests in the order in which they arrive."""
+    """Serves or refuses requests in the order of their arrival."""
 
     rate: float
 
@@ -35,7 +35,7 @@ class TokenBucket:
 
     @rate.setter
     def rate(self, rate: float) -> None:
-        # The burst stays in proportion: a plan that is twice as large is so in every respect.
+        # The burst changes in proportion: a plan that is twice as large has twice the burst.
         self._burst = max(self._burst * rate / self._rate, 1.0)
         self._rate = rate
 
@@ -117,7 +117,7 @@ class SlidingWindow:
 
 
 RetryAfter = Callable[[float, float], "float | None"]
-"""From the seconds until a request would be served, and the moment: the seconds that are asked for."""
+"""Maps the seconds until a request would be served, and the time, to Retry-After in seconds."""
 
 
 def silent(_free_in: float, _now: float) -> float | None:
@@ -126,15 +126,15 @@ def silent(_free_in: float, _now: float) -> float | None:
 
 
 def whole_seconds(free_in: float, _now: float) -> float | None:
-    """Round up to whole seconds, as nearly everybody does."""
+    """Round up to whole seconds, as most servers do."""
     return float(max(math.ceil(free_in), 1))
 
 
 def http_date(free_in: float, now: float) -> float | None:
-    """Say a date, rounded up to the second; the client counts from the answer's own date."""
+    """Send a date, rounded up to the second; the client subtracts the Date header."""
     return float(math.ceil(now + free_in) - math.floor(now))
 
 
 def constant(seconds: float) -> RetryAfter:
-    """Ask for the same time whatever happened."""
+    """Always ask for the same time."""
     return lambda _free_in, _now: seconds

@@ -1,9 +1,8 @@
-"""A session and a server in simulated time: seeded, discrete events, no sleeping.
+"""A seeded discrete-event simulation of a session and a server.
 
-The session does what the real one does: it asks the pacer, sends, and reports the answer. Timers
-fire up to a millisecond late and now and then stall; requests reach the server after a one-way
-trip with some jitter; answers take 5 to 300 ms, refusals 5 to 50 ms, both as much longer as the
-network is slow.
+Like the real session, the simulated one asks the rate scheduler, sends, and reports the answer.
+Timers fire up to a millisecond late and sometimes stall. Requests reach the server after a one-way
+delay with jitter. Answers take 5 to 300 ms, refusals 5 to 50 ms, plus the delay of a slow network.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ from attrs import define, field
 from benchmarks.limits.servers import RetryAfter, Server, silent
 from foxapi_async.limits.rate_scheduler import Lane, RateScheduler
 
-UNDER_WAY = 64
-"""Requests that the session has under way at most."""
+CONCURRENT = 64
+"""Maximum number of concurrent requests of the session."""
 
 
 @define
 class Record:
-    """What happened to one request, at the moment of its arrival."""
+    """The arrival of one request at the server."""
 
     at: float
     lane: Lane
@@ -33,7 +32,7 @@ class Record:
 
 
 class Clock:
-    """Runs callbacks in the order of their moments."""
+    """Runs callbacks in the order of their times."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -55,37 +54,37 @@ class Network:
     """Delays in seconds.
 
     Args:
-        jitter: Mean of an exponential delay on the way to the server.
-        slow: Seconds that the way back takes longer at most.
+        jitter: Mean of an exponential delay of requests.
+        slow: Maximum extra delay of answers.
     """
 
-    dice: random.Random
+    rng: random.Random
     jitter: float = 0.0
     slow: float = 0.0
 
     def trip(self) -> float:
-        return 0.005 + (self.dice.expovariate(1 / self.jitter) if self.jitter else 0.0)
+        return 0.005 + (self.rng.expovariate(1 / self.jitter) if self.jitter else 0.0)
 
     def answer(self) -> float:
-        return min(max(self.dice.lognormvariate(math.log(0.04), 0.8), 0.005), 0.3) + self._slow()
+        return min(max(self.rng.lognormvariate(math.log(0.04), 0.8), 0.005), 0.3) + self._slow()
 
     def refusal(self) -> float:
-        return self.dice.uniform(0.005, 0.05) + self._slow()
+        return self.rng.uniform(0.005, 0.05) + self._slow()
 
     def _slow(self) -> float:
-        return self.dice.uniform(0.0, self.slow) if self.slow else 0.0
+        return self.rng.uniform(0.0, self.slow) if self.slow else 0.0
 
     def lateness(self) -> float:
-        stall = self.dice.random() < 0.001
-        return self.dice.uniform(0.005, 0.02) if stall else self.dice.uniform(0.0, 0.001)
+        stall = self.rng.random() < 0.001
+        return self.rng.uniform(0.005, 0.02) if stall else self.rng.uniform(0.0, 0.001)
 
 
 @define
 class RateRun:
-    """A session that always has something to send, or sends at given moments."""
+    """A session that always has requests to send, or receives requests over time."""
 
     server: Server
-    pacer: RateScheduler
+    scheduler: RateScheduler
     seed: int = 0
     retry_after: RetryAfter = silent
     jitter: float = 0.0
@@ -94,9 +93,9 @@ class RateRun:
     demand: Callable[[float], int] | None = None
     clock: Clock = field(factory=Clock)
     records: list[Record] = field(factory=list[Record])
-    _under_way: int = 0
+    _concurrent: int = 0
     _wake_at: float = math.inf
-    _turn: int = 0
+    _round: int = 0
     _queued: int = 0
     _network: Network = field(init=False)
 
@@ -108,7 +107,7 @@ class RateRun:
 
     def run(self, until: float) -> None:
         for lane in self.lanes:
-            self.pacer.waiting(lane, UNDER_WAY if self.demand is None else 0)
+            self.scheduler.waiting(lane, CONCURRENT if self.demand is None else 0)
         self.clock.run(until)
 
     def _tick(self) -> None:
@@ -119,13 +118,15 @@ class RateRun:
 
     def _dispatch(self) -> None:
         now = self.clock.now
-        while self._under_way < UNDER_WAY and (self.demand is None or self._queued):
+        while self._concurrent < CONCURRENT and (self.demand is None or self._queued):
             if self.demand is not None:
                 for lane in self.lanes:
-                    self.pacer.waiting(lane, self._queued)
-            self._turn += 1
-            order = [self.lanes[(self._turn + n) % len(self.lanes)] for n in range(len(self.lanes))]
-            delays = [(self.pacer.delay(lane, now), n) for n, lane in enumerate(order)]
+                    self.scheduler.waiting(lane, self._queued)
+            self._round += 1
+            order = [
+                self.lanes[(self._round + n) % len(self.lanes)] for n in range(len(self.lanes))
+            ]
+            delays = [(self.scheduler.delay(lane, now), n) for n, lane in enumerate(order)]
             shortest, which = min(delays)
             if shortest > 0:
                 self._wake(now + shortest)
@@ -133,7 +134,7 @@ class RateRun:
             self._send(order[which])
         if self.demand is not None:
             for lane in self.lanes:
-                self.pacer.waiting(lane, self._queued)
+                self.scheduler.waiting(lane, self._queued)
 
     def _wake(self, moment: float) -> None:
         if self._wake_at <= self.clock.now or moment < self._wake_at:
@@ -147,8 +148,8 @@ class RateRun:
 
     def _send(self, lane: Lane) -> None:
         sent_at = self.clock.now
-        self.pacer.sent(lane, sent_at)
-        self._under_way += 1
+        self.scheduler.sent(lane, sent_at)
+        self._concurrent += 1
         self._queued -= 1
         self.clock.at(sent_at + self._network.trip(), lambda: self._arrive(lane, sent_at))
 
@@ -164,12 +165,12 @@ class RateRun:
             self.clock.at(back, lambda: self._refuse(lane, sent_at, wait))
 
     def _answer(self, lane: Lane, sent_at: float) -> None:
-        self._under_way -= 1
-        self.pacer.answered(lane, self.clock.now, sent_at=sent_at)
+        self._concurrent -= 1
+        self.scheduler.answered(lane, self.clock.now, sent_at=sent_at)
         self._dispatch()
 
     def _refuse(self, lane: Lane, sent_at: float, wait: float | None) -> None:
-        self._under_way -= 1
+        self._concurrent -= 1
         self._queued += 1
-        self.pacer.refused(lane, self.clock.now, wait, sent_at=sent_at)
+        self.scheduler.refused(lane, self.clock.now, wait, sent_at=sent_at)
         self._dispatch()

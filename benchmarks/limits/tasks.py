@@ -12,13 +12,13 @@ from benchmarks.limits.servers import RetryAfter, Server, silent
 from benchmarks.limits.simulation import Clock, Network, Record
 from foxapi_async.limits.rate_scheduler import Lane, RateScheduler
 
-_LOOK_EVERY = 3.0
-"""Seconds between two looks at one task."""
+_POLL_INTERVAL = 3.0
+"""Seconds between two polls of one task."""
 
 
 @define
 class Task:
-    """A task that runs on the server until a moment that nobody else knows."""
+    """A task on the server; the session does not know when it ends."""
 
     images: int
     ends_at: float
@@ -29,16 +29,16 @@ class TaskRun:
     """An endless supply of submissions, at most ``outputs`` images at once.
 
     Args:
-        cap: Images in flight that the server bears.
-        pacer: The pacer under test.
-        told: Whether the session has been told the cap; shows what could be had at best.
-        server: A limit on the rate of all requests, besides the cap.
+        cap: Images in flight that the server accepts.
+        scheduler: The rate scheduler under test.
+        knows_cap: Whether the session knows the cap, which gives the best possible result.
+        server: A rate limit in addition to the cap.
     """
 
     cap: int
-    pacer: RateScheduler
+    scheduler: RateScheduler
     seed: int = 0
-    told: bool = False
+    knows_cap: bool = False
     retry_after: RetryAfter = silent
     images: int = 1
     outputs: int = 64
@@ -50,14 +50,14 @@ class TaskRun:
     finished: list[float] = field(factory=list[float])
     _running: list[Task] = field(factory=list[Task])
     _due: deque[Task] = field(factory=deque[Task])
-    _held: int = 0
+    _occupied: int = 0
     _accepted: int = 0
     _next_wake: float = math.inf
     _network: Network = field(init=False)
-    _dice: random.Random = field(init=False)
+    _rng: random.Random = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._dice = random.Random(self.seed)
+        self._rng = random.Random(self.seed)
         self._network = Network(random.Random(self.seed + 1))
         self.clock.at(0.0, self._dispatch)
 
@@ -67,7 +67,7 @@ class TaskRun:
     def _dispatch(self) -> None:
         if self.clock.now >= self._next_wake:
             self._next_wake = math.inf
-        while (wait := min(self._submit(), self._look())) == 0.0:
+        while (wait := min(self._submit(), self._poll())) == 0.0:
             pass
         moment = self.clock.now + wait
         if moment < self._next_wake:
@@ -75,30 +75,30 @@ class TaskRun:
             self.clock.at(self._next_wake, self._dispatch)
 
     def _submit(self) -> float:
-        """Send a submission if that may be, and return the seconds until the next may leave."""
+        """Send a submission if allowed, and return the seconds until the next may be sent."""
         now = self.clock.now
-        most = min(self.cap, self.outputs) if self.told else self.outputs
-        if self._held + self.images > most:
-            self.pacer.waiting(Lane.SUBMIT, 0)
+        most = min(self.cap, self.outputs) if self.knows_cap else self.outputs
+        if self._occupied + self.images > most:
+            self.scheduler.waiting(Lane.SUBMIT, 0)
             return math.inf
-        room = self.pacer.room_delay(self.images, self._held, now)
-        self.pacer.waiting(Lane.SUBMIT, 0 if room else 1)
-        wait = max(room, self.pacer.delay(Lane.SUBMIT, now))
+        room = self.scheduler.room_delay(self.images, self._occupied, now)
+        self.scheduler.waiting(Lane.SUBMIT, 0 if room else 1)
+        wait = max(room, self.scheduler.delay(Lane.SUBMIT, now))
         if wait == 0.0:
-            self._held += self.images
-            self.pacer.sent(Lane.SUBMIT, now)
+            self._occupied += self.images
+            self.scheduler.sent(Lane.SUBMIT, now)
             self.clock.at(now + self._network.trip(), lambda: self._arrive(Lane.SUBMIT, now, None))
         return wait
 
-    def _look(self) -> float:
+    def _poll(self) -> float:
         now = self.clock.now
-        self.pacer.waiting(Lane.POLL, len(self._due))
+        self.scheduler.waiting(Lane.POLL, len(self._due))
         if not self._due:
             return math.inf
-        wait = self.pacer.delay(Lane.POLL, now)
+        wait = self.scheduler.delay(Lane.POLL, now)
         if wait == 0.0:
             task = self._due.popleft()
-            self.pacer.sent(Lane.POLL, now)
+            self.scheduler.sent(Lane.POLL, now)
             self.clock.at(now + self._network.trip(), lambda: self._arrive(Lane.POLL, now, task))
         return wait
 
@@ -118,7 +118,7 @@ class TaskRun:
             return
         ended = task is not None and task.ends_at <= now
         if task is None:
-            task = Task(self.images, now + self._dice.uniform(self.shortest, self.longest))
+            task = Task(self.images, now + self._rng.uniform(self.shortest, self.longest))
             self._running.append(task)
         back = now + self._network.answer()
         answered = task
@@ -126,10 +126,12 @@ class TaskRun:
 
     def _refused(self, lane: Lane, sent_at: float, asked: float | None, task: Task | None) -> None:
         if task is None:
-            self._held -= self.images
+            self._occupied -= self.images
         else:
             self._due.appendleft(task)
-        self.pacer.refused(lane, self.clock.now, asked, sent_at=sent_at, in_flight=self._accepted)
+        self.scheduler.refused(
+            lane, self.clock.now, asked, sent_at=sent_at, in_flight=self._accepted
+        )
         self._dispatch()
 
     def _answered(self, lane: Lane, sent_at: float, task: Task, *, ended: bool) -> None:
@@ -138,12 +140,12 @@ class TaskRun:
             self._accepted += task.images
         if ended:
             self._accepted -= task.images
-            self._held -= task.images
+            self._occupied -= task.images
             self.finished.append(now)
         else:
-            self.clock.at(now + _LOOK_EVERY, lambda: self._becomes_due(task))
+            self.clock.at(now + _POLL_INTERVAL, lambda: self._becomes_due(task))
         in_flight = self._accepted if lane is Lane.SUBMIT else None
-        self.pacer.answered(lane, now, sent_at=sent_at, in_flight=in_flight)
+        self.scheduler.answered(lane, now, sent_at=sent_at, in_flight=in_flight)
         self._dispatch()
 
     def _becomes_due(self, task: Task) -> None:

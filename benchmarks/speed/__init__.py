@@ -1,1 +1,1 @@
-"""What the speed benchmarks share: a server of their own, clients, processes and tables."""
+"""Shared parts of the speed benchmarks: server, clients, processes and tables."""

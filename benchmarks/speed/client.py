@@ -1,6 +1,6 @@
-"""``python -m benchmarks.speed.client NAME URL N``: one client in a process of its own.
+"""``python -m benchmarks.speed.client NAME URL N``: one client in its own process.
 
-Prints a JSON object: tasks that came home, CPU and wall seconds without imports and warm-up.
+Prints a JSON object: completed tasks, and CPU and wall seconds without imports and warm-up.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from benchmarks.speed.clients import CLIENTS, Setting
 
 
 async def _run(name: str, setting: Setting, n: int, *, warm_up: bool) -> dict[str, float]:
-    async with CLIENTS[name](setting) as crowd:
+    async with CLIENTS[name](setting) as run_tasks:
         if warm_up:
-            await crowd(1)
+            await run_tasks(1)
         began, cpu = time.monotonic(), time.process_time()
-        delivered = await crowd(n)
+        delivered = await run_tasks(n)
         return {
             "delivered": delivered,
             "cpu": time.process_time() - cpu,
@@ -33,8 +33,8 @@ def main() -> None:
     parser.add_argument("url")
     parser.add_argument("n", type=int)
     parser.add_argument("--interval", type=float)
-    parser.add_argument("--ages", type=Path, help="a file with the looks to repeat")
-    parser.add_argument("--cold", action="store_true", help="without a task to warm up")
+    parser.add_argument("--ages", type=Path, help="a file with the polls to repeat")
+    parser.add_argument("--cold", action="store_true", help="skip the warm-up task")
     given = parser.parse_args()
     ages = [] if given.ages is None else json.loads(given.ages.read_text())
     setting = Setting(given.url, given.interval, ages)

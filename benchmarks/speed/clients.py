@@ -1,7 +1,7 @@
-"""The clients that are compared: ours, hand-written loops, and those of the field.
+"""The clients that are compared: ours, hand-written loops, and clients of other services.
 
-Each is a context manager that gives a crowd: a coroutine function that brings so many tasks home
-and returns how many came. The crowd of one warms it up.
+Each is a context manager that yields a coroutine function. The function runs a number of tasks and
+returns how many completed. A call with one task is the warm-up.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Any
 import aiohttp
 import attrs
 
-Crowd = Callable[[int], Awaitable[int]]
+RunTasks = Callable[[int], Awaitable[int]]
 One = Callable[[int], Awaitable[object]]
 
 
 @attrs.frozen
 class Setting:
-    """What a client is told.
+    """Parameters of a client.
 
-    ``interval`` is the pause between polls in seconds, None for the client's own default; ``ages``
-    are the looks to repeat, one list of ages for each task.
+    ``interval`` is the pause between polls in seconds, None for the client's default. ``ages`` are
+    the polls to repeat: one list of task ages in seconds per task.
     """
 
     url: str
@@ -32,19 +32,19 @@ class Setting:
     ages: list[list[float]] = attrs.field(factory=list[list[float]])
 
 
-Client = Callable[[Setting], AbstractAsyncContextManager[Crowd]]
+Client = Callable[[Setting], AbstractAsyncContextManager[RunTasks]]
 
 
-def _gathered(one: One) -> Crowd:
-    async def crowd(n: int) -> int:
-        came = await asyncio.gather(*(one(i) for i in range(n)), return_exceptions=True)
-        return sum(not isinstance(each, BaseException) for each in came)
+def _gather(one: One) -> RunTasks:
+    async def run_tasks(n: int) -> int:
+        results = await asyncio.gather(*(one(i) for i in range(n)), return_exceptions=True)
+        return sum(not isinstance(each, BaseException) for each in results)
 
-    return crowd
+    return run_tasks
 
 
 @asynccontextmanager
-async def ours(setting: Setting) -> AsyncIterator[Crowd]:
+async def ours(setting: Setting) -> AsyncIterator[RunTasks]:
     """foxapi_async, with all tasks in flight at once."""
     from foxapi_async import Limits, PhotaImage, Session  # noqa: PLC0415
 
@@ -52,16 +52,16 @@ async def ours(setting: Setting) -> AsyncIterator[Crowd]:
         "sk-bench", base_url=setting.url, limits=Limits(outputs=1_000_000)
     ) as session:
 
-        async def crowd(n: int) -> int:
+        async def run_tasks(n: int) -> int:
             outcomes = session.map(PhotaImage(f"p{i}") for i in range(n))
             return sum([outcome.status == "completed" async for outcome in outcomes])
 
-        yield crowd
+        yield run_tasks
 
 
 @asynccontextmanager
-async def floor(setting: Setting) -> AsyncIterator[Crowd]:
-    """A loop over aiohttp that knows when each task ends, and asks once then."""
+async def floor(setting: Setting) -> AsyncIterator[RunTasks]:
+    """An aiohttp loop that knows when each task ends, and polls once then."""
     async with _http(setting) as http:
 
         async def one(i: int) -> None:
@@ -70,12 +70,12 @@ async def floor(setting: Setting) -> AsyncIterator[Crowd]:
             while not await _is_done(http, id_):  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
 
-        yield _gathered(one)
+        yield _gather(one)
 
 
 @asynccontextmanager
-async def same_requests(setting: Setting) -> AsyncIterator[Crowd]:
-    """A loop over aiohttp that asks as often, and when, another client was seen to ask."""
+async def same_requests(setting: Setting) -> AsyncIterator[RunTasks]:
+    """An aiohttp loop that repeats the polls recorded from another client."""
     async with _http(setting) as http:
 
         async def one(i: int) -> None:
@@ -90,12 +90,12 @@ async def same_requests(setting: Setting) -> AsyncIterator[Crowd]:
                 await asyncio.sleep(0.001)
                 done = await _is_done(http, id_)
 
-        yield _gathered(one)
+        yield _gather(one)
 
 
 @asynccontextmanager
-async def plain(setting: Setting) -> AsyncIterator[Crowd]:
-    """A loop over aiohttp that asks once a second."""
+async def plain(setting: Setting) -> AsyncIterator[RunTasks]:
+    """An aiohttp loop that polls once a second."""
     async with _http(setting) as http:
 
         async def one(i: int) -> None:
@@ -103,11 +103,11 @@ async def plain(setting: Setting) -> AsyncIterator[Crowd]:
             while not await _is_done(http, id_):  # noqa: ASYNC110
                 await asyncio.sleep(setting.interval or 1.0)
 
-        yield _gathered(one)
+        yield _gather(one)
 
 
 @asynccontextmanager
-async def fal(setting: Setting) -> AsyncIterator[Crowd]:
+async def fal(setting: Setting) -> AsyncIterator[RunTasks]:
     """fal-client."""
     import fal_client  # noqa: PLC0415
     from fal_client import client as module  # noqa: PLC0415
@@ -119,12 +119,12 @@ async def fal(setting: Setting) -> AsyncIterator[Crowd]:
     async def one(i: int) -> object:
         return await client.subscribe("fal-ai/fast-sdxl", {"prompt": f"p{i}"}, **options)
 
-    yield _gathered(one)
+    yield _gather(one)
 
 
 @asynccontextmanager
-async def replicate(setting: Setting) -> AsyncIterator[Crowd]:
-    """replicate; with its default transport more than some 300 tasks end in PoolTimeout."""
+async def replicate(setting: Setting) -> AsyncIterator[RunTasks]:
+    """replicate; with its default transport, more than about 300 tasks raise PoolTimeout."""
     import httpx  # noqa: PLC0415
     import replicate as package  # noqa: PLC0415
 
@@ -141,12 +141,12 @@ async def replicate(setting: Setting) -> AsyncIterator[Crowd]:
         prediction = await client.predictions.async_create(version="v1", input={"prompt": f"p{i}"})
         await prediction.async_wait()
 
-    yield _gathered(one)
+    yield _gather(one)
 
 
 @asynccontextmanager
-async def runwayml(setting: Setting) -> AsyncIterator[Crowd]:
-    """runwayml on its aiohttp backend, which is the faster of the two by far."""
+async def runwayml(setting: Setting) -> AsyncIterator[RunTasks]:
+    """runwayml with its aiohttp backend, which is much faster than the default."""
     import runwayml as package  # noqa: PLC0415
     from runwayml.lib import polling  # noqa: PLC0415
 
@@ -165,11 +165,11 @@ async def runwayml(setting: Setting) -> AsyncIterator[Crowd]:
             )
             return await task.wait_for_task_output(timeout=600)
 
-        yield _gathered(one)
+        yield _gather(one)
 
 
 @asynccontextmanager
-async def openai(setting: Setting) -> AsyncIterator[Crowd]:
+async def openai(setting: Setting) -> AsyncIterator[RunTasks]:
     """openai (videos)."""
     from openai import AsyncOpenAI  # noqa: PLC0415
 
@@ -182,7 +182,7 @@ async def openai(setting: Setting) -> AsyncIterator[Crowd]:
         async def one(i: int) -> object:
             return await client.videos.create_and_poll(model="sora-2", prompt=f"p{i}", **options)
 
-        yield _gathered(one)
+        yield _gather(one)
 
 
 CLIENTS: dict[str, Client] = {

@@ -1,7 +1,7 @@
-"""What the benchmark server says, in the words of FoxAPI and of the services that peers talk to.
+"""Answers of the benchmark server in the formats of FoxAPI and of the services of other clients.
 
-Every answer holds what its client's parser demands and little more, so that no client is slowed
-down by a chatty server.
+Each answer contains little more than what the parser of its client requires, so that large answers
+slow down no client.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from benchmarks.speed.orders import Order, Orders
 Json = dict[str, Any]
 
 
-class Say(Protocol):
-    """Describes a task in the words of one service."""
+class Describe(Protocol):
+    """Describes a task in the format of one service."""
 
     def __call__(self, order: Order, base: str, *, ended: bool) -> Json: ...
 
 
-_PICTURE = "/picture.png"
-_WHEN = "2026-01-01T00:00:00Z"
+_IMAGE = "/image.png"
+_CREATED_AT = "2026-01-01T00:00:00Z"
 
 
 def _foxapi(order: Order, base: str, *, ended: bool) -> Json:
-    said: Json = {
+    answer: Json = {
         "created": 1760000000,
         "id": order.id,
         "model": "phota-image",
@@ -35,9 +35,9 @@ def _foxapi(order: Order, base: str, *, ended: bool) -> Json:
         "type": "image",
     }
     if ended:
-        said["results"] = [{"url": base + _PICTURE}]
-        said["usage"] = {"credits_reserved": 30000, "user_group": "default"}
-    return said
+        answer["results"] = [{"url": base + _IMAGE}]
+        answer["usage"] = {"credits_reserved": 30000, "user_group": "default"}
+    return answer
 
 
 def _replicate(order: Order, base: str, *, ended: bool) -> Json:
@@ -48,11 +48,11 @@ def _replicate(order: Order, base: str, *, ended: bool) -> Json:
         "version": "v1",
         "status": "succeeded" if ended else "starting",
         "input": {},
-        "output": [base + _PICTURE] if ended else None,
+        "output": [base + _IMAGE] if ended else None,
         "logs": "",
         "error": None,
         "metrics": None,
-        "created_at": _WHEN,
+        "created_at": _CREATED_AT,
         "started_at": None,
         "completed_at": None,
         "urls": {"get": get, "cancel": f"{get}/cancel"},
@@ -60,8 +60,12 @@ def _replicate(order: Order, base: str, *, ended: bool) -> Json:
 
 
 def _runway(order: Order, base: str, *, ended: bool) -> Json:
-    said: Json = {"id": order.id, "createdAt": _WHEN, "status": "SUCCEEDED" if ended else "RUNNING"}
-    return {**said, "output": [base + _PICTURE]} if ended else {**said, "progress": 0.5}
+    answer: Json = {
+        "id": order.id,
+        "createdAt": _CREATED_AT,
+        "status": "SUCCEEDED" if ended else "RUNNING",
+    }
+    return {**answer, "output": [base + _IMAGE]} if ended else {**answer, "progress": 0.5}
 
 
 def _openai(order: Order, base: str, *, ended: bool) -> Json:
@@ -98,33 +102,33 @@ _SUBMIT = {
     "/v1/videos": ("openai", _openai, 200),
     _FAL: ("fal", _fal, 200),
 }
-_SAY: dict[str, Say] = {name: say for name, say, _ in _SUBMIT.values()}
+_DESCRIBE: dict[str, Describe] = {name: describe for name, describe, _ in _SUBMIT.values()}
 
 
 def submit(orders: Orders, path: str, base: str) -> tuple[int, Json, float] | None:
     """Create a task; return status, answer and true duration, or None if there is no such path."""
     if path not in _SUBMIT:
         return None
-    dialect, say, status = _SUBMIT[path]
+    dialect, describe, status = _SUBMIT[path]
     order = orders.submit(dialect)
     if dialect == "fal":
         here = f"{base}{_FAL}/requests/{order.id}"
-        said = {
+        answer = {
             "request_id": order.id,
             "response_url": here,
             "status_url": f"{here}/status",
             "cancel_url": f"{here}/cancel",
         }
     else:
-        said = say(order, base, ended=False)
+        answer = describe(order, base, ended=False)
     if dialect == "foxapi":
-        said["status"] = "pending"
+        answer["status"] = "pending"
         if orders.estimate is not None:
-            said["task_info"] = {"can_cancel": True, "estimated_time": orders.estimate}
-    return status, said, order.seconds
+            answer["task_info"] = {"can_cancel": True, "estimated_time": orders.estimate}
+    return status, answer, order.seconds
 
 
-def look(orders: Orders, path: str, base: str) -> Json | None:
+def poll(orders: Orders, path: str, base: str) -> Json | None:
     """Answer a GET of a task, None if there is no such task."""
     head, _, last = path.rpartition("/")
     is_status = last == "status"
@@ -132,15 +136,15 @@ def look(orders: Orders, path: str, base: str) -> Json | None:
     if order is None:
         return None
     if order.dialect == "fal" and not is_status:
-        return {"images": [{"url": base + _PICTURE}]}
-    return _SAY[order.dialect](order, base, ended=order.look())
+        return {"images": [{"url": base + _IMAGE}]}
+    return _DESCRIBE[order.dialect](order, base, ended=order.poll())
 
 
-def look_of(order: Order, *, ended: bool) -> Json:
-    """Return what FoxAPI says of a task."""
+def poll_answer(order: Order, *, ended: bool) -> Json:
+    """Return the answer of FoxAPI to a poll."""
     return _foxapi(order, "https://cdn.example", ended=ended)
 
 
-def encode(said: Json) -> bytes:
+def encode(answer: Json) -> bytes:
     """Return an answer as a body."""
-    return json.dumps(said, separators=(",", ":")).encode()
+    return json.dumps(answer, separators=(",", ":")).encode()

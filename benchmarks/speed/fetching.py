@@ -85,15 +85,15 @@ def main() -> None:
     given = parser.parse_args()
     logging.disable(logging.WARNING)
     work = WORK[given.name]
-    warm, target = (Path(tempfile.mkdtemp(dir=given.folder)) for _ in range(2))
-    asyncio.run(work(given.url, 1000, given.at_once, given.at_once, warm))
-    # Otherwise the measured time includes writing back the pages of earlier runs.
+    warm_up, target = (Path(tempfile.mkdtemp(dir=given.folder)) for _ in range(2))
+    asyncio.run(work(given.url, 1000, given.at_once, given.at_once, warm_up))
+    # Otherwise pending writes of other processes would be flushed during the measurement.
     os.sync()
     began, cpu = time.monotonic(), time.process_time()
     asyncio.run(work(given.url, given.size, given.count, given.at_once, target))
     seconds, cpu = time.monotonic() - began, time.process_time() - cpu
     assert sum(path.stat().st_size for path in target.iterdir()) == given.size * given.count
-    # Frees the page cache: memory that was used before is faster in a virtual machine.
+    # Free the page cache for the next run: reused memory is faster in a virtual machine.
     for path in target.iterdir():
         os.truncate(path, 0)
     rate = given.size * given.count / seconds / 1e6

@@ -1,6 +1,6 @@
 """``python -m benchmarks.speed.held URL N``: one process with N tasks in flight.
 
-Prints a JSON object: memory for each task, CPU for each look, and how late a heartbeat came.
+Prints a JSON object: memory per task, CPU per poll, and the lateness of a heartbeat.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BEAT = 0.005
 
 
 def resident() -> int:
-    """Return the bytes of memory that the process holds."""
+    """Return the resident memory of the process in bytes."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024
@@ -30,23 +30,23 @@ def resident() -> int:
 
 @attrs.define
 class Heartbeat:
-    """A coroutine that wants to run every 5 ms; what keeps it is late work of others."""
+    """A coroutine that runs every 5 ms and records how late it is."""
 
     late: list[float] = attrs.field(factory=list[float])
-    late_by_work: list[float] = attrs.field(factory=list[float])
-    """The same without the garbage collections that fell into it."""
+    late_without_gc: list[float] = attrs.field(factory=list[float])
+    """The same without the time of garbage collections."""
     collecting: float = 0.0
     _collected: float = 0.0
     _began: float = 0.0
 
     async def run(self) -> None:
         while True:
-            # Not the clock on the wall: other processes on the machine are no fault of this one.
+            # Wall time alone would include delays caused by other processes, so CPU time is the limit.
             before, worked, collected = time.monotonic(), time.thread_time(), self._collected
             await asyncio.sleep(_BEAT)
             late = min(time.monotonic() - before - _BEAT, time.thread_time() - worked)
             self.late.append(late)
-            self.late_by_work.append(late - (self._collected - collected))
+            self.late_without_gc.append(late - (self._collected - collected))
 
     def on_collection(self, phase: str, _: dict[str, int]) -> None:
         if phase == "start":
@@ -58,12 +58,12 @@ class Heartbeat:
 
     def clear(self) -> None:
         self.late.clear()
-        self.late_by_work.clear()
+        self.late_without_gc.clear()
         self.collecting = 0.0
 
     def worst(self) -> tuple[float, float, float]:
-        """Return the worst lateness, that without collections, and the longest collection, in ms."""
-        late = max(self.late, default=0.0), max(self.late_by_work, default=0.0)
+        """Return the worst lateness with and without collections, and the longest collection, in ms."""
+        late = max(self.late, default=0.0), max(self.late_without_gc, default=0.0)
         return 1000 * late[0], 1000 * late[1], 1000 * self.collecting
 
 
@@ -89,7 +89,7 @@ async def _measure(
         submitting = time.process_time() - began
         late_submitting = beat.worst()
         memory = (_settled() - before) / n
-        # The looks begin an interval after the first submission.
+        # Polls start one interval after the first submission.
         await asyncio.sleep(max(1.0, began_at + 1.1 * interval - time.monotonic()))
         beat.clear()
         polls, cpu = session.statistics().polls, time.process_time()
@@ -104,12 +104,12 @@ async def _measure(
     return {
         "memory": memory,
         "cpu_per_submission": submitting / n,
-        "cpu_per_look": cpu / max(polls, 1),
-        "looks_per_second": polls / seconds,
-        **dict(zip(("late", "late_by_work", "gc"), late, strict=True)),
+        "cpu_per_poll": cpu / max(polls, 1),
+        "polls_per_second": polls / seconds,
+        **dict(zip(("late", "late_without_gc", "gc"), late, strict=True)),
         **{
             f"{name}_submitting": worst
-            for name, worst in zip(("late", "late_by_work", "gc"), late_submitting, strict=True)
+            for name, worst in zip(("late", "late_without_gc", "gc"), late_submitting, strict=True)
         },
     }
 
@@ -127,7 +127,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("url")
     parser.add_argument("n", type=int)
-    parser.add_argument("--rate", type=float, default=400.0, help="looks per second wanted")
+    parser.add_argument("--rate", type=float, default=400.0, help="target polls per second")
     parser.add_argument("--ceiling", type=float, help="Limits.polls_per_second")
     parser.add_argument("--seconds", type=float, default=10.0)
     given = parser.parse_args()

@@ -1,7 +1,8 @@
 """``python -m benchmarks.speed.journalled WORK URL N [--journal FILE]``: one session in a process.
 
-``burst`` submits N requests as fast as it can, ``stream`` too, but through ``map``; ``paced`` brings
-N tasks home at 100 submissions per second. Prints a JSON object: CPU and wall seconds, without imports and a warm-up.
+``burst`` submits N requests as fast as possible, ``stream`` does so through ``map``, and ``paced``
+completes N tasks at 100 submissions per second. Prints a JSON object: CPU and wall seconds without
+imports and warm-up.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from foxapi_async import Limits, PhotaImage, Session
 
 RATE = 100.0
-"""Submissions per second when they are paced."""
+"""Submissions per second of ``paced``."""
 
 
 async def burst(session: Session, keys: list[str]) -> int:
@@ -32,7 +33,7 @@ async def stream(session: Session, keys: list[str]) -> int:
     before = session.statistics().submitted
     outcomes = session.map((key, PhotaImage("a fox")) for key in keys)
     first = asyncio.ensure_future(anext(outcomes))
-    while (done := session.statistics().submitted - before) < len(keys):  # noqa: ASYNC110 - to listen to events would be measured as well
+    while (done := session.statistics().submitted - before) < len(keys):  # noqa: ASYNC110 - an event listener would add to the measured cost
         await asyncio.sleep(0.005)
     first.cancel()
     return done

@@ -1,4 +1,4 @@
-"""The tasks of the benchmark server: how long each takes, and what was asked about it when."""
+"""The tasks of the benchmark server: their durations and the times of polls."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from typing import Any
 import attrs
 
 WARM_UP = 0.3
-"""Seconds that the first task after each plan takes; it is not counted."""
+"""Duration in seconds of the first task after each plan, which is not counted."""
 
 
 @attrs.define
 class Order:
-    """One task; moments are of the server's monotonic clock."""
+    """One task; times are of the server's monotonic clock."""
 
     id: str
     dialect: str
     created: float
     ends: float
-    looks: list[float] = attrs.field(factory=list[float])
-    told: float | None = None
+    polls: list[float] = attrs.field(factory=list[float])
+    reported: float | None = None
 
     @property
     def seconds(self) -> float:
         return self.ends - self.created
 
-    def look(self) -> bool:
-        """Count a look, and return whether the task has ended."""
+    def poll(self) -> bool:
+        """Record a poll, and return whether the task has ended."""
         now = time.monotonic()
-        if self.told is None:
-            self.looks.append(now)
+        if self.reported is None:
+            self.polls.append(now)
             if now >= self.ends:
-                self.told = now
+                self.reported = now
         return now >= self.ends
 
 
 class Orders:
-    """Tasks in the order of their arrival, which is how durations are dealt out."""
+    """Tasks by order of submission; durations are assigned in that order."""
 
     def __init__(self) -> None:
         self.plan([])
@@ -49,7 +49,7 @@ class Orders:
     def plan(
         self, durations: Sequence[float], *, estimate: float | None = None, lose: bool = False
     ) -> None:
-        """Begin anew with a list of durations; ``lose`` answers no submission."""
+        """Reset, with new durations; with ``lose`` submissions get no answer."""
         self._durations = durations
         self.estimate = estimate
         self.lose = lose
@@ -75,23 +75,23 @@ class Orders:
         """Return a task by its id."""
         return self._warm_up if id_.startswith("warm-up") else self.orders.get(id_)
 
-    def report(self, *, looks: bool = False) -> dict[str, Any]:
-        """Return what was counted since the last plan."""
+    def report(self, *, ages: bool = False) -> dict[str, Any]:
+        """Return the counts since the last plan."""
         orders = self.orders.values()
-        lags = sorted(order.told - order.ends for order in orders if order.told is not None)
+        lags = sorted(order.reported - order.ends for order in orders if order.reported is not None)
         report: dict[str, Any] = {
             "submissions": self.submissions,
             "delivered": len(lags),
-            "looks": sum(len(order.looks) for order in orders),
+            "polls": sum(len(order.polls) for order in orders),
             "lag": statistics.median(lags) if lags else math.nan,
             "lag_95": lags[int(0.95 * len(lags))] if lags else math.nan,
         }
-        if looks:
-            report["ages"] = [[look - o.created for look in o.looks] for o in orders]
+        if ages:
+            report["ages"] = [[poll - o.created for poll in o.polls] for o in orders]
         return report
 
 
 def durations(n: int, *, median: float, sigma: float = 0.5, seed: int = 20261122) -> list[float]:
     """Return log-normal durations in seconds, the same for every client."""
-    dice = random.Random(seed)
-    return [median * math.exp(dice.gauss(0.0, sigma)) for _ in range(n)]
+    rng = random.Random(seed)
+    return [median * math.exp(rng.gauss(0.0, sigma)) for _ in range(n)]

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.speed.posts ours|posts URL N``: submits N requests and waits for no task.
+"""``python -m benchmarks.speed.posts ours|posts URL N``: submits N requests without waiting for tasks.
 
 Prints a JSON object with the CPU seconds.
 """
@@ -14,7 +14,7 @@ import aiohttp
 
 from foxapi_async import Limits, PhotaImage, Session
 
-_AT_ONCE = 64
+_CONCURRENT = 64
 
 
 async def _ours(url: str, n: int) -> float:
@@ -46,7 +46,7 @@ async def _posts(url: str, n: int) -> float:
 
         await post(0)
         began = time.process_time()
-        await asyncio.gather(*(work() for _ in range(_AT_ONCE)))
+        await asyncio.gather(*(work() for _ in range(_CONCURRENT)))
         return time.process_time() - began
 
 

@@ -1,4 +1,4 @@
-"""Server and clients in processes of their own."""
+"""Server and clients in separate processes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from types import TracebackType
 from typing import Any, Self
 
 CUT = "cut"
-"""The key of a client's answer that is there if it was stopped because it took too long."""
+"""The key of the result of a client that was stopped because it took too long."""
 
 
 class Server:
-    """The benchmark server in a process of its own."""
+    """The benchmark server in its own process."""
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -34,14 +34,14 @@ class Server:
         self._process.communicate()
 
     def plan(self, durations: list[float], **options: object) -> None:
-        """Begin anew; the next submission is a warm-up and not counted."""
+        """Reset the server; the next submission is a warm-up and not counted."""
         body = json.dumps({"durations": durations, **options}).encode()
         request = urllib.request.Request(f"{self.url}/bench/plan", body, method="POST")
         with urllib.request.urlopen(request, timeout=30):
             pass
 
     def report(self, *, ages: bool = False) -> dict[str, Any]:
-        """Return what was counted since the plan."""
+        """Return the counts since the last plan."""
         path = "/bench/report-with-ages" if ages else "/bench/report"
         with urllib.request.urlopen(self.url + path, timeout=60) as reply:
             report: dict[str, Any] = json.load(reply)
@@ -49,15 +49,15 @@ class Server:
 
 
 def run(module: str, *arguments: object, seconds: float = 120.0) -> dict[str, Any]:
-    """Run a module in a process of its own and return the JSON object that it prints last.
+    """Run a module in its own process and return the JSON object of its last line.
 
     Args:
-        module: Its name.
-        arguments: Its arguments.
-        seconds: After which it is stopped and the answer is ``{"cut": seconds}``.
+        module: Name of the module.
+        arguments: Command line arguments.
+        seconds: Timeout; the process is then stopped and the result is ``{"cut": seconds}``.
 
     Raises:
-        RuntimeError: It failed.
+        RuntimeError: The process failed.
     """
     command = [sys.executable, "-m", module, *map(str, arguments)]
     try:
@@ -66,5 +66,5 @@ def run(module: str, *arguments: object, seconds: float = 120.0) -> dict[str, An
         return {CUT: seconds}
     if done.returncode:
         raise RuntimeError(f"{' '.join(command[1:])} failed:\n{done.stderr[-2000:]}")
-    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return said
+    printed: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return printed

@@ -1,7 +1,8 @@
-"""``python -m benchmarks.speed.server``: a server so lean that what is measured is the client.
+"""``python -m benchmarks.speed.server``: a minimal server, so that the client dominates the measurement.
 
-It speaks HTTP/1.1 over a bare asyncio protocol, on loopback; its first line on stdout is its address. Beside the
-dialects it serves ``/file/<bytes>.png`` and takes ``POST /bench/plan`` and ``GET /bench/report``.
+It serves HTTP/1.1 with a plain asyncio protocol on loopback. The first line on stdout is its
+address. In addition to the dialects it serves ``/file/<bytes>.png`` and accepts ``POST /bench/plan``
+and ``GET /bench/report``.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _TAIL = b"\0\0\0\0IEND\xaeB`\x82"
 
 
 class Files:
-    """Files that look like pictures, made once each."""
+    """Files with the header of an image, each created once."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -36,7 +37,7 @@ class Files:
 
 
 class Connection(asyncio.Protocol):
-    """One connection: reads requests one after the other and answers each at once."""
+    """One connection: reads requests in order and answers each immediately."""
 
     def __init__(self, orders: Orders, files: Files) -> None:
         self._orders = orders
@@ -68,8 +69,8 @@ class Connection(asyncio.Protocol):
             self._send_file(int(path.removeprefix("/file/").removesuffix(".png")))
         elif method == "POST":
             self._submit(path)
-        elif (said := dialects.look(self._orders, path, self._base)) is not None:
-            self._reply(200, dialects.encode(said))
+        elif (answer := dialects.poll(self._orders, path, self._base)) is not None:
+            self._reply(200, dialects.encode(answer))
         else:
             self._reply(404, b"{}")
 
@@ -80,16 +81,16 @@ class Connection(asyncio.Protocol):
         elif self._orders.lose:
             self._transport.abort()
         else:
-            status, said, seconds = created
-            self._reply(status, dialects.encode(said), f"X-Seconds: {seconds:.6f}\r\n")
+            status, answer, seconds = created
+            self._reply(status, dialects.encode(answer), f"X-Seconds: {seconds:.6f}\r\n")
 
     def _control(self, path: str, body: bytes) -> None:
         if path == "/bench/plan":
             self._orders.plan(**json.loads(body))
             self._reply(200, b"{}")
         else:
-            looks = path == "/bench/report-with-ages"
-            self._reply(200, json.dumps(self._orders.report(looks=looks)).encode())
+            ages = path == "/bench/report-with-ages"
+            self._reply(200, json.dumps(self._orders.report(ages=ages)).encode())
 
     def _reply(self, status: int, body: bytes, extra: str = "") -> None:
         head = (

@@ -1,4 +1,4 @@
-"""Tables for people, with the machine and the versions above them."""
+"""Output of the benchmarks: machine, versions and Markdown tables."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ def arguments(
     rounds: int = 3,
     more: Callable[[argparse.ArgumentParser], object] = lambda _: None,
 ) -> argparse.Namespace:
-    """Return the options that every benchmark has, ``quick`` and ``rounds``, and ``more``."""
+    """Parse the common options ``quick`` and ``rounds``, and those that ``more`` adds."""
     parser = argparse.ArgumentParser(description=question)
-    parser.add_argument("--quick", action="store_true", help="seconds; to see that it runs")
-    parser.add_argument("--rounds", type=int, default=rounds, help="the median of them is shown")
+    parser.add_argument("--quick", action="store_true", help="a smoke run of a few seconds")
+    parser.add_argument(
+        "--rounds", type=int, default=rounds, help="rounds; the table shows the median"
+    )
     more(parser)
     read = parser.parse_args(given)
     if read.quick:
@@ -44,7 +46,7 @@ def introduce(question: str, *, packages: Iterable[str] = OURS) -> None:
 
 
 def show(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table in Markdown, numbers to the right."""
+    """Print a Markdown table with right-aligned numbers."""
     cells = [[_cell(cell) for cell in row] for row in rows]
     widths = [max(len(line[i]) for line in [list(head), *cells]) for i in range(len(head))]
     print()

@@ -1,1 +1,1 @@
-"""How much at once and how fast: places for images, the rate that the server bears, and tries."""
+"""Limits of a session: output slots, the budget of images, and the request rate."""

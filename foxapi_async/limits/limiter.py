@@ -35,15 +35,10 @@ class Limiter:
 
     It also counts images in flight: those of POSTs under way, from `admit` on, and those of tasks
     that the server has accepted, from `task_created` to `task_ended`.
-
-    Args:
-        limits: Options of the session.
-        events: Emits events.
-        counters: Counters of the session.
     """
 
     def __init__(self, limits: Limits, events: EventEmitter, counters: Counters) -> None:
-        self.slots = OutputSlots(limits.outputs, limits.total_outputs)
+        self.slots: OutputSlots = OutputSlots(limits.outputs, limits.total_outputs)
         self._scheduler = RateScheduler(
             submissions_per_second=limits.submissions_per_second,
             polls_per_second=limits.polls_per_second,
@@ -141,7 +136,8 @@ class Limiter:
     def task_ended(self, images: int) -> None:
         """Record that a task of so many images has ended, and free its slots."""
         self._images_accepted -= images
-        self.not_created(images)
+        self._images_sent -= images
+        self._images_finished.set()
         self.slots.free(images)
 
     def _delay(self, lane: Lane, images: int) -> float:

@@ -1,17 +1,17 @@
-"""Quotas per window, recognised by what was served between one closing of the server and the next.
+"""Detection of quotas per time window.
 
-Many servers count: a quota of ``L`` requests in each window of ``W`` seconds, after which everything
-is refused until the next window. What tells such a server from a token bucket: it stays closed for
-longer than a bucket of the rate ``L / W`` would take to earn several tokens, and between opening and
-closing it serves the same number each time. Two such cycles in a row give ``L``; the time from
-opening to opening is ``W``, which is rarely known better than to a second or two, so the roundest
-number of seconds that fits is taken.
+Many servers allow a quota of ``L`` requests in each window of ``W`` seconds and refuse everything
+else until the next window. Such a server differs from a token bucket in two ways: it stays closed
+for longer than a bucket of the rate ``L / W`` needs to earn several tokens, and it serves the same
+number of requests each time it is open. Two such cycles in a row give ``L``. ``W`` is the time from
+one opening to the next. It is rarely known to better than a second or two, so the roundest number
+of seconds that fits is used.
 
-From then on every refusal is exact: what was served in the window is the quota, whether it is the old
-one, a larger or a smaller one, and the server opens again when the window ends. If instead the last
-``W`` seconds, wherever they began, hold the quota, then the window slides.
+After that, each refusal is exact: the quota is the number of requests served in the window, whether
+it changed or not, and the server opens again when the window ends. If the last ``W`` seconds before
+a refusal always contain the quota, wherever they start, the window is a sliding one.
 
-Pure: moments are seconds of any monotonic clock.
+Pure: times are seconds of any monotonic clock.
 """
 
 from __future__ import annotations
@@ -23,102 +23,101 @@ from attrs import define, frozen
 _LEAST_LENGTH = 4.0
 """Seconds: shorter windows behave like buckets, and Retry-After cannot tell their length."""
 _LEAST_CLOSED = 0.15
-"""Part of a window for which the server must have been closed to be recognised."""
+"""Minimum fraction of a window for which the server must be closed to be recognised."""
 _TOKENS = 3.0
-"""Requests that a bucket would have earned while the server was closed: then it is none."""
+"""If a bucket would have earned this many tokens while the server was closed, it is no bucket."""
 _ALIKE = 0.02
-"""Part of a count by which two may differ and still be the same."""
+"""Fraction by which two counts may differ and still be treated as equal."""
 _OPEN, _SURELY_OPEN = 0.25, 50
-"""Part of a quota, and requests, that are served when a window has opened: a few may slip through
-before, where it slides."""
+"""Fraction of a quota, and number of requests, that must be served before a window counts as open.
+A sliding window may serve a few requests earlier."""
 _LATE = 0.8
-"""Part of a window after which a refusal means that the pace itself was too high."""
+"""Fraction of a window after which a refusal means that the rate itself was too high."""
 _UNKNOWN = 10**9
-"""Requests per window that nobody can send."""
+"""More requests per window than a client can send."""
 _NARROW = 0.4
-"""Seconds within which an opening is known well enough to wait for the end of them."""
+"""If an opening is known to within this many seconds, wait for the latest possible moment."""
 _ROUND = (60.0, 10.0, 30.0, 3600.0, 5.0, 20.0, 15.0, 300.0, 600.0, 900.0, 120.0)
-"""Seconds of a window that people choose, the likeliest first."""
+"""Common window lengths in seconds, most likely first."""
 
 
 @frozen(eq=False, repr=False)
 class Span:
-    """A moment that lies between two others."""
+    """Bounds of a moment that is not known exactly."""
 
     low: float
     high: float
 
     @property
     def middle(self) -> float:
-        """The likeliest moment, if all are alike."""
+        """The midpoint."""
         return 0.5 * (self.low + self.high)
 
     def later(self, seconds: float) -> Span:
-        """Return the span that is so many seconds later."""
+        """Return the span shifted by some seconds."""
         return Span(self.low + seconds, self.high + seconds)
 
     def within(self, other: Span) -> Span | None:
-        """Return what both spans have in common, None if that is nothing."""
+        """Return the intersection of both spans, or None if it is empty."""
         low, high = max(self.low, other.low), min(self.high, other.high)
         return Span(low, high) if low <= high else None
 
 
 @define(eq=False, repr=False)
 class QuotaSearch:
-    """One unknown quota per window, if there is one."""
+    """Searches for a quota per window."""
 
     length: float | None = None
-    """Seconds of a window; None while none was recognised."""
+    """Seconds of a window; None until one is recognised."""
     quota: int = 0
     """Requests per window."""
     slides: bool = False
-    _opening: Span = Span(-math.inf, -math.inf)  # of the present window
+    _opening: Span = Span(-math.inf, -math.inf)  # of the current window
     _turns_at: float = math.inf
-    _used: int = 0  # departures in the present window
-    _used_before: int = 0  # and in the one before
-    _too_many: int = _UNKNOWN  # a quota that was refused although it was only held
-    _jumps: bool = (
-        False  # more than a quota was served in the length of a window: it does not slide
-    )
-    _doubted: bool = False  # it was put down to sliding although the rate was only held
-    _opened: Span | None = None  # when the server opened last
-    _opens: Span | None = None  # when it seems to have opened, but little was served yet
+    _used: int = 0  # departures in the current window
+    _used_before: int = 0  # departures in the previous window
+    _too_many: int = _UNKNOWN  # a quota that was refused without probing above it
+    # True after more than a quota was served within one window length: the window does not slide.
+    _jumps: bool = False
+    _doubted: bool = False  # a refusal below the probing rate was attributed to sliding
+    _opened: Span | None = None  # when the server last opened
+    _opens: Span | None = None  # a possible opening, with few requests served so far
     _closed_at: float = -math.inf
     _served: int = 0  # since the server opened
-    _answered: int = 0  # and since it seems to have opened again
-    _cycle: int = 0  # served from one opening to the next
+    _answered: int = 0  # since the possible opening
+    _cycle: int = 0  # served from one opening to the next one
     _cycle_before: int = 0
 
     @property
     def rate(self) -> float | None:
-        """Requests per second; None while no window was recognised."""
+        """Requests per second; None until a window is recognised."""
         return None if self.length is None else self.quota / self.length
 
     def sent(self, now: float) -> None:
-        """Record that a request leaves; not needed before a window was recognised."""
+        """Record that a request was sent; not needed before a window is recognised."""
         if now >= self._turns_at:
             self._turn(now)
         self._used += 1
 
     def closed(self, at: float, served: int = 0) -> None:
-        """Record that the server closed, having served so many of whom nothing was reported."""
+        """Record that the server closed, after ``served`` requests that were not reported."""
         self._served += served
         if self._opens is None:
             self._closed_at = at
-        else:  # little slipped through, the server had not opened
+        else:  # few requests were served, so the server had not opened
             self._opens = None
             self._served, self._answered = self._served + self._answered, 0
 
     def opened(self, when: Span) -> None:
-        """Record when the server seems to have opened."""
+        """Record a possible opening of the server."""
         self._opens = when
 
     def answered(self, *, late: bool, left: int) -> bool:
-        """Record that a request was served, and return whether a window was recognised by it.
+        """Record that a request was served, and return whether this revealed a window.
 
         Args:
-            late: Whether it left before the server seemed to open.
-            left: Requests that left since then.
+            late: Whether it was sent before the possible opening.
+            left: Requests sent since then.
         """
         if self._opens is None or late:
             self._served += 1
@@ -137,19 +136,19 @@ class QuotaSearch:
         return before is not None and self._recognise(before, when, left)
 
     def explain(self, at: float, *, later: int, climbing: bool, recent: int | None) -> bool:
-        """Learn from a refusal, and return whether a window explains it.
+        """Update the quota after a refusal, and return whether a window explains the refusal.
 
         Args:
-            at: When the refused request left.
-            later: Requests that left after it.
-            climbing: Whether more was sent than the quota allows.
-            recent: Requests that left in the last `length` seconds before; None if unknown.
+            at: When the refused request was sent.
+            later: Requests sent after it.
+            climbing: Whether the session was sending more than the quota allows.
+            recent: Requests sent in the last `length` seconds before; None if unknown.
         """
         if self.length is None:
             return False
         opening, used = self._opening, self._used - later - 1
         if at < opening.high:
-            # Just before the turn, as likely as just after it.
+            # The request may have arrived just before or just after the boundary of the window.
             opening, used = opening.later(-self.length), used + self._used_before
         unsure = 0.5 * (opening.high - opening.low) * self.quota / self.length
         self._jumps |= recent is not None and recent > self.quota + 2.0 * self._slack + unsure
@@ -169,12 +168,12 @@ class QuotaSearch:
         return False
 
     def reopening(self, now: float, refused_at: float, *, in_vain: bool) -> float | None:
-        """Return the seconds until the next window opens, None if that is unknown.
+        """Return the seconds until the next window opens, or None if unknown.
 
         Args:
-            now: The present.
-            refused_at: When the refused request left.
-            in_vain: Whether the pause before it was too short.
+            now: The current time.
+            refused_at: When the refused request was sent.
+            in_vain: Whether the preceding pause was too short.
         """
         if self.length is None or self.slides:
             return None
@@ -188,7 +187,7 @@ class QuotaSearch:
         return max((opening.high if narrow else 0.5 * (low + opening.high)) - now, 0.0)
 
     def forget(self) -> None:
-        """Give up the window: it does not explain what happened."""
+        """Discard the window, because it does not explain the refusals."""
         self.length, self._turns_at = None, math.inf
 
     @property

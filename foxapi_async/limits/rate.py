@@ -1,30 +1,30 @@
-"""The rate that a server bears, found from its refusals.
+"""Estimates the request rate that a server accepts from its 429 answers.
 
 Theory of operation
 -------------------
-The server is thought of as a token bucket: ``R`` tokens per second up to a burst, one per request.
-Neither number is known. TCP's CUBIC (RFC 9438) and the adaptive mode of the AWS SDKs meet the same
-riddle with a saw-tooth: cut the rate on each refusal, climb back to where it happened, probe
-beyond. Their teeth are a few seconds long, which at a few requests per second costs far more
-refusals than one in fifty. So the shape is kept but the cut is replaced by an estimate, and the
-teeth are made as long as adapting to a doubled limit within a minute allows:
+The server is modelled as a token bucket: ``R`` tokens per second up to a burst, one per request.
+Neither number is known. TCP's CUBIC (RFC 9438) and the adaptive mode of the AWS SDKs solve the same
+problem with a sawtooth: cut the rate on each refusal, climb back to the previous rate, then probe
+above it. Their teeth are a few seconds long, which at a few requests per second causes far more
+refusals than one in fifty. This module keeps the shape, but replaces the cut by an estimate, and
+makes the teeth as long as possible while adapting to a doubled limit within a minute:
 
-* A refusal says that the bucket is empty. What was served between two refusals is what was earned
-  between them, less what overflowed: ``served / time between refusals <= R``. If the burst is
-  small, the pause after the first refusal is what overflowed, and ``R <= served / time spent
-  sending``.
-* After a refusal the rate holds a little below the estimate for `_HOLD` seconds, so that nothing
-  is refused, and then climbs with the cube of the time, without bound.
-* A refusal on the climb has two explanations: the limit is higher than was thought, or the burst
-  is. `Departures.fit` computes either from the other. The burst that was thought of is trusted
-  first, so that the rate is raised, for one quick refusal is all that it costs if wrong: then the
-  rate is halved back to the old one, and the burst is remembered so that it fools nobody twice.
-* A refusal while the rate was only held says that the limit fell. One may be chance; those that
-  follow at once lower the estimate to what was served.
-* A quota per window of many seconds is no bucket; `QuotaSearch` recognises it, and then knows what
-  a refusal means better than all of this.
-* Time in which the limit held nobody back counts for little, as in RFC 7661: a consumer that sends
-  less than the limit learns nothing about it by being patient.
+* A refusal means that the bucket is empty. The number served between two refusals is the number
+  earned between them, minus the overflow: ``served / time between refusals <= R``. If the burst is
+  small, the bucket overflowed during the pause after the first refusal, and ``R <= served / time
+  spent sending``.
+* After a refusal the rate stays slightly below the estimate for `_HOLD` seconds, so that nothing
+  is refused. It then climbs with the cube of the time, without bound.
+* A refusal during the climb means that either the limit or the burst is higher than estimated.
+  `Departures.fit` computes each from the other. The known burst is trusted first and the rate is
+  raised, because a wrong choice costs one quick refusal only: the rate then returns to the old one,
+  and the larger burst is kept to avoid the same mistake.
+* A refusal during the hold means that the limit fell. One may be chance; refusals that follow
+  immediately lower the estimate to the served rate.
+* A quota per window of many seconds is not a bucket. `QuotaSearch` detects it, and its result then
+  replaces the estimate.
+* Time in which the limit was not used counts for little, as in RFC 7661: a client that sends less
+  than the limit learns nothing about the limit.
 """
 
 from __future__ import annotations
@@ -38,94 +38,94 @@ from foxapi_async.limits.quota import QuotaSearch, Span
 
 _HOLD = 42.0
 """Seconds below the estimate before the climb. At 2 requests per second a tooth then has about a
-hundred requests and ends with one refusal, and a doubled limit is still found within a minute."""
+hundred requests and one refusal, and a doubled limit is still found within a minute."""
 _LEAST_HOLD, _LEAST_HOLD_REQUESTS = 4.0, 40.0
-"""Seconds, and requests, of the shortest hold: after an estimate that little is known about."""
+"""Seconds, and requests, of the shortest hold, used after an uncertain estimate."""
 _HOLD_FROM, _HOLD_TO = 0.988, 0.998
-"""Parts of the estimate at which the hold begins and ends."""
+"""Fractions of the estimate at which the hold starts and ends."""
 _CLIMB = 1.0 / 10.0**3
-"""Growth in parts of the estimate per cubed second: doubled 10 s after the hold."""
+"""Growth as a fraction of the estimate per cubic second: doubled 10 s after the hold."""
 _DOUBLING = 1.5
-"""Seconds in which the first search for a limit doubles the rate."""
+"""Seconds in which the initial search doubles the rate."""
 _LIFTED = 64.0
-"""Times the estimate at which the climb has lost all meaning and the limit is lifted."""
+"""Multiple of the estimate at which the climb ends and the limit is removed."""
 _CATCH_UP = 0.02
-"""Seconds by which a late request may be made up for: a timer that fires late loses no pace."""
+"""Seconds of timer lateness that are compensated, so that late timers do not lower the rate."""
 _IDLE = 0.1
-"""How fast the climb proceeds while the limit holds nobody back."""
+"""Speed factor of the climb while the limit is not used."""
 _FIRST_PAUSE, _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.25, 0.05, 30.0
-"""Seconds of a pause for which the server named no time."""
+"""Seconds of a pause without Retry-After: the first, the shortest and the longest."""
 _OUTAGE = 90.0
-"""Seconds of refusals that say nothing about how long the next ones will last."""
+"""Refusals that last longer do not predict how long the next ones will last, in seconds."""
 _PROVING_GAP = 0.25
-"""Seconds between requests while a pause that was too short has not yet been followed by an
-answer: the 64 requests of a burst would all be refused."""
+"""Seconds between requests after a pause that was too short, until a request is answered.
+Otherwise all 64 requests of a burst would be refused."""
 _FEW = 2
-"""Refusals in a row, although the estimate was only held, that say little about the burst."""
+"""Up to this many consecutive refusals during the hold say little about the burst."""
 _SAME, _STEP = 1.02, 1.03
-"""Times the estimate that are no other rate yet, and a small step up."""
+"""Factors of the estimate: treated as the same rate, and a small step up."""
 _CHALLENGE = 4
-"""Climbs in a row that ended within the known burst, after which the limit may have risen all the
-same: an estimate that is too low makes the burst look large, and would keep itself alive."""
+"""After this many consecutive climbs within the known burst, test whether the limit has risen.
+An estimate that is too low makes the burst look large and would otherwise persist."""
 _OVERSHOOT, _MOST_OVERSHOOT = 0.2, 0.1
-"""Part of a rise, and part of the rate, by which a steep climb shoots beyond the limit."""
+"""Overshoot of a steep climb: fraction of the increase, and at most a fraction of the rate."""
 _HANDFUL = 8
-"""Requests served between two refusals from which their rate can be trusted."""
+"""Requests that must be served between two refusals for their rate to be trusted."""
 _INSTANT = 1e-3
 """Seconds below which a span is too short to divide by."""
 _BOUNDLESS = 1e5
-"""Requests per second that nobody can send: the same as no limit."""
+"""More requests per second than a client can send: the same as no limit."""
 _ROUNDED = 1.05
-"""Seconds by which Retry-After may lie behind the truth: it is a whole number."""
+"""Maximum rounding error of Retry-After in seconds, which is a whole number."""
 
 
 @frozen(eq=False, repr=False)
 class _Trial:
-    """What to go back to if a higher estimate fails at once."""
+    """The state to restore if a higher estimate fails immediately."""
 
     estimate: float
     """Requests per second."""
     burst: float
-    """Requests that the server lets through at once, if the estimate was right."""
+    """Requests that the server accepts at once, if the estimate was right."""
 
 
 @define(eq=False, repr=False)
 class RateSearch:
-    """One unknown limit, and what is allowed because of it."""
+    """Searches for one unknown rate limit, and derives the allowed rate."""
 
     _estimate: float | None = None
     _searching: bool = False
     _age: float = 0.0  # seconds on the curve, up to the last departure
     _resumed_at: float = -math.inf
-    _refused_at: float = -math.inf  # departure of the first request refused in the last event
+    _refused_at: float = -math.inf  # send time of the first request refused in the last event
     _served_since: int = 0  # departures since that event
     _served_unlimited: int = 0  # answers before the first refusal
-    _burst: float = 1.0  # requests that the server is known to let through at once
+    _burst: float = 1.0  # requests that the server is known to accept at once
     _trial: _Trial | None = None
-    _early: int = 0  # refusals in a row although the estimate was only held
+    _early: int = 0  # consecutive refusals during the hold
     catch_up: float = _CATCH_UP
-    """Seconds by which a late request may be made up for.
+    """Seconds of timer lateness that are compensated.
 
-    A server without any burst does not bear that, so it shrinks with refusals that come early.
+    A server without a burst refuses compensated requests, so early refusals reduce it.
     """
     _tolerance: float = _CATCH_UP
     _hold: float = _HOLD
-    _patience: int = 0  # climbs until the estimate is raised for a trial
-    _familiar: int = 0  # climbs in a row that ended within the burst
+    _patience: int = 0  # climbs until the next trial of a higher estimate
+    _familiar: int = 0  # consecutive climbs that ended within the burst
     _tooth: float = 0.0  # seconds between the last two events
-    _drought: float = 0.0  # seconds that passed unserved after a refusal, fading
+    _drought: float = 0.0  # decaying seconds without service after a refusal
     _in_vain: int = 0
-    _closed_at: float = math.inf  # departure of the last refused request; inf once one was served
+    _closed_at: float = math.inf  # send time of the last refused request; inf after an answer
     _quota: QuotaSearch = field(factory=QuotaSearch)
     _departures: Departures = field(factory=Departures)
 
     @property
     def estimate(self) -> float | None:
-        """Requests per second that the server is thought to bear; None before any refusal."""
+        """Estimated requests per second that the server accepts; None before any refusal."""
         return self._estimate
 
     def rate(self, now: float) -> float | None:
-        """Return the requests per second that are allowed now; None means any number."""
+        """Return the requests per second that are allowed now; None means unlimited."""
         if self._estimate is None:
             return None
         rate = self._curve(self._age_at(now))
@@ -134,7 +134,7 @@ class RateSearch:
         return min(rate, 1.0 / _PROVING_GAP) if self._in_vain else rate
 
     def sent(self, now: float) -> None:
-        """Record that a request leaves."""
+        """Record that a request was sent."""
         if self._estimate is not None:
             self._age = self._age_at(now)
         self._served_since += 1
@@ -159,12 +159,12 @@ class RateSearch:
             self._rely_on_quota()
 
     def refused(self, now: float, sent_at: float, asked: float | None = None) -> float:
-        """Record the first refusal of a burst, and return the seconds of a pause of our own.
+        """Record the first refusal of a burst, and return the pause to make without Retry-After.
 
         Args:
-            now: The present.
-            sent_at: When the refused request left.
-            asked: The seconds that the server asks for.
+            now: The current time.
+            sent_at: When the refused request was sent.
+            asked: Seconds of Retry-After; None without.
         """
         later = self._departures.after(sent_at)
         served = max(self._served_since - later - 1, 0)
@@ -176,7 +176,7 @@ class RateSearch:
             self._quota.closed(sent_at, self._served_unlimited)
             pause = _FIRST_PAUSE
         elif served == 0:
-            # Nothing was learned but that the pause was too short.
+            # The only information is that the pause was too short.
             self._in_vain += 1
             pause = max(_FIRST_PAUSE, now - self._refused_at)
         else:
@@ -216,7 +216,7 @@ class RateSearch:
         self._estimate = estimate
         self._searching = False
         self.catch_up = max(self._tolerance, min((self._burst - 1.0) / estimate, _CATCH_UP))
-        # What was learned in a short time is not relied upon for long.
+        # An estimate from a short time is held for a short time.
         requests = _LEAST_HOLD_REQUESTS if served >= _HANDFUL else _HANDFUL
         least = max(_LEAST_HOLD, requests / estimate)
         known = tooth + (self._tooth if tried and self._trial is None else 0.0)
@@ -228,11 +228,11 @@ class RateSearch:
         return max(min(max(1.0 / estimate, _SHORTEST_PAUSE), 1.0), 0.5 * self._drought)
 
     def resume(self, at: float) -> None:
-        """Say when the pause ends; the present counts from there."""
+        """Set when the pause ends; the curve continues from there."""
         self._resumed_at = max(self._resumed_at, at)
 
     def restore(self, estimate: float | None) -> None:
-        """Take back refusals that turned out to have another cause."""
+        """Restore the estimate after refusals that had another cause."""
         self._estimate = estimate
         self._searching, self._in_vain, self._trial = False, 0, None
         self._quota = QuotaSearch()
@@ -274,12 +274,12 @@ class RateSearch:
         trial = self._trial
         if trial is None and self._early == 1:
             return 0.98 * old
-        # While the session paused the server saved up no more than its burst.
+        # While the session was paused, the server accumulated at most its burst.
         sending = max(sent_at - self._resumed_at, _INSTANT)
         fitted = max(low, (served + 1 - self._burst) / sending)
-        if self._early > _FEW:  # what was known of the burst is wrong
+        if self._early > _FEW:  # the known burst is wrong
             fitted = math.sqrt(fitted * low)
-        # A handful of requests says little about the rate, only that it was too high.
+        # A few requests say little about the rate, only that it was too high.
         few = served < _HANDFUL
         least, most = (0.5, 0.75) if few else (0.1, 0.98)
         lower = min(max(fitted, least * old), most * old)
@@ -295,7 +295,7 @@ class RateSearch:
         return trial.estimate
 
     def _reached(self, sent_at: float) -> float:
-        """Return the rate at which the refused request was sent: allowed, and really used."""
+        """Return the rate at which the refused request was sent: allowed and actually used."""
         allowed = self._curve(self._age_at(sent_at))
         return min(allowed, 1.2 * self._recently(sent_at, max(1.0, 8.0 / allowed)))
 

@@ -1,6 +1,6 @@
-"""How fast one session may send, found from the server's 429s.
+"""Decides how fast one session may send, based on 429 answers.
 
-Pure: the clock is an argument, in seconds of any monotonic clock that never runs backwards.
+Pure: the time is an argument, in seconds of any monotonic clock.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from foxapi_async.limits.window import WindowSearch
 from foxapi_async.retry import LONGEST_BELIEVED
 
 _CATCH_UP = 0.02
-"""Seconds by which a late request may be made up for: a timer that fires late loses no pace."""
+"""Seconds of timer lateness that are compensated, so that late timers do not lower the rate."""
 
 _GRACE, _GRACE_GAPS = 0.05, 0.5
-"""Seconds, and gaps between two requests, for which a free place is kept for the lane whose turn it
-is. Longer than a gap would slow everybody down: each lane sleeps until its own grace is over, and
-does not hear that the other has left in the meantime."""
+"""Seconds, and fraction of the gap between two requests, for which a free turn is reserved for the
+lane that is next. A longer time would slow all lanes down: each lane sleeps until its own grace
+ends, and is not notified when the other lane sends."""
 
 
 class Lane(enum.Enum):
-    """What a request is for; the lanes share one rate."""
+    """The purpose of a request. All lanes share one rate."""
 
     SUBMIT = "submit"
     POLL = "poll"
@@ -31,34 +31,34 @@ class Lane(enum.Enum):
 
 
 class Pace(NamedTuple):
-    """A snapshot of what the pacer allows."""
+    """A snapshot of the limits in force."""
 
     rate: float | None
-    """Requests per second for all lanes together; None while no limit is known."""
+    """Requests per second for all lanes together; None if no limit is known."""
     paused_until: float | None
-    """Moment on the caller's clock before which nothing leaves; None if nothing is paused."""
+    """Moment on the caller's clock before which no request is sent; None if not paused."""
     window: int | None
-    """Images in flight that the server bears; None while no limit is known."""
+    """Images in flight that the server accepts; None if no limit is known."""
 
 
 class RateScheduler:
-    """Decides when a request may leave.
+    """Decides when a request may be sent.
 
-    Before any 429 only the ceilings count. Then one rate holds for the whole session; it is divided
-    evenly between the lanes that have something to send, and what one lane leaves goes to the
-    others. A cap on images in flight is told apart from a limit on the rate.
+    Before the first 429, only the ceilings apply. After it, one rate applies to the whole session. It
+    is shared equally between the lanes that have requests waiting; a lane may use what the others
+    leave. A cap on images in flight is distinguished from a rate limit.
 
-    The caller asks `delay()`, sleeps that long, asks again, and calls `sent()` when it was 0.0.
-    Every answer is reported with `answered()` or `refused()`; a request that got none needs no
-    report.
+    The caller calls `delay()`, sleeps that long, calls it again, and calls `sent()` once it returns
+    0.0. The caller reports each answer with `answered()` or `refused()`. A request without an
+    answer needs no report.
 
     Args:
         submissions_per_second: Ceiling for submissions, above 0; None for no ceiling.
         polls_per_second: Ceiling for polls, above 0; None for no ceiling.
-            In any T seconds at most ``ceiling * (T + 0.02) + 1`` requests of the lane leave.
+            In any T seconds at most ``ceiling * (T + 0.02) + 1`` requests of the lane are sent.
 
     Raises:
-        ValueError: a ceiling is not a finite number above 0.
+        ValueError: A ceiling is not a finite number above 0.
     """
 
     def __init__(
@@ -82,21 +82,20 @@ class RateScheduler:
         self._free = -math.inf
         self._paused_until = -math.inf
         self._event_at = -math.inf
-        # The estimate, itself perhaps None, from before refusals that may yet prove to be a cap.
+        # The estimate (may be None) before refusals that may later turn out to be caused by a cap.
         self._doubtful: tuple[float | None] | None = None
 
     def waiting(self, lane: Lane, count: int) -> None:
-        """Say how many requests of a lane could leave now if only the pacer let them.
+        """Set how many requests of a lane wait for the rate.
 
-        A submission that waits for room among the images in flight does not count.
+        A submission that waits for images in flight to end does not count.
         """
         self._waiting[lane] = count
 
     def delay(self, lane: Lane, now: float) -> float:
-        """Return the seconds until a request of this lane may leave; 0.0 means now.
+        """Return the seconds until a request of this lane may be sent; 0.0 means now.
 
-        It may become shorter by an answer or when another lane falls idle, so that it is worth
-        asking again after those.
+        The delay may become shorter after an answer or when another lane becomes idle.
         """
         earliest = max(self._paused_until, self._ceiling_free[lane])
         rate = self._rate.rate(now)
@@ -108,13 +107,16 @@ class RateScheduler:
         return max(earliest - now, 0.0)
 
     def sent(self, lane: Lane, now: float) -> None:
-        """Record that a request of this lane leaves now; only after `delay()` returned 0.0."""
+        """Record that a request of this lane is sent now; call it only after `delay()` returned 0.0."""
         if lane in self._ceilings:
             self._ceiling_free[lane] = _following(
                 self._ceiling_free[lane], now, self._ceilings[lane], _CATCH_UP
             )
         self._rate.sent(now)
-        self._window.sent(submission=lane is Lane.SUBMIT)
+        if lane is Lane.SUBMIT:
+            self._window.submissions += 1
+        else:
+            self._window.others += 1
         rate = self._rate.rate(now)
         if rate is not None:
             self._free = _following(self._free, now, rate, self._rate.catch_up)
@@ -133,15 +135,16 @@ class RateScheduler:
 
         Args:
             lane: The lane of the request.
-            now: The present.
-            sent_at: When the request left.
-            in_flight: For an accepted submission: images of tasks whose ids are known and that are
-                not known to have ended, the new one included.
+            now: The current time.
+            sent_at: When the request was sent.
+            in_flight: For an accepted submission: images of tasks with a known id and no known end,
+                including the new task.
         """
         self._rate.answered(now, now if sent_at is None else sent_at)
-        self._window.answered(now)
-        if lane is Lane.SUBMIT and in_flight is not None:
-            self._window.accepted(in_flight)
+        if self._window.limit is not None:
+            self._window.answered(now)
+            if lane is Lane.SUBMIT and in_flight is not None:
+                self._window.accepted(in_flight)
 
     def refused(
         self,
@@ -156,12 +159,13 @@ class RateScheduler:
 
         Args:
             lane: The lane of the request.
-            now: The present.
-            retry_after: Seconds that the server asks for. From 0 to 3600 it is honoured exactly;
-                anything else is not believed.
-            sent_at: When the refused request left. Refusals of requests that left before the last
-                pause began are one event with it; without it, those that arrive during the pause.
-            in_flight: For a submission: as for `answered()`, the refused one not included.
+            now: The current time.
+            retry_after: Seconds of Retry-After. Values from 0 to 3600 are obeyed exactly; others are
+                ignored.
+            sent_at: When the refused request was sent. Refusals of requests that were sent before
+                the last pause began belong to the same event. Without it, refusals that arrive
+                during the pause do.
+            in_flight: For a submission: as in `answered()`, without the refused one.
         """
         asked = _believed(retry_after)
         left = now if sent_at is None else sent_at
@@ -185,26 +189,25 @@ class RateScheduler:
         self.pause(now, pause if asked is None else asked)
 
     def pause(self, now: float, seconds: float) -> None:
-        """Let nothing leave for so many seconds, or longer if a longer pause is under way."""
+        """Send nothing for some seconds; a longer pause in progress stays in force."""
         self._paused_until = max(self._paused_until, now + seconds)
         self._free = max(self._free, self._paused_until)
         self._rate.resume(self._paused_until)
 
     def room_delay(self, images: int, in_flight: int, now: float) -> float:
-        """Return the seconds until so many more images may be in flight; 0.0 means now.
+        """Return the seconds until some more images may be in flight; 0.0 means now.
 
-        A task that ends makes room sooner, so ask again then.
+        The delay becomes shorter when a task ends.
 
         Args:
-            images: How many images the next submission asks for.
-            in_flight: Images that the session holds: of known tasks that have not ended, and of
-                submissions under way.
-            now: The present.
+            images: Images of the next submission.
+            in_flight: Images of known tasks that have not ended, and of submissions in progress.
+            now: The current time.
         """
-        return self._window.delay(images, in_flight, now)
+        return 0.0 if self._window.limit is None else self._window.delay(images, in_flight, now)
 
     def snapshot(self, now: float) -> Pace:
-        """Return what is allowed now."""
+        """Return the limits in force."""
         paused = self._paused_until if self._paused_until > now else None
         return Pace(rate=self._rate.rate(now), paused_until=paused, window=self._window.limit)
 
@@ -218,7 +221,7 @@ class RateScheduler:
 
 
 def _following(free: float, now: float, rate: float, catch_up: float) -> float:
-    """Return when the next request may leave if one that was free to leave at `free` leaves now."""
+    """Return the next send time, after a request that was allowed at `free` is sent now."""
     late = now - free
     return (free if late <= catch_up else now) + 1.0 / rate
 

@@ -22,16 +22,16 @@ class _Waiter:
 
 
 class OutputSlots:
-    """Slots for images in flight, given out strictly first come, first served.
+    """Slots for images in flight, assigned strictly first come, first served.
 
-    A waiter that needs many slots is not overtaken by one that needs few, so that none starves.
+    A waiter that needs many slots is not overtaken by one that needs few, so no waiter starves.
 
-    Slots and billed images are counted separately: `take` counts both, `free` gives slots back, and
-    `refund` also takes back the bill, for images that were certainly not created.
+    Slots and billed images are counted separately: `take` counts both, `free` returns slots, and
+    `refund` also reverses the bill, for images that were certainly not created.
 
     Args:
-        places: Images that may be in flight.
-        total: Images that may be billed in all; None for no bound.
+        places: Maximum number of images in flight.
+        total: Maximum number of billed images; None for no limit.
     """
 
     def __init__(self, places: int, total: int | None = None) -> None:
@@ -43,15 +43,15 @@ class OutputSlots:
 
     @property
     def waiting(self) -> int:
-        """How many submissions wait for slots."""
+        """Number of submissions that wait for slots."""
         return len(self._queue)
 
     async def take(self, outputs: int) -> None:
-        """Wait for so many slots and take them.
+        """Wait until some slots are free, and take them.
 
         Raises:
-            InvalidRequestError: More slots than there are.
-            BudgetExceededError: More images than may still be billed.
+            InvalidRequestError: ``outputs`` exceeds the number of slots.
+            BudgetExceededError: ``outputs`` exceeds the remaining budget.
         """
         if outputs > self.places:
             raise InvalidRequestError(
@@ -62,6 +62,7 @@ class OutputSlots:
                 value=outputs,
             )
         waiter = _Waiter(outputs)
+        # Even if slots are free, join the queue: a new submission must not overtake waiting ones.
         self._queue.append(waiter)
         try:
             self._admit_waiters()
@@ -75,16 +76,16 @@ class OutputSlots:
             raise waiter.refusal
 
     def occupy(self, outputs: int) -> None:
-        """Take slots for images that are in flight already, even if there are not enough."""
+        """Take slots for images that are already in flight, even if this exceeds the limit."""
         self.in_flight += outputs
 
     def refund(self, outputs: int) -> None:
-        """Give back slots and bill of images that were certainly not created."""
+        """Return the slots and reverse the bill of images that were certainly not created."""
         self.spent -= outputs
         self.free(outputs)
 
     def free(self, outputs: int) -> None:
-        """Give back the slots of images that are no longer in flight."""
+        """Return the slots of images that are no longer in flight."""
         self.in_flight -= outputs
         self._admit_waiters()
 
@@ -108,6 +109,7 @@ class OutputSlots:
             self._queue.remove(waiter)
             self._admit_waiters()
         elif waiter.refusal is None:
+            # The cancellation arrived after admission, before the waiter could use its slots.
             self.refund(waiter.outputs)
 
     def _overspent(self, outputs: int) -> BudgetExceededError | None:

@@ -42,7 +42,7 @@ class PollQueue:
     def __init__(
         self, tasks: Mapping[str, TrackedTask], schedule: Schedule, polling: Polling
     ) -> None:
-        self.timer = DeadlineTimer()
+        self.timer: DeadlineTimer = DeadlineTimer()
         """Fires when a poll or a deadline is due."""
         self._tasks = tasks
         self._schedule = schedule

@@ -1,4 +1,4 @@
-"""Work at a moment that may still be moved."""
+"""A callback at a deadline that can be moved."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import pytest
 
 from foxapi_async._concurrency import DeadlineTimer
 
-WHO = contextvars.ContextVar("WHO", default="nobody")
+CALLER = contextvars.ContextVar("CALLER", default="unset")
 
 
-class Log:
-    """An alarm, and when it was acted; ``is_over`` tells of each time whether it rings then."""
+class LoggedTimer:
+    """A timer and a log of its callbacks; ``wakes`` holds for each callback whether it calls wake()."""
 
-    def __init__(self, *is_over: bool) -> None:
-        self.alarm = DeadlineTimer()
-        self.is_over = list(is_over)
+    def __init__(self, *wakes: bool) -> None:
+        self.timer = DeadlineTimer()
+        self.wakes = list(wakes)
         self.moments: list[float] = []
         self.then: Callable[[], None] = lambda: None
         self.began = anyio.current_time()
@@ -27,118 +27,118 @@ class Log:
     def act(self) -> None:
         self.moments.append(round(anyio.current_time() - self.began, 1))
         self.then()
-        if self.is_over.pop(0):
-            self.alarm.wake()
+        if self.wakes.pop(0):
+            self.timer.wake()
 
 
-async def test_it_acts_at_the_moment_and_wakes_who_waits_if_it_rings_then():
-    log = Log(True)
-    alarm = log.alarm
-    alarm.set(log.began + 7)
-    await alarm.wait(log.act)
+async def test_the_callback_runs_at_the_deadline_and_can_wake_the_waiter():
+    log = LoggedTimer(True)
+    timer = log.timer
+    timer.set(log.began + 7)
+    await timer.wait(log.act)
     assert log.moments == [7.0]
 
 
-async def test_who_waits_sleeps_on_if_acting_was_enough():
-    log = Log(False, True)
-    alarm = log.alarm
-    log.then = lambda: alarm.set(log.began + 20)
-    alarm.set(log.began + 7)
-    await alarm.wait(log.act)
+async def test_the_waiter_keeps_waiting_if_the_callback_does_not_wake_it():
+    log = LoggedTimer(False, True)
+    timer = log.timer
+    log.then = lambda: timer.set(log.began + 20)
+    timer.set(log.began + 7)
+    await timer.wait(log.act)
     assert log.moments == [7.0, 20.0]
 
 
-async def test_the_soonest_moment_counts_also_when_it_is_set_while_one_waits():
-    log = Log(True)
-    alarm = log.alarm
-    alarm.set(log.began + 50)
-    alarm.set(log.began + 90)
-    asyncio.get_running_loop().call_later(1, alarm.set, log.began + 5)
-    await alarm.wait(log.act)
+async def test_the_earliest_deadline_wins_even_if_set_during_a_wait():
+    log = LoggedTimer(True)
+    timer = log.timer
+    timer.set(log.began + 50)
+    timer.set(log.began + 90)
+    asyncio.get_running_loop().call_later(1, timer.set, log.began + 5)
+    await timer.wait(log.act)
     assert log.moments == [5.0]
 
 
-async def test_what_was_set_before_it_was_cleared_counts_no_longer():
-    log = Log(True)
-    alarm = log.alarm
-    alarm.set(log.began + 5)
-    alarm.clear()
-    alarm.set(log.began + 9)
-    await alarm.wait(log.act)
+async def test_clear_removes_the_deadline():
+    log = LoggedTimer(True)
+    timer = log.timer
+    timer.set(log.began + 5)
+    timer.clear()
+    timer.set(log.began + 9)
+    await timer.wait(log.act)
     assert log.moments == [9.0]
 
 
-async def test_a_ring_wakes_at_once_and_without_acting():
-    log = Log()
-    alarm = log.alarm
-    alarm.set(log.began + 50)
-    asyncio.get_running_loop().call_later(3, alarm.wake)
-    await alarm.wait(log.act)
+async def test_wake_ends_the_wait_without_the_callback():
+    log = LoggedTimer()
+    timer = log.timer
+    timer.set(log.began + 50)
+    asyncio.get_running_loop().call_later(3, timer.wake)
+    await timer.wait(log.act)
     assert round(anyio.current_time() - log.began, 1) == 3.0
     assert log.moments == []
 
 
-async def test_a_ring_that_comes_before_one_waits_is_not_lost():
-    log = Log()
-    alarm = log.alarm
-    alarm.wake()
-    await alarm.wait(log.act)
+async def test_wake_before_a_wait_is_not_lost():
+    log = LoggedTimer()
+    timer = log.timer
+    timer.wake()
+    await timer.wait(log.act)
     assert round(anyio.current_time() - log.began, 1) == 0.0
 
 
-async def test_a_moment_in_the_past_comes_at_once():
-    log = Log(True)
-    alarm = log.alarm
-    alarm.set(log.began - 100)
-    await alarm.wait(log.act)
+async def test_a_deadline_in_the_past_fires_at_once():
+    log = LoggedTimer(True)
+    timer = log.timer
+    timer.set(log.began - 100)
+    await timer.wait(log.act)
     assert log.moments == [0.0]
 
 
-async def test_a_ring_while_it_acts_wakes_once():
-    log = Log(True)
-    alarm = log.alarm
-    log.then = alarm.wake
-    alarm.set(log.began + 1)
-    await alarm.wait(log.act)
+async def test_wake_during_the_callback_wakes_once():
+    log = LoggedTimer(True)
+    timer = log.timer
+    log.then = timer.wake
+    timer.set(log.began + 1)
+    await timer.wait(log.act)
     assert log.moments == [1.0]
 
 
-async def test_what_acting_raises_comes_out_of_the_wait():
+async def test_an_exception_of_the_callback_is_raised_by_the_wait():
     def act() -> None:
         raise RuntimeError("a fault")
 
-    alarm = DeadlineTimer()
-    alarm.set(anyio.current_time() + 1)
+    timer = DeadlineTimer()
+    timer.set(anyio.current_time() + 1)
     with pytest.raises(RuntimeError, match="a fault"):
-        await alarm.wait(act)
+        await timer.wait(act)
 
 
-async def test_it_acts_with_the_context_of_who_waits_and_not_of_who_set_the_moment():
+async def test_the_callback_runs_in_the_context_of_the_waiter():
     seen = []
 
-    alarm = DeadlineTimer()
+    timer = DeadlineTimer()
 
     def act() -> None:
-        seen.append(WHO.get())
-        alarm.wake()
+        seen.append(CALLER.get())
+        timer.wake()
 
-    async def stranger() -> None:
-        WHO.set("stranger")
-        alarm.set(anyio.current_time() + 1)
+    async def setter() -> None:
+        CALLER.set("setter")
+        timer.set(anyio.current_time() + 1)
 
-    WHO.set("who waits")
+    CALLER.set("waiter")
     async with anyio.create_task_group() as group:
-        group.start_soon(alarm.wait, act)
+        group.start_soon(timer.wait, act)
         await anyio.lowlevel.checkpoint()
-        group.start_soon(stranger)
-    assert seen == ["who waits"]
+        group.start_soon(setter)
+    assert seen == ["waiter"]
 
 
-async def test_a_wait_that_is_cancelled_leaves_no_timer_behind():
-    log = Log()
-    alarm = log.alarm
-    alarm.set(log.began + 5)
+async def test_a_cancelled_wait_cancels_its_timer():
+    log = LoggedTimer()
+    timer = log.timer
+    timer.set(log.began + 5)
     with anyio.move_on_after(1):
-        await alarm.wait(log.act)
+        await timer.wait(log.act)
     await anyio.sleep(10)
     assert log.moments == []

@@ -1,4 +1,4 @@
-"""Waiting that no cancellation can cut short."""
+"""Waiting for work to finish although the waiting task is cancelled."""
 
 from __future__ import annotations
 
@@ -12,55 +12,55 @@ from foxapi_async._concurrency import finish_despite_cancellation
 
 
 class Work:
-    """Something that takes a minute, and notes how often it was waited for and whether to the end."""
+    """Work that counts how often it was awaited, and records whether a wait lasted to its end."""
 
     def __init__(self) -> None:
-        self.over = anyio.Event()
+        self.done = anyio.Event()
         self.waits = 0
-        self.seen_through = False
+        self.finished = False
 
     async def wait(self) -> None:
         self.waits += 1
-        await self.over.wait()
+        await self.done.wait()
 
     async def finish_despite_cancellation(self) -> None:
         try:
             await finish_despite_cancellation(self.wait)
         finally:
-            self.seen_through = self.over.is_set()
+            self.finished = self.done.is_set()
 
     def finish_after(self, seconds: float) -> None:
-        asyncio.get_running_loop().call_later(seconds, self.over.set)
+        asyncio.get_running_loop().call_later(seconds, self.done.set)
 
 
-async def test_without_a_cancellation_it_just_waits():
+async def test_without_a_cancellation_it_waits_once():
     work = Work()
     work.finish_after(60)
     await work.finish_despite_cancellation()
-    assert (work.waits, work.seen_through) == (1, True)
+    assert (work.waits, work.finished) == (1, True)
 
 
-async def test_what_is_over_is_not_waited_for():
+async def test_finished_work_returns_at_once():
     work = Work()
-    work.over.set()
+    work.done.set()
     await work.finish_despite_cancellation()
-    assert work.seen_through
+    assert work.finished
 
 
-async def test_a_cancelled_task_waits_to_the_end_and_is_cancelled_then():
+async def test_a_cancelled_task_waits_to_the_end_and_is_then_cancelled():
     work = Work()
     task = asyncio.create_task(work.finish_despite_cancellation())
     await anyio.sleep(1)
     task.cancel("enough")
     await anyio.sleep(1)
     assert not task.done()
-    work.over.set()
+    work.done.set()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert (work.waits, work.seen_through) == (2, True)
+    assert (work.waits, work.finished) == (2, True)
 
 
-async def test_however_often_it_is_cancelled_it_waits_to_the_end():
+async def test_repeated_cancellations_do_not_end_the_wait():
     work = Work()
     task = asyncio.create_task(work.finish_despite_cancellation())
     for _ in range(20):
@@ -68,13 +68,13 @@ async def test_however_often_it_is_cancelled_it_waits_to_the_end():
         task.cancel()
     await anyio.sleep(1)
     assert not task.done()
-    work.over.set()
+    work.done.set()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert work.seen_through
+    assert work.finished
 
 
-async def test_a_task_that_is_cancelled_before_it_began_waits_too():
+async def test_a_task_cancelled_before_the_wait_waits_too():
     work = Work()
     work.finish_after(60)
 
@@ -86,7 +86,7 @@ async def test_a_task_that_is_cancelled_before_it_began_waits_too():
 
     with pytest.raises(asyncio.CancelledError):
         await asyncio.create_task(cancelled_at_once())
-    assert work.seen_through
+    assert work.finished
 
 
 async def test_a_timeout_of_asyncio_fires_once_the_work_is_done():
@@ -96,7 +96,7 @@ async def test_a_timeout_of_asyncio_fires_once_the_work_is_done():
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(5):
             await work.finish_despite_cancellation()
-    assert work.seen_through
+    assert work.finished
     assert anyio.current_time() - began >= 60
 
 
@@ -108,12 +108,12 @@ async def test_a_cancel_scope_takes_effect_once_the_work_is_done():
         await work.finish_despite_cancellation()
         await anyio.lowlevel.checkpoint()
         after = True
-    assert work.seen_through
+    assert work.finished
     assert scope.cancelled_caught
     assert not after
 
 
-async def test_the_fault_of_the_work_comes_out_as_it_is():
+async def test_an_exception_of_the_work_propagates_unchanged():
     async def broken() -> None:
         raise ZeroDivisionError
 
@@ -121,26 +121,26 @@ async def test_the_fault_of_the_work_comes_out_as_it_is():
         await finish_despite_cancellation(broken)
 
 
-async def test_the_fault_of_work_that_was_cancelled_meanwhile_comes_out_too():
-    over = anyio.Event()
+async def test_an_exception_of_the_work_propagates_after_a_cancellation():
+    done = anyio.Event()
 
     async def broken() -> None:
-        await over.wait()
+        await done.wait()
         raise ZeroDivisionError
 
     task = asyncio.create_task(finish_despite_cancellation(broken))
     await anyio.sleep(1)
     task.cancel()
-    over.set()
+    done.set()
     with pytest.raises(ZeroDivisionError):
         await task
 
 
-async def test_afterwards_the_task_can_wait_again():
+async def test_the_task_can_wait_again_after_uncancel():
     work = Work()
     work.finish_after(60)
 
-    async def patient() -> str:
+    async def recover() -> str:
         try:
             await work.finish_despite_cancellation()
         except asyncio.CancelledError:
@@ -148,9 +148,9 @@ async def test_afterwards_the_task_can_wait_again():
             assert task is not None
             task.uncancel()
         await anyio.sleep(1)
-        return "went on"
+        return "continued"
 
-    task = asyncio.create_task(patient())
+    task = asyncio.create_task(recover())
     await anyio.sleep(1)
     task.cancel()
-    assert await task == "went on"
+    assert await task == "continued"

@@ -1,4 +1,4 @@
-"""Work in a thread comes to its end, whoever cancels."""
+"""Work in a thread finishes despite cancellation."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ from foxapi_async._concurrency import ThreadJob, run_in_thread
 
 class Slow:
     def __init__(self):
-        self.begun = threading.Event()
+        self.started = threading.Event()
         self.ended = False
 
     def __call__(self):
-        self.begun.set()
+        self.started.set()
         time.sleep(0.05)
         self.ended = True
         return "done"
 
 
-async def has_begun(work):
-    await anyio.to_thread.run_sync(work.begun.wait)
+async def started(work):
+    await anyio.to_thread.run_sync(work.started.wait)
 
 
 def fail():
-    raise OSError("no room")
+    raise OSError("disk full")
 
 
-async def test_what_the_function_gives_comes_back():
+async def test_the_result_or_exception_of_the_function_is_returned():
     assert await run_in_thread(Slow()) == "done"
-    with pytest.raises(OSError, match="no room"):
+    with pytest.raises(OSError, match="disk full"):
         await run_in_thread(fail)
-    with pytest.raises(OSError, match="no room"):
+    with pytest.raises(OSError, match="disk full"):
         await ThreadJob(fail).wait()
 
 
 @pytest.mark.parametrize(
     "run", [run_in_thread, lambda work: ThreadJob(work).wait()], ids=["call", "job"]
 )
-async def test_plain_cancellation_waits_for_the_thread(run):
+async def test_a_cancelled_task_waits_for_the_thread(run):
     work = Slow()
     task = asyncio.ensure_future(run(work))
-    await has_begun(work)
+    await started(work)
     task.cancel()
     await anyio.lowlevel.checkpoint()
     task.cancel()
@@ -62,12 +62,12 @@ async def test_a_cancelled_scope_waits_for_the_thread():
     with anyio.CancelScope() as scope:
         async with anyio.create_task_group() as group:
             group.start_soon(run_in_thread, work)
-            await has_begun(work)
+            await started(work)
             scope.cancel()
     assert work.ended
 
 
-async def test_a_timeout_is_still_a_timeout():
+async def test_a_timeout_still_raises_timeout_error():
     work = Slow()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
@@ -75,7 +75,7 @@ async def test_a_timeout_is_still_a_timeout():
     assert work.ended
 
 
-async def test_an_error_of_work_that_was_cancelled_is_not_left_lying_about():
+async def test_an_exception_of_cancelled_work_is_retrieved():
     task = asyncio.ensure_future(run_in_thread(fail))
     await asyncio.sleep(0)
     task.cancel()
@@ -83,7 +83,7 @@ async def test_an_error_of_work_that_was_cancelled_is_not_left_lying_about():
         await task
 
 
-async def test_each_loop_has_threads_of_its_own():
+async def test_each_event_loop_has_its_own_threads():
     async def name():
         return await run_in_thread(threading.get_ident)
 

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from foxapi_async.api import Api
 from foxapi_async.bulk.results_file import ResultsFile
-from foxapi_async.engine import Engine
 from foxapi_async.files.partfile import PartFile
 from foxapi_async.http.transport import Transport
 from foxapi_async.journal import Claim, Journal
@@ -96,7 +96,7 @@ def _in_submissions(kill_switch: KillSwitch, in_flight: InFlight) -> None:
     _after(Claim, "accepted", lambda: (grow(-1), kill_switch.kill_at("accepted")))
     for name in ("rejected", "unknown", "postponed"):
         _after(Claim, name, lambda: grow(-1))
-    _before(Engine, "look", lambda: kill_switch.kill_at("polling"))
+    _before(Api, "get_task", lambda: kill_switch.kill_at("polling"))
     _before(Journal, "saved", lambda: kill_switch.kill_at("saving"))
     _after(Journal, "saved", lambda: kill_switch.kill_at("saved"))
 

@@ -173,7 +173,7 @@ def test_the_command_runs_with_the_variables_of_this_environment(tmp_path: Path)
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
     assert done.returncode == 0, done.stderr
-    assert "8 of 8 pictures saved" in done.stderr
+    assert "8 of 8 images saved" in done.stderr
     assert "Warning" not in done.stderr
 
 

@@ -17,7 +17,7 @@ def new_limiter(**limits: float) -> Limiter:
 
 
 def limited(rate: float) -> Limiter:
-    """Return a limiter that has met the same limit again and again, and is not paused."""
+    """Return a limiter that has met the same limit several times and is not paused."""
     limiter, start = new_limiter(), anyio.current_time() - 200.0
     scheduler = limiter._scheduler
     for _ in range(4):
@@ -30,7 +30,7 @@ def limited(rate: float) -> Limiter:
 
 
 @pytest.mark.parametrize("rate", [2.0, 20.0, 120.0])
-async def test_both_lanes_together_reach_the_rate_that_is_allowed(rate):
+async def test_both_lanes_together_reach_the_allowed_rate(rate):
     limiter = limited(rate)
     sent = dict.fromkeys(Lane, 0)
     allowed = limiter.rate()
@@ -66,7 +66,7 @@ async def test_nothing_is_admitted_during_a_pause():
     assert await limiter.admit(Lane.SUBMIT) >= before + 5.0
 
 
-async def test_a_cancelled_request_takes_no_turn_from_the_others():
+async def test_a_cancelled_request_uses_no_slot_of_the_rate_limit():
     limiter = new_limiter(submissions_per_second=0.1)
     began = anyio.current_time()
     with anyio.CancelScope() as scope:

@@ -1,4 +1,4 @@
-"""Quotas per window: recognised from two cycles, exact from then on, given up when they do not fit."""
+"""Quotas per window: detected after two cycles, then exact, and discarded if they do not fit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from foxapi_async.limits.rate_scheduler import RateScheduler
 
 
 def serve(search: QuotaSearch, count: int, *, start: float, gap: float = 0.01) -> bool:
-    """Send and serve so many, and return whether a window was recognised by it."""
+    """Send and serve some requests, and return whether this revealed a window."""
     recognised = False
     for n in range(count):
         search.sent(start + n * gap)
@@ -24,8 +24,8 @@ def serve(search: QuotaSearch, count: int, *, start: float, gap: float = 0.01) -
     return recognised
 
 
-def rushed(*, quota: int = 100, length: float = 10.0, cycles: int = 3) -> QuotaSearch:
-    """Return a search that has seen a quota used up at the beginning of each window."""
+def after_cycles(*, quota: int = 100, length: float = 10.0, cycles: int = 3) -> QuotaSearch:
+    """Return a search after cycles that used up the quota at the start of each window."""
     search = QuotaSearch()
     serve(search, quota, start=0.0)
     for cycle in range(1, cycles):
@@ -36,18 +36,18 @@ def rushed(*, quota: int = 100, length: float = 10.0, cycles: int = 3) -> QuotaS
     return search
 
 
-def test_two_cycles_of_the_same_count_are_a_window():
-    assert rushed(cycles=2).length is None
-    search = rushed()
+def test_two_cycles_with_the_same_count_are_a_window():
+    assert after_cycles(cycles=2).length is None
+    search = after_cycles()
     assert (search.length, search.quota, search.rate) == (10.0, 100, 10.0)
 
 
 @pytest.mark.parametrize("length", [5.0, 7.0, 12.0, 60.0, 300.0])
-def test_the_length_is_the_roundest_number_of_seconds_that_fits(length):
-    assert rushed(length=length).length == length
+def test_the_length_is_the_roundest_fitting_number_of_seconds(length):
+    assert after_cycles(length=length).length == length
 
 
-def test_counts_that_differ_are_no_window():
+def test_cycles_with_different_counts_are_no_window():
     search = QuotaSearch()
     for cycle, count in enumerate((100, 80, 60, 100, 50)):
         serve(search, count, start=10.0 * cycle)
@@ -56,7 +56,7 @@ def test_counts_that_differ_are_no_window():
     assert search.length is None
 
 
-def test_a_few_that_slip_through_are_no_opening():
+def test_a_few_served_requests_are_no_opening():
     search = QuotaSearch()
     serve(search, 100, start=0.0)
     search.closed(1.0)
@@ -72,7 +72,7 @@ def test_a_few_that_slip_through_are_no_opening():
 
 
 def used(search: QuotaSearch, count: int, *, recent: int, climbing: bool) -> bool:
-    """Use so many in the window that begins at 30 s, be refused, and return what is made of it."""
+    """Send some requests in the window that starts at 30 s, be refused, and return the result."""
     serve(search, count, start=30.5, gap=9.0 / count)
     search.sent(39.5)
     return search.explain(39.5, later=0, climbing=climbing, recent=recent)
@@ -82,15 +82,15 @@ def used(search: QuotaSearch, count: int, *, recent: int, climbing: bool) -> boo
     ("count", "climbing", "quota"),
     [(100, True, 100), (200, True, 200), (160, True, 160), (50, False, 50)],
 )
-def test_every_refusal_in_a_window_tells_the_quota(count, climbing, quota):
-    search = rushed()
+def test_every_refusal_in_a_window_gives_the_quota(count, climbing, quota):
+    search = after_cycles()
     assert used(search, count, recent=count + 30, climbing=climbing)
     assert search.quota == quota
     assert not search.slides
 
 
-def test_a_window_that_slides_is_told_apart():
-    search = rushed()
+def test_a_sliding_window_is_detected():
+    search = after_cycles()
     assert used(search, 60, recent=100, climbing=True)
     assert search.slides
     assert search.quota == 100
@@ -98,21 +98,21 @@ def test_a_window_that_slides_is_told_apart():
 
 
 def test_the_next_opening_is_known():
-    search = rushed()
+    search = after_cycles()
     used(search, 100, recent=130, climbing=True)
     wait = search.reopening(39.5, 39.5, in_vain=False)
     assert wait is not None
     assert 0.0 <= wait <= 1.0
 
 
-def test_less_than_the_quota_on_the_climb_does_not_fit_a_window():
-    search = rushed()
+def test_a_refusal_below_the_quota_while_climbing_discards_the_window():
+    search = after_cycles()
     assert not used(search, 40, recent=45, climbing=True)
     assert search.rate is None
 
 
-def test_an_opening_at_another_time_does_not_fit_either():
-    search = rushed()
+def test_an_opening_at_another_time_discards_the_window():
+    search = after_cycles()
     used(search, 100, recent=130, climbing=True)
     search.closed(39.5)
     search.opened(Span(44.0, 45.0))
@@ -129,9 +129,9 @@ moments = st.floats(0, 100) | st.floats(0, 0.5)
         max_size=80,
     )
 )
-def test_whatever_happens_the_rate_is_positive_and_every_wait_is_finite(story):
+def test_the_rate_is_always_positive_and_every_wait_finite(events):
     search, now = QuotaSearch(), 0.0
-    for gap, what, length, flag, count in story:
+    for gap, what, length, flag, count in events:
         now += gap
         if what == "s":
             search.sent(now)
@@ -149,7 +149,7 @@ def test_whatever_happens_the_rate_is_positive_and_every_wait_is_finite(story):
 
 @pytest.mark.parametrize("retry_after", [silent, whole_seconds])
 @pytest.mark.parametrize("seed", [31, 32])
-def test_a_quota_per_ten_seconds_is_found_and_followed(retry_after, seed):
+def test_a_quota_per_ten_seconds_is_found_and_tracked(retry_after, seed):
     server = FixedWindow(20, 10.0, phase=3.0 * seed)
     run = RateRun(server, RateScheduler(), seed=seed, retry_after=retry_after)
     run.run(240)
@@ -161,7 +161,7 @@ def test_a_quota_per_ten_seconds_is_found_and_followed(retry_after, seed):
     assert refused_share(run.records, 300, 360) < 0.02
 
 
-def test_a_bucket_that_is_refilled_while_the_session_pauses_is_not_mistaken_for_a_window():
+def test_a_bucket_refilled_during_a_pause_is_not_mistaken_for_a_window():
     run = RateRun(TokenBucket(20, 20), RateScheduler(), seed=33, retry_after=whole_seconds)
     run.run(120)
     assert served_per_second(run.records, 60, 120) >= 0.95 * 20

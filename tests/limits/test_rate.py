@@ -1,4 +1,4 @@
-"""The search for a limit on the rate: what each refusal says, and that nothing escapes bounds."""
+"""The rate search: what it learns from each refusal, and the bounds of its results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from foxapi_async.limits.rate import RateSearch
 
 
 def steady(search: RateSearch, *, rate: float, start: float, seconds: float) -> float:
-    """Send evenly, every request answered, and return the moment after the last."""
+    """Send requests at a constant rate, all answered, and return the time after the last."""
     count = round(rate * seconds)
     for n in range(count):
         search.sent(start + n / rate)
@@ -19,7 +19,7 @@ def steady(search: RateSearch, *, rate: float, start: float, seconds: float) -> 
     return start + count / rate
 
 
-def test_before_a_refusal_any_rate_is_allowed():
+def test_before_a_refusal_the_rate_is_unlimited():
     search = RateSearch()
     steady(search, rate=1000, start=0.0, seconds=2)
     assert search.rate(2.0) is None
@@ -42,7 +42,7 @@ def test_after_the_first_refusal_the_rate_is_found_by_doubling():
     assert rates[-1] > 20
 
 
-def test_what_was_served_between_two_refusals_is_the_estimate():
+def test_the_rate_served_between_two_refusals_is_the_estimate():
     search = RateSearch()
     now = 0.0
     for _ in range(4):
@@ -53,7 +53,7 @@ def test_what_was_served_between_two_refusals_is_the_estimate():
     assert 9 < search.estimate < 11
 
 
-def test_a_limit_that_is_gone_is_forgotten_in_minutes():
+def test_a_removed_limit_is_dropped_within_minutes():
     search = RateSearch()
     search.sent(0.0)
     search.refused(0.1, 0.0)
@@ -67,7 +67,7 @@ def test_a_limit_that_is_gone_is_forgotten_in_minutes():
     assert now - start < 150
 
 
-def test_patience_alone_does_not_lift_a_limit():
+def test_an_idle_session_does_not_raise_the_limit():
     search = RateSearch()
     for start in (0.0, 10.0):
         now = steady(search, rate=5.0, start=start, seconds=5)
@@ -80,7 +80,7 @@ def test_patience_alone_does_not_lift_a_limit():
     assert idle < 1.1 * held
 
 
-def test_refusals_without_an_answer_between_them_lengthen_the_pause_and_keep_the_estimate():
+def test_refusals_without_an_answer_in_between_extend_the_pause_and_keep_the_estimate():
     search = RateSearch()
     now = steady(search, rate=50.0, start=0.0, seconds=3)
     pauses, estimates = [], []
@@ -100,9 +100,9 @@ gaps = st.floats(0, 100) | st.floats(0, 0.01)
 
 
 @given(st.lists(st.tuples(gaps, st.sampled_from("sarp"), st.floats(0, 3600)), max_size=60))
-def test_whatever_happens_the_rate_is_positive_and_every_pause_is_finite(story):
+def test_the_rate_is_always_positive_and_every_pause_finite(events):
     search, now, left = RateSearch(), 0.0, [0.0]
-    for gap, what, length in story:
+    for gap, what, length in events:
         now += gap
         if what == "s":
             search.sent(now)

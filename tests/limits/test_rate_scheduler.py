@@ -1,4 +1,4 @@
-"""The pacer: no limit until a 429, then a pause, then the pace that the server bears."""
+"""The rate scheduler: no limit until a 429, then a pause, then the rate that the server accepts."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ from benchmarks.limits.tasks import TaskRun
 from foxapi_async.limits.rate_scheduler import Lane, RateScheduler
 
 
-def send_all(pacer: RateScheduler, lane: Lane, *, lateness: list[float]) -> list[float]:
-    """Send as fast as the pacer allows, each so much late, and return the moments."""
+def send_all(scheduler: RateScheduler, lane: Lane, *, lateness: list[float]) -> list[float]:
+    """Send as fast as allowed, each request with a given lateness, and return the send times."""
     now, moments = 0.0, []
-    pacer.waiting(lane, 1)
+    scheduler.waiting(lane, 1)
     for late in lateness:
-        while (delay := pacer.delay(lane, now)) > 0:
+        while (delay := scheduler.delay(lane, now)) > 0:
             now += delay
         now += late
-        pacer.sent(lane, now)
+        scheduler.sent(lane, now)
         moments.append(now)
     return moments
 
 
 def slowed(rate: float = 10.0) -> tuple[RateScheduler, float]:
-    """Return a pacer that has met a limit, and a moment at which its pause is over."""
-    pacer = RateScheduler()
+    """Return a scheduler that has met a limit, and a time after its pause."""
+    scheduler = RateScheduler()
     for n in range(100):
-        pacer.sent(Lane.POLL, n / rate)
-        pacer.answered(Lane.POLL, n / rate, sent_at=n / rate)
+        scheduler.sent(Lane.POLL, n / rate)
+        scheduler.answered(Lane.POLL, n / rate, sent_at=n / rate)
     for _ in range(2):
         now = 100 / rate
-        pacer.refused(Lane.POLL, now, None, sent_at=99 / rate)
-    return pacer, now + 1.0
+        scheduler.refused(Lane.POLL, now, None, sent_at=99 / rate)
+    return scheduler, now + 1.0
 
 
 def test_without_a_429_there_is_no_limit():
@@ -59,133 +59,135 @@ def test_without_a_429_there_is_no_limit():
 
 
 @given(st.floats(0.01, 1e4), st.lists(st.floats(0, 0.05) | st.just(0.0), min_size=2, max_size=60))
-def test_a_ceiling_holds_in_every_window(ceiling, lateness):
-    pacer = RateScheduler(submissions_per_second=ceiling)
-    moments = send_all(pacer, Lane.SUBMIT, lateness=lateness)
+def test_a_ceiling_holds_in_every_time_span(ceiling, lateness):
+    scheduler = RateScheduler(submissions_per_second=ceiling)
+    moments = send_all(scheduler, Lane.SUBMIT, lateness=lateness)
     for first, begin in enumerate(moments):
         for last in range(first, len(moments)):
             most = ceiling * (moments[last] - begin + 0.02) + 1
             assert last - first + 1 <= most * (1 + 1e-9)
 
 
-def test_a_ceiling_is_reached_although_timers_are_late():
-    pacer = RateScheduler(polls_per_second=50)
-    moments = send_all(pacer, Lane.POLL, lateness=[0.004] * 500)
+def test_a_ceiling_is_reached_with_late_timers():
+    scheduler = RateScheduler(polls_per_second=50)
+    moments = send_all(scheduler, Lane.POLL, lateness=[0.004] * 500)
     assert 500 / moments[-1] == pytest.approx(50, rel=0.01)
 
 
 def test_the_ceiling_of_one_lane_does_not_slow_the_other():
-    pacer = RateScheduler(submissions_per_second=1)
-    pacer.sent(Lane.SUBMIT, 0.0)
-    assert pacer.delay(Lane.SUBMIT, 0.0) == 1.0
-    assert pacer.delay(Lane.POLL, 0.0) == 0.0
+    scheduler = RateScheduler(submissions_per_second=1)
+    scheduler.sent(Lane.SUBMIT, 0.0)
+    assert scheduler.delay(Lane.SUBMIT, 0.0) == 1.0
+    assert scheduler.delay(Lane.POLL, 0.0) == 0.0
 
 
 @pytest.mark.parametrize("ceiling", [0.0, -1.0, float("nan"), float("inf")])
-def test_a_ceiling_that_is_no_rate_is_refused(ceiling):
+def test_an_invalid_ceiling_is_refused(ceiling):
     with pytest.raises(ValueError, match="above 0"):
         RateScheduler(polls_per_second=ceiling)
 
 
 @given(st.floats(0, 3600), st.sampled_from(Lane), st.sampled_from(Lane))
-def test_nothing_leaves_before_retry_after_has_passed(wait, refused, lane):
-    pacer = RateScheduler()
-    pacer.sent(refused, 0.0)
-    pacer.refused(refused, 1.0, wait, sent_at=0.0, in_flight=7)
-    assert 1.0 + pacer.delay(lane, 1.0) >= 1.0 + wait
-    assert pacer.delay(Lane.POLL, 1.0 + wait + 0.06) == 0.0
+def test_nothing_is_sent_before_retry_after_has_passed(wait, refused, lane):
+    scheduler = RateScheduler()
+    scheduler.sent(refused, 0.0)
+    scheduler.refused(refused, 1.0, wait, sent_at=0.0, in_flight=7)
+    assert 1.0 + scheduler.delay(lane, 1.0) >= 1.0 + wait
+    assert scheduler.delay(Lane.POLL, 1.0 + wait + 0.06) == 0.0
 
 
 @pytest.mark.parametrize("wait", [-1.0, float("nan"), float("inf"), 3600.1])
-def test_a_retry_after_that_makes_no_sense_is_not_believed(wait):
-    pacer = RateScheduler()
-    pacer.sent(Lane.POLL, 0.0)
-    pacer.refused(Lane.POLL, 1.0, wait)
-    assert 0 < pacer.delay(Lane.POLL, 1.0) <= 60
+def test_an_invalid_retry_after_is_ignored(wait):
+    scheduler = RateScheduler()
+    scheduler.sent(Lane.POLL, 0.0)
+    scheduler.refused(Lane.POLL, 1.0, wait)
+    assert 0 < scheduler.delay(Lane.POLL, 1.0) <= 60
 
 
-def test_a_later_retry_after_of_the_same_burst_lengthens_the_pause():
-    pacer = RateScheduler()
-    pacer.sent(Lane.POLL, 0.0)
-    pacer.sent(Lane.POLL, 0.0)
-    pacer.refused(Lane.POLL, 0.1, 1.0, sent_at=0.0)
-    pacer.refused(Lane.POLL, 0.2, 5.0, sent_at=0.0)
-    pacer.refused(Lane.POLL, 0.3, 1.0, sent_at=0.0)
-    assert pacer.snapshot(0.3).paused_until == pytest.approx(5.2)
+def test_a_later_retry_after_of_the_same_burst_extends_the_pause():
+    scheduler = RateScheduler()
+    scheduler.sent(Lane.POLL, 0.0)
+    scheduler.sent(Lane.POLL, 0.0)
+    scheduler.refused(Lane.POLL, 0.1, 1.0, sent_at=0.0)
+    scheduler.refused(Lane.POLL, 0.2, 5.0, sent_at=0.0)
+    scheduler.refused(Lane.POLL, 0.3, 1.0, sent_at=0.0)
+    assert scheduler.snapshot(0.3).paused_until == pytest.approx(5.2)
 
 
-@pytest.mark.parametrize("told_when_sent", [True, False])
-def test_a_burst_of_refusals_is_one_event(told_when_sent):
+@pytest.mark.parametrize("with_sent_at", [True, False])
+def test_a_burst_of_refusals_is_one_event(with_sent_at):
     once, often = RateScheduler(), RateScheduler()
-    for pacer, refusals in ((once, 1), (often, 64)):
+    for scheduler, refusals in ((once, 1), (often, 64)):
         for _ in range(64):
-            pacer.sent(Lane.POLL, 0.0)
+            scheduler.sent(Lane.POLL, 0.0)
         for n in range(refusals):
-            sent_at = 0.0 if told_when_sent else None
-            pacer.refused(Lane.POLL, 0.1 + n / 1000, None, sent_at=sent_at)
+            sent_at = 0.0 if with_sent_at else None
+            scheduler.refused(Lane.POLL, 0.1 + n / 1000, None, sent_at=sent_at)
     assert often.snapshot(0.2) == once.snapshot(0.2)
 
 
-def test_a_pause_of_another_cause_holds_for_every_lane():
-    pacer = RateScheduler()
-    pacer.pause(1.0, 4.0)
-    assert [pacer.delay(lane, 2.0) for lane in Lane] == [3.0] * 3
+def test_a_pause_applies_to_every_lane():
+    scheduler = RateScheduler()
+    scheduler.pause(1.0, 4.0)
+    assert [scheduler.delay(lane, 2.0) for lane in Lane] == [3.0] * 3
 
 
-def test_the_lanes_take_turns_when_all_have_something_to_send():
-    pacer, now = slowed()
+def test_lanes_with_waiting_requests_share_the_rate_equally():
+    scheduler, now = slowed()
     for lane in Lane:
-        pacer.waiting(lane, 5)
+        scheduler.waiting(lane, 5)
     sent = []
     for _ in range(9):
-        delay, lane = min(((pacer.delay(lane, now), lane) for lane in Lane), key=lambda it: it[0])
+        delay, lane = min(
+            ((scheduler.delay(lane, now), lane) for lane in Lane), key=lambda it: it[0]
+        )
         now += delay
-        pacer.sent(lane, now)
+        scheduler.sent(lane, now)
         sent.append(lane)
     assert all(2 <= sent.count(lane) <= 4 for lane in Lane)
     assert set(sent[-3:]) == set(Lane)
 
 
-def test_a_lane_that_was_idle_does_not_make_up_for_it():
-    pacer, now = slowed()
-    pacer.waiting(Lane.POLL, 5)
+def test_an_idle_lane_does_not_accumulate_turns():
+    scheduler, now = slowed()
+    scheduler.waiting(Lane.POLL, 5)
     for _ in range(20):
-        now += pacer.delay(Lane.POLL, now)
-        pacer.sent(Lane.POLL, now)
-    pacer.waiting(Lane.SUBMIT, 5)
+        now += scheduler.delay(Lane.POLL, now)
+        scheduler.sent(Lane.POLL, now)
+    scheduler.waiting(Lane.SUBMIT, 5)
     sent = []
     for _ in range(6):
-        delays = {lane: pacer.delay(lane, now) for lane in (Lane.SUBMIT, Lane.POLL)}
+        delays = {lane: scheduler.delay(lane, now) for lane in (Lane.SUBMIT, Lane.POLL)}
         lane = min(delays, key=lambda each: delays[each])
         now += delays[lane]
-        pacer.sent(lane, now)
+        scheduler.sent(lane, now)
         sent.append(lane)
     assert sent.count(Lane.SUBMIT) in (3, 4)
 
 
-def test_a_lane_that_does_not_take_its_turn_holds_nobody_up_for_long():
-    pacer, now = slowed()
-    pacer.waiting(Lane.SUBMIT, 1)
-    pacer.sent(Lane.POLL, now)
-    free = now + pacer.delay(Lane.SUBMIT, now)
-    assert 0 < now + pacer.delay(Lane.POLL, now) - free <= 0.06
+def test_a_lane_that_skips_its_turn_delays_the_others_only_briefly():
+    scheduler, now = slowed()
+    scheduler.waiting(Lane.SUBMIT, 1)
+    scheduler.sent(Lane.POLL, now)
+    free = now + scheduler.delay(Lane.SUBMIT, now)
+    assert 0 < now + scheduler.delay(Lane.POLL, now) - free <= 0.06
 
 
-def test_a_slowdown_that_a_cap_was_the_cause_of_is_taken_back():
-    pacer, paces = RateScheduler(), []
+def test_a_rate_reduction_caused_by_a_cap_is_reverted():
+    scheduler, paces = RateScheduler(), []
     for start in (0.0, 20.0):
         for n in range(20):
             lane = Lane.SUBMIT if n == 19 else Lane.POLL
             now = start + n / 2
-            pacer.sent(lane, now)
+            scheduler.sent(lane, now)
             if lane is Lane.POLL:
-                pacer.answered(lane, now + 0.1, sent_at=now)
-        pacer.refused(Lane.SUBMIT, now + 0.1, None, sent_at=now, in_flight=16)
-        paces.append(pacer.snapshot(now + 0.1))
+                scheduler.answered(lane, now + 0.1, sent_at=now)
+        scheduler.refused(Lane.SUBMIT, now + 0.1, None, sent_at=now, in_flight=16)
+        paces.append(scheduler.snapshot(now + 0.1))
     assert (paces[0].rate is None, paces[0].window) == (False, None)
     assert (paces[1].rate is None, paces[1].window) == (True, 16)
-    assert pacer.room_delay(1, 16, now + 0.1) > 0
-    assert pacer.delay(Lane.POLL, now + 0.1) == 0.0
+    assert scheduler.room_delay(1, 16, now + 0.1) > 0
+    assert scheduler.delay(Lane.POLL, now + 0.1) == 0.0
 
 
 actions = st.tuples(
@@ -198,24 +200,24 @@ actions = st.tuples(
 
 
 @given(st.lists(actions, max_size=60))
-def test_whatever_happens_every_delay_ends(story):
-    pacer, now = RateScheduler(polls_per_second=5), 0.0
-    for what, lane, gap, number, in_flight in story:
+def test_every_delay_ends(events):
+    scheduler, now = RateScheduler(polls_per_second=5), 0.0
+    for what, lane, gap, number, in_flight in events:
         now += gap
         if what == "sent":
-            now += pacer.delay(lane, now)
-            now += pacer.delay(lane, now)
-            pacer.sent(lane, now)
+            now += scheduler.delay(lane, now)
+            now += scheduler.delay(lane, now)
+            scheduler.sent(lane, now)
         elif what == "answered":
-            pacer.answered(lane, now, sent_at=now - gap, in_flight=in_flight)
+            scheduler.answered(lane, now, sent_at=now - gap, in_flight=in_flight)
         elif what == "refused":
-            pacer.refused(lane, now, number, sent_at=now - gap, in_flight=in_flight)
+            scheduler.refused(lane, now, number, sent_at=now - gap, in_flight=in_flight)
         elif what == "pause":
-            pacer.pause(now, gap)
+            scheduler.pause(now, gap)
         else:
-            pacer.waiting(lane, in_flight or 0)
-        assert all(0 <= pacer.delay(each, now) <= 3700 for each in Lane)
-        assert math.isfinite(pacer.room_delay(1, in_flight or 0, now))
+            scheduler.waiting(lane, in_flight or 0)
+        assert all(0 <= scheduler.delay(each, now) <= 3700 for each in Lane)
+        assert math.isfinite(scheduler.room_delay(1, in_flight or 0, now))
 
 
 @pytest.mark.parametrize("retry_after", [silent, whole_seconds])
@@ -257,7 +259,14 @@ def test_the_rate_of_a_fixed_window_is_found(seed):
         (TokenBucket(30, 30), http_date),
         (TokenBucket(10, 50), constant(2.0)),
     ],
-    ids=["sliding", "sliding, told", "no burst", "no burst, told", "dates", "always 2 s"],
+    ids=[
+        "sliding",
+        "sliding, Retry-After",
+        "no burst",
+        "no burst, Retry-After",
+        "dates",
+        "always 2 s",
+    ],
 )
 def test_the_rate_of_other_servers_is_found(server, retry_after: RetryAfter):
     rate = server.rate
@@ -267,7 +276,7 @@ def test_the_rate_of_other_servers_is_found(server, retry_after: RetryAfter):
     assert refused_share(run.records, 60, 240) < 0.02
 
 
-def test_nothing_leaves_while_the_server_asks_to_wait():
+def test_nothing_is_sent_while_the_server_asks_to_wait():
     pauses: list[tuple[float, float]] = []
     run = RateRun(TokenBucket(5, 1), RateScheduler(), seed=23, jitter=0.05, slow=1.0)
 
@@ -280,8 +289,8 @@ def test_nothing_leaves_while_the_server_asks_to_wait():
     assert pauses
     latest_refusal, trip = 1.05, 0.6
     for refused_at, seconds in pauses:
-        known, over = refused_at + latest_refusal, refused_at + seconds
-        assert not [each for each in run.records if known + trip < each.at < over]
+        known, end = refused_at + latest_refusal, refused_at + seconds
+        assert not [each for each in run.records if known + trip < each.at < end]
 
 
 def test_a_server_that_refuses_everything_for_minutes_does_not_end_the_session():
@@ -296,14 +305,14 @@ def test_a_server_that_refuses_everything_for_minutes_does_not_end_the_session()
     assert served_per_second(run.records, 420, 480) >= 0.9 * 20
 
 
-def test_a_hundred_requests_per_second_are_found_too():
+def test_a_limit_of_a_hundred_requests_per_second_is_found():
     run = RateRun(TokenBucket(100, 100), RateScheduler(), seed=3)
     run.run(120)
     assert served_per_second(run.records, 60, 120) >= 95
     assert refused_share(run.records, 60, 120) < 0.01
 
 
-def test_when_the_limit_is_gone_so_is_the_throttling():
+def test_throttling_ends_when_the_limit_is_removed():
     server = TokenBucket(5, 5)
     run = RateRun(server, RateScheduler(), seed=5)
     run.run(60)
@@ -312,7 +321,7 @@ def test_when_the_limit_is_gone_so_is_the_throttling():
     assert served_per_second(run.records, 178, 180) > 100
 
 
-def test_a_consumer_below_the_limit_is_soon_left_alone():
+def test_a_client_below_the_limit_is_soon_not_throttled():
     run = RateRun(
         TokenBucket(20, 20), RateScheduler(), seed=7, demand=lambda now: 80 if now == 0 else 1
     )
@@ -325,25 +334,25 @@ def test_a_consumer_below_the_limit_is_soon_left_alone():
 @pytest.mark.parametrize("retry_after", [silent, whole_seconds])
 @pytest.mark.parametrize("cap", [4, 16, 48])
 def test_a_cap_on_images_in_flight_is_found_and_kept_busy(cap, retry_after):
-    best = TaskRun(cap, RateScheduler(), seed=13, told=True)
+    best = TaskRun(cap, RateScheduler(), seed=13, knows_cap=True)
     ours = TaskRun(cap, RateScheduler(), seed=13, retry_after=retry_after)
     for run in (best, ours):
         run.run(600)
     done, possible = (sum(at >= 60 for at in run.finished) for run in (ours, best))
     assert done >= 0.95 * possible
     assert refused_share(ours.records, 60, 600) < 0.02
-    assert ours.pacer.snapshot(600).rate is None
+    assert ours.scheduler.snapshot(600).rate is None
 
 
 def test_a_limit_on_the_rate_is_not_mistaken_for_a_cap():
     run = TaskRun(1000, RateScheduler(), seed=17, server=TokenBucket(5, 5))
     run.run(300)
-    assert run.pacer.snapshot(300).window is None
+    assert run.scheduler.snapshot(300).window is None
     assert lane_share(run.records, Lane.SUBMIT, 60, 300) > 0.1
 
 
 def test_a_cap_and_a_limit_on_the_rate_are_found_together():
     run = TaskRun(16, RateScheduler(), seed=19, server=TokenBucket(10, 10))
     run.run(600)
-    assert run.pacer.snapshot(600).window in range(12, 21)
+    assert run.scheduler.snapshot(600).window in range(12, 21)
     assert refused_share(run.records, 60, 600) < 0.03

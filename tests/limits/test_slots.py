@@ -1,4 +1,4 @@
-"""Places for images in flight: first come, first served, never exceeded, never leaked."""
+"""Slots for images in flight: first come, first served, never exceeded, never leaked."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.virtual_time import VirtualTimeLoop
 
 
 async def settle() -> None:
-    """Let everything that can run, run: an admission takes a few turns of the loop."""
+    """Run all ready tasks: an admission takes a few iterations of the event loop."""
     for _ in range(6):
         await asyncio.sleep(0)
 
 
-class Guest:
-    """Somebody who takes places, as a task that can be cancelled from outside."""
+class SlotTask:
+    """A task that takes slots and can be cancelled from outside."""
 
     def __init__(self, budget: OutputSlots, outputs: int) -> None:
         self.outputs = outputs
@@ -39,29 +39,29 @@ class Guest:
         return "admitted" if self.task.exception() is None else "refused"
 
 
-async def states(*guests: Guest) -> list[str]:
+async def states(*tasks: SlotTask) -> list[str]:
     await settle()
-    return [guest.state for guest in guests]
+    return [each.state for each in tasks]
 
 
-async def test_who_fits_is_admitted_without_waiting():
+async def test_a_request_that_fits_is_admitted_at_once():
     budget = OutputSlots(4)
     await budget.take(3)
     await budget.take(1)
     assert (budget.in_flight, budget.spent, budget.waiting) == (4, 4, 0)
 
 
-async def test_who_does_not_fit_waits_until_enough_places_are_free():
+async def test_a_request_that_does_not_fit_waits_for_free_slots():
     budget = OutputSlots(4)
     await budget.take(2)
     await budget.take(2)
-    guest = Guest(budget, 3)
-    assert await states(guest) == ["waiting"]
+    waiter = SlotTask(budget, 3)
+    assert await states(waiter) == ["waiting"]
     assert budget.waiting == 1
     budget.free(2)
-    assert await states(guest) == ["waiting"]
+    assert await states(waiter) == ["waiting"]
     budget.free(2)
-    assert await states(guest) == ["admitted"]
+    assert await states(waiter) == ["admitted"]
     assert (budget.in_flight, budget.spent, budget.waiting) == (3, 7, 0)
 
 
@@ -69,9 +69,9 @@ async def test_a_large_task_is_not_starved_by_small_ones():
     budget = OutputSlots(10)
     for _ in range(10):
         await budget.take(1)
-    large = Guest(budget, 10)
+    large = SlotTask(budget, 10)
     await settle()
-    small = [Guest(budget, 1) for _ in range(20)]
+    small = [SlotTask(budget, 1) for _ in range(20)]
     for held in range(10):
         assert await states(large) == ["waiting"], held
         assert set(await states(*small)) == {"waiting"}
@@ -80,28 +80,28 @@ async def test_a_large_task_is_not_starved_by_small_ones():
     assert set(await states(*small)) == {"waiting"}
     budget.free(10)
     assert await states(*small) == ["admitted"] * 10 + ["waiting"] * 10
-    for guest in small[10:]:
-        guest.task.cancel()
+    for each in small[10:]:
+        each.task.cancel()
     await settle()
 
 
-async def test_nobody_overtakes_even_if_there_is_room():
+async def test_a_small_request_does_not_overtake_a_large_one():
     budget = OutputSlots(4)
     await budget.take(2)
-    large = Guest(budget, 3)
+    large = SlotTask(budget, 3)
     await settle()
-    small = Guest(budget, 1)
+    small = SlotTask(budget, 1)
     assert await states(large, small) == ["waiting", "waiting"]
     budget.free(2)
     assert await states(large, small) == ["admitted", "admitted"]
 
 
-async def test_who_leaves_the_head_of_the_queue_lets_the_next_ones_in():
+async def test_cancelling_the_first_waiter_admits_the_next_ones():
     budget = OutputSlots(4)
     await budget.take(2)
-    large = Guest(budget, 3)
+    large = SlotTask(budget, 3)
     await settle()
-    others = [Guest(budget, 1), Guest(budget, 1), Guest(budget, 1)]
+    others = [SlotTask(budget, 1), SlotTask(budget, 1), SlotTask(budget, 1)]
     assert await states(*others) == ["waiting"] * 3
     large.task.cancel()
     assert await states(large, *others) == ["cancelled", "admitted", "admitted", "waiting"]
@@ -110,33 +110,34 @@ async def test_who_leaves_the_head_of_the_queue_lets_the_next_ones_in():
     assert await states(*others) == ["admitted"] * 3
 
 
-async def test_who_leaves_the_middle_of_the_queue_changes_nothing_for_the_others():
+async def test_cancelling_a_waiter_in_the_middle_does_not_affect_the_others():
     budget = OutputSlots(1)
     await budget.take(1)
-    guests = [Guest(budget, 1) for _ in range(3)]
+    tasks = [SlotTask(budget, 1) for _ in range(3)]
     await settle()
-    guests[1].task.cancel()
-    assert await states(*guests) == ["waiting", "cancelled", "waiting"]
+    tasks[1].task.cancel()
+    assert await states(*tasks) == ["waiting", "cancelled", "waiting"]
     budget.free(1)
-    assert await states(*guests) == ["admitted", "cancelled", "waiting"]
+    assert await states(*tasks) == ["admitted", "cancelled", "waiting"]
     budget.free(1)
-    assert await states(*guests) == ["admitted", "cancelled", "admitted"]
+    assert await states(*tasks) == ["admitted", "cancelled", "admitted"]
 
 
-async def test_who_is_cancelled_right_after_admission_gives_the_places_back():
+async def test_a_waiter_cancelled_right_after_admission_returns_its_slots():
     budget = OutputSlots(2)
     await budget.take(2)
-    first = Guest(budget, 2)
-    second = Guest(budget, 1)
+    first = SlotTask(budget, 2)
+    second = SlotTask(budget, 1)
     await settle()
     budget.free(2)
-    assert (budget.in_flight, budget.spent) == (2, 4)  # held for the first, which does not know yet
+    # Both slots are reserved for the first waiter, which has not resumed yet.
+    assert (budget.in_flight, budget.spent) == (2, 4)
     first.task.cancel()
     assert await states(first, second) == ["cancelled", "admitted"]
     assert (budget.in_flight, budget.spent) == (1, 3)
 
 
-async def test_a_cancel_scope_is_as_good_as_a_cancelled_task():
+async def test_a_cancel_scope_removes_the_waiter_from_the_queue():
     budget = OutputSlots(2)
     await budget.take(2)
     with anyio.move_on_after(5) as scope:
@@ -146,7 +147,7 @@ async def test_a_cancel_scope_is_as_good_as_a_cancelled_task():
 
 
 @pytest.mark.parametrize("outputs", [5, 100])
-async def test_who_is_heavier_than_the_limit_is_told_to_split(outputs):
+async def test_a_request_above_the_limit_is_refused_with_advice_to_split(outputs):
     budget = OutputSlots(4, total=3)
     with pytest.raises(InvalidRequestError) as refused:
         await budget.take(outputs)
@@ -156,13 +157,13 @@ async def test_who_is_heavier_than_the_limit_is_told_to_split(outputs):
     assert (budget.in_flight, budget.spent, budget.waiting) == (0, 0, 0)
 
 
-async def test_as_heavy_as_the_limit_is_not_heavier():
+async def test_a_request_equal_to_the_limit_is_admitted():
     budget = OutputSlots(4)
     await budget.take(4)
     assert budget.in_flight == 4
 
 
-async def test_nothing_beyond_the_total_is_admitted():
+async def test_a_request_beyond_the_total_is_refused():
     budget = OutputSlots(10, total=5)
     await budget.take(4)
     with pytest.raises(BudgetExceededError) as refused:
@@ -176,7 +177,7 @@ async def test_nothing_beyond_the_total_is_admitted():
     assert (budget.in_flight, budget.spent) == (5, 5)
 
 
-async def test_what_is_beyond_the_total_is_refused_at_once_even_if_no_place_is_free():
+async def test_a_request_beyond_the_total_is_refused_at_once_without_free_slots():
     budget = OutputSlots(4, total=5)
     await budget.take(4)
     with pytest.raises(BudgetExceededError):
@@ -184,20 +185,20 @@ async def test_what_is_beyond_the_total_is_refused_at_once_even_if_no_place_is_f
     assert budget.waiting == 0
 
 
-async def test_who_waits_for_places_is_refused_once_the_total_is_used_up():
+async def test_waiters_are_refused_once_the_total_is_used_up():
     budget = OutputSlots(2, total=3)
     await budget.take(2)
-    guests = [Guest(budget, 1), Guest(budget, 1), Guest(budget, 1)]
-    assert await states(*guests) == ["waiting"] * 3
+    tasks = [SlotTask(budget, 1), SlotTask(budget, 1), SlotTask(budget, 1)]
+    assert await states(*tasks) == ["waiting"] * 3
     budget.free(2)
-    assert await states(*guests) == ["admitted", "refused", "refused"]
+    assert await states(*tasks) == ["admitted", "refused", "refused"]
     assert (budget.in_flight, budget.spent) == (1, 3)
     with pytest.raises(BudgetExceededError):
-        await guests[1].task
-    guests[2].task.exception()
+        await tasks[1].task
+    tasks[2].task.exception()
 
 
-async def test_a_refund_can_be_spent_again_and_a_free_place_cannot():
+async def test_a_refund_restores_the_budget_and_a_free_slot_does_not():
     budget = OutputSlots(10, total=4)
     await budget.take(4)
     budget.free(2)
@@ -209,7 +210,7 @@ async def test_a_refund_can_be_spent_again_and_a_free_place_cannot():
     assert (budget.in_flight, budget.spent) == (2, 4)
 
 
-async def test_a_refund_admits_who_waits():
+async def test_a_refund_admits_the_next_request():
     budget = OutputSlots(2, total=2)
     await budget.take(2)
     assert budget.waiting == 0
@@ -218,10 +219,10 @@ async def test_a_refund_admits_who_waits():
     assert (budget.in_flight, budget.spent) == (2, 2)
 
 
-async def test_who_is_refused_and_cancelled_at_once_leaves_nothing_behind():
+async def test_a_waiter_that_is_refused_and_cancelled_releases_everything():
     budget = OutputSlots(2, total=3)
     await budget.take(2)
-    first, second = Guest(budget, 1), Guest(budget, 1)
+    first, second = SlotTask(budget, 1), SlotTask(budget, 1)
     await settle()
     budget.free(2)
     second.task.cancel()
@@ -229,77 +230,77 @@ async def test_who_is_refused_and_cancelled_at_once_leaves_nothing_behind():
     assert (budget.in_flight, budget.spent, budget.waiting) == (1, 3, 0)
 
 
-def steps_of(budget: OutputSlots, guests: list[Guest]) -> dict[str, Callable[[], object]]:
-    """What can happen to a full house with three in the queue, each step without a pause."""
+def steps_of(budget: OutputSlots, tasks: list[SlotTask]) -> dict[str, Callable[[], object]]:
+    """Return the possible steps with all slots taken and three waiters in the queue."""
     return {
         "free": lambda: budget.free(1),
         "free again": lambda: budget.free(1),
-        "cancel first": guests[0].task.cancel,
-        "cancel second": guests[1].task.cancel,
-        "cancel third": guests[2].task.cancel,
+        "cancel first": tasks[0].task.cancel,
+        "cancel second": tasks[1].task.cancel,
+        "cancel third": tasks[2].task.cancel,
     }
 
 
-@pytest.mark.parametrize("pause", [0, 1, 2, 6], ids="{} turns between".format)
-async def test_in_every_order_of_freeing_and_cancelling_nothing_is_leaked(pause):
-    names = list(steps_of(OutputSlots(1), [Guest(OutputSlots(1), 1) for _ in range(3)]))
+@pytest.mark.parametrize("pause", [0, 1, 2, 6], ids="{} loop iterations between".format)
+async def test_no_slot_is_leaked_in_any_order_of_freeing_and_cancelling(pause):
+    names = list(steps_of(OutputSlots(1), [SlotTask(OutputSlots(1), 1) for _ in range(3)]))
     for order in itertools.permutations(names):
         budget = OutputSlots(2)
         await budget.take(1)
         await budget.take(1)
-        guests = [Guest(budget, outputs) for outputs in (2, 1, 2)]
+        tasks = [SlotTask(budget, outputs) for outputs in (2, 1, 2)]
         await settle()
-        steps = steps_of(budget, guests)
+        steps = steps_of(budget, tasks)
         for name in order:
             steps[name]()
             assert budget.in_flight <= 2, order
             for _ in range(pause):
                 await asyncio.sleep(0)
         await settle()
-        held = sum(guest.outputs for guest in guests if guest.state == "admitted")
+        held = sum(each.outputs for each in tasks if each.state == "admitted")
         assert budget.in_flight == held, order
         assert budget.spent == 2 + held, order
-        assert budget.waiting == sum(guest.state == "waiting" for guest in guests) == 0, order
+        assert budget.waiting == sum(each.state == "waiting" for each in tasks) == 0, order
 
 
-class Rules:
-    """The rules, written down once more without any waiting."""
+class Model:
+    """The admission rules, without any waiting."""
 
     def __init__(self, places: int, total: int | None) -> None:
         self.places, self.total = places, total
         self.in_flight = self.spent = 0
-        self.queue: list[Guest] = []
-        self.inside: list[Guest] = []
-        self.expected: dict[Guest, str] = {}
+        self.queue: list[SlotTask] = []
+        self.admitted: list[SlotTask] = []
+        self.expected: dict[SlotTask, str] = {}
 
-    def arrive(self, guest: Guest) -> None:
-        self.expected[guest] = "waiting"
-        self.queue.append(guest)
-        self.let_in()
+    def arrive(self, each: SlotTask) -> None:
+        self.expected[each] = "waiting"
+        self.queue.append(each)
+        self.admit()
 
     def cancel(self, number: int) -> None:
-        guest = self.queue.pop(number)
-        self.expected[guest] = "cancelled"
-        guest.task.cancel()
-        self.let_in()
+        each = self.queue.pop(number)
+        self.expected[each] = "cancelled"
+        each.task.cancel()
+        self.admit()
 
-    def leave(self, number: int, *, billed: bool) -> Guest:
-        guest = self.inside.pop(number)
-        self.in_flight -= guest.outputs
-        self.spent -= 0 if billed else guest.outputs
-        self.let_in()
-        return guest
+    def leave(self, number: int, *, billed: bool) -> SlotTask:
+        each = self.admitted.pop(number)
+        self.in_flight -= each.outputs
+        self.spent -= 0 if billed else each.outputs
+        self.admit()
+        return each
 
-    def let_in(self) -> None:
+    def admit(self) -> None:
         while self.queue:
-            guest = self.queue[0]
-            if self.total is not None and self.spent + guest.outputs > self.total:
-                self.expected[guest] = "refused"
-            elif self.in_flight + guest.outputs <= self.places:
-                self.in_flight += guest.outputs
-                self.spent += guest.outputs
-                self.inside.append(guest)
-                self.expected[guest] = "admitted"
+            each = self.queue[0]
+            if self.total is not None and self.spent + each.outputs > self.total:
+                self.expected[each] = "refused"
+            elif self.in_flight + each.outputs <= self.places:
+                self.in_flight += each.outputs
+                self.spent += each.outputs
+                self.admitted.append(each)
+                self.expected[each] = "admitted"
             else:
                 return
             del self.queue[0]
@@ -313,26 +314,26 @@ class Rules:
         max_size=40,
     ),
 )
-def test_whatever_happens_the_budget_does_what_the_rules_say(places, total, steps):
+def test_slots_behave_like_the_model(places, total, steps):
     async def scenario() -> None:
-        budget, rules = OutputSlots(places, total), Rules(places, total)
-        for step, dice in steps:
+        budget, model = OutputSlots(places, total), Model(places, total)
+        for step, number in steps:
             if step == "arrive":
-                rules.arrive(Guest(budget, 1 + dice % places))
-            elif step == "cancel" and rules.queue:
-                rules.cancel(dice % len(rules.queue))
-            elif step == "free" and rules.inside:
-                budget.free(rules.leave(dice % len(rules.inside), billed=True).outputs)
-            elif step == "refund" and rules.inside:
-                budget.refund(rules.leave(dice % len(rules.inside), billed=False).outputs)
+                model.arrive(SlotTask(budget, 1 + number % places))
+            elif step == "cancel" and model.queue:
+                model.cancel(number % len(model.queue))
+            elif step == "free" and model.admitted:
+                budget.free(model.leave(number % len(model.admitted), billed=True).outputs)
+            elif step == "refund" and model.admitted:
+                budget.refund(model.leave(number % len(model.admitted), billed=False).outputs)
             assert budget.in_flight <= places
             await settle()
-            assert (budget.in_flight, budget.spent) == (rules.in_flight, rules.spent)
-            assert budget.waiting == len(rules.queue)
+            assert (budget.in_flight, budget.spent) == (model.in_flight, model.spent)
+            assert budget.waiting == len(model.queue)
             assert total is None or budget.spent <= total
-            assert {guest: guest.state for guest in rules.expected} == rules.expected
-        while rules.queue:
-            rules.cancel(0)
+            assert {each: each.state for each in model.expected} == model.expected
+        while model.queue:
+            model.cancel(0)
         await settle()
         assert budget.waiting == 0
 
@@ -340,26 +341,28 @@ def test_whatever_happens_the_budget_does_what_the_rules_say(places, total, step
         runner.run(scenario())
 
 
-async def test_with_hundreds_of_guests_that_come_stay_and_go_the_limit_always_holds():
+async def test_the_limit_holds_with_hundreds_of_concurrent_tasks():
     budget = OutputSlots(16)
-    dice = random.Random(7)
-    highest = done = 0
+    rng = random.Random(7)
+    highest = finished = 0
 
-    async def guest(outputs: int, patience: float, stay: float) -> None:
-        nonlocal highest, done
-        with anyio.move_on_after(patience):
+    async def take_and_free(outputs: int, timeout: float, hold: float) -> None:
+        nonlocal highest, finished
+        with anyio.move_on_after(timeout):
             await budget.take(outputs)
             highest = max(highest, budget.in_flight)
             try:
-                await anyio.sleep(stay)
-                done += 1
+                await anyio.sleep(hold)
+                finished += 1
             finally:
                 budget.free(outputs)
 
-    async with anyio.create_task_group() as guests:
+    async with anyio.create_task_group() as tasks:
         for _ in range(500):
-            guests.start_soon(guest, dice.randint(1, 16), dice.uniform(1, 400), dice.uniform(0, 5))
-            await anyio.sleep(dice.uniform(0, 0.5))
+            tasks.start_soon(
+                take_and_free, rng.randint(1, 16), rng.uniform(1, 400), rng.uniform(0, 5)
+            )
+            await anyio.sleep(rng.uniform(0, 0.5))
     assert highest == 16
-    assert 0 < done < 500
+    assert 0 < finished < 500
     assert (budget.in_flight, budget.waiting) == (0, 0)

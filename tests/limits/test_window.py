@@ -1,4 +1,4 @@
-"""The search for a cap on images in flight: told apart from a rate, found, and probed seldom."""
+"""The search for a cap on images in flight: distinguished from a rate limit, found, rarely probed."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ def test_refused_submissions_among_answered_polls_are_a_cap():
     window, refusals = WindowSearch(), 0
     while True:
         for _ in range(19):
-            window.sent(submission=False)
-        window.sent(submission=True)
+            window.others += 1
+        window.submissions += 1
         refusals += 1
         if window.is_cause(16):
             break
     assert refusals == 2
 
 
-def test_without_polls_a_refusal_says_nothing_about_a_cap():
+def test_without_polls_a_refusal_does_not_indicate_a_cap():
     window = WindowSearch()
     for _ in range(100):
-        window.sent(submission=True)
+        window.submissions += 1
         assert not window.is_cause(16)
 
 
-def test_a_refused_poll_starts_the_count_anew():
+def test_a_refused_poll_resets_the_count():
     window = WindowSearch()
     for _ in range(10):
-        window.sent(submission=True)
+        window.submissions += 1
         for _ in range(9):
-            window.sent(submission=False)
+            window.others += 1
         assert not window.is_cause(16)
         window.poll_refused()
 
 
 def test_near_a_known_cap_one_refusal_is_enough():
     window = capped(16)
-    window.sent(submission=True)
+    window.submissions += 1
     assert window.is_cause(15)
     assert not window.is_cause(3)
 
 
-def test_a_cap_leaves_room_for_what_was_borne_and_no_more():
+def test_a_cap_allows_the_accepted_number_of_images_and_no_more():
     window = capped(16)
     assert window.delay(1, 15, 1.0) == 0.0
     assert window.delay(1, 16, 1.0) > 0.0
@@ -60,11 +60,11 @@ def test_a_cap_leaves_room_for_what_was_borne_and_no_more():
     assert window.delay(4, 13, 1.0) > 0.0
 
 
-def test_a_request_heavier_than_the_cap_may_go_when_nothing_else_is_in_flight():
+def test_a_request_above_the_cap_may_be_sent_if_nothing_else_is_in_flight():
     assert capped(4).delay(8, 0, 1.0) == 0.0
 
 
-def test_going_beyond_the_cap_is_earned_by_answers():
+def test_answers_earn_a_probe_above_the_cap():
     window = capped(16)
     for _ in range(1000):
         window.answered(1.0)
@@ -72,7 +72,7 @@ def test_going_beyond_the_cap_is_earned_by_answers():
     assert window.delay(1, 17, 1.0) > 0.0
 
 
-def test_after_a_success_the_steps_double():
+def test_successful_probes_double_the_step():
     window, in_flight = capped(16), 16
     for _ in range(1000):
         window.answered(1.0)
@@ -84,7 +84,7 @@ def test_after_a_success_the_steps_double():
     assert accepted[-1] == 64
 
 
-def test_two_successes_allow_two_at_once():
+def test_two_successful_probes_allow_two_images_at_once():
     window = capped(16)
     for n in (17, 18):
         window.accepted(n)
@@ -92,7 +92,7 @@ def test_two_successes_allow_two_at_once():
     assert window.delay(1, 20, 1.0) > 0.0
 
 
-def test_a_cap_that_falls_is_followed_down():
+def test_a_falling_cap_is_tracked():
     window = capped(32)
     for n in range(6):
         window.refused(float(n), 32 - n, 0.0)
@@ -100,7 +100,7 @@ def test_a_cap_that_falls_is_followed_down():
     assert window.limit <= 20
 
 
-def test_refusals_in_a_row_hold_submissions_back_but_not_for_ever():
+def test_consecutive_refusals_delay_submissions_for_a_limited_time():
     window = WindowSearch()
     for n in range(100):
         window.refused(float(n), 0, 0.0)
@@ -109,16 +109,16 @@ def test_refusals_in_a_row_hold_submissions_back_but_not_for_ever():
 
 
 @given(st.lists(st.tuples(st.sampled_from("arswp"), st.integers(0, 100), st.floats(0, 60))))
-def test_whatever_happens_a_lone_submission_gets_its_turn(story):
+def test_a_single_submission_is_always_allowed_eventually(events):
     window, now = WindowSearch(), 0.0
-    for what, in_flight, gap in story:
+    for what, in_flight, gap in events:
         now += gap
         if what == "a":
             window.accepted(in_flight)
         elif what == "r":
             window.refused(now, in_flight, gap)
         elif what == "s":
-            window.sent(submission=True)
+            window.submissions += 1
             window.is_cause(in_flight)
         elif what == "w":
             window.answered(now)

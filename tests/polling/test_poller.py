@@ -1,4 +1,4 @@
-"""What the poller makes of every life that a task can lead, over a real socket."""
+"""The poller over a real socket: every course of a task, and failed polls."""
 
 from __future__ import annotations
 
@@ -53,16 +53,16 @@ from tests.conftest import OpenSession
 
 FOX = PhotaImage("a fox in the snow", num_outputs=2)
 
-LIVES = {
+COURSES = {
     "in the older shape": Fate(shape="output"),
     "with bare links": Fate(shape="strings"),
-    "empty for three looks": Fate(empty_looks=3),
+    "empty for three polls": Fate(empty_looks=3),
     "empty for a minute": Fate(empty_for=60),
     "never complete while synced": Fate(empty_when_synced=True),
     "in capitals": Fate(spelling=str.upper),
     "padded": Fate(spelling=lambda word: f" {word} "),
     "unknown at first": Fate(hidden_for=4),
-    "a word that nobody knows": Fate(looks=["warming_up", "dreaming", "pending"]),
+    "an unknown status": Fate(looks=["warming_up", "dreaming", "pending"]),
     "going back": Fate(looks=["processing", "pending", "processing", "pending"]),
     "no status at all": Fate(looks=[{"status": None}, {"status": 7}, {"status": ["a"]}]),
     "strange progress": Fate(looks=[{"progress": p} for p in (-5, 300, "40", None, 1e99, [1])]),
@@ -87,15 +87,15 @@ LIVES = {
 }
 
 
-@pytest.mark.parametrize("life", LIVES)
+@pytest.mark.parametrize("course", COURSES)
 @pytest.mark.parametrize("sync_upstream", [False, True])
-async def test_a_task_comes_home_whatever_its_life_was(
-    life: str,
+async def test_a_task_completes_on_every_course(
+    course: str,
     sync_upstream: bool,
     emulator: Emulator,
     open_session: OpenSession,
 ):
-    emulator.script(Fault("submit", LIVES[life]))
+    emulator.script(Fault("submit", COURSES[course]))
     async with open_session(polling=Polling(sync_upstream=sync_upstream)) as session:
         task = await session.generate(FOX)
         assert task.status is TaskStatus.COMPLETED
@@ -103,7 +103,7 @@ async def test_a_task_comes_home_whatever_its_life_was(
         assert session.statistics().images_in_flight == 0
 
 
-async def test_fewer_outputs_than_asked_for_is_a_completed_task(
+async def test_a_task_with_fewer_outputs_than_requested_is_completed(
     emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(Fault("submit", Fate(outputs=1)))
@@ -139,17 +139,17 @@ FAULTS: dict[str, Effect | Sequence[Effect]] = {
     "cut short": Deliver(cut_at=0.5),
     "a list": Answer(200, []),
     "no id": Rewrite({}, without=["id"]),
-    "another task's id": Rewrite({"id": "task-of-somebody-else"}),
+    "another task's id": Rewrite({"id": "task-of-another-client"}),
     "a redirect": Redirect("https://elsewhere.example/"),
     "an empty body": Answer(200, b""),
-    "a body larger than is read": Rewrite({"padding": "x" * 9_000_000}),
+    "a body above the size limit": Rewrite({"padding": "x" * 9_000_000}),
     "slow": Delay(12),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("times", [1, 6])
-async def test_a_failed_look_never_ends_a_wait(
+async def test_a_failed_poll_never_ends_a_wait(
     fault: str, times: int, emulator: Emulator, open_session: OpenSession
 ):
     if FAULTS[fault] in (error(404), error(400), FAULTS["403 of the edge"]):
@@ -161,7 +161,7 @@ async def test_a_failed_look_never_ends_a_wait(
     assert emulator.counters.images_billed == 2
 
 
-async def test_a_failed_look_is_told(emulator: Emulator, open_session: OpenSession):
+async def test_a_failed_poll_is_reported(emulator: Emulator, open_session: OpenSession):
     emulator.script(Fault("poll", error(500), times=2))
     events: list[Event] = []
     async with open_session(on_event=events.append) as session:
@@ -172,7 +172,7 @@ async def test_a_failed_look_is_told(emulator: Emulator, open_session: OpenSessi
         assert session.statistics().polls_failed == 2
 
 
-async def test_a_task_that_fails_says_why(emulator: Emulator, open_session: OpenSession):
+async def test_a_failed_task_raises_with_its_error(emulator: Emulator, open_session: OpenSession):
     why = {"code": "content_policy_violation", "message": "no foxes", "type": "task_error"}
     emulator.script(Fault("submit", Fate(ends_as="failed", error=why)))
     async with open_session() as session:
@@ -184,7 +184,7 @@ async def test_a_task_that_fails_says_why(emulator: Emulator, open_session: Open
 
 
 @pytest.mark.parametrize("why", [None, [], "boom", {}, {"code": 7, "message": None}])
-async def test_a_failure_without_a_proper_error_is_a_failure(
+async def test_a_failed_task_with_a_malformed_error_raises(
     why: object, emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(Fault("submit", Fate(ends_as="failed", error=why)))  # type: ignore[arg-type]
@@ -196,7 +196,7 @@ async def test_a_failure_without_a_proper_error_is_a_failure(
 
 
 @pytest.mark.parametrize("word", ["cancelled", "canceled", "Cancelled"])
-async def test_a_cancelled_task_is_told_apart(
+async def test_a_cancelled_task_raises_task_cancelled(
     word: str, emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(Fault("submit", Fate(ends_as=word)))
@@ -205,7 +205,7 @@ async def test_a_cancelled_task_is_told_apart(
             await session.generate(FOX)
 
 
-async def test_completed_without_outputs_for_ever_is_an_invalid_response_with_the_id(
+async def test_outputs_that_never_appear_raise_invalid_response_with_the_id(
     emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(Fault("submit", Fate(empty_for=math.inf)))
@@ -218,7 +218,7 @@ async def test_completed_without_outputs_for_ever_is_an_invalid_response_with_th
     assert emulator.counters.polls < 40
 
 
-async def test_completed_without_outputs_is_asked_again_without_sync(
+async def test_missing_outputs_are_polled_without_sync(
     emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(Fault("submit", Fate(empty_looks=2)))
@@ -229,7 +229,7 @@ async def test_completed_without_outputs_is_asked_again_without_sync(
     assert synced[-2:] == [None, None]
 
 
-async def test_following_a_task_never_shows_completed_without_outputs(
+async def test_updates_never_show_a_completed_task_without_outputs(
     emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(Fault("submit", Fate(empty_looks=3)))
@@ -239,7 +239,7 @@ async def test_following_a_task_never_shows_completed_without_outputs(
         assert [bool(task.outputs) for task in tasks if task.status.is_terminal] == [True]
 
 
-async def test_a_refused_key_ends_the_wait_at_once_with_the_id(
+async def test_a_rejected_key_ends_the_wait_at_once_with_the_id(
     emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(Fault("poll", error(401), times=None))
@@ -252,14 +252,12 @@ async def test_a_refused_key_ends_the_wait_at_once_with_the_id(
     assert emulator.counters.polls == 1
 
 
-async def test_a_task_that_stays_unknown_is_not_found(
-    emulator: Emulator, open_session: OpenSession
-):
+async def test_a_repeated_404_raises_not_found(emulator: Emulator, open_session: OpenSession):
     async with open_session() as session:
         began = anyio.current_time()
         with pytest.raises(NotFoundError) as caught:
-            await session.attach("task-nobody-made")
-        assert caught.value.task_id == "task-nobody-made"
+            await session.attach("task-unknown")
+        assert caught.value.task_id == "task-unknown"
         assert anyio.current_time() - began < 30
 
 
@@ -280,7 +278,7 @@ async def test_a_wait_ends_at_its_deadline_and_the_id_can_be_attached_again(
         assert (await session.attach(caught.value.task_id or "")).outputs
 
 
-async def test_a_deadline_holds_though_the_server_hangs_or_the_session_is_paused(
+async def test_a_deadline_holds_while_the_server_hangs_or_the_session_is_paused(
     emulator: Emulator, open_session: OpenSession
 ):
     for effect in (Hang(), rate_limit(3000)):
@@ -294,7 +292,7 @@ async def test_a_deadline_holds_though_the_server_hangs_or_the_session_is_paused
         emulator.faults.clear()
 
 
-async def test_the_timeout_of_one_wait_is_not_the_end_of_the_watching(
+async def test_the_timeout_of_one_wait_does_not_end_the_tracking(
     emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(Fault("submit", Fate(duration=30)))
@@ -306,21 +304,21 @@ async def test_the_timeout_of_one_wait_is_not_the_end_of_the_watching(
         assert (await handle.wait(timeout=300)).outputs
 
 
-async def test_many_who_wait_for_one_task_cost_no_more_looks_than_one(
+async def test_many_waiters_for_one_task_cost_no_more_polls_than_one(
     emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(Fault("submit", Fate(duration=20), times=2))
     async with open_session() as session:
-        alone = await session.submit(FOX)
-        crowd = await session.submit(FOX)
-        again = session.attach(crowd.id)
-        tasks = await asyncio.gather(alone, *(h.wait() for h in [crowd, again] * 50))
+        single = await session.submit(FOX)
+        shared = await session.submit(FOX)
+        again = session.attach(shared.id)
+        tasks = await asyncio.gather(single, *(h.wait() for h in [shared, again] * 50))
         assert len({id(task) for task in tasks[1:]}) == 1
-    looks = emulator.counters.polls_per_task
-    assert looks[crowd.id] <= looks[alone.id] + 3
+    polls = emulator.counters.polls_per_task
+    assert polls[shared.id] <= polls[single.id] + 3
 
 
-async def test_an_error_is_raised_anew_for_each_who_waits(
+async def test_each_waiter_gets_its_own_error_instance(
     emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(Fault("submit", Fate(ends_as="failed")))
@@ -331,7 +329,7 @@ async def test_an_error_is_raised_anew_for_each_who_waits(
         assert errors[0] is not errors[1]
 
 
-async def test_a_failed_task_reaches_no_other(emulator: Emulator, open_session: OpenSession):
+async def test_a_failed_task_affects_no_other(emulator: Emulator, open_session: OpenSession):
     emulator.script(Fault("submit", Fate(ends_as="failed"), nth=2))
     async with open_session() as session:
         handles = [await session.submit(FOX) for _ in range(4)]
@@ -339,7 +337,7 @@ async def test_a_failed_task_reaches_no_other(emulator: Emulator, open_session: 
         assert [isinstance(task, TaskFailedError) for task in ended] == [False, True, False, False]
 
 
-async def test_a_task_that_takes_for_ever_is_looked_at_seldom(
+async def test_a_task_that_never_ends_is_polled_rarely(
     emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(Fault("submit", Fate(duration=math.inf)))
@@ -349,7 +347,9 @@ async def test_a_task_that_takes_for_ever_is_looked_at_seldom(
     assert emulator.counters.polls < 300
 
 
-async def test_the_intervals_keep_their_bounds(emulator: Emulator, open_session: OpenSession):
+async def test_poll_intervals_stay_within_their_bounds(
+    emulator: Emulator, open_session: OpenSession
+):
     emulator.script(Fault("submit", Fate(duration=200, estimate=200.0)))
     moments: list[float] = []
     emulator.script(
@@ -362,7 +362,7 @@ async def test_the_intervals_keep_their_bounds(emulator: Emulator, open_session:
     assert all(3.9 < gap < 9.2 for gap in gaps)
 
 
-async def test_the_rate_of_looks_keeps_its_ceiling(emulator: Emulator, open_session: OpenSession):
+async def test_the_poll_rate_stays_below_its_ceiling(emulator: Emulator, open_session: OpenSession):
     moments: list[float] = []
     emulator.script(
         Fault("poll", Delay(0), times=None, when=lambda _: not moments.append(anyio.current_time()))
@@ -382,12 +382,12 @@ async def test_ids_and_outcomes_are_logged_and_each_request_at_debug(
     caplog.set_level(logging.DEBUG, logger="foxapi_async")
     async with open_session() as session:
         task = await session.generate(FOX)
-    told = [record for record in caplog.records if task.id in record.getMessage()]
-    assert [r.getMessage() for r in told if r.levelno == logging.INFO] != []
-    assert any("GET /v1/tasks/" in r.getMessage() for r in told if r.levelno == logging.DEBUG)
+    logged = [record for record in caplog.records if task.id in record.getMessage()]
+    assert [r.getMessage() for r in logged if r.levelno == logging.INFO] != []
+    assert any("GET /v1/tasks/" in r.getMessage() for r in logged if r.levelno == logging.DEBUG)
 
 
-async def test_of_many_looks_that_are_due_at_once_a_few_leave_in_each_turn_of_the_event_loop(
+async def test_polls_that_are_due_at_once_are_started_in_small_batches(
     emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(Fault("submit", Fate(duration=60), times=None))
@@ -408,7 +408,7 @@ async def test_of_many_looks_that_are_due_at_once_a_few_leave_in_each_turn_of_th
 
 
 @pytest.mark.parametrize(("tasks", "faulty"), [(1, 2), (5, 10)])
-async def test_a_fault_of_our_own_at_one_task_costs_it_a_pause_and_no_other_anything(
+async def test_an_internal_error_in_one_poll_delays_only_that_task(
     tasks: int,
     faulty: int,
     open_session: OpenSession,
@@ -432,7 +432,7 @@ async def test_a_fault_of_our_own_at_one_task_costs_it_a_pause_and_no_other_anyt
     assert caplog.text.count("failed; it is polled again") == 1
 
 
-async def test_without_a_schedule_tasks_come_home_and_are_written_down(
+async def test_tasks_complete_and_are_journalled_if_the_schedule_fails(
     emulator: Emulator,
     open_session: OpenSession,
     tmp_path: Path,

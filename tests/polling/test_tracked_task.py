@@ -1,4 +1,4 @@
-"""One task that is waited for: what each look means, and when to look next."""
+"""One tracked task: how each poll changes it, and when the next poll is due."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from foxapi_async.polling.tracked_task import (
 
 STARTED = 1000.0
 DEADLINE = 1600.0
-PICTURE = Output(0, "https://cdn.example/1.png")
+IMAGE = Output(0, "https://cdn.example/1.png")
 
 
 def task(status: str = "processing", progress: int | None = None, **facts: object) -> Task:
@@ -54,7 +54,7 @@ def task(status: str = "processing", progress: int | None = None, **facts: objec
 
 PROCESSING = task()
 EMPTY = task("completed", 100)
-COMPLETED = task("completed", 100, outputs=(PICTURE,))
+COMPLETED = task("completed", 100, outputs=(IMAGE,))
 FAILED = task("failed", error=TaskError("timeout", "too slow"))
 
 NOT_FOUND = NotFoundError("GET: HTTP 404", status=404, task_id="task-1")
@@ -86,17 +86,17 @@ def next_poll(
 # How a task ends
 
 
-def test_a_completed_task_is_the_result():
+def test_a_completed_task_is_returned_as_the_result():
     tracked = new_tracked()
     tracked.apply(COMPLETED, STARTED + 5)
     assert tracked.ended
     assert tracked.result() is COMPLETED
 
 
-def test_fewer_outputs_than_were_asked_for_are_a_completed_task():
+def test_a_task_with_fewer_outputs_than_requested_is_completed():
     tracked = new_tracked(request=PhotaImage("a fox", num_outputs=4), images=4)
     tracked.apply(COMPLETED, STARTED + 5)
-    assert tracked.result().outputs == (PICTURE,)
+    assert tracked.result().outputs == (IMAGE,)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_fewer_outputs_than_were_asked_for_are_a_completed_task():
         (None, "(unknown_error)"),
     ],
 )
-def test_a_failed_task_raises_with_the_servers_words_and_what_a_new_one_costs(error, words):
+def test_a_failed_task_raises_with_the_servers_message_and_the_cost_of_a_new_one(error, words):
     tracked = new_tracked()
     tracked.apply(task("failed", error=error), STARTED + 5)
     with pytest.raises(TaskFailedError) as failed:
@@ -127,7 +127,7 @@ def test_a_failed_task_raises_with_the_servers_words_and_what_a_new_one_costs(er
         (TaskError("c", "m"), "task task-1 was cancelled at the server (c: m)"),
     ],
 )
-def test_a_task_that_was_cancelled_at_the_server_raises(error, text):
+def test_a_task_cancelled_at_the_server_raises(error, text):
     tracked = new_tracked()
     tracked.apply(task("cancelled", error=error), STARTED + 5)
     with pytest.raises(TaskCancelledError) as cancelled:
@@ -136,7 +136,7 @@ def test_a_task_that_was_cancelled_at_the_server_raises(error, text):
     assert cancelled.value.task is tracked.latest
 
 
-def test_each_one_who_waits_gets_an_error_of_its_own():
+def test_each_waiter_gets_its_own_error_instance():
     tracked = new_tracked()
     tracked.apply(FAILED, STARTED + 5)
     raised = []
@@ -151,7 +151,7 @@ def test_each_one_who_waits_gets_an_error_of_its_own():
 
 
 @pytest.mark.parametrize("ending", [COMPLETED, FAILED, task("cancelled")])
-def test_an_end_is_final_whatever_comes_later(ending):
+def test_an_ended_task_ignores_later_changes(ending):
     tracked = new_tracked()
     assert tracked.apply(ending, STARTED + 5)
     state = (tracked.latest, tracked.error, tracked.estimate)
@@ -165,7 +165,7 @@ def test_an_end_is_final_whatever_comes_later(ending):
     assert (tracked.latest, tracked.error, tracked.estimate) == state
 
 
-def test_a_task_that_is_finished_from_outside_raises_what_it_was_finished_with():
+def test_a_task_ended_with_an_error_raises_that_error():
     tracked = new_tracked()
     tracked.end(SessionClosedError("closed", task_id="task-1"))
     with pytest.raises(SessionClosedError):
@@ -180,7 +180,7 @@ class Changes(list[tuple[str, int | None]]):
             self.append((task.status.value, task.progress))
 
 
-def test_every_change_of_status_or_progress_is_told_and_nothing_else():
+def test_only_changes_of_status_or_progress_are_reported():
     tracked = new_tracked()
     changes = Changes()
     for progress in (0, 0, 10, 10, 20):
@@ -195,7 +195,7 @@ def test_every_change_of_status_or_progress_is_told_and_nothing_else():
     ]
 
 
-def test_a_task_that_goes_backwards_is_told_as_it_is_and_waited_for():
+def test_a_status_that_goes_backwards_is_reported_and_polling_continues():
     tracked = new_tracked()
     changes = Changes()
     changes.apply(tracked, task("processing", 80), STARTED + 5)
@@ -210,7 +210,7 @@ def test_a_task_that_goes_backwards_is_told_as_it_is_and_waited_for():
 # Completed, but empty
 
 
-def test_completed_without_outputs_is_asked_again_until_they_appear():
+def test_a_completed_task_without_outputs_is_polled_until_they_appear():
     tracked = new_tracked()
     changes = Changes()
     now = STARTED + 5
@@ -229,7 +229,7 @@ def test_completed_without_outputs_is_asked_again_until_they_appear():
     assert tracked.ended_at == 5.0
 
 
-def test_completed_without_outputs_is_asked_again_at_once_at_first_and_less_often_later():
+def test_polls_for_missing_outputs_start_fast_and_slow_down():
     tracked = new_tracked()
     now, pauses = STARTED + 5, []
     while not tracked.ended:
@@ -243,7 +243,7 @@ def test_completed_without_outputs_is_asked_again_at_once_at_first_and_less_ofte
     assert len(pauses) < 25
 
 
-def test_completed_without_outputs_for_too_long_is_an_error_with_the_id():
+def test_outputs_missing_for_too_long_raise_an_error_with_the_id():
     tracked = new_tracked()
     tracked.apply(EMPTY, STARTED + 5)
     tracked.apply(EMPTY, STARTED + 5 + EMPTY_TIMEOUT - 0.1)
@@ -256,7 +256,7 @@ def test_completed_without_outputs_for_too_long_is_an_error_with_the_id():
     assert "billed" in str(empty.value)
 
 
-def test_a_task_that_turns_out_to_run_on_gets_a_new_time_for_its_outputs():
+def test_a_task_that_runs_again_gets_a_new_timeout_for_its_outputs():
     tracked = new_tracked()
     tracked.apply(EMPTY, STARTED + 5)
     tracked.apply(task("processing", 50), STARTED + 10)
@@ -266,7 +266,7 @@ def test_a_task_that_turns_out_to_run_on_gets_a_new_time_for_its_outputs():
     assert tracked.ended_at == 5 + EMPTY_TIMEOUT
 
 
-def test_failed_looks_between_do_not_stretch_the_time_for_the_outputs():
+def test_failed_polls_do_not_extend_the_timeout_for_the_outputs():
     tracked = new_tracked()
     tracked.apply(EMPTY, STARTED + 5)
     tracked.poll_failed(RESET, STARTED + 50)
@@ -274,7 +274,7 @@ def test_failed_looks_between_do_not_stretch_the_time_for_the_outputs():
     assert tracked.ended
 
 
-def test_an_empty_end_can_still_turn_into_a_failure():
+def test_a_completed_task_without_outputs_can_still_fail():
     tracked = new_tracked()
     tracked.apply(EMPTY, STARTED + 5)
     tracked.apply(FAILED, STARTED + 6)
@@ -282,7 +282,7 @@ def test_an_empty_end_can_still_turn_into_a_failure():
     assert tracked.ended_at == 5.0
 
 
-# Looks that fail
+# Failed polls
 
 
 @pytest.mark.parametrize(
@@ -298,23 +298,23 @@ def test_an_empty_end_can_still_turn_into_a_failure():
         BadRequestError("400", status=400),
     ],
 )
-def test_failed_looks_never_end_a_wait(error):
+def test_failed_polls_never_end_a_wait(error):
     tracked = new_tracked()
-    now, looks = STARTED, 0
+    now, polls = STARTED, 0
     while (due := next_poll(tracked, now)) is not None:
         assert now < due < DEADLINE
         now = due
-        looks += 1
+        polls += 1
         tracked.poll_failed(error, now)
         assert not tracked.ended
-    assert 60 <= looks < 200
+    assert 60 <= polls < 200
     tracked.expire()
     with pytest.raises(TaskTimeoutError) as late:
         tracked.result()
     assert late.value.__cause__ is error
 
 
-def test_looks_that_fail_come_less_often_and_one_that_succeeds_starts_anew():
+def test_failed_polls_back_off_and_a_success_resets_the_backoff():
     tracked = new_tracked()
     pauses = []
     for _ in range(8):
@@ -326,7 +326,7 @@ def test_looks_that_fail_come_less_often_and_one_that_succeeds_starts_anew():
     assert next_poll(tracked, STARTED + 30, jitter=1.0) == STARTED + 31
 
 
-def test_a_task_that_is_not_known_right_after_its_submission_is_asked_for_again():
+def test_a_404_right_after_the_submission_is_retried():
     tracked = new_tracked()
     tracked.poll_failed(NOT_FOUND, STARTED + 0.5)
     tracked.poll_failed(NOT_FOUND, STARTED + 0.5 + MISSING_TIMEOUT - 0.1)
@@ -336,7 +336,7 @@ def test_a_task_that_is_not_known_right_after_its_submission_is_asked_for_again(
     assert tracked.result() is COMPLETED
 
 
-def test_a_task_that_stays_unknown_is_not_waited_for():
+def test_a_repeated_404_ends_the_wait():
     tracked = new_tracked()
     tracked.poll_failed(NOT_FOUND, STARTED + 0.5)
     tracked.poll_failed(NOT_FOUND, STARTED + 0.5 + MISSING_TIMEOUT)
@@ -346,7 +346,7 @@ def test_a_task_that_stays_unknown_is_not_waited_for():
 
 
 @pytest.mark.parametrize("between", ["seen", "another failure"])
-def test_a_404_now_and_then_is_not_believed(between):
+def test_an_occasional_404_does_not_end_the_wait(between):
     tracked = new_tracked()
     for second in range(0, 200, 5):
         tracked.poll_failed(NOT_FOUND, STARTED + second)
@@ -357,7 +357,7 @@ def test_a_404_now_and_then_is_not_believed(between):
     assert not tracked.ended
 
 
-def test_a_key_that_is_no_longer_taken_ends_the_wait_at_once():
+def test_a_rejected_key_ends_the_wait_at_once():
     tracked = new_tracked()
     error = AuthenticationError("GET: HTTP 401", status=401, task_id="task-1")
     tracked.poll_failed(error, STARTED + 5)
@@ -369,7 +369,7 @@ def test_a_key_that_is_no_longer_taken_ends_the_wait_at_once():
 # The deadline
 
 
-def test_the_end_of_patience_says_how_to_go_on():
+def test_the_timeout_error_explains_how_to_continue():
     tracked = new_tracked()
     tracked.apply(PROCESSING, STARTED + 30)
     tracked.expire()
@@ -382,14 +382,14 @@ def test_the_end_of_patience_says_how_to_go_on():
     assert "billed" in str(late.value)
 
 
-def test_the_end_of_patience_with_outputs_that_did_not_come_says_so():
+def test_the_timeout_error_mentions_missing_outputs():
     tracked = new_tracked()
     tracked.apply(EMPTY, STARTED + 590)
     tracked.expire()
     assert "still completed without outputs after 600 s" in str(tracked.error)
 
 
-def test_a_failure_that_was_overcome_is_not_the_cause_of_a_timeout():
+def test_a_failed_poll_followed_by_a_success_is_not_the_cause_of_a_timeout():
     tracked = new_tracked()
     tracked.poll_failed(RESET, STARTED + 5)
     tracked.apply(PROCESSING, STARTED + 6)
@@ -398,19 +398,17 @@ def test_a_failure_that_was_overcome_is_not_the_cause_of_a_timeout():
     assert tracked.error.__cause__ is None
 
 
-@pytest.mark.parametrize(
-    ("patience", "before"), [(600.0, 2.0), (20.0, 2.0), (5.0, 0.5), (1.0, 0.1)]
-)
-def test_the_last_look_is_right_before_the_deadline(patience, before):
-    tracked = new_tracked(deadline=STARTED + patience)
+@pytest.mark.parametrize(("timeout", "before"), [(600.0, 2.0), (20.0, 2.0), (5.0, 0.5), (1.0, 0.1)])
+def test_the_last_poll_is_right_before_the_deadline(timeout, before):
+    tracked = new_tracked(deadline=STARTED + timeout)
     now = STARTED
     while (due := next_poll(tracked, now)) is not None:
         now = due
         tracked.apply(PROCESSING, now)
-    assert now == pytest.approx(STARTED + patience - before)
+    assert now == pytest.approx(STARTED + timeout - before)
 
 
-def test_after_the_deadline_there_is_no_look():
+def test_no_poll_is_due_after_the_deadline():
     assert next_poll(new_tracked(), DEADLINE) is None
     assert next_poll(new_tracked(), DEADLINE + 100) is None
 
@@ -434,18 +432,18 @@ errors = st.sampled_from(
         InvalidResponseError("not JSON"),
     ]
 )
-sights = st.one_of(
+poll_results = st.one_of(
     errors,
     st.sampled_from([EMPTY, PROCESSING, task("pending"), task("other")]),
     estimates.map(lambda seconds: task(task_info=TaskInfo(estimated_time=seconds))),
 )
 
 
-def look(tracked: TrackedTask, sight: Task | FoxAPIError, now: float) -> None:
-    if isinstance(sight, Task):
-        tracked.apply(sight, now)
+def apply_result(tracked: TrackedTask, poll_result: Task | FoxAPIError, now: float) -> None:
+    if isinstance(poll_result, Task):
+        tracked.apply(poll_result, now)
     else:
-        tracked.poll_failed(sight, now)
+        tracked.poll_failed(poll_result, now)
 
 
 @given(
@@ -453,12 +451,12 @@ def look(tracked: TrackedTask, sight: Task | FoxAPIError, now: float) -> None:
     st.floats(1, 1e5),
     pollings,
     estimates,
-    st.lists(st.tuples(sights, jitters), max_size=12),
+    st.lists(st.tuples(poll_results, jitters), max_size=12),
 )
-def test_the_next_look_is_after_now_and_before_the_deadline_and_not_too_soon(
-    started, patience, polling, estimate, steps
+def test_the_next_poll_is_before_the_deadline_and_respects_the_intervals(
+    started, timeout, polling, estimate, steps
 ):
-    deadline = started + patience
+    deadline = started + timeout
     tracked = new_tracked(started=started, deadline=deadline, estimate=estimate)
     schedule = Schedule(
         poll_cost=polling.poll_cost,
@@ -467,38 +465,36 @@ def test_the_next_look_is_after_now_and_before_the_deadline_and_not_too_soon(
     )
     rounding = 1e-9 * (deadline + 1)
     now = started
-    for sight, jitter in steps:
-        look(tracked, sight, now)
+    for poll_result, jitter in steps:
+        apply_result(tracked, poll_result, now)
         due = tracked.next_poll(schedule, polling, now, jitter)
-        last_look = deadline - min(2.0, (deadline - started) / 10)
+        last_poll = deadline - min(2.0, (deadline - started) / 10)
         if due is None:
-            assert now >= last_look
+            assert now >= last_poll
             return
         assert now < due < deadline
-        assert due - now >= polling.min_interval - rounding or due == last_look
+        assert due - now >= polling.min_interval - rounding or due == last_poll
         assert due - now <= polling.max_interval + rounding
         now = due
 
 
 @given(st.data(), st.floats(1, 300), st.floats(0.5, 10))
-def test_whatever_is_seen_the_wait_ends_by_its_deadline_after_a_bounded_number_of_looks(
-    data, patience, shortest
-):
+def test_every_wait_ends_by_its_deadline_after_a_bounded_number_of_polls(data, timeout, shortest):
     polling = Polling(min_interval=shortest, max_interval=60.0)
     schedule = Schedule(min_interval=shortest, max_interval=60.0)
-    tracked = new_tracked(deadline=STARTED + patience)
-    pattern = data.draw(st.lists(sights, min_size=1, max_size=6))
-    now, looks = STARTED, 0
+    tracked = new_tracked(deadline=STARTED + timeout)
+    pattern = data.draw(st.lists(poll_results, min_size=1, max_size=6))
+    now, polls = STARTED, 0
     while (due := tracked.next_poll(schedule, polling, now, 0.5)) is not None:
         now = due
-        look(tracked, pattern[looks % len(pattern)], now)
-        looks += 1
-        assert looks <= patience / shortest + 2
+        apply_result(tracked, pattern[polls % len(pattern)], now)
+        polls += 1
+        assert polls <= timeout / shortest + 2
         if tracked.ended:
             break
     else:
         tracked.expire()
-    assert now < STARTED + patience
+    assert now < STARTED + timeout
     assert tracked.ended
     with pytest.raises(FoxAPIError) as ended:
         tracked.result()
@@ -508,7 +504,7 @@ def test_whatever_is_seen_the_wait_ends_by_its_deadline_after_a_bounded_number_o
 # The estimate
 
 
-def test_an_estimate_that_the_server_repeats_stays():
+def test_a_repeated_estimate_stays_constant():
     tracked = new_tracked()
     for now in (STARTED, STARTED + 10, STARTED + 30, STARTED + 44, STARTED + 200):
         tracked.apply(task(task_info=TaskInfo(estimated_time=45.0)), now)
@@ -516,14 +512,14 @@ def test_an_estimate_that_the_server_repeats_stays():
     assert tracked.running_at == 200.0
 
 
-def test_an_estimate_that_the_server_counts_down_stays():
+def test_an_estimate_that_counts_down_stays_constant():
     tracked = new_tracked()
     for age in (0.0, 10.0, 30.0, 44.0):
         tracked.apply(task(task_info=TaskInfo(estimated_time=45.0 - age)), STARTED + age)
         assert tracked.estimate == 45.0
 
 
-def test_an_estimate_that_is_revised_is_believed():
+def test_a_revised_estimate_replaces_the_old_one():
     tracked = new_tracked()
     tracked.apply(task(task_info=TaskInfo(estimated_time=45.0)), STARTED)
     tracked.apply(task(task_info=TaskInfo(estimated_time=300.0)), STARTED + 10)
@@ -532,21 +528,21 @@ def test_an_estimate_that_is_revised_is_believed():
     assert tracked.estimate == pytest.approx(300.0, abs=20.0)
 
 
-@pytest.mark.parametrize("nothing", [None, 0.0])
-def test_no_announcement_changes_no_estimate(nothing):
+@pytest.mark.parametrize("missing", [None, 0.0])
+def test_a_missing_estimate_keeps_the_known_one(missing):
     tracked = new_tracked(estimate=45.0)
-    tracked.apply(task(task_info=TaskInfo(estimated_time=nothing)), STARTED + 10)
+    tracked.apply(task(task_info=TaskInfo(estimated_time=missing)), STARTED + 10)
     assert tracked.estimate == 45.0
-    assert rebase(None, 0.0, nothing, 10.0) is None
+    assert rebase(None, 0.0, missing, 10.0) is None
 
 
-def test_a_task_that_was_submitted_elsewhere_takes_the_first_estimate_that_it_hears_of():
+def test_an_attached_task_uses_the_first_estimate_of_the_server():
     tracked = new_tracked(latest=Task("task-1"), attached=True)
     tracked.apply(task(task_info=TaskInfo(estimated_time=45.0)), STARTED + 0.2)
     assert tracked.estimate == 45.0
 
 
-def test_what_the_caller_expects_of_an_attached_task_counts_until_the_server_says_something():
+def test_the_callers_estimate_of_an_attached_task_counts_until_the_server_sends_one():
     tracked = new_tracked(latest=Task("task-1"), attached=True, estimate=20.0)
     tracked.apply(PROCESSING, STARTED + 0.2)
     assert tracked.estimate == 20.0
@@ -555,7 +551,7 @@ def test_what_the_caller_expects_of_an_attached_task_counts_until_the_server_say
 
 
 @given(st.floats(0.1, 1e4), st.lists(st.floats(0, 1), min_size=1, max_size=8), st.booleans())
-def test_whether_repeated_or_counted_down_one_estimate_stays_one(seconds, parts, counts_down):
+def test_a_repeated_or_counted_down_estimate_stays_the_same(seconds, parts, counts_down):
     estimate, then = seconds, 0.0
     for part in sorted(parts):
         age = part * seconds
@@ -566,20 +562,20 @@ def test_whether_repeated_or_counted_down_one_estimate_stays_one(seconds, parts,
 
 
 @given(estimates, moments, estimates, moments)
-def test_an_estimate_is_always_what_was_known_or_announced(estimate, then, announced, now):
+def test_an_estimate_is_always_the_known_or_the_announced_one(estimate, then, announced, now):
     new = rebase(estimate, then, announced, now)
     assert new in {estimate, announced, None if announced is None else now + announced}
     assert new is None or math.isfinite(new)
 
 
-# Which tasks take about as long
+# Groups of tasks with similar durations
 
 
 def group(request: Request) -> Hashable:
     return group_of(request.model, request.num_outputs, request.payload())
 
 
-def test_tasks_of_one_model_resolution_and_size_class_are_one_group():
+def test_tasks_with_one_model_resolution_and_size_class_share_a_group():
     def of(outputs: int, resolution: str = "1K", ratio: str = "1:1") -> Hashable:
         return group(
             PhotaImage("a fox", num_outputs=outputs, resolution=resolution, aspect_ratio=ratio)
@@ -591,7 +587,7 @@ def test_tasks_of_one_model_resolution_and_size_class_are_one_group():
     assert of(1) != of(1, "4K")
 
 
-def test_the_group_of_any_request_can_be_told():
+def test_every_request_has_a_hashable_group():
     for value in ("2K", None, {"width": 1, "height": 2}, [1, 2], 5):
         for name in ("resolution", "quality", "size"):
             hash(group(GenerationRequest("m", {name: value})))
@@ -603,7 +599,7 @@ def test_the_group_of_any_request_can_be_told():
     )
 
 
-# What is learned while a look is planned
+# Learning while a poll is scheduled
 
 
 def learned(duration: float) -> Schedule:
@@ -613,7 +609,7 @@ def learned(duration: float) -> Schedule:
     return schedule
 
 
-def planned(**facts: object) -> TrackedTask:
+def scheduled(**facts: object) -> TrackedTask:
     tracked = new_tracked(group="g", estimate=20.0, **facts)
     due = tracked.next_poll(Schedule(), Polling(), STARTED, 0.5)
     assert due is not None
@@ -621,23 +617,23 @@ def planned(**facts: object) -> TrackedTask:
     return tracked
 
 
-def test_a_planned_look_moves_both_ways_with_what_is_learned():
-    tracked = planned()
+def test_learning_moves_a_scheduled_poll_in_both_directions():
+    tracked = scheduled()
     assert tracked.replanned(Schedule()) == tracked.due
     assert tracked.replanned(learned(3.0)) < tracked.due < tracked.replanned(learned(200.0))
 
 
-def test_a_look_that_is_put_off_stays_before_the_deadline():
-    tracked = planned(deadline=STARTED + 30)
+def test_a_postponed_poll_stays_before_the_deadline():
+    tracked = scheduled(deadline=STARTED + 30)
     assert STARTED + 20 < tracked.replanned(learned(200.0)) <= STARTED + 28
 
 
-@pytest.mark.parametrize("why", ["never planned", "under way", "failed", "awaits its outputs"])
-def test_what_does_not_go_by_the_schedule_stays_as_it_is(why: str):
-    tracked = planned()
-    if why == "never planned":
+@pytest.mark.parametrize("why", ["never scheduled", "in progress", "failed", "awaits its outputs"])
+def test_learning_does_not_move_polls_that_ignore_the_schedule(why: str):
+    tracked = scheduled()
+    if why == "never scheduled":
         tracked = new_tracked(group="g", estimate=20.0, due=STARTED + 7)
-    elif why == "under way":
+    elif why == "in progress":
         tracked.due = math.inf
     else:
         if why == "failed":
@@ -650,5 +646,5 @@ def test_what_does_not_go_by_the_schedule_stays_as_it_is(why: str):
     assert tracked.replanned(learned(3.0)) == due
 
 
-def test_equal_groups_are_one_and_the_same():
+def test_equal_groups_are_the_same_object():
     assert group(PhotaImage("a")) is group(PhotaImage("b"))

@@ -27,7 +27,7 @@ UNLIKELY = [f"unlikely-{i}" for i in range(20)]
 
 
 def transport() -> Transport:
-    """Return a transport that sends nothing: the polls of this test are answered in place."""
+    """Return a transport that is never used: the test answers polls itself."""
     url = URL("http://127.0.0.1:9")
     return Transport(url, "sk-key", timeout=Timeout(), headers={}, http=None)
 

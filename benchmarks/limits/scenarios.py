@@ -1,4 +1,4 @@
-"""Servers with a limit on the rate, and how a session fares with each."""
+"""Scenarios: servers with a rate limit, and the result of a session with each."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from benchmarks.limits.simulation import RateRun
 from foxapi_async.limits.rate_scheduler import Lane, RateScheduler
 
 SETTLED, HALVED, DOUBLED, END = 60.0, 240.0, 390.0, 540.0
-"""Seconds: when the first minute is over, when the limit changes, and when the run ends."""
+"""Times in seconds: end of the first minute, changes of the limit, and end of the run."""
 
 HEADERS: Mapping[str, RetryAfter] = {
     "-": silent,
@@ -36,20 +36,20 @@ HEADERS: Mapping[str, RetryAfter] = {
     "date": http_date,
     "always 2": constant(2.0),
 }
-"""What a 429 says of when to come back."""
+"""Retry-After of 429 answers."""
 
 
 @frozen
-class World:
-    """One server, and the way to it.
+class Scenario:
+    """One server, and the network between.
 
     Args:
         kind: "bucket", "fixed" or "sliding".
         rate: Requests per second.
         size: The burst of a bucket in requests, or the length of a window in seconds.
         header: A key of `HEADERS`.
-        jitter: Mean of an exponential delay on the way there, in seconds.
-        slow: Seconds by which an answer is late at most.
+        jitter: Mean of an exponential delay of requests, in seconds.
+        slow: Maximum extra delay of answers, in seconds.
     """
 
     kind: str
@@ -61,17 +61,19 @@ class World:
 
     def __str__(self) -> str:
         unit = "" if self.kind == "bucket" else " s"
-        way = f" jitter {self.jitter:g}" if self.jitter else ""
-        way += f" slow {self.slow:g}" if self.slow else ""
-        return f"{self.rate:>5g}/s {f'{self.kind} {self.size:g}{unit}':<13} {self.header:<8}{way}"
+        network = f" jitter {self.jitter:g}" if self.jitter else ""
+        network += f" slow {self.slow:g}" if self.slow else ""
+        return (
+            f"{self.rate:>5g}/s {f'{self.kind} {self.size:g}{unit}':<13} {self.header:<8}{network}"
+        )
 
     @property
     def settled(self) -> float:
         """Seconds after which the limit should be known.
 
-        A quota per minute cannot be in one: the first window is used up before there is anything to
-        learn, the second is the first that is seen from its beginning, and the third shows where
-        it ended.
+        A quota per minute needs three minutes: the first window is used up before anything can be
+        learned, the second is the first that is observed from its start, and the third shows where
+        the second ended.
         """
         return 3.0 * SETTLED if self.kind != "bucket" and self.size >= SETTLED else SETTLED
 
@@ -84,28 +86,28 @@ class World:
 
 
 @frozen
-class Verdict:
-    """What was reached."""
+class Result:
+    """The result of one run."""
 
-    world: World
+    scenario: Scenario
     seed: int
-    reached: float
-    """Served from minute 1 to 4, as a part of the limit."""
+    throughput: float
+    """Served requests in minutes 1 to 4, as a fraction of the limit."""
     refused: float
-    """Part of the requests of that time that were answered 429."""
+    """Fraction of the requests in that time that were answered 429."""
     submissions: float
-    """Part of the served that were submissions."""
+    """Fraction of the served requests that were submissions."""
     halved: float | None
-    """Seconds until the session has adapted to half the limit; None for never."""
+    """Seconds until the session adapted to half the limit; None if it never did."""
     doubled: float | None
 
     @property
     def missed(self) -> tuple[str, ...]:
-        """Which targets were missed."""
+        """The targets that were missed."""
         return tuple(
             name
             for name, good in (
-                ("rate", self.reached >= 0.95),
+                ("rate", self.throughput >= 0.95),
                 ("429", self.refused < 0.02),
                 ("lanes", 0.4 < self.submissions < 0.6),
                 ("halve", self.halved is not None and self.halved <= 60),
@@ -116,7 +118,7 @@ class Verdict:
 
     def __str__(self) -> str:
         return (
-            f"{self.world!s:<32} {self.reached:>7.3f} {100 * self.refused:>6.2f}% "
+            f"{self.scenario!s:<32} {self.throughput:>7.3f} {100 * self.refused:>6.2f}% "
             f"{100 * self.submissions:>5.0f}% {_seconds(self.halved)} {_seconds(self.doubled)}"
             f"{'  missed' if self.missed else ''} {' '.join(self.missed)}".rstrip()
         )
@@ -126,55 +128,55 @@ def _seconds(value: float | None) -> str:
     return f"{'never' if value is None else f'{value:.0f} s':>7}"
 
 
-def judge(world: World, seed: int) -> Verdict:
-    """Let a session run into the limit, halve it, and double it again."""
-    server = world.server(seed)
+def run_scenario(scenario: Scenario, seed: int) -> Result:
+    """Run a session against the limit, then halve the limit, then double it again."""
+    server = scenario.server(seed)
     run = RateRun(
         server,
         RateScheduler(),
         seed=seed,
-        retry_after=HEADERS[world.header],
-        jitter=world.jitter,
-        slow=world.slow,
+        retry_after=HEADERS[scenario.header],
+        jitter=scenario.jitter,
+        slow=scenario.slow,
     )
     run.run(HALVED)
-    server.rate = world.rate / 2
-    half = server.rate  # a window serves a whole number
+    server.rate = scenario.rate / 2
+    half = server.rate  # a window serves a whole number of requests
     run.run(DOUBLED)
-    server.rate = world.rate
+    server.rate = scenario.rate
     run.run(END)
     records = run.records
-    return Verdict(
-        world,
+    return Result(
+        scenario,
         seed,
-        reached=served_per_second(records, world.settled, HALVED) / world.rate,
-        refused=refused_share(records, world.settled, HALVED),
-        submissions=lane_share(records, Lane.SUBMIT, world.settled, HALVED),
+        throughput=served_per_second(records, scenario.settled, HALVED) / scenario.rate,
+        refused=refused_share(records, scenario.settled, HALVED),
+        submissions=lane_share(records, Lane.SUBMIT, scenario.settled, HALVED),
         halved=time_to_adapt(records, HALVED, DOUBLED, half),
-        doubled=time_to_adapt(records, DOUBLED, END, world.rate),
+        doubled=time_to_adapt(records, DOUBLED, END, scenario.rate),
     )
 
 
-def worlds(*, quick: bool) -> Iterator[World]:
-    """Yield the servers of the table."""
+def scenarios(*, quick: bool) -> Iterator[Scenario]:
+    """Yield the scenarios of the table."""
     for rate in (5.0, 20.0) if quick else (1.0, 2.0, 5.0, 20.0, 100.0, 500.0):
         for header in ("-", "seconds"):
             for burst in sorted({1.0, max(rate / 2, 1.0), rate, 5 * rate}):
-                yield World("bucket", rate, burst, header)
+                yield Scenario("bucket", rate, burst, header)
             for kind, length in product(("fixed", "sliding"), (1.0, 10.0)):
-                yield World(kind, rate, length, header)
+                yield Scenario(kind, rate, length, header)
             if not quick:
-                yield World("fixed", rate, 60.0, header)
+                yield Scenario("fixed", rate, 60.0, header)
     if not quick:
         for rate in (3.0, 30.0):
             yield from _unusual(rate)
 
 
-def _unusual(rate: float) -> Iterator[World]:
+def _unusual(rate: float) -> Iterator[Scenario]:
     for size, header in ((rate, "date"), (rate, "always 2"), (5 * rate, "always 2")):
-        yield World("bucket", rate, size, header)
-    yield World("fixed", rate, 1.0, "date")
+        yield Scenario("bucket", rate, size, header)
+    yield Scenario("fixed", rate, 1.0, "date")
     for kind, size in (("bucket", rate), ("fixed", 1.0), ("fixed", 10.0)):
         for header in ("-", "seconds"):
-            yield World(kind, rate, size, header, jitter=0.02, slow=0.3)
-            yield World(kind, rate, size, header, jitter=0.2, slow=1.5)
+            yield Scenario(kind, rate, size, header, jitter=0.02, slow=0.3)
+            yield Scenario(kind, rate, size, header, jitter=0.2, slow=1.5)
