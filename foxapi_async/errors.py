@@ -70,13 +70,11 @@ class FoxAPIError(Exception):
         end = None if isinstance(cause, FoxAPIError) else _portable_cause(cause)
         return _rebuild_chain, (list(links.values()), end)
 
-    def __copy__(self) -> Self:
-        # Without pickling, which may replace a value by its text.
-        return self.again()
-
     def again(self) -> Self:
         """Return an equal error without a traceback, to be raised for another waiter."""
         return _rebuild(type(self), self.args, self.__dict__, self.__cause__)
+
+    __copy__ = again  # pickling, which copy would use, may replace a value by its text
 
 
 _Error = TypeVar("_Error", bound=FoxAPIError)

@@ -135,7 +135,7 @@ def read_task(payload: object, *, asked: str | None = None) -> Task:
     task_id: object = fields.get("id")
     if not isinstance(task_id, str) or not TASK_ID.fullmatch(task_id):
         raise InvalidResponseError(
-            f"the answer has no usable task id: {_short(task_id)}", task_id=asked
+            f"the answer has no usable task id: {_brief.repr(task_id)}", task_id=asked
         )
     if asked is not None and task_id != asked:
         raise InvalidResponseError(
@@ -225,7 +225,7 @@ def _unusual_status(value: object) -> TaskStatus:
     known = _STATUSES.get(said) if isinstance(said, str) else None
     if known is not None:
         return known
-    word = _short(said)
+    word = _brief.repr(said)
     # Bounded, so that a server that invents words cannot fill the log or the memory.
     if word not in _unknown_words and len(_unknown_words) < 100:  # noqa: PLR2004
         _unknown_words.add(word)
@@ -258,10 +258,6 @@ def _moment(value: object, _: object) -> datetime | None:
 
 def _text(value: object, _: object = None) -> str | None:
     return value if isinstance(value, str) and value else None
-
-
-def _short(value: object) -> str:
-    return _brief.repr(value)
 
 
 # Bounded in depth too: repr() of what json.loads() has read may raise RecursionError.
@@ -300,39 +296,36 @@ def _shared_info(can_cancel: bool | None, estimated_time: float | None) -> TaskI
     return TaskInfo(can_cancel, estimated_time)
 
 
-def _code(value: object, _: object) -> str | None:
+def code_of(value: object, _: object = None) -> str | None:
+    """Return a text that is not empty or a whole number as a text, else None."""
     number = isinstance(value, int) and not isinstance(value, bool)
     return str(value) if number else _text(value)
+
+
+def _raw(value: dict[str, Any], _: object) -> dict[str, Any]:
+    return value
 
 
 # cattrs compiles functions. That happens at the first use, not when the package is imported.
 @cache
 def _converter() -> cattrs.Converter:
-    def field(read: Any) -> Any:
-        return override(struct_hook=read)
-
     converter = cattrs.Converter(detailed_validation=False)
-    text = field(_text)
+
+    def register(cls: type[Any], **hooks: Any) -> None:
+        overrides: dict[str, Any] = {
+            name: override(struct_hook=hook) for name, hook in hooks.items()
+        }
+        converter.register_structure_hook(cls, make_dict_structure_fn(cls, converter, **overrides))
+
     converter.register_structure_hook(Task, _task)
-    converter.register_structure_hook(
-        TaskError,
-        make_dict_structure_fn(TaskError, converter, code=field(_code), message=text, type=text),
-    )
-    converter.register_structure_hook(
+    register(TaskError, code=code_of, message=_text, type=_text)
+    register(
         UploadedFile,
-        make_dict_structure_fn(
-            UploadedFile,
-            converter,
-            id=text,
-            url=text,
-            filename=text,
-            size=field(_size),
-            created=field(_moment),
-            raw=field(_unchanged),
-        ),
+        id=_text,
+        url=_text,
+        filename=_text,
+        size=_size,
+        created=_moment,
+        raw=_raw,
     )
     return converter
-
-
-def _unchanged(value: Any, _: object) -> Any:
-    return value

@@ -14,7 +14,7 @@ from foxapi_async.errors import (
     FoxAPIError,
     InvalidResponseError,
 )
-from foxapi_async.http.codec import decode, excerpt, one_line
+from foxapi_async.http.codec import code_of, decode, excerpt, one_line
 from foxapi_async.http.retry_rules import ResponseClass, classify_status
 from foxapi_async.retry import parse_retry_after
 
@@ -59,11 +59,8 @@ def classify(
 ) -> Answer[T]:
     """Return the answer that a reply stands for.
 
-    Args:
-        reply: The reply.
-        read: Converts the decoded body of a 2xx to the value; raises InvalidResponseError.
-        what: The request, for the text of an error.
-        task_id: The id of the task that the request is about, for the error.
+    ``read`` converts the decoded body of a 2xx to the value or raises InvalidResponseError; ``what``
+    and ``task_id`` identify the request and its task in an error.
     """
     try:
         payload = decode(reply.body)
@@ -105,7 +102,7 @@ def _status_error(
 ) -> APIStatusError:
     envelope: object = payload.get("error") if is_object(payload) else None
     fields = envelope if is_object(envelope) else {"message": envelope}
-    message, code, type_ = (_text(fields.get(name)) for name in ("message", "code", "type"))
+    message, code, type_ = (code_of(fields.get(name)) for name in ("message", "code", "type"))
     words = ": ".join(part for part in (code or type_, message or excerpt(reply.body)) if part)
     text = f"{what}: HTTP {reply.status}" + (f" ({one_line(words)})" if words else "")
     if retry_after is not None:
@@ -123,9 +120,3 @@ def _status_error(
         retry_after=retry_after,
         task_id=task_id,
     )
-
-
-def _text(value: object) -> str | None:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return value if isinstance(value, str) and value else None
