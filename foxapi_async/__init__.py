@@ -101,40 +101,28 @@ if TYPE_CHECKING:
     from foxapi_async.session import Session
     from foxapi_async.statistics import Statistics
 else:
-    _HOMES = {
-        "Event": "events",
-        "GenerationRequest": "requests",
-        "Journal": "journal",
-        "Limits": "options",
-        "Outcome": "outcome",
-        "Output": "models",
-        "PhotaCreateProfile": "phota",
-        "PhotaImage": "phota",
-        "PhotaImageEdit": "phota",
-        "PhotaImageEnhance": "phota",
-        "Polling": "options",
-        "Request": "requests",
-        "Retry": "options",
-        "Session": "session",
-        "Statistics": "statistics",
-        "Task": "models",
-        "TaskError": "models",
-        "TaskHandle": "handle",
-        "TaskInfo": "models",
-        "TaskStatus": "models",
-        "Timeout": "options",
-        "UploadedFile": "models",
+    _MODULES = {
+        "events": ["Event"],
+        "handle": ["TaskHandle"],
+        "journal": ["Journal"],
+        "models": ["Output", "Task", "TaskError", "TaskInfo", "TaskStatus", "UploadedFile"],
+        "options": ["Limits", "Polling", "Retry", "Timeout"],
+        "outcome": ["Outcome"],
+        "phota": ["PhotaCreateProfile", "PhotaImage", "PhotaImageEdit", "PhotaImageEnhance"],
+        "requests": ["GenerationRequest", "Request"],
+        "session": ["Session"],
+        "statistics": ["Statistics"],
     }
-    """The modules of the names that are not errors."""
+    """The names that are not errors, by module."""
+
+    _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
     def __getattr__(name: str) -> object:
         if name in __all__:
             value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
             globals()[name] = value
             return value
-        if (
-            name == "errors" or name in _HOMES.values()
-        ):  # as attributes, without an import of theirs
+        if name == "errors" or name in _MODULES:  # as attributes, without an import of theirs
             return import_module(f"{__name__}.{name}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

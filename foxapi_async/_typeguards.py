@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard
 
-__all__ = ["is_array", "is_mapping", "is_object", "is_series", "is_tuple"]
-
 
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:
     """Return whether a decoded JSON value is an object."""

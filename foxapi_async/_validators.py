@@ -41,10 +41,14 @@ def count(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     check_count(attribute.name, value)
 
 
-def text(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """Allow texts that are not blank."""
-    if not isinstance(value, str) or not value.strip():
-        raise refuse(attribute.name, value, "a text that is not empty")
+def must_be(allowed: str, is_allowed: Callable[[object], bool]) -> Check:
+    """Allow the values for which a function returns True."""
+
+    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if not is_allowed(value):
+            raise refuse(attribute.name, value, allowed)
+
+    return check
 
 
 def one_of(choices: tuple[str, ...]) -> Check:
@@ -53,27 +57,35 @@ def one_of(choices: tuple[str, ...]) -> Check:
         f"one of {', '.join(map(repr, choices))}. If the service takes more by now, "
         "GenerationRequest(model, params) sends any value as it is"
     )
-
-    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        if value not in choices:
-            raise refuse(attribute.name, value, allowed)
-
-    return check
+    return must_be(allowed, choices.__contains__)
 
 
-def fraction(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """Allow None and numbers from 0 to 1."""
-    if value is None:
-        return
-    number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-    if not 0 <= number <= 1:
-        raise refuse(attribute.name, value, "a number from 0 to 1, or None")
+def is_text(value: object) -> bool:
+    """Return whether a value is a text that is not blank."""
+    return isinstance(value, str) and bool(value.strip())
 
 
-def url(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """Allow http(s) URLs."""
-    if not _is_web_url(value):
-        raise refuse(attribute.name, value, _A_URL)
+def _is_fraction(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
+def _is_web_url(value: object) -> bool:
+    if not isinstance(value, str) or re.search(r"[\s\x00-\x1f]", value):
+        return False
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
+
+
+_A_URL: Final = "a public http(s) URL; session.upload(path) makes one of a file"
+
+text = must_be("a text that is not empty", is_text)
+url = must_be(_A_URL, _is_web_url)
+fraction = must_be(
+    "a number from 0 to 1, or None", lambda value: value is None or _is_fraction(value)
+)
 
 
 def urls(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -92,23 +104,10 @@ def profile_ids(_: object, attribute: attrs.Attribute[Any], value: object) -> No
     if not is_tuple(value):
         raise refuse(attribute.name, value, "a list of profile ids, or None")
     for index, item in enumerate(value):
-        if not isinstance(item, str) or not item.strip():
+        if not is_text(item):
             raise refuse(f"{attribute.name}[{index}]", item, "the id of a profile")
 
 
 def as_tuple(value: Any) -> Any:
     """Convert an iterable to a tuple; leave any other value for the validator to refuse."""
     return tuple(value) if is_series(value) else value
-
-
-_A_URL: Final = "a public http(s) URL; session.upload(path) makes one of a file"
-
-
-def _is_web_url(value: object) -> bool:
-    if not isinstance(value, str) or re.search(r"[\s\x00-\x1f]", value):
-        return False
-    try:
-        parts = urlsplit(value)
-    except ValueError:
-        return False
-    return parts.scheme in {"http", "https"} and bool(parts.hostname)

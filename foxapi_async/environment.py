@@ -13,8 +13,6 @@ from yarl import URL
 from foxapi_async._typeguards import is_mapping
 from foxapi_async.errors import ConfigurationError
 
-__all__ = ["DEFAULT_BASE_URL", "check_headers", "find_api_key", "find_base_url", "is_loopback"]
-
 DEFAULT_BASE_URL: Final = "https://api.foxapi.cc"
 
 _OURS: Final = frozenset(
@@ -38,7 +36,7 @@ def find_api_key(given: str | None) -> str:
     if not re.fullmatch(r"[\x21-\x7e]+", key):
         # The text omits the key, which may be the right one with a stray character.
         raise ConfigurationError(
-            "the API key holds a space or a character that is not plain ASCII; keys look like sk-…"
+            "the API key contains a space or a character that is not plain ASCII; keys look like sk-…"
         )
     return key
 
@@ -60,11 +58,11 @@ def find_base_url(given: str | None) -> URL:
     if url.scheme not in {"http", "https"} or not host or re.search(_BLANK, text):
         raise _bad_base_url("it is not an https:// URL")
     if url.user is not None or url.password is not None:
-        raise _bad_base_url("it holds a user name or a password")
+        raise _bad_base_url("it contains a user name or a password")
     if url.query_string or url.fragment:
-        raise _bad_base_url("it holds a query or a fragment")
+        raise _bad_base_url("it contains a query or a fragment")
     if url.scheme == "http" and not is_loopback(host):
-        raise _bad_base_url("it is not HTTPS, and the API key would travel in the clear")
+        raise _bad_base_url("it is not HTTPS, so the API key would be sent unencrypted")
     path = url.path.rstrip("/")
     if path.endswith("/v1"):
         raise _bad_base_url("it ends in /v1, which the SDK adds itself")
@@ -101,13 +99,13 @@ def check_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
         if not isinstance(name, str) or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
             raise ConfigurationError(f"headers: {name!r} is not the name of a header")
         if name.lower() in _OURS:
-            raise ConfigurationError(f"headers: {name} is set by the session itself")
+            raise ConfigurationError(f"headers: {name} is set by the session; remove it")
         # The texts omit the value, which may be a secret.
         if not isinstance(value, str):
             raise ConfigurationError(f"headers: the value of {name} is not a text")
         if re.search(_NOT_IN_A_HEADER, value):
             raise ConfigurationError(
-                f"headers: the value of {name} holds a line break or another control character"
+                f"headers: the value of {name} contains a line break or another control character"
             )
         checked[name] = value
     return checked

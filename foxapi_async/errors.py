@@ -45,35 +45,6 @@ if TYPE_CHECKING:
     from foxapi_async import Request
     from foxapi_async.models import Task
 
-__all__ = [
-    "APIConnectionError",
-    "APIStatusError",
-    "APITimeoutError",
-    "AuthenticationError",
-    "BadRequestError",
-    "BudgetExceededError",
-    "ConfigurationError",
-    "DownloadError",
-    "FoxAPIError",
-    "InsufficientQuotaError",
-    "InvalidRequestError",
-    "InvalidResponseError",
-    "JobFileError",
-    "NotFoundError",
-    "OutputExpiredError",
-    "PayloadTooLargeError",
-    "PermissionDeniedError",
-    "RateLimitError",
-    "ServerError",
-    "SessionClosedError",
-    "SubmissionUnknownError",
-    "TaskCancelledError",
-    "TaskFailedError",
-    "TaskOutcomeError",
-    "TaskTimeoutError",
-    "UnprocessableEntityError",
-]
-
 
 class FoxAPIError(Exception):
     """The base class of all errors of this package.
@@ -99,13 +70,11 @@ class FoxAPIError(Exception):
         end = None if isinstance(cause, FoxAPIError) else _portable_cause(cause)
         return _rebuild_chain, (list(links.values()), end)
 
-    def __copy__(self) -> Self:
-        # Without pickling, which may replace a value by its text.
-        return self.again()
-
     def again(self) -> Self:
         """Return an equal error without a traceback, to be raised for another waiter."""
         return _rebuild(type(self), self.args, self.__dict__, self.__cause__)
+
+    __copy__ = again  # pickling, which copy would use, may replace a value by its text
 
 
 _Error = TypeVar("_Error", bound=FoxAPIError)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import attrs
-
-__all__ = ["Output", "Task", "TaskError", "TaskInfo", "TaskStatus", "UploadedFile"]
 
 
 class TaskStatus(enum.Enum):
@@ -23,16 +21,10 @@ class TaskStatus(enum.Enum):
     OTHER = "other"
     """A status that this release does not know; its text is in ``task.raw["status"]``."""
 
-    @property
-    def is_terminal(self) -> bool:
+    def __init__(self, text: str) -> None:
+        # An attribute and not a property, because every poll reads it.
+        self.is_terminal: Final = text in {"completed", "failed", "cancelled"}
         """Whether the status is final."""
-        return self._value_ in _TERMINAL
-
-
-# Texts, because hashing an enum member calls a Python function at every poll.
-_TERMINAL = frozenset(
-    status.value for status in (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED)
-)
 
 
 @attrs.frozen

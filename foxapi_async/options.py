@@ -10,46 +10,36 @@ import attrs
 
 from foxapi_async.errors import ConfigurationError
 
-__all__ = ["Limits", "Polling", "Retry", "Timeout"]
-
 _Check = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
 
-def _above_zero(*, none: bool = False) -> _Check:
-    wanted = "a number above 0" + (", or None" * none)
-
+def _must_be(allowed: str, is_allowed: Callable[[Any], bool]) -> _Check:
     def check(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        if value is None and none:
-            return
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not (number and 0 < value <= sys.float_info.max):  # type: ignore[operator]
-            raise _wrong(instance, attribute, value, wanted)
+        if not is_allowed(value):
+            name = f"{type(instance).__name__}({attribute.name}=…)"
+            raise ConfigurationError(f"{name} is {value!r}; it must be {allowed}")
 
     return check
 
 
-def _whole(*, none: bool = False) -> _Check:
-    wanted = "a whole number of at least 1" + (", or None" * none)
-
-    def check(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        if value is None and none:
-            return
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise _wrong(instance, attribute, value, wanted)
-
-    return check
+def _is_positive(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 < value <= sys.float_info.max
 
 
-def _flag(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, bool):
-        raise _wrong(instance, attribute, value, "True or False")
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
-def _wrong(
-    instance: object, attribute: attrs.Attribute[Any], value: object, wanted: str
-) -> ConfigurationError:
-    name = f"{type(instance).__name__}({attribute.name}=…)"
-    return ConfigurationError(f"{name} is {value!r}; it must be {wanted}")
+_POSITIVE = _must_be("a number above 0", _is_positive)
+_POSITIVE_OR_NONE = _must_be(
+    "a number above 0, or None", lambda value: value is None or _is_positive(value)
+)
+_COUNT = _must_be("a whole number of at least 1", _is_count)
+_COUNT_OR_NONE = _must_be(
+    "a whole number of at least 1, or None", lambda value: value is None or _is_count(value)
+)
+_FLAG = _must_be("True or False", lambda value: isinstance(value, bool))
 
 
 @attrs.frozen(kw_only=True)
@@ -70,13 +60,11 @@ class Limits:
         ConfigurationError: A value out of range.
     """
 
-    outputs: int = attrs.field(default=32, validator=_whole())
-    total_outputs: int | None = attrs.field(default=None, validator=_whole(none=True))
-    submissions_per_second: float | None = attrs.field(
-        default=None, validator=_above_zero(none=True)
-    )
-    polls_per_second: float | None = attrs.field(default=None, validator=_above_zero(none=True))
-    downloads: int = attrs.field(default=8, validator=_whole())
+    outputs: int = attrs.field(default=32, validator=_COUNT)
+    total_outputs: int | None = attrs.field(default=None, validator=_COUNT_OR_NONE)
+    submissions_per_second: float | None = attrs.field(default=None, validator=_POSITIVE_OR_NONE)
+    polls_per_second: float | None = attrs.field(default=None, validator=_POSITIVE_OR_NONE)
+    downloads: int = attrs.field(default=8, validator=_COUNT)
 
 
 @attrs.frozen(kw_only=True)
@@ -98,11 +86,11 @@ class Polling:
         ConfigurationError: A value out of range, or ``max_interval`` below ``min_interval``.
     """
 
-    poll_cost: float = attrs.field(default=0.25, validator=_above_zero())
-    min_interval: float = attrs.field(default=0.5, validator=_above_zero())
-    max_interval: float = attrs.field(default=180.0, validator=_above_zero())
-    give_up_after: float | None = attrs.field(default=None, validator=_above_zero(none=True))
-    sync_upstream: bool = attrs.field(default=False, validator=_flag)
+    poll_cost: float = attrs.field(default=0.25, validator=_POSITIVE)
+    min_interval: float = attrs.field(default=0.5, validator=_POSITIVE)
+    max_interval: float = attrs.field(default=180.0, validator=_POSITIVE)
+    give_up_after: float | None = attrs.field(default=None, validator=_POSITIVE_OR_NONE)
+    sync_upstream: bool = attrs.field(default=False, validator=_FLAG)
 
     def __attrs_post_init__(self) -> None:
         if self.max_interval < self.min_interval:
@@ -137,10 +125,10 @@ class Retry:
         ConfigurationError: A value out of range.
     """
 
-    attempts: int = attrs.field(default=4, validator=_whole())
-    first: float = attrs.field(default=0.5, validator=_above_zero())
-    longest: float = attrs.field(default=30.0, validator=_above_zero())
-    submissions: bool = attrs.field(default=True, validator=_flag)
+    attempts: int = attrs.field(default=4, validator=_COUNT)
+    first: float = attrs.field(default=0.5, validator=_POSITIVE)
+    longest: float = attrs.field(default=30.0, validator=_POSITIVE)
+    submissions: bool = attrs.field(default=True, validator=_FLAG)
 
 
 @attrs.frozen(kw_only=True)
@@ -156,6 +144,6 @@ class Timeout:
         ConfigurationError: A value out of range.
     """
 
-    connect: float = attrs.field(default=10.0, validator=_above_zero())
-    request: float = attrs.field(default=60.0, validator=_above_zero())
-    stall: float = attrs.field(default=60.0, validator=_above_zero())
+    connect: float = attrs.field(default=10.0, validator=_POSITIVE)
+    request: float = attrs.field(default=60.0, validator=_POSITIVE)
+    stall: float = attrs.field(default=60.0, validator=_POSITIVE)

@@ -19,8 +19,6 @@ from foxapi_async.errors import (
 from foxapi_async.models import Task
 from foxapi_async.requests import Request
 
-__all__ = ["Outcome", "OutcomeStatus", "status_of"]
-
 OutcomeStatus = Literal["completed", "failed", "unfinished", "rejected", "unknown", "not_submitted"]
 
 

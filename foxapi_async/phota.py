@@ -8,14 +8,13 @@ lists of ``resolution`` and ``aspect_ratio`` are from the text of those pages an
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Self, cast
 
 import attrs
 
 from foxapi_async import _validators
 from foxapi_async.requests import PATHS, Request
-
-__all__ = ["PhotaCreateProfile", "PhotaImage", "PhotaImageEdit", "PhotaImageEnhance"]
 
 RESOLUTIONS: Final = ("1K", "4K")
 ASPECT_RATIOS: Final = ("1:1", "2:3", "3:2", "3:4", "4:3", "9:16", "16:9")
@@ -27,26 +26,14 @@ _PROFILE_REFERENCE: Final = r"\[\[([^\[\]]+)\]\]"
 class _PhotaRequest(Request):
     """A request whose payload consists of its model and its attrs fields."""
 
-    MODEL: ClassVar[str]
-
-    @property
-    def model(self) -> str:
-        """The model id."""
-        return self.MODEL
-
-    @property
-    def kind(self) -> str:
-        """The kind of output: "image"."""
-        return "image"
-
-    @property
-    def path(self) -> str:
-        """The path of the billed POST."""
-        return PATHS["image"]
+    # Class attributes implement the properties of `Request`, which pyright does not accept.
+    model: ClassVar[str]  # pyright: ignore[reportIncompatibleMethodOverride]
+    kind: ClassVar[str] = "image"  # pyright: ignore[reportIncompatibleMethodOverride]
+    path: ClassVar[str] = PATHS["image"]  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def payload(self) -> dict[str, Any]:
         """Return the exact JSON object for the POST, without fields that are None."""
-        payload: dict[str, Any] = {"model": self.MODEL}
+        payload: dict[str, Any] = {"model": self.model}
         for name in attrs.fields_dict(type(self)):
             value: object = getattr(self, name)
             if isinstance(value, tuple):
@@ -74,7 +61,7 @@ class PhotaImage(_PhotaRequest):
         InvalidRequestError: A value that the API rejects.
     """
 
-    MODEL: ClassVar[str] = "phota-image"
+    model: ClassVar[str] = "phota-image"
 
     prompt: str = attrs.field(validator=_validators.text)
     num_outputs: int = attrs.field(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -109,7 +96,7 @@ class PhotaImageEdit(_PhotaRequest):
         InvalidRequestError: A value that the API rejects.
     """
 
-    MODEL: ClassVar[str] = "phota-image-edit"
+    model: ClassVar[str] = "phota-image-edit"
 
     prompt: str = attrs.field(validator=_validators.text)
     image_urls: tuple[str, ...] = attrs.field(
@@ -144,7 +131,8 @@ class PhotaImageEnhance(_PhotaRequest):
         InvalidRequestError: A value that the API rejects.
     """
 
-    MODEL: ClassVar[str] = "phota-image-enhance"
+    model: ClassVar[str] = "phota-image-enhance"
+    num_outputs: ClassVar[int] = 1  # pyright: ignore[reportIncompatibleMethodOverride]
 
     image_url: str = attrs.field(validator=_validators.url)
     resolution: str = attrs.field(
@@ -163,11 +151,6 @@ class PhotaImageEnhance(_PhotaRequest):
         kw_only=True,
     )
 
-    @property
-    def num_outputs(self) -> int:
-        """The number of requested outputs: always 1."""
-        return 1
-
 
 @attrs.frozen
 class PhotaCreateProfile(_PhotaRequest):
@@ -180,11 +163,13 @@ class PhotaCreateProfile(_PhotaRequest):
         InvalidRequestError: It is not a URL.
     """
 
-    MODEL: ClassVar[str] = "phota-create-profile"
+    model: ClassVar[str] = "phota-create-profile"
+    num_outputs: ClassVar[int] = 1  # pyright: ignore[reportIncompatibleMethodOverride]
 
     image_archive_url: str = attrs.field(validator=_validators.url)
 
-    @property
-    def num_outputs(self) -> int:
-        """The number of requested outputs: always 1."""
-        return 1
+
+CLASSES: Final[Mapping[str, type[Request]]] = {
+    cls.model: cls for cls in (PhotaImage, PhotaImageEdit, PhotaImageEnhance, PhotaCreateProfile)
+}
+"""The class of each model."""

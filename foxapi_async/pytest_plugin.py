@@ -18,8 +18,6 @@ import pytest
 if TYPE_CHECKING:
     from foxapi_async.emulator import Emulator
 
-__all__ = ["foxapi_emulator", "foxapi_emulator_options"]
-
 
 @pytest.fixture
 def foxapi_emulator_options() -> Mapping[str, Any]:

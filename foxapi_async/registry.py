@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -58,7 +59,7 @@ class TaskRegistry:
         self.tasks: dict[str, TrackedTask] = {}
         self._ends: dict[str, anyio.Event] = {}
         self.queue: PollQueue = PollQueue(self.tasks, schedule, polling)
-        self._polling = polling
+        self._give_up_after = cache(polling.deadline_for)
         self._limiter = limiter
         self._journal = journal
         self._events = events
@@ -99,7 +100,7 @@ class TaskRegistry:
             task.id,
             task,
             started=now,
-            deadline=now + self._polling.deadline_for(submission.kind),
+            deadline=now + self._give_up_after(submission.kind),
             request=submission.request,
             key=submission.key,
             group=submission.group,
@@ -135,7 +136,7 @@ class TaskRegistry:
                 entry.task_id,
                 Task(entry.task_id),
                 started=now - max(0.0, age),
-                deadline=now + self._polling.deadline_for(submission.kind),
+                deadline=now + self._give_up_after(submission.kind),
                 request=submission.request,
                 key=submission.key,
                 group=group_of(submission.model, submission.outputs, entry.payload),
@@ -156,7 +157,7 @@ class TaskRegistry:
                 task_id,
                 Task(task_id),
                 started=now,
-                deadline=now + self._polling.deadline_for(None),
+                deadline=now + self._give_up_after(None),
                 estimate=estimated_time,
                 attached=True,
             )

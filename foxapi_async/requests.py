@@ -12,14 +12,8 @@ from typing import Any, Final, Self
 import attrs
 
 from foxapi_async._typeguards import is_mapping
-from foxapi_async._validators import check_count, refuse
+from foxapi_async._validators import check_count, is_text, must_be, refuse
 from foxapi_async.errors import InvalidRequestError
-
-__all__ = [
-    "PATHS",
-    "GenerationRequest",
-    "Request",
-]
 
 PATHS: Final[Mapping[str, str]] = {
     "image": "/v1/images/generations",
@@ -85,11 +79,6 @@ class Request(abc.ABC):
         return [self._with_outputs(size) for size in sizes]
 
 
-def _model_id(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, str) or not value.strip():
-        raise refuse(attribute.name, value, "the id of a model, such as 'phota-image'")
-
-
 def _params(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     def wrong(why: str) -> InvalidRequestError:
         return InvalidRequestError(f"params {why}", field=attribute.name, value=value)
@@ -97,7 +86,7 @@ def _params(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if not is_mapping(value) or not all(isinstance(name, str) for name in value):
         raise wrong(f"is {value!r}; it must be a mapping of field names to values")
     if "model" in value:
-        raise wrong(f"holds 'model': {value['model']!r}; give it as GenerationRequest(model, …)")
+        raise wrong(f"contains 'model': {value['model']!r}; pass it as GenerationRequest(model, …)")
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
@@ -118,11 +107,8 @@ def _as_dict(value: Any) -> Any:
         ) from error
 
 
-def _default_path(request: GenerationRequest) -> str:
-    return _path_of(request.model, request.kind)
-
-
-def _path_of(model: object, kind: object) -> str:
+def _default_path(request: Any) -> str:
+    model, kind = request.model, request.kind
     if not isinstance(model, str) or not isinstance(kind, str):
         return ""  # the validators of model and kind say what is wrong
     return _PATHS_OF_MODELS.get(model) or PATHS.get(kind, "")
@@ -134,9 +120,8 @@ def _kind(request: GenerationRequest, _: object, value: object) -> None:
         raise refuse("kind", value, f"one of {known}, or the path must be given too")
 
 
-def _path(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, str) or not re.fullmatch(_PATH, value):
-        raise refuse(attribute.name, value, "a plain path such as '/v1/images/generations'")
+def _is_path(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(_PATH, value) is not None
 
 
 @attrs.frozen
@@ -157,7 +142,7 @@ class GenerationRequest(Request):
 
     # Frozen fields implement the properties of `Request`, which pyright does not accept.
     model: str = attrs.field(  # pyright: ignore[reportIncompatibleMethodOverride]
-        validator=_model_id
+        validator=must_be("the id of a model, such as 'phota-image'", is_text)
     )
     params: Mapping[str, Any] = attrs.field(
         factory=dict[str, Any], converter=_as_dict, validator=_params, hash=False
@@ -167,7 +152,8 @@ class GenerationRequest(Request):
     )
     # Not @path.default: pyright would treat the parameter as required.
     path: str = attrs.field(  # pyright: ignore[reportIncompatibleMethodOverride]
-        default=attrs.Factory(_default_path, takes_self=True), validator=_path
+        default=attrs.Factory(_default_path, takes_self=True),
+        validator=must_be("a plain path such as '/v1/images/generations'", _is_path),
     )
 
     @property

@@ -1,4 +1,4 @@
-"""Where the service is and with which key."""
+"""API key, base URL and headers: precedence, validation, and no secret in an error."""
 
 from __future__ import annotations
 
@@ -38,27 +38,27 @@ def everything_said(call: Callable[[], object]) -> str:
     return "\n".join([*lines, *chain])
 
 
-def test_a_key_that_is_given_counts_before_that_of_the_environment(monkeypatch):
+def test_a_given_key_takes_precedence_over_the_environment(monkeypatch):
     monkeypatch.setenv("FOXAPI_API_KEY", "sk-environment")
     assert find_api_key(KEY) == KEY
     assert find_api_key(None) == "sk-environment"
 
 
 @pytest.mark.parametrize("key", [f" {KEY}\n", f"{KEY}\r\n", f"\t{KEY}"])
-def test_blanks_around_a_key_are_no_part_of_it(key, monkeypatch):
+def test_whitespace_around_a_key_is_removed(key, monkeypatch):
     assert find_api_key(key) == KEY
     monkeypatch.setenv("FOXAPI_API_KEY", key)
     assert find_api_key(None) == KEY
 
 
 @pytest.mark.parametrize("key", [None, "", " \n"])
-def test_without_a_key_both_ways_to_give_one_are_named(key):
+def test_without_a_key_the_error_names_both_ways_to_pass_one(key):
     said = everything_said(lambda: find_api_key(key))
     assert "Session(api_key=" in said
     assert "FOXAPI_API_KEY" in said
 
 
-def test_an_empty_key_does_not_fall_back_on_that_of_the_environment(monkeypatch):
+def test_an_empty_key_does_not_fall_back_to_the_environment(monkeypatch):
     monkeypatch.setenv("FOXAPI_API_KEY", KEY)
     with pytest.raises(ConfigurationError):
         find_api_key("")
@@ -67,9 +67,9 @@ def test_an_empty_key_does_not_fall_back_on_that_of_the_environment(monkeypatch)
 @pytest.mark.parametrize(
     "key", ["sk fox-1", "sk-fox-1\nX: y", "sk-fox-1é", "sk-fox-1\u200b", "\ud800sk-fox-1"]
 )
-def test_a_key_that_cannot_be_part_of_a_header_is_refused_and_not_shown(key):
+def test_a_key_that_cannot_be_in_a_header_is_rejected_and_not_shown(key):
     said = everything_said(lambda: find_api_key(key))
-    assert "the API key holds a space" in said
+    assert "the API key contains a space" in said
     assert "fox-1" not in said
 
 
@@ -90,20 +90,20 @@ def test_a_key_that_cannot_be_part_of_a_header_is_refused_and_not_shown(key):
         ("http://[::1]:80", "http://[::1]/"),
     ],
 )
-def test_a_plain_address_is_taken_without_its_slash(given_url, url, monkeypatch):
+def test_a_plain_url_is_accepted_without_its_trailing_slash(given_url, url, monkeypatch):
     assert str(find_base_url(given_url)) == url
     if given_url is not None:
         monkeypatch.setenv("FOXAPI_BASE_URL", given_url)
         assert str(find_base_url(None)) == url
 
 
-def test_an_address_that_is_given_counts_before_that_of_the_environment(monkeypatch):
+def test_a_given_url_takes_precedence_over_the_environment(monkeypatch):
     monkeypatch.setenv("FOXAPI_BASE_URL", "https://environment.example")
     assert str(find_base_url("https://given.example")) == "https://given.example/"
     assert str(find_base_url(None)) == "https://environment.example/"
 
 
-def test_an_empty_setting_is_none(monkeypatch):
+def test_an_empty_environment_variable_counts_as_unset(monkeypatch):
     monkeypatch.setenv("FOXAPI_BASE_URL", "")
     assert str(find_base_url(None)) == f"{DEFAULT_BASE_URL}/"
 
@@ -146,7 +146,7 @@ def test_an_empty_setting_is_none(monkeypatch):
         ("http://localhost/v1", "ends in /v1"),
     ],
 )
-def test_another_address_is_refused_with_the_reason_and_an_example(url, why):
+def test_any_other_url_is_rejected_with_the_reason_and_an_example(url, why):
     with pytest.raises(ConfigurationError) as refused:
         find_base_url(url)
     assert str(refused.value).startswith("base_url: it ")
@@ -173,14 +173,14 @@ def test_another_address_is_refused_with_the_reason_and_an_example(url, why):
         f"https://\u2100{KEY}",
     ],
 )
-def test_a_key_in_the_wrong_place_is_not_shown(url, monkeypatch):
+def test_a_key_in_the_base_url_is_not_shown(url, monkeypatch):
     assert KEY not in everything_said(lambda: find_base_url(url))
     monkeypatch.setenv("FOXAPI_BASE_URL", url)
     assert KEY not in everything_said(lambda: find_base_url(None))
 
 
 @given(st.text())
-def test_any_text_is_an_address_or_refused(text):
+def test_any_text_is_a_url_or_rejected(text):
     try:
         url = find_base_url(text)
     except ConfigurationError:
@@ -196,11 +196,11 @@ def test_any_text_is_an_address_or_refused(text):
         *((host, False) for host in (None, "", "example.com", "0.0.0.0", "::", "localhost.com")),
     ],
 )
-def test_loopback_is_this_machine_and_nothing_else(host, is_it):
+def test_only_loopback_hosts_are_loopback(host, is_it):
     assert is_loopback(host) is is_it
 
 
-def test_headers_of_ones_own_are_taken_as_they_are():
+def test_extra_headers_are_accepted_unchanged():
     headers = {
         "X-Trace": "1",
         "User-Agent": "my-app/1",
@@ -219,14 +219,14 @@ def test_headers_of_ones_own_are_taken_as_they_are():
     ["Authorization", "authorization", "AUTHORIZATION", "Host", "Content-Length", "Content-Type",
      "Transfer-Encoding", "Connection"],
 )  # fmt: skip
-def test_headers_that_the_session_sets_itself_are_refused(name):
+def test_headers_that_the_session_sets_are_rejected(name):
     said = everything_said(lambda: check_headers({name: f"Bearer {KEY}"}))
-    assert f"{name} is set by the session itself" in said
+    assert f"{name} is set by the session; remove it" in said
     assert KEY not in said
 
 
 @pytest.mark.parametrize("name", ["", " ", "X Y", "X:Y", "X\n", "É", 5, None, b"X"])
-def test_what_is_no_name_of_a_header_is_refused(name):
+def test_an_invalid_header_name_is_rejected(name):
     said = everything_said(lambda: check_headers({name: KEY}))
     assert "is not the name of a header" in said
     assert KEY not in said
@@ -245,12 +245,12 @@ def test_what_is_no_name_of_a_header_is_refused(name):
         KEY.encode(),
     ],
 )
-def test_a_value_that_could_not_be_sent_is_refused_and_not_shown(value):
+def test_an_invalid_header_value_is_rejected_and_not_shown(value):
     said = everything_said(lambda: check_headers({"X-Proxy": value}))
     assert "the value of X-Proxy" in said
     assert KEY not in said
 
 
 @pytest.mark.parametrize("headers", [["X"], "X: y", 5, [("X", "y")]])
-def test_headers_that_are_no_mapping_are_refused(headers):
+def test_headers_that_are_not_a_mapping_are_rejected(headers):
     assert "mapping" in everything_said(lambda: check_headers(headers))

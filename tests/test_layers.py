@@ -27,7 +27,7 @@ MOST_PARAMETERS, MOST_CALLABLES = 8, 2
 """Of a constructor. Sizes do not count the emulator."""
 
 PURE = {
-    *("_typeguards", "_validators", "backoff", "errors", "models", "options", "outcome"),
+    *("_typeguards", "_validators", "errors", "models", "options", "outcome"),
     *("phota", "requests", "retry", "statistics", "version"),
     *(f"http.{name}" for name in ("codec", "ids", "responses", "retry_rules")),
     *(f"limits.{name}" for name in ("departures", "quota", "rate", "rate_scheduler", "window")),

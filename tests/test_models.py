@@ -1,4 +1,4 @@
-"""What the server says, as values."""
+"""Values for the answers of the API."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ each_value = pytest.mark.parametrize("value", VALUES, ids=lambda value: type(val
 
 
 @each_value
-def test_it_is_frozen_hashable_and_picklable(value):
+def test_values_are_frozen_hashable_and_picklable(value):
     assert pickle.loads(pickle.dumps(value)) == value
     assert copy.deepcopy(value) == value
     assert hash(copy.deepcopy(value)) == hash(value)
@@ -49,12 +49,12 @@ def test_values_differ_by_every_field_but_the_raw_object():
         assert (changed == TASK) is (field.name == "raw"), field.name
 
 
-def test_the_raw_object_is_kept_out_of_sight():
+def test_the_raw_object_is_not_in_the_repr():
     assert "raw" not in repr(TASK)
     assert "raw" not in repr(FILE)
 
 
-def test_only_the_id_of_a_task_is_needed():
+def test_only_the_id_of_a_task_is_required():
     task = Task("task-1")
     assert (task.status, task.outputs, task.error) == (TaskStatus.PENDING, (), None)
     assert (task.usage, task.raw) == ({}, {})

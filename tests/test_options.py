@@ -1,4 +1,4 @@
-"""Limits, polling, retries and timeouts: their defaults, and what cannot work."""
+"""Limits, polling, retries and timeouts: their defaults and validation."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_every_option_is_tested_here():
 @pytest.mark.parametrize(
     "value", [0, -1, 0.0, float("nan"), float("inf"), 10**309, True, "1", [], 1j]
 )
-def test_what_is_no_number_above_zero_is_refused_by_name(cls, name, value):
+def test_a_duration_that_is_not_above_zero_is_rejected_by_name(cls, name, value):
     allowed = "a number above 0" + (", or None" if name in NONE_ALLOWED else "")
     assert (
         refusal(cls, **{name: value})
@@ -54,7 +54,7 @@ def test_what_is_no_number_above_zero_is_refused_by_name(cls, name, value):
 
 @pytest.mark.parametrize(("cls", "name"), COUNTS)
 @pytest.mark.parametrize("value", [0, -1, 1.0, True, "1", float("inf"), []], ids=repr)
-def test_what_is_no_whole_number_is_refused_by_name(cls, name, value):
+def test_a_count_that_is_not_a_whole_number_is_rejected_by_name(cls, name, value):
     allowed = "a whole number of at least 1" + (", or None" if name in NONE_ALLOWED else "")
     assert (
         refusal(cls, **{name: value})
@@ -64,14 +64,14 @@ def test_what_is_no_whole_number_is_refused_by_name(cls, name, value):
 
 @pytest.mark.parametrize(("cls", "name"), FLAGS)
 @pytest.mark.parametrize("value", [None, 1, 0, "true"])
-def test_what_is_neither_true_nor_false_is_refused_by_name(cls, name, value):
+def test_a_flag_that_is_not_a_boolean_is_rejected_by_name(cls, name, value):
     assert refusal(cls, **{name: value}).endswith(
         f"({name}=…) is {value!r}; it must be True or False"
     )
 
 
 @pytest.mark.parametrize(("cls", "name"), [*DURATIONS, *COUNTS])
-def test_none_means_no_bound_where_there_need_be_none(cls, name):
+def test_none_is_accepted_where_a_bound_is_optional(cls, name):
     if name in NONE_ALLOWED:
         assert getattr(cls(**{name: None}), name) is None
     else:
@@ -79,20 +79,20 @@ def test_none_means_no_bound_where_there_need_be_none(cls, name):
 
 
 @given(st.sampled_from(DURATIONS), st.floats(1e-9, 1e9) | st.integers(1, 10**9))
-def test_every_sensible_duration_or_rate_is_taken(option, value):
+def test_every_positive_duration_or_rate_is_accepted(option, value):
     cls, name = option
     bound = {"min_interval": {"max_interval": 1e10}, "max_interval": {"min_interval": 1e-10}}
     assert getattr(cls(**{name: value}, **bound.get(name, {})), name) == value
 
 
-def test_the_longest_interval_cannot_be_shorter_than_the_shortest():
+def test_max_interval_cannot_be_below_min_interval():
     assert Polling(min_interval=5, max_interval=5).max_interval == 5
     said = refusal(Polling, min_interval=5, max_interval=4.9)
     assert said == "Polling(max_interval=4.9) is below min_interval=5"
 
 
 @pytest.mark.parametrize("cls", CLASSES)
-def test_options_are_values_with_names(cls):
+def test_options_are_frozen_values_with_keyword_arguments(cls):
     options = cls()
     assert options == cls()
     assert hash(options) == hash(cls())
@@ -114,12 +114,12 @@ def test_options_are_values_with_names(cls):
         (None, 1800),
     ],
 )
-def test_a_task_is_given_up_after_a_time_that_fits_its_kind(kind, seconds):
+def test_give_up_after_depends_on_the_kind_by_default(kind, seconds):
     assert Polling().deadline_for(kind) == seconds
     assert Polling(give_up_after=7).deadline_for(kind) == 7
 
 
-def test_the_polling_defaults_ask_neither_all_the_time_nor_hardly_ever():
+def test_the_default_polling_intervals_are_moderate():
     polling = Polling()
     assert 0.1 <= polling.min_interval <= 2
     assert 10 <= polling.max_interval <= 300

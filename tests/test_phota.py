@@ -1,4 +1,4 @@
-"""The requests of the PHOTA models: what they send, and what they refuse before it costs anything."""
+"""The requests of the PHOTA models: their payloads, and the values that they reject."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_a_request_is_a_value(request_):
     assert request_.payload() == twin.payload()
 
 
-def test_what_the_caller_changes_later_changes_nothing():
+def test_later_changes_by_the_caller_have_no_effect():
     urls, profiles = [URL], ["pf_1"]
     request = PhotaImageEdit("a hat", image_urls=urls, profile_ids=profiles)
     urls.append("https://files.example/other.png")
@@ -134,14 +134,14 @@ def test_what_the_caller_changes_later_changes_nothing():
     assert request.payload()["profile_ids"] == ["pf_1"]
 
 
-def test_any_iterable_of_urls_will_do():
+def test_any_iterable_of_urls_is_accepted():
     request = PhotaImageEdit(
         "a hat", image_urls=(url for url in [URL]), profile_ids={"pf_1": 0}.keys()
     )
     assert (request.image_urls, request.profile_ids) == ((URL,), ("pf_1",))
 
 
-def test_only_the_first_field_may_be_given_by_position():
+def test_only_the_first_field_is_positional():
     for make in (PhotaImage, PhotaImageEdit, PhotaImageEnhance, PhotaCreateProfile):
         with pytest.raises(TypeError):
             make("https://a.example/", 2)
@@ -149,14 +149,14 @@ def test_only_the_first_field_may_be_given_by_position():
 
 @pytest.mark.parametrize("make", [PhotaImage, lambda prompt: PhotaImageEdit(prompt, **EDIT)])
 @pytest.mark.parametrize("prompt", ["", " \n\t", None, 5, ["a fox"], b"a fox"])
-def test_a_prompt_that_says_nothing_is_refused(make, prompt):
+def test_a_blank_prompt_is_rejected(make, prompt):
     error = refusal(make, prompt)
     assert (error.field, error.value) == ("prompt", prompt)
     assert str(error) == f"prompt is {prompt!r}; it must be a text that is not empty"
 
 
 @pytest.mark.parametrize("outputs", [0, -3, 1.0, 2.5, True, "4", None])
-def test_a_number_of_outputs_that_cannot_be_counted_is_refused(outputs):
+def test_an_invalid_number_of_outputs_is_rejected(outputs):
     for error in (
         refusal(PhotaImage, "a fox", num_outputs=outputs),
         refusal(PhotaImageEdit, "a fox", **EDIT, num_outputs=outputs),
@@ -166,11 +166,11 @@ def test_a_number_of_outputs_that_cannot_be_counted_is_refused(outputs):
 
 
 @given(st.integers(1, 10**12))
-def test_no_bound_is_put_on_the_number_of_outputs(outputs):
+def test_the_number_of_outputs_has_no_upper_bound(outputs):
     assert PhotaImage("a fox", num_outputs=outputs).num_outputs == outputs
 
 
-def test_every_documented_value_is_taken():
+def test_every_documented_value_is_accepted():
     for resolution in RESOLUTIONS:
         assert PhotaImageEdit("a hat", **EDIT, resolution=resolution).resolution == resolution
         assert PhotaImageEnhance(URL, resolution=resolution).resolution == resolution
@@ -189,7 +189,7 @@ def test_every_documented_value_is_taken():
     ],
 )
 @pytest.mark.parametrize("value", ["2K", "1k", "", "21:9", None, 1, [], {}])
-def test_a_value_that_is_not_on_the_list_is_refused_with_the_list_and_the_way_around_it(
+def test_an_unlisted_value_is_rejected_with_the_list_and_the_alternative(
     make, field, allowed, value
 ):
     error = refusal(make, value)
@@ -202,14 +202,14 @@ def test_a_value_that_is_not_on_the_list_is_refused_with_the_list_and_the_way_ar
 
 @pytest.mark.parametrize("field", ["creativity", "resemblance"])
 @pytest.mark.parametrize("value", [-0.01, 1.01, float("nan"), float("inf"), True, "0.5", [0.5]])
-def test_a_strength_beyond_nothing_and_all_is_refused(field, value):
+def test_a_strength_outside_of_0_to_1_is_rejected(field, value):
     error = refusal(PhotaImageEnhance, URL, **{field: value})
     assert error.field == field
     assert str(error) == f"{field} is {value!r}; it must be a number from 0 to 1, or None"
 
 
 @given(st.floats(0, 1) | st.integers(0, 1) | st.none())
-def test_every_strength_between_is_sent_as_it_is(value):
+def test_a_strength_from_0_to_1_is_sent_unchanged(value):
     payload = PhotaImageEnhance(URL, creativity=value).payload()
     assert ("creativity" in payload) is (value is not None)
     assert payload.get("creativity") == value
@@ -223,7 +223,7 @@ NO_URLS = [
 
 
 @pytest.mark.parametrize("value", NO_URLS)
-def test_what_is_no_web_address_is_refused_with_a_way_to_get_one(value):
+def test_a_value_that_is_not_a_url_is_rejected_with_a_way_to_get_one(value):
     for error, field in (
         (refusal(PhotaImageEnhance, value), "image_url"),
         (refusal(PhotaCreateProfile, value), "image_archive_url"),
@@ -235,7 +235,7 @@ def test_what_is_no_web_address_is_refused_with_a_way_to_get_one(value):
 
 
 @pytest.mark.parametrize("urls", [[], (), None, URL, URL.encode(), 5, {URL: 1}])
-def test_what_is_no_list_of_addresses_is_refused(urls):
+def test_a_value_that_is_not_a_list_of_urls_is_rejected(urls):
     error = refusal(PhotaImageEdit, "a hat", image_urls=urls)
     assert error.field == "image_urls"
     assert "a list of at least one URL" in str(error)
@@ -243,7 +243,7 @@ def test_what_is_no_list_of_addresses_is_refused(urls):
 
 @pytest.mark.parametrize("make", [lambda ids: PhotaImageEdit("a", **EDIT, profile_ids=ids),
                                   lambda ids: PhotaImageEnhance(URL, profile_ids=ids)])  # fmt: skip
-def test_profiles_that_are_no_ids_are_refused(make):
+def test_profiles_that_are_not_ids_are_rejected(make):
     assert refusal(make, "pf_1").field == "profile_ids"
     assert refusal(make, 5).field == "profile_ids"
     assert "a list of profile ids" in str(refusal(make, {"pf_1": 1}))
@@ -269,7 +269,7 @@ def test_the_profiles_of_a_prompt_are_found_once_each_and_in_order(prompt, ids):
     assert PhotaImage(prompt).profile_ids == ids
 
 
-def test_a_hostile_prompt_is_read_in_linear_time():
+def test_a_hostile_prompt_is_parsed_in_linear_time():
     def seconds(length: int) -> float:
         requests = [PhotaImage(part * length) for part in ("[[a", "[[a ", "[[", "[[a]", "[", "]")]
         requests.append(PhotaImage("[[a" + " " * length))

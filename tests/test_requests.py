@@ -1,4 +1,4 @@
-"""GenerationRequest, and what every request can do."""
+"""GenerationRequest, and the members of every request."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def refusal(*args: object, **kwargs: object) -> InvalidRequestError:
 
 
 @given(params)
-def test_the_parameters_are_sent_as_they_are_but_for_none(given_params):
+def test_parameters_are_sent_unchanged_except_for_none(given_params):
     payload = GenerationRequest("gpt-image-2", given_params).payload()
     sent = {name: value for name, value in given_params.items() if value is not None}
     assert payload == {"model": "gpt-image-2", **sent}
@@ -55,20 +55,20 @@ def test_without_parameters_only_the_model_is_sent():
         ("llm", "/v1/llm/generations"),
     ],
 )
-def test_the_path_follows_from_the_kind(kind, path):
+def test_the_path_is_derived_from_the_kind(kind, path):
     assert GenerationRequest("some-model", kind=kind).path == path
 
 
-def test_the_one_model_with_a_path_of_its_own_gets_it():
+def test_a_model_with_its_own_path_gets_it():
     assert GenerationRequest("suno-v4", kind="audio").path == "/v1/audio/generations"
 
 
-def test_a_path_that_is_given_counts_also_for_a_kind_that_nobody_knows():
+def test_a_given_path_is_used_for_an_unknown_kind_too():
     request = GenerationRequest("m", kind="hologram", path="/v2/holograms/generations")
     assert (request.kind, request.path) == ("hologram", "/v2/holograms/generations")
 
 
-def test_an_unknown_kind_without_a_path_is_refused_with_the_known_ones():
+def test_an_unknown_kind_without_a_path_is_rejected_with_the_known_kinds():
     error = refusal("m", kind="hologram")
     assert (error.field, error.value) == ("kind", "hologram")
     for known in ("'image'", "'video'", "'audio'", "'document'", "'llm'", "path"):
@@ -76,13 +76,13 @@ def test_an_unknown_kind_without_a_path_is_refused_with_the_known_ones():
 
 
 @pytest.mark.parametrize("kind", [None, 1, "", [], {}, ["image"], b"image"])
-def test_a_kind_that_is_no_word_is_refused(kind):
+def test_a_kind_that_is_not_a_text_is_rejected(kind):
     assert refusal("m", kind=kind).field == "kind"
     assert refusal("m", kind=kind, path="/v1/images/generations").field == "kind"
 
 
 @pytest.mark.parametrize("model", [None, 1, "", " ", [], ["phota-image"], {"model": "m"}, b"m"])
-def test_a_model_that_is_no_id_is_refused(model):
+def test_a_model_that_is_not_an_id_is_rejected(model):
     error = refusal(model)
     assert (error.field, error.value) == ("model", model)
     assert repr(model) in str(error)
@@ -105,7 +105,7 @@ def test_a_model_that_is_no_id_is_refused(model):
         *(None, 1, [], b"/v1/x"),
     ],
 )
-def test_a_path_that_could_lead_elsewhere_is_refused(path):
+def test_a_path_that_is_not_plain_is_rejected(path):
     error = refusal("m", path=path)
     assert (error.field, error.value) == ("path", path)
     assert repr(path) in str(error)
@@ -114,13 +114,13 @@ def test_a_path_that_could_lead_elsewhere_is_refused(path):
 @pytest.mark.parametrize(
     "given_params", [None, [], [("a", 1)], "a=1", 7, {1: "a"}, {"a": 1, None: 2}]
 )
-def test_parameters_that_are_no_mapping_of_names_are_refused(given_params):
+def test_parameters_that_are_not_a_mapping_of_names_are_rejected(given_params):
     error = refusal("m", given_params)
     assert (error.field, error.value) == ("params", given_params)
     assert "must be a mapping of field names to values" in str(error)
 
 
-def test_a_second_model_among_the_parameters_is_refused():
+def test_a_model_among_the_parameters_is_rejected():
     error = refusal("m", {"model": "n"})
     assert error.field == "params"
     assert "'n'" in str(error)
@@ -148,7 +148,7 @@ def circle() -> dict[str, object]:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_is_not_json_is_refused_before_any_money_is_spent(value):
+def test_a_value_that_is_not_json_is_rejected_before_anything_is_billed(value):
     error = refusal("m", {"field": value})
     assert error.field == "params"
     assert "cannot be sent as JSON" in str(error)
@@ -156,7 +156,7 @@ def test_what_is_not_json_is_refused_before_any_money_is_spent(value):
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.0, True, "2", [1]])
-def test_a_number_of_outputs_that_cannot_be_counted_is_refused(value):
+def test_an_invalid_number_of_outputs_is_rejected(value):
     error = refusal("m", {"num_outputs": value})
     assert (error.field, error.value) == ("params['num_outputs']", value)
     assert "a whole number of at least 1" in str(error)
@@ -167,7 +167,7 @@ def test_the_number_of_outputs_is_the_parameter_or_one(given_params, outputs):
     assert GenerationRequest("m", given_params).num_outputs == outputs
 
 
-def test_what_the_caller_changes_later_changes_nothing():
+def test_later_changes_by_the_caller_have_no_effect():
     prompts = ["a fox"]
     given_params = {"prompts": prompts, "size": {"width": 1}}
     request = GenerationRequest("m", given_params)
@@ -180,7 +180,7 @@ def test_what_the_caller_changes_later_changes_nothing():
     assert request.payload() == {"model": "m", "prompts": ["a fox"], "size": {"width": 1}}
 
 
-def test_any_mapping_will_do():
+def test_any_mapping_is_accepted():
     request = GenerationRequest("m", MappingProxyType({"prompt": "a fox"}))
     assert request.payload() == {"model": "m", "prompt": "a fox"}
 
@@ -219,7 +219,7 @@ requests = st.builds(
 
 
 @given(requests, st.integers(1, 400))
-def test_the_parts_of_a_request_ask_for_the_same_in_all(request, outputs_per_task):
+def test_the_parts_of_a_request_are_equivalent_to_it(request, outputs_per_task):
     parts = request.split(outputs_per_task)
     sizes = [part.num_outputs for part in parts]
     assert sum(sizes) == request.num_outputs
@@ -231,24 +231,24 @@ def test_the_parts_of_a_request_ask_for_the_same_in_all(request, outputs_per_tas
         assert {**part.payload(), "num_outputs": request.num_outputs} == request.payload()
 
 
-def test_a_request_is_split_into_single_outputs_unless_told_otherwise():
+def test_a_request_is_split_into_single_outputs_by_default():
     assert PhotaImage("a fox", num_outputs=3).split() == [PhotaImage("a fox")] * 3
 
 
-def test_a_request_that_need_not_be_split_is_its_own_only_part():
+def test_a_request_that_need_not_be_split_is_its_only_part():
     request = GenerationRequest("m")
     assert request.split() == [request]
     assert request.split()[0].payload() == {"model": "m"}
 
 
 @pytest.mark.parametrize("outputs_per_task", [0, -1, 1.5, True, "2", None])
-def test_parts_of_no_size_are_refused(outputs_per_task):
+def test_an_invalid_size_of_parts_is_rejected(outputs_per_task):
     with pytest.raises(InvalidRequestError, match="outputs_per_task is") as refused:
         PhotaImage("a fox").split(outputs_per_task)
     assert refused.value.field == "outputs_per_task"
 
 
-def test_a_request_of_ones_own_has_to_say_everything():
+def test_a_custom_request_must_implement_every_member():
     class Half(Request):
         @property
         def model(self) -> str:
@@ -258,6 +258,6 @@ def test_a_request_of_ones_own_has_to_say_everything():
         Half()  # type: ignore[abstract]
 
 
-def test_a_number_of_outputs_that_is_none_is_left_out_like_any_other_field():
+def test_a_number_of_outputs_that_is_none_is_omitted():
     request = GenerationRequest("m", {"num_outputs": None})
     assert (request.num_outputs, request.payload()) == (1, {"model": "m"})

@@ -1,4 +1,4 @@
-"""What the package shows to those who import it: names, signatures, and what an import costs."""
+"""The public surface: names, signatures, and the cost of an import."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_the_list_of_names_is_sorted_and_has_no_name_twice():
     assert foxapi_async.__all__ == sorted(set(foxapi_async.__all__))
 
 
-def test_the_list_of_names_is_what_the_package_shows():
+def test_the_list_of_names_is_what_the_package_exports():
     shown = {
         name
         for name in dir(foxapi_async)
@@ -88,14 +88,14 @@ def promised_to_type_checkers() -> dict[str, str]:
     }
 
 
-def test_what_type_checkers_are_told_is_what_is_loaded():
+def test_type_checkers_read_the_names_that_are_loaded():
     promised = promised_to_type_checkers()
     assert set(promised) == set(foxapi_async.__all__)
     for name, module in promised.items():
         assert getattr(foxapi_async, name) is getattr(import_module(module), name)
 
 
-def test_a_star_brings_every_name():
+def test_a_star_import_imports_every_name():
     names: dict[str, object] = {}
     exec("from foxapi_async import *", names)
     assert names.keys() - {"__builtins__"} == set(foxapi_async.__all__)
@@ -109,7 +109,7 @@ def test_the_modules_of_the_names_are_attributes_of_the_package():
     assert done.stdout == "True <class 'foxapi_async.options.Limits'>\n"
 
 
-def test_a_name_that_is_not_there_is_an_attribute_error():
+def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="module 'foxapi_async' has no attribute 'PhotaImag'"):
         foxapi_async.PhotaImag  # noqa: B018
     assert not hasattr(foxapi_async, "_HOMES_")
@@ -121,7 +121,7 @@ def test_every_name_pickles_as_itself(name):
     assert pickle.loads(pickle.dumps(value)) is value
 
 
-def test_every_name_of_the_contract_is_there():
+def test_every_name_of_the_contract_is_exported():
     promised = {name for names in CONTRACT.values() for name in names.split()}
     assert promised - set(foxapi_async.__all__) == set()
 
@@ -193,22 +193,22 @@ def assert_takes(call: object, promised: Parameters) -> None:
             assert default is not REQUIRED, name
 
 
-def test_a_session_is_made_as_promised():
+def test_the_constructor_of_a_session_follows_the_contract():
     assert_takes(Session, SESSION)
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_call_of_the_session_takes_what_is_promised(name):
+def test_a_method_of_the_session_follows_the_contract(name):
     call = getattr(Session, name)
     assert_takes(call, CALLS[name])
     assert inspect.iscoroutinefunction(call) is (name in AWAITED)
 
 
-def test_what_is_in_flight_is_a_property():
+def test_in_flight_is_a_property():
     assert isinstance(inspect.getattr_static(Session, "in_flight"), property)
 
 
-def test_a_handle_has_what_is_promised():
+def test_a_handle_follows_the_contract():
     assert_takes(TaskHandle.wait, {"timeout": (BY_POSITION, None)})
     assert_takes(TaskHandle.updates, {})
     assert inspect.iscoroutinefunction(TaskHandle.wait)
@@ -219,7 +219,7 @@ def test_a_handle_has_what_is_promised():
     assert hasattr(TaskHandle, "__await__")
 
 
-def test_a_journal_has_what_is_promised():
+def test_a_journal_follows_the_contract():
     assert_takes(Journal, {"path": (BY_POSITION, REQUIRED)})
     assert_takes(Journal.unfinished, {})
     assert_takes(Journal.forget, {"key": (BY_POSITION, REQUIRED)})
@@ -318,7 +318,7 @@ def default_of(field: attrs.Attribute) -> object:
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )
-def test_a_value_is_frozen_and_has_the_fields_and_defaults_that_are_promised(cls, fields):
+def test_a_value_is_frozen_and_has_the_fields_and_defaults_of_the_contract(cls, fields):
     found = {field.name: default_of(field) for field in attrs.fields(cls)}
     for name, default in fields.items():
         assert name in found
@@ -329,14 +329,14 @@ def test_a_value_is_frozen_and_has_the_fields_and_defaults_that_are_promised(cls
 @pytest.mark.parametrize(
     "cls", [PhotaImage, PhotaImageEdit, PhotaImageEnhance, PhotaCreateProfile, GenerationRequest]
 )
-def test_every_request_has_what_is_promised(cls):
+def test_every_request_follows_the_contract(cls):
     assert issubclass(cls, Request)
     assert_takes(cls.payload, {})
     assert_takes(cls.split, {"outputs_per_task": (BY_POSITION, 1)})
     assert {"model", "num_outputs", "kind", "path"} <= set(dir(cls))
 
 
-def test_the_statuses_of_a_task_are_those_that_are_promised():
+def test_the_statuses_of_a_task_are_those_of_the_contract():
     assert [status.name for status in TaskStatus] == [
         *("PENDING", "PROCESSING", "COMPLETED", "FAILED", "CANCELLED", "OTHER")
     ]
@@ -409,7 +409,7 @@ IMPORTED_WHERE_INSTALLED = {"sniffio", "aiodns", "pycares", "cffi", "brotli", "b
 
 
 @pytest.mark.parametrize("statement", [USUAL, EVERYTHING])
-def test_an_import_needs_only_the_four_dependencies_and_what_they_need(statement):
+def test_an_import_needs_only_the_four_dependencies_and_their_dependencies(statement):
     ours = needed_by("aiohttp", "attrs", "cattrs", "anyio") | IMPORTED_WHERE_INSTALLED
     owners = packages_distributions()
     tops = {module.partition(".")[0] for module in imported(statement)["modules"]}
@@ -450,7 +450,7 @@ EXTRA = {
         (EVERYTHING, {"foxapi_async.journal", "sqlite3"}, set()),
     ],
 )
-def test_an_import_loads_what_it_needs_and_leaves_out_the_rest(statement, needed, left_out):
+def test_an_import_loads_only_what_it_needs(statement, needed, left_out):
     modules = set(imported(statement)["modules"])
     assert needed - modules == set()
     assert modules & (left_out | EXTRA) == set()
@@ -503,5 +503,5 @@ def test_an_import_starts_nothing_and_opens_nothing(statement):
     assert imported(statement)["threads"] == 1
 
 
-def test_the_package_says_that_it_is_typed():
+def test_the_package_is_marked_as_typed():
     assert (ROOT / "foxapi_async" / "py.typed").is_file()

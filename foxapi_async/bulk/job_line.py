@@ -13,11 +13,16 @@ from typing import Any, Final, cast
 
 import attrs
 
-from foxapi_async import GenerationRequest, InvalidRequestError, PhotaImage, Request
+from foxapi_async import (
+    GenerationRequest,
+    InvalidRequestError,
+    PhotaImage,
+    Request,
+)
 from foxapi_async.bulk.job_file import Row
 from foxapi_async.bulk.temporary_index import Duplicates
 from foxapi_async.errors import Problem
-from foxapi_async.journal.entry import REQUEST_CLASSES
+from foxapi_async.phota import CLASSES
 
 _GENERAL: Final = ("params", "kind", "path")
 """Fields that make a row a `GenerationRequest`, whatever its model."""
@@ -69,8 +74,8 @@ class _RowParser:
         if key is not None and not (isinstance(key, str) and key):
             self._add_problem("key", f"key is {key!r}; it must be a string that is not empty")
             key = None
-        model = self._fields.pop("model", PhotaImage.MODEL)
-        cls = REQUEST_CLASSES.get(model) if isinstance(model, str) else None
+        model = self._fields.pop("model", PhotaImage.model)
+        cls = CLASSES.get(model) if isinstance(model, str) else None
         if cls is not None and not any(name in self._fields for name in _GENERAL):
             return key, self._of_class(cls)
         return key, self._general(model)

@@ -1,4 +1,4 @@
-"""A local FoxAPI: real HTTP on loopback, with pictures that it draws itself and faults on demand.
+"""A local FoxAPI: real HTTP on loopback, generated pictures, and scripted faults.
 
     async with Emulator(speed=20) as emulator:
         async with Session("sk-emulator", base_url=emulator.url) as session:
@@ -6,22 +6,22 @@
     assert emulator.counters.images_billed == 4
 
 It shares no code with the client, so that one misspelt field cannot be wrong on both sides and pass.
-It counts what it bills, in `Emulator.counters`. What goes wrong is scripted with `Fault`:
+It counts what it bills in `Emulator.counters`. Faults are scripted with `Fault`:
 
     emulator.script(
-        Fault("submit", Drop(carried_out=True)),            # billed, and no answer
+        Fault("submit", Drop(carried_out=True)),            # billed, but no answer
         Fault("poll", error(503), nth=3, times=2),
         Fault("download", cut(0.5), when=lambda call: call.prompt == "a fox"),
         Fault("submit", Fate(ends_as="cancelled")),
     )
 
-Resets "before the request was read" mean: before it has taken effect. The JSON body of a submission
-has been read by then, so that a script can look at it; the body of an upload has not.
+A reset "before the request was read" happens before the request takes effect. The JSON body of a
+submission has been read by then, so that a script can inspect it; the body of an upload has not.
 
 What it does not imitate: the LLM routes and their streams, callbacks, billing and price lists, the
 vendor-compatible synchronous routes, refunds and final settlement, TLS, any real generation, and
-playable video. Models other than `phota-*` are taken with any fields. An upload by address fetches
-nothing from elsewhere; a picture stands in. Nothing here has been compared with the live service.
+playable video. Models other than `phota-*` are accepted with any fields. An upload by URL does not
+fetch a foreign URL; it stores a placeholder picture. Nothing has been compared with the live service.
 """
 
 from foxapi_async.emulator.canvas import PillowMissingError

@@ -24,15 +24,21 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m foxapi_async.emulator", description="A local FoxAPI on loopback."
     )
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one (default)")
-    parser.add_argument("--speed", type=float, default=1.0, help="how many times faster tasks live")
-    parser.add_argument("--seed", type=int, default=0, help="decides durations, ids and pictures")
-    parser.add_argument("--api-key", default="sk-emulator", help="the key that is let in")
+    parser.add_argument("--speed", type=float, default=1.0, help="how many times faster tasks run")
+    parser.add_argument("--seed", type=int, default=0, help="seed of durations, ids and pictures")
+    parser.add_argument("--api-key", default="sk-emulator", help="the accepted key")
     parser.add_argument(
-        "--duration", type=float, help="seconds that every task takes; else log-normal around 20"
+        "--duration",
+        type=float,
+        help="duration of each task in seconds; by default log-normal around 20",
     )
     parser.add_argument("--fail-rate", type=float, default=0.0, help="share of tasks that fail")
-    parser.add_argument("--max-images-in-flight", type=int, help="more are answered 429")
-    parser.add_argument("--requests-per-second", type=float, help="more are answered 429")
+    parser.add_argument(
+        "--max-images-in-flight", type=int, help="requests beyond this are answered 429"
+    )
+    parser.add_argument(
+        "--requests-per-second", type=float, help="requests beyond this are answered 429"
+    )
     parser.add_argument("--latency", type=float, default=0.0, help="seconds for each request")
     parser.add_argument("--picture-scale", type=float, default=1.0, help="factor for picture sizes")
     return parser.parse_args(given)
@@ -46,7 +52,7 @@ def _emulator(arguments: argparse.Namespace) -> Emulator:
 
 
 async def serve(emulator: Emulator) -> None:
-    """Run an emulator until a signal comes; print its address first and its counters last."""
+    """Run an emulator until a signal arrives; print its URL first and its counters last."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:
@@ -64,7 +70,7 @@ async def serve(emulator: Emulator) -> None:
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Serve until a signal comes; return the exit code, 1 if it could not start.
+    """Serve until a signal arrives; return the exit code, 1 if the server cannot start.
 
     Args:
         given: The arguments; None takes those of the command line.

@@ -1,4 +1,4 @@
-"""What the service says: one answer as a value, and the spellings that many routes share."""
+"""Answers of the service as values, and the formats that several routes share."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ ERROR_TYPES = {
     500: "server_error",
     503: "service_unavailable_error",
 }
-"""The `error.type` that goes with a status; what is not listed is a `server_error`."""
+"""The `error.type` of each status; others are a `server_error`."""
 
 
 @frozen
 class Reply:
-    """An answer that is ready to be sent: status, headers and the whole body."""
+    """A complete answer: status, headers and body."""
 
     status: int = 200
     body: bytes = b""
@@ -41,20 +41,20 @@ class Reply:
 
 
 def json_reply(body: JSON, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
-    """Answer with a JSON document."""
+    """Return a JSON answer."""
     encoded = _ENCODER.encode(body).encode()
     return Reply(status, encoded, {"Content-Type": JSON_TYPE, **(headers or {})})
 
 
 def text_reply(status: int, text: str, content_type: str = TEXT_TYPE) -> Reply:
-    """Answer with words, as the edge in front of the service does."""
+    """Return a text answer, as the CDN in front of the service does."""
     return Reply(status, text.encode(), {"Content-Type": content_type})
 
 
 def error_body(
     status: int, message: str, *, code: str | None = None, error_type: str | None = None
 ) -> Mapping[str, JSON]:
-    """Build the error envelope of the service; `code` is left out where it has none."""
+    """Return the error envelope of the service, without `code` if it is None."""
     error: dict[str, JSON] = {
         "message": message,
         "type": error_type or ERROR_TYPES.get(status, "server_error"),
@@ -71,12 +71,12 @@ def error_reply(
     code: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Reply:
-    """Refuse a request in the service's own words."""
+    """Return an error in the format of the service."""
     return json_reply(error_body(status, message, code=code), status=status, headers=headers)
 
 
 def html_page(title: str) -> str:
-    """Draw the kind of page that a portal or an edge answers with."""
+    """Return an HTML page such as a captive portal or a CDN sends."""
     return (
         f"<!DOCTYPE html><html><head><title>{title}</title></head>"
         f"<body><center><h1>{title}</h1></center><hr><center>edge</center></body></html>"

@@ -1,4 +1,4 @@
-"""Pillow, an extra: whether it is there, and the two of its calls whose types need a hand."""
+"""Pillow, which is optional: its import, and two calls whose types are incomplete."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class PillowMissingError(ImportError):
 
 
 def load_pillow() -> None:
-    """Import what drawing needs.
+    """Import the modules that drawing needs.
 
     Raises:
         PillowMissingError: the extra is not installed.
@@ -30,7 +30,7 @@ def load_pillow() -> None:
         ) from None
 
 
-# Pillow's own annotations name numpy, which is not installed: hence what pyright calls unknown.
+# Pillow's annotations refer to numpy, which is not installed, so pyright reports unknown types.
 
 
 def resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
@@ -39,7 +39,7 @@ def resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 def mapped(image: Image.Image, table: Sequence[float]) -> Image.Image:
-    """Replace each of the 256 values of a grey image by the table's."""
+    """Replace each of the 256 values of a grey image by its value in the table."""
     return image.point(table)  # pyright: ignore[reportUnknownMemberType]
 
 

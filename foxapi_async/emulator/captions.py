@@ -1,4 +1,4 @@
-"""The words on a picture, set so that a person can tell one picture from another."""
+"""Captions, which let a person tell pictures apart."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _WHITE = (255, 255, 255)
 _LINES = 3
 _SMALLEST_SIDE = 200
-"""Pixels; below this no caption would be legible, and none is drawn."""
+"""Pixels; smaller pictures have no caption, because it would not be legible."""
 
 
 def caption(image: Image.Image, title: str, *details: str) -> None:
@@ -41,7 +41,7 @@ def caption(image: Image.Image, title: str, *details: str) -> None:
 
 
 def wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
-    """Break a text into at most three lines of `width` pixels; what is too long ends in an ellipsis."""
+    """Break a text into at most three lines of `width` pixels, truncated with an ellipsis."""
     lines: list[str] = []
     line = ""
     for word in " ".join(text.split())[:400].split(" "):
@@ -67,7 +67,7 @@ def _fitted(line: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width
 
 
 def _shade(image: Image.Image, top: int) -> None:
-    """Darken the foot of the picture softly, so that white words stand out on any ground."""
+    """Darken the lower part of the picture gradually, so that white text is legible."""
     from PIL import Image  # noqa: PLC0415
 
     width, height = image.size

@@ -1,4 +1,4 @@
-"""The last step: a reply becomes bytes on the wire, in good order or as badly as a script wants."""
+"""Sending of replies, correctly or with the transport faults of a script."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ _TICKS_PER_SECOND = 20
 
 
 class Spent(web.StreamResponse):
-    """Tells the server that there is nothing left to send: the connection is done with."""
+    """Tells the server that nothing is left to send because the connection is closed."""
 
     async def prepare(
         self,
         request: web.BaseRequest,  # noqa: ARG002  the signature is aiohttp's
     ) -> AbstractStreamWriter | None:
-        """End the exchange as if the client had gone."""
+        """End the request as if the client had disconnected."""
         raise ConnectionResetError
 
 
 def in_good_order(reply: Reply) -> web.Response:
-    """Turn a reply into an ordinary response."""
+    """Return the ordinary response for a reply."""
     return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
 
 
 def break_off(request: web.BaseRequest, *, reset: bool) -> Spent:
-    """Break the connection now: with a reset, or with an orderly close."""
+    """Close the connection immediately, with a reset or in an orderly way."""
     transport = request.transport
     if transport is not None:
         if reset:
             connection = transport.get_extra_info("socket")
             if connection is not None:
-                # Lingering for no time at all turns the close into a reset.
+                # A linger time of zero turns the close into a reset.
                 linger = struct.pack("ii", 1, 0)
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             transport.abort()
@@ -56,7 +56,7 @@ def break_off(request: web.BaseRequest, *, reset: bool) -> Spent:
 async def badly(
     request: web.BaseRequest, reply: Reply, manner: Deliver, stopped: anyio.Event
 ) -> web.StreamResponse:
-    """Send a reply by hand, as `manner` wants it; the connection is closed afterwards."""
+    """Send a reply with the faults of `manner`, then close the connection."""
     transport = request.transport
     if not isinstance(transport, asyncio.Transport):
         return Spent()
@@ -92,14 +92,14 @@ async def _cut(
     request: web.BaseRequest, transport: asyncio.Transport, *, reset: bool
 ) -> web.StreamResponse:
     if reset:
-        # A reset throws away what the kernel has not sent yet: let the first part get through.
+        # A reset discards what the kernel has not sent yet, so wait until the first part is sent.
         while transport.get_write_buffer_size() and not transport.is_closing():
             await anyio.lowlevel.checkpoint()
     return break_off(request, reset=reset)
 
 
 async def _drained(transport: asyncio.Transport) -> None:
-    # aiohttp keeps its own drain to itself, so ask how much is still in the buffer.
+    # aiohttp does not expose its drain, so poll the size of the buffer.
     while transport.get_write_buffer_size() > 8 * _PIECE and not transport.is_closing():  # noqa: ASYNC110
         await anyio.sleep(0.001)
 

@@ -1,7 +1,7 @@
-"""The vocabulary of faults: which request goes wrong, and how.
+"""Faults: which requests fail, and how.
 
-A `Fault` says which requests it concerns (route, occurrence, predicate) and what happens to them,
-in one effect or several. Effects are plain values; `exchange` plays them.
+A `Fault` selects requests (by route, occurrence and predicate) and lists one or more effects.
+Effects are plain values; `playback` applies them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Call:
     """One request, as a predicate sees it.
 
     `payload` is the JSON object of a submission (an empty mapping elsewhere); `task` is the task
-    of a poll or a download, if there is one; `target` is path and query as they were sent.
+    of a poll or a download, if it exists; `target` is path and query as they were sent.
     """
 
     route: Route
@@ -44,7 +44,7 @@ class Call:
 
     @property
     def prompt(self) -> str:
-        """Return the prompt of the submission, or of the task that is asked for."""
+        """Return the prompt of the submission or of the requested task."""
         if self.task is not None:
             return self.task.prompt
         return str(self.payload.get("prompt", ""))
@@ -52,10 +52,10 @@ class Call:
 
 @frozen
 class Answer:
-    """Answer with this instead of the truth.
+    """Send this instead of the true answer.
 
     With `carried_out=True` the request takes effect first: the task is created and billed, and the
-    caller is told something else. A `body` of text or bytes is sent as it is, anything else as JSON.
+    client gets a different answer. A `body` of text or bytes is sent as it is, anything else as JSON.
     """
 
     status: int = 200
@@ -69,7 +69,7 @@ class Answer:
 class Drop:
     """Break the connection without an answer, before or after the request has taken effect.
 
-    `reset=False` closes it in good order instead of resetting it.
+    `reset=False` closes it in an orderly way instead of resetting it.
     """
 
     carried_out: bool = False
@@ -85,7 +85,7 @@ class Hang:
 
 @frozen
 class Delay:
-    """Let `seconds` pass before the request takes effect, or after it and before the answer."""
+    """Wait for `seconds` before the request takes effect, or between its effect and the answer."""
 
     seconds: float
     carried_out: bool = field(default=False, kw_only=True)
@@ -93,7 +93,7 @@ class Delay:
 
 @frozen
 class Redirect:
-    """Send the client elsewhere, to a fixed address or to one that is made from the request."""
+    """Redirect the client to a fixed URL or to one computed from the request."""
 
     location: str | Callable[[Call], str]
     status: int = 302
@@ -102,7 +102,7 @@ class Redirect:
 
 @frozen
 class Rewrite:
-    """Change the JSON of the true answer: lay `fields` over it, or apply a function to it."""
+    """Change the JSON of the true answer: update its fields, or apply a function to it."""
 
     change: Mapping[str, JSON] | Callable[[Mapping[str, JSON]], JSON]
     without: Sequence[str] = field(default=(), kw_only=True)
@@ -110,14 +110,14 @@ class Rewrite:
 
 @frozen(kw_only=True)
 class Deliver:
-    """Send the true answer badly.
+    """Send the true answer with a transport fault.
 
     Args:
-        cut_at: Break off after so many bytes of the body (int) or such a share of it (float).
-        reset: Break off with a reset rather than with an orderly close.
-        stall_at: Fall silent there, with the connection open.
+        cut_at: Close the connection after this many bytes (int) or this share (float) of the body.
+        reset: Close with a reset instead of an orderly close.
+        stall_at: Stop sending there and keep the connection open.
         bytes_per_second: Send the body no faster than this.
-        framing: "length" (Content-Length), "chunked", or "close" (no length; the end is the end).
+        framing: "length" (Content-Length), "chunked", or "close" (no length; the body ends with the connection).
         length_off_by: Added to the true Content-Length.
         headers: Headers to set.
         without: Headers to leave out, such as "Content-Type".
@@ -144,13 +144,13 @@ def _effects(given: Effect | Sequence[Effect]) -> tuple[Effect, ...]:
 
 @frozen
 class Fault:
-    """One line of a script: these requests, that effect.
+    """One entry of a script: which requests, which effects.
 
     Args:
         on: The route: "submit", "poll", "upload", "download", "models" or "credits".
-        do: One effect, or several that belong together, such as a `Fate` and a `Drop`.
-        nth: Only from the nth matching request on (counted from 1); else from the next one.
-        times: How many requests are hit; None hits for ever.
+        do: One effect, or several that are combined, such as a `Fate` and a `Drop`.
+        nth: The first matching request that is hit, counted from 1; by default the next one.
+        times: How many requests are hit; None for all.
         when: Only requests for which this holds.
         chance: The probability with which a matching request is hit.
     """
@@ -177,7 +177,7 @@ class Fault:
 
 @define(eq=False)
 class _Line:
-    """One fault, and how often it was seen and played."""
+    """A fault, with the number of matching and of hit requests."""
 
     fault: Fault
     seen: int = 0
@@ -190,7 +190,7 @@ class _Line:
 
 @define(eq=False)
 class Script:
-    """The faults that are still to come, in order; the first that fits a request is played."""
+    """The faults to come, in order; the first that matches a request is applied."""
 
     _rng: random.Random = field(factory=random.Random)
     _lines: list[_Line] = field(factory=list[_Line])
@@ -200,22 +200,22 @@ class Script:
         self._lines.extend(_Line(fault) for fault in faults)
 
     def clear(self) -> None:
-        """Forget all faults: from now on everything goes well."""
+        """Remove all faults."""
         self._lines.clear()
 
     @property
     def waiting(self) -> tuple[Fault, ...]:
-        """Return the faults that have not been used up, so that a test can assert there are none."""
+        """Return the faults that are not used up, so that a test can assert that there are none."""
         return tuple(line.fault for line in self._lines if not line.used_up)
 
     def concerns(self, route: Route) -> bool:
-        """Tell whether any fault is left for this route."""
+        """Return whether any fault is left for this route."""
         return any(line.fault.on == route for line in self._lines)
 
     def pick(self, call: Call) -> tuple[Effect, ...]:
-        """Choose what happens to a request; an empty tuple lets it pass.
+        """Return the effects on a request; none for an ordinary one.
 
-        Every fault with `nth` counts all requests that match it, also those that another one takes.
+        A fault with `nth` counts all matching requests, including those that another fault hits.
         """
         chosen: _Line | None = None
         for line in self._lines:
@@ -245,40 +245,40 @@ def error(
     headers: Mapping[str, str] | None = None,
     carried_out: bool = False,
 ) -> Answer:
-    """Answer with the service's error envelope."""
+    """Return an answer with the service's error envelope."""
     body = error_body(status, message, code=code, error_type=error_type)
     return Answer(status, body, headers=headers or {}, carried_out=carried_out)
 
 
 def rate_limit(retry_after: float | str | None = None, *, carried_out: bool = False) -> Answer:
-    """Answer 429; `retry_after` is sent as it is given (seconds, a date, nonsense) or left out.
+    """Return a 429; `retry_after` is sent unchanged (seconds, a date, nonsense) or omitted.
 
-    With `carried_out=True` it is a 429 that lies: the task exists and is billed.
+    With `carried_out=True` the task exists and is billed in spite of the 429.
     """
     headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
     return error(429, "too many requests", headers=headers, carried_out=carried_out)
 
 
 def html(status: int = 502, title: str = "Bad Gateway", *, carried_out: bool = False) -> Answer:
-    """Answer with a page of HTML, as a portal or the edge does."""
+    """Return an answer with an HTML page, as a captive portal or a CDN sends it."""
     return Answer(status, html_page(title), content_type=HTML_TYPE, carried_out=carried_out)
 
 
 def text(status: int, words: str, *, carried_out: bool = False) -> Answer:
-    """Answer with plain text."""
+    """Return an answer with plain text."""
     return Answer(status, words, content_type=TEXT_TYPE, carried_out=carried_out)
 
 
 def not_json(words: str = '{"id": "task-', *, carried_out: bool = True) -> Answer:
-    """Answer 200 with what calls itself JSON and is not."""
+    """Return a 200 whose body is declared as JSON but is not."""
     return Answer(200, words, content_type=JSON_TYPE, carried_out=carried_out)
 
 
 def without(*names: str) -> Rewrite:
-    """Leave these fields out of the true answer, such as its id."""
+    """Remove these fields, such as the id, from the true answer."""
     return Rewrite({}, without=names)
 
 
 def cut(at: float = 0.5, *, reset: bool = False) -> Deliver:
-    """Break off in the middle of the true answer; `Content-Length` promised all of it."""
+    """Close the connection within the true answer, which is shorter than its `Content-Length`."""
     return Deliver(cut_at=at, reset=reset)

@@ -1,4 +1,4 @@
-"""Files on loopback: signed links that expire, parts of a file, and the store for uploads."""
+"""Files: signed links that expire, range requests, and the storage of uploads."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 @frozen
 class Signer:
-    """Signs links so that they hold until a moment and for one path only."""
+    """Signs links, each valid for one path until a point in time."""
 
     _secret: bytes
 
     def sign(self, path: str, expires: int) -> str:
-        """Give path and query of a link that holds until `expires` (unix seconds)."""
+        """Return path and query of a link that is valid until `expires` (Unix seconds)."""
         return f"{path}?expires={expires}&signature={self._signature(path, str(expires))}"
 
     def holds(self, path: str, query: Mapping[str, str], now: float) -> bool:
-        """Tell whether a link is genuine and has not expired."""
+        """Return whether a link is genuine and has not expired."""
         expires = query.get("expires", "")
         genuine = hmac.compare_digest(
             query.get("signature", "").encode(), self._signature(path, expires).encode()
@@ -39,12 +39,12 @@ class Signer:
 
 
 def expired_reply() -> Reply:
-    """Refuse a link that has expired or was tampered with, in the words of an object store."""
+    """Return the answer to an expired or forged link, in the format of an object store."""
     return text_reply(403, html_page("403 Forbidden"), HTML_TYPE)
 
 
 def file_reply(content: bytes, content_type: str, headers: Mapping[str, str]) -> Reply:
-    """Answer with a file, or with the part of it that `Range` and `If-Range` ask for."""
+    """Return a file, or the part that `Range` and `If-Range` request."""
     etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
     common = {"Content-Type": content_type, "ETag": etag, "Accept-Ranges": "bytes"}
     part = _part(headers.get("Range"), len(content))
@@ -70,7 +70,7 @@ def _part(header: str | None, length: int) -> tuple[int, int] | None:
 
 @frozen
 class StoredFile:
-    """An uploaded file and when it was stored (unix seconds)."""
+    """An uploaded file; `stored` is in Unix seconds."""
 
     id: str
     name: str
@@ -81,7 +81,7 @@ class StoredFile:
 
 
 class StorageFullError(Exception):
-    """The storage has no room, and old files may not be removed."""
+    """The storage is full, and old files may not be removed."""
 
 
 @define
@@ -96,10 +96,10 @@ class UploadStore:
     def add(
         self, name: str, content: bytes, content_type: str, *, now: float, auto_cleanup: bool
     ) -> StoredFile:
-        """Store a file; the oldest ones make room for it, if `auto_cleanup` allows.
+        """Store a file; with `auto_cleanup`, remove the oldest files if space is needed.
 
         Raises:
-            StorageFullError: there is no room, and none may be made.
+            StorageFullError: the storage is full, and no file may be removed.
         """
         self._expire(now)
         used = sum(len(each.content) for each in self._files.values())
@@ -116,7 +116,7 @@ class UploadStore:
         return stored
 
     def get(self, path: str, now: float) -> StoredFile | None:
-        """Find a file that has not expired."""
+        """Return a file that has not expired."""
         self._expire(now)
         return self._files.get(path)
 

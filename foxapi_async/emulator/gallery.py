@@ -1,4 +1,4 @@
-"""Draws result files in worker threads when they are first asked for, and keeps the latest."""
+"""Draws result files in worker threads on the first request, and caches the latest."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from foxapi_async.emulator.pictures import Picture, draw
 
 _KEPT_BYTES = 64 * 2**20
 _AT_ONCE = 2
-"""Drawing is work for the processor: more threads would only slow the server down."""
+"""Drawing is CPU-bound, so more threads would only slow down the server."""
 
 
 @define(eq=False)
 class Gallery:
-    """Gives the bytes of pictures; drawing the same one again gives the same bytes."""
+    """Caches pictures; drawing the same one again gives the same bytes."""
 
     _kept: OrderedDict[Picture, bytes] = field(factory=OrderedDict[Picture, bytes])
     _size: int = 0
     _turns: anyio.Semaphore = field(factory=lambda: anyio.Semaphore(_AT_ONCE))
 
     async def picture(self, picture: Picture) -> bytes:
-        """Return a picture, drawn now or kept from before."""
+        """Return a picture from the cache, or draw it."""
         async with self._turns:
             content = self._kept.get(picture)
             if content is None:

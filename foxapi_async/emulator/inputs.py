@@ -1,4 +1,4 @@
-"""Uploads: the three ways in which a file comes, each read into the same few facts."""
+"""Request bodies: JSON objects, and the three formats of an upload."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CHUNK = 65_536
 
 @frozen
 class Incoming:
-    """A file that somebody wants to store."""
+    """A file to be stored."""
 
     name: str
     content: bytes
@@ -34,7 +34,7 @@ class Incoming:
 
 
 class RefusedError(Exception):
-    """A request that is answered with a refusal, which is `reply`."""
+    """The request is refused; `reply` is the answer."""
 
     def __init__(self, reply: Reply) -> None:
         super().__init__(reply.status)
@@ -42,7 +42,7 @@ class RefusedError(Exception):
 
 
 def too_large() -> Reply:
-    """Refuse a body in the words of the edge, which knows nothing of JSON."""
+    """Return the answer of the CDN to a body that is too large: HTML, not JSON."""
     return text_reply(413, html_page("413 Request Entity Too Large"), HTML_TYPE)
 
 
@@ -110,7 +110,7 @@ async def _bounded(part: BodyPartReader, limit: int) -> bytes:
 
 
 def encoded(body: Mapping[str, object], limit: int) -> Incoming:
-    """Read a base64 upload: plain, or a data URL whose type decides the name."""
+    """Read a base64 upload: plain, or a data URL whose media type gives the extension."""
     data = body.get("file_data")
     if not isinstance(data, str) or not data:
         raise RefusedError(error_reply(400, "file_data is required"))
@@ -128,7 +128,7 @@ def encoded(body: Mapping[str, object], limit: int) -> Incoming:
 
 
 def linked(body: Mapping[str, object]) -> tuple[str, str, bool]:
-    """Read an upload by address: the address, the name of the file, and `auto_cleanup`."""
+    """Read an upload by URL: the URL, the file name and `auto_cleanup`."""
     url = body.get("url")
     if not isinstance(url, str) or not url.startswith(("http://", "https://")):
         raise RefusedError(error_reply(400, "url must be an address"))
@@ -137,7 +137,7 @@ def linked(body: Mapping[str, object]) -> tuple[str, str, bool]:
 
 
 def cleanup_of(body: Mapping[str, object]) -> bool:
-    """Read `auto_cleanup`, which is true unless it is said otherwise."""
+    """Read `auto_cleanup`; the default is true."""
     cleanup = body.get("auto_cleanup", True)
     if not isinstance(cleanup, bool):
         raise RefusedError(error_reply(400, "auto_cleanup must be true or false"))
@@ -145,7 +145,7 @@ def cleanup_of(body: Mapping[str, object]) -> bool:
 
 
 def media_type(content: bytes) -> str:
-    """Tell the type of a file from its first bytes."""
+    """Return the media type of a file by its first bytes."""
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "image/webp"
     for signature, name in _SIGNATURES:

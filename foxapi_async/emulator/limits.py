@@ -1,4 +1,4 @@
-"""Rates: a token bucket, and the forms in which the service says when to come back."""
+"""Rate limits: a token bucket, and the formats of `Retry-After`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from attrs import define, field
 
 RetryAfter: TypeAlias = Literal["seconds", "date", "absurd", "absent"]
-"""How a 429 says when to come back; "absurd" is a number that nobody should believe."""
+"""The format of `Retry-After` in a 429; "absurd" is a number that clients should ignore."""
 
 ABSURD_SECONDS = "1e309"
 
@@ -33,7 +33,7 @@ class TokenBucket:
         self._tokens = self.burst
 
     def wait(self, now: float) -> float:
-        """Take a token and return 0, or take none and return the seconds until there is one."""
+        """Take a token and return 0, or return the seconds until one is available."""
         if now > self._filled_at:
             self._tokens = min(self.burst, self._tokens + (now - self._filled_at) * self.rate)
             self._filled_at = now
@@ -44,17 +44,17 @@ class TokenBucket:
 
 
 def bucket(rate: float | None) -> TokenBucket | None:
-    """Make a bucket that lets one second's worth through at once; None is no limit."""
+    """Return a bucket whose burst is the rate of one second; None for no limit."""
     return None if rate is None else TokenBucket(rate, max(1.0, rate))
 
 
 def retry_after_headers(form: RetryAfter, wait: float, wall_clock: float) -> dict[str, str]:
-    """Spell "come back in `wait` seconds", rounded up to whole seconds as the header demands."""
+    """Return the `Retry-After` header for `wait` seconds, rounded up to whole ones."""
     seconds = max(1, math.ceil(wait))
     if form == "seconds":
         return {"Retry-After": str(seconds)}
     if form == "date":
-        # A date has no fractions: one second more, so that it never lies before the true moment.
+        # A date has no fractions, so add a second; it must not be before the true time.
         return {"Retry-After": formatdate(wall_clock + seconds + 1, usegmt=True)}
     if form == "absurd":
         return {"Retry-After": ABSURD_SECONDS}

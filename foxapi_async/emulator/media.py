@@ -1,4 +1,4 @@
-"""Results that are not pictures: a tone, an archive, and the head of a film."""
+"""Results that are not pictures: a tone, an archive, and the start of a video."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _RATE = 16_000
 
 
 def tone(seconds: float = 0.5) -> bytes:
-    """Make a WAV file with a quiet tone."""
+    """Return a WAV file with a quiet tone."""
     samples = array.array(
         "h",
         (round(6000 * math.sin(math.tau * 440 * n / _RATE)) for n in range(int(_RATE * seconds))),
@@ -27,7 +27,7 @@ def tone(seconds: float = 0.5) -> bytes:
 
 
 def archive(words: str) -> bytes:
-    """Make a ZIP file that holds one page of Markdown."""
+    """Return a ZIP file with one Markdown file."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
         file.writestr(zipfile.ZipInfo("output.md"), f"# {words}\n")
@@ -35,6 +35,6 @@ def archive(words: str) -> bytes:
 
 
 def film() -> bytes:
-    """Make the boxes with which an MP4 file begins; there is nothing in it to be played."""
+    """Return the first boxes of an MP4 file; it cannot be played."""
     brand = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isommp42"
     return brand + b"\x00\x00\x04\x08mdat" + bytes(1024)

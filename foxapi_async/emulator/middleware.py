@@ -1,4 +1,4 @@
-"""One request from its arrival to its answer: the edge, the key, the script, the limits, the service."""
+"""The way of a request: CDN checks, key, script, limits, service."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _CALLS_KEPT = 1_000
 
 @frozen(kw_only=True)
 class Gate:
-    """Who and how many are let through, and how long the way is."""
+    """Which requests are accepted, how many, and with which latency."""
 
     keys: frozenset[str]
     requests: TokenBucket | None

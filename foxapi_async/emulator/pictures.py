@@ -60,7 +60,7 @@ PALETTES = (
 
 @frozen
 class Picture:
-    """What to draw: the words decide what it looks like, `size` is (width, height) in pixels."""
+    """What to draw; the texts are its seed, `size` is (width, height) in pixels."""
 
     prompt: str
     model: str
@@ -73,7 +73,7 @@ class Picture:
 
     @property
     def origin(self) -> str:
-        """What the outputs of one task have in common; another task with the same words differs."""
+        """The seed that the outputs of one task share; other tasks have another."""
         _, _, lot = self.task_id.rpartition("-")
         return f"{self.seed} {self.prompt} {self.model} {lot}"
 
@@ -128,8 +128,8 @@ def _mix(one: Colour, other: Colour, share: float) -> Colour:
 
 
 def palette_of(picture: Picture) -> Palette:
-    """Choose the colours of a picture."""
-    # The outputs of one task lie next to each other in a folder: none looks like its neighbour.
+    """Return the colours of a picture."""
+    # The outputs of one task are listed side by side, so neighbours get different colours.
     first = random.Random(picture.origin).randrange(99)  # noqa: S311
     return PALETTES[(first + 3 * picture.index) % len(PALETTES)]
 
@@ -148,7 +148,7 @@ def _landscape(palette: Palette, size: tuple[int, int], rng: random.Random) -> I
 def _sky(size: tuple[int, int], palette: Palette, rng: random.Random) -> Image.Image:
     from PIL import Image  # noqa: PLC0415
 
-    # A few soft patches of colour, blown up: cheaper than a gradient per pixel, and less even.
+    # A few enlarged patches of colour are cheaper than a gradient per pixel, and less even.
     columns, rows = 4, 6
     mesh = Image.new("RGB", (columns, rows))
     for row in range(rows):
@@ -206,7 +206,7 @@ def _ridge(image: Image.Image, palette: Palette, nearness: float, rng: random.Ra
         (x, base + sum(a * math.sin(math.tau * f * x / width + p) for a, f, p in waves))
         for x in range(0, width + step, step)
     ]
-    # Twice the size and back, for edges without stairs.
+    # Drawn at twice the size, so that edges are smooth when scaled down.
     mask = Image.new("L", (width * 2, height * 2))
     corners = [(width * 2, height * 2), (0, height * 2)]
     ImageDraw.Draw(mask).polygon([*((x * 2, y * 2) for x, y in outline), *corners], fill=255)

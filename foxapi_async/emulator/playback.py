@@ -1,4 +1,4 @@
-"""Plays the effects of a fault around the true course of a request."""
+"""Applies the effects of a fault before and after the effect of a request."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ Outcome: TypeAlias = Reply | Drop | Hang
 
 
 def fate_of(effects: Sequence[Effect]) -> Fate:
-    """Find the fate that a new task is given."""
+    """Return the fate of a new task."""
     return next((each for each in effects if isinstance(each, Fate)), ORDINARY_FATE)
 
 
 def manner_of(effects: Sequence[Effect]) -> Deliver | None:
-    """Find the manner in which the answer is sent; None is in good order."""
+    """Return the transport fault of the answer, or None."""
     return next((each for each in effects if isinstance(each, Deliver)), None)
 
 
 async def before(effects: Sequence[Effect], call: Call) -> Outcome | None:
-    """Play what comes before the request takes effect; an outcome is there instead of its effect."""
+    """Apply the effects before the request; an outcome replaces the effect of the request."""
     outcome: Outcome | None = None
     for effect in effects:
         if isinstance(effect, (Fate, Deliver, Rewrite)) or effect.carried_out:
@@ -50,7 +50,7 @@ async def before(effects: Sequence[Effect], call: Call) -> Outcome | None:
 
 
 async def after(effects: Sequence[Effect], call: Call, reply: Reply) -> Outcome:
-    """Play what comes after the request has taken effect: `reply` is the truth."""
+    """Apply the effects after the request has taken effect; `reply` is the true answer."""
     outcome: Outcome = reply
     for effect in effects:
         if isinstance(effect, Rewrite):

@@ -1,4 +1,4 @@
-"""What a submission may hold: the closed schemas of `phota-*`, and the little that all models share."""
+"""Validation of submissions: the schemas of `phota-*`, and what all models share."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RESOLUTIONS = ("1K", "4K")
 
 @frozen
 class Refusal:
-    """Why a submission is not taken."""
+    """Why a submission is rejected."""
 
     message: str
     code: str | None = None
@@ -88,13 +88,13 @@ def _addresses(name: str, value: JSON) -> Refusal | None:
 
 @frozen
 class Schema:
-    """The fields of one model; others are refused."""
+    """The fields of one model; other fields are rejected."""
 
     required: Mapping[str, Check]
     optional: Mapping[str, Check]
 
     def check(self, payload: Mapping[str, JSON]) -> Refusal | None:
-        """Find the first thing that is wrong with a payload."""
+        """Return the first problem of a payload."""
         for name in self.required:
             if name not in payload:
                 return Refusal(f"{name} is required")
@@ -136,9 +136,9 @@ CLOSED: Mapping[str, Schema] = {
 
 
 def check(path: str, payload: Mapping[str, JSON]) -> Refusal | None:
-    """Find the first thing that is wrong with a submission, or None.
+    """Return the first problem of a submission, or None.
 
-    Models without a schema here are taken with any fields, as long as `num_outputs` is a count.
+    Models without a schema are accepted with any fields if `num_outputs` is a count.
     """
     model = payload.get("model")
     if not isinstance(model, str) or not model:
@@ -154,13 +154,13 @@ def check(path: str, payload: Mapping[str, JSON]) -> Refusal | None:
 
 
 def outputs(payload: Mapping[str, JSON]) -> int:
-    """Count the outputs of a valid submission."""
+    """Return the number of outputs of a valid submission."""
     count = payload.get("num_outputs", 1)
     return count if isinstance(count, int) else 1
 
 
 def addresses(payload: Mapping[str, JSON]) -> tuple[str, ...]:
-    """List the input files that a submission refers to."""
+    """Return the URLs of the input files of a submission."""
     found: list[str] = []
     for name, value in payload.items():
         if name.endswith("_url") and isinstance(value, str):

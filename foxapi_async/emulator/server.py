@@ -1,4 +1,4 @@
-"""The emulator as its users see it: options, start and stop, counters, tasks and the script."""
+"""The public class of the emulator: options, start and stop, counters, tasks and script."""
 
 from __future__ import annotations
 
@@ -29,47 +29,47 @@ from foxapi_async.emulator.task_lifecycle import Duration, Estimate, LogNormal
 HOST = "127.0.0.1"
 _DAY = 86_400.0
 _SHUTDOWN = 0.5
-"""Seconds in which requests under way may come to their end when the server stops."""
+"""Seconds that requests in progress have to end when the server stops."""
 
 
 class Emulator:
     """A local FoxAPI on loopback.
 
     ``async with Emulator() as emulator:`` starts it; ``emulator.url`` is then the base URL. It may
-    be stopped and started again: address, tasks and counters stay. All times are in seconds.
+    be stopped and started again; URL, tasks and counters stay. All times are in seconds.
 
     Args:
-        api_key: The key that is let in, or several.
+        api_key: The accepted key, or several.
         port: The port to listen on; 0 takes a free one.
-        files_port: A port of their own for results and uploads, so that they come from another
-            origin than the API; 0 takes a free one, None serves them from `port`.
-        seed: Decides durations, failures, ids and pictures.
+        files_port: A separate port for results and uploads, so that their origin differs from that
+            of the API; 0 takes a free one, None serves them from `port`.
+        seed: Seed of durations, failures, ids and pictures.
         duration: How long tasks take: a number, a range (low, high), a `LogNormal`, or a function
             of payload and random generator.
         estimate: The `estimated_time` that is announced: "exact", "missing", a number, `Times` (a
             wrong factor), a function of payload and true duration, or any other value as it is.
-        speed: How many times faster than real the life of a task runs; `duration` and numbers in
+        speed: How many times faster than in reality tasks run; `duration` and numbers in
             `estimate` are divided by it, everything else is not.
         max_images_in_flight: More than these are answered 429.
-        requests_per_second: A ceiling for all API routes; a second's worth may come at once.
-        submissions_per_second: A ceiling for submissions.
-        polls_per_second: A ceiling for looks at tasks.
-        retry_after: What these 429s say of when to come back: "seconds", "date", "absurd" or
+        requests_per_second: The limit for all API routes; the requests of one second may arrive at once.
+        submissions_per_second: The limit for submissions.
+        polls_per_second: The limit for polls.
+        retry_after: The format of `Retry-After` in these 429s: "seconds", "date", "absurd" or
             "absent".
         fail_rate: The share of tasks that end as failed, 0 to 1.
         credits: The balance, 30,000 for an image (60,000 in 4K); beyond it 402. None never ends.
-        max_outputs: The greatest `num_outputs` that is taken (422 beyond); None takes any.
+        max_outputs: The greatest accepted `num_outputs` (422 beyond); None for any.
         unavailable_models: Models that are answered 422 `model_not_found`.
         shape: "results" for the current shape of a finished task, "output" for the older one.
         latency: Seconds between request and answer: a number or a range. Half of them pass before
             the request takes effect.
-        url_lifetime: How long the link to a result holds.
+        url_lifetime: How long the link to a result is valid.
         upload_lifetime: How long an uploaded file is kept.
-        storage: Bytes that all uploads together may take.
-        file_limit: Bytes of one upload; beyond it 413 in the service's own words.
-        body_limit: Bytes of one request; beyond it 413 with the edge's page.
+        storage: Bytes of all uploads together.
+        file_limit: Bytes of one upload; beyond it 413 in the format of the service.
+        body_limit: Bytes of one request; beyond it 413 with an HTML page of the CDN.
         picture_scale: Factor for width and height of pictures; 1/16 makes them cheap.
-        picture_format: "png", "jpeg" or "webp", unless a request asks for another.
+        picture_format: "png", "jpeg" or "webp", unless a request specifies another.
         faults: The script; see `script`.
 
     Raises:
@@ -165,7 +165,7 @@ class Emulator:
         await self.stop()
 
     async def start(self) -> None:
-        """Listen; what was there before a `stop` is there again."""
+        """Start to listen; the state from before a `stop` is kept."""
         if self._runner is not None:
             raise RuntimeError("the emulator is running already")
         await anyio.to_thread.run_sync(load_pillow)
@@ -186,7 +186,7 @@ class Emulator:
         self._service.files_url = self.files_url
 
     async def stop(self) -> None:
-        """Stop listening and break off what is under way; tasks and counters stay."""
+        """Stop listening and close connections; tasks and counters stay."""
         runner, self._runner = self._runner, None
         if runner is not None:
             self._stopped.set()
@@ -215,7 +215,7 @@ class Emulator:
 
     @property
     def calls(self) -> tuple[Call, ...]:
-        """Return the last 1,000 requests that came through, oldest first."""
+        """Return the last 1,000 accepted requests, oldest first."""
         return tuple(self._exchange.calls)
 
     def script(self, *faults: Fault) -> None:

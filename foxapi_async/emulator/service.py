@@ -1,4 +1,4 @@
-"""What the service does with a request that has come through: no HTTP here, only what it means."""
+"""The logic of the service, without HTTP."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _LONGEST_PAUSE = 60.0
 
 @frozen(kw_only=True)
 class Conduct:
-    """How the service behaves when no script says otherwise; see `Emulator` for each."""
+    """The behaviour of the service without a script; see `Emulator` for each field."""
 
     duration: Duration
     estimate: Estimate
@@ -88,7 +88,7 @@ class Service:
         return json_reply(submitted(record))
 
     def look(self, task_id: str, *, synced: bool) -> Reply:
-        """Tell how far a task is."""
+        """Return the answer to a poll."""
         record = self.ledger.tasks.get(task_id)
         if record is None:
             return error_reply(404, f"task {task_id} does not exist")
@@ -108,7 +108,7 @@ class Service:
         return json_reply(body)
 
     async def file(self, path: str, query: str, headers: Mapping[str, str]) -> Reply:
-        """Give an uploaded file to anybody, and a result to whoever holds a link that still holds."""
+        """Return an uploaded file, or a result if its link is valid."""
         if path.startswith(UPLOADS):
             stored = self.uploads.get(path, self.wall())
             if stored is None:
@@ -128,7 +128,7 @@ class Service:
         return file_reply(content, CONTENT_TYPES[suffix], headers)
 
     def models(self) -> Reply:
-        """List the models that may be called."""
+        """Return the available models."""
         names: Sequence[str] = [
             name for name in schema.CLOSED if name not in self.conduct.unavailable_models
         ]
@@ -139,7 +139,7 @@ class Service:
         return json_reply({"object": "list", "data": data})
 
     def account(self) -> Reply:
-        """Tell the balance of the key and of its user."""
+        """Return the balance of the key and of its user."""
         used, left = self.ledger.credits_reserved, self.balance
         token: JSON = {
             "remaining_credits": left or 0,
@@ -152,14 +152,14 @@ class Service:
 
     @property
     def balance(self) -> int | None:
-        """Return the credits that are left; None if they do not end."""
+        """Return the remaining credits; None if they are unlimited."""
         if self.conduct.credits is None:
             return None
         return self.conduct.credits - self.ledger.credits_reserved
 
     def too_many(self, message: str, wait: float) -> Reply:
-        """Answer 429 in the form that was asked for."""
-        # A client can compare a date only with the clock on the wall, whatever its loop's clock says.
+        """Return a 429 with `Retry-After` in the configured format."""
+        # Clients compare a date with the wall clock, not with the clock of the event loop.
         headers = retry_after_headers(self.conduct.retry_after, wait, time.time())
         return error_reply(429, message, headers=headers)
 

@@ -1,4 +1,4 @@
-"""A task in the words of the service: the answer to a submission, and both shapes of a look."""
+"""The JSON of a task: the answer to a submission, and both formats of the answer to a poll."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from foxapi_async.emulator.task_lifecycle import ORDINARY, Sentinel
 
 Shape: TypeAlias = Literal["results", "output", "strings"]
 Link: TypeAlias = Callable[[int], str]
-"""Gives the address of a task's output by its index."""
+"""Returns the URL of a task's output by its index."""
 
 _WORDS = "Good morning."
 
 
 def submitted(record: Record) -> dict[str, JSON]:
-    """Answer a submission: with `task_info`, or with `usage` alone where nothing is announced."""
+    """Return the answer to a submission, with `usage` instead of `task_info` without an estimate."""
     if isinstance(record.estimate, Sentinel):
         return {
             "id": record.id,
@@ -42,7 +42,7 @@ def submitted(record: Record) -> dict[str, JSON]:
 def looked_at(
     record: Record, now: float, *, synced: bool, shape: Shape, size: tuple[int, int], link: Link
 ) -> JSON:
-    """Answer one look at a task, and apply what its fate has in store for this look."""
+    """Return the answer to a poll, changed as the fate of the task requires."""
     standing = record.standing(now)
     fate = record.fate
     body: dict[str, JSON] = {

@@ -1,4 +1,4 @@
-"""The books: every task, what was billed for it, and what the server counted."""
+"""The state of the server: tasks, what was billed for them, and counters."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ALPHABET = string.ascii_lowercase + string.digits
 
 @define(eq=False)
 class Record:
-    """All that the service knows of one task. Times are on the clock of the event loop."""
+    """The state of a task. Times are on the clock of the event loop."""
 
     id: str
     kind: str
@@ -40,17 +40,17 @@ class Record:
 
     @property
     def model(self) -> str:
-        """Return the model as it was asked for."""
+        """Return the requested model."""
         return str(self.payload.get("model"))
 
     def standing(self, now: float) -> Standing:
-        """Tell how far the task is."""
+        """Return status and progress of the task."""
         return standing(self.created, self.finish, now, self.ends_as)
 
 
 @frozen(eq=False)
 class TaskView:
-    """One task as the server knows it. Times are seconds on the clock of the event loop."""
+    """The state of a task, for tests. Times are seconds on the clock of the event loop."""
 
     _record: Record
     _clock: Clock
@@ -67,7 +67,7 @@ class TaskView:
 
     @property
     def model(self) -> str:
-        """Return the model as it was asked for."""
+        """Return the requested model."""
         return self._record.model
 
     @property
@@ -82,12 +82,12 @@ class TaskView:
 
     @property
     def num_outputs(self) -> int:
-        """Return how many outputs were asked for, and billed."""
+        """Return the number of requested and billed outputs."""
         return self._record.outputs
 
     @property
     def credits_reserved(self) -> int:
-        """Return what was billed."""
+        """Return the billed credits."""
         return self._record.credits
 
     @property
@@ -97,22 +97,22 @@ class TaskView:
 
     @property
     def finishes_at(self) -> float:
-        """Return when the task ends or ended; `math.inf` for one that never does."""
+        """Return when the task ends or ended; `math.inf` if never."""
         return self._record.finish
 
     @property
     def status(self) -> str:
-        """Return the true status at this moment, whatever a script makes the looks see."""
+        """Return the true current status, whatever a script makes polls return."""
         return self._record.standing(self._clock()).status
 
     @property
     def polls(self) -> int:
-        """Return how often the task was looked at."""
+        """Return how often the task was polled."""
         return self._record.looks
 
     @property
     def synced_polls(self) -> int:
-        """Return how many of the looks asked for `sync_upstream`."""
+        """Return how many of the polls had `sync_upstream`."""
         return self._record.synced_looks
 
 
@@ -121,9 +121,9 @@ class Counters:
     """What the server has counted so far.
 
     `posts` are submissions that arrived, refused ones included; `tasks`, `images_billed` and
-    `credits_reserved` are what came of them. `wrong_keys` are requests with a wrong key or none,
+    `credits_reserved` are their results. `wrong_keys` are requests with a wrong key or none,
     `keys_leaked` downloads that came with a key. `answered` maps an HTTP status to how often it
-    was answered; answers that never left (a reset, a hang) are in `unanswered`.
+    was answered; answers that were not sent (a reset, a hang) are in `unanswered`.
     """
 
     posts: int
@@ -144,13 +144,13 @@ class Counters:
 
     @property
     def answered_429(self) -> int:
-        """Return how many requests were told to come back later."""
+        """Return how many requests were answered 429."""
         return self.answered.get(429, 0)
 
 
 @define(eq=False)
 class Tally:
-    """The counters that grow request by request."""
+    """Counters that are updated by each request."""
 
     posts: int = 0
     polls: int = 0
@@ -165,7 +165,7 @@ class Tally:
 
 @define(eq=False)
 class Ledger:
-    """Creates tasks, bills them, and knows at any moment how many images are in flight."""
+    """Creates and bills tasks, and counts the images in flight."""
 
     _rng: random.Random
     tasks: dict[str, Record] = field(factory=dict[str, Record])
@@ -188,7 +188,7 @@ class Ledger:
         return self._ends[0][0] if self._ends else math.inf
 
     def new_id(self, unix: int) -> str:
-        """Draw a task id of the service's form that is not in use."""
+        """Return a new task id in the format of the service."""
         while True:
             task_id = f"task-unified-{unix}-{''.join(self._rng.choices(_ALPHABET, k=8))}"
             if task_id not in self.tasks:

@@ -1,4 +1,4 @@
-"""How long a task lives, what is announced of it, and how far it is: pure functions of the clock."""
+"""Duration, estimate and status of a task, as pure functions of time."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Payload: TypeAlias = Mapping[str, JSON]
 
 
 class Sentinel(Enum):
-    """Stands where None would mean something else."""
+    """A default where None has another meaning."""
 
     ORDINARY = "ordinary"
 
 
 ORDINARY: Final = Sentinel.ORDINARY
-"""As it would have been without a script."""
+"""As without a script."""
 
 PENDING_SHARE = 0.1
-"""The share of its life that a task is `pending`, before it is `processing`."""
+"""The share of its duration during which a task is `pending`; then it is `processing`."""
 
 
 @frozen
@@ -36,7 +36,7 @@ class LogNormal:
     sigma: float = 0.3
 
     def draw(self, rng: random.Random) -> float:
-        """Draw a duration in seconds."""
+        """Return a random duration in seconds."""
         return self.median * math.exp(rng.gauss(0.0, self.sigma))
 
 
@@ -50,7 +50,7 @@ class Times:
 Duration: TypeAlias = (
     float | tuple[float, float] | LogNormal | Callable[[Payload, random.Random], float]
 )
-"""Seconds: fixed, evenly drawn from (low, high), log-normal, or your own function."""
+"""Seconds: fixed, uniform in (low, high), log-normal, or a function."""
 
 Estimate: TypeAlias = float | str | Times | Callable[[Payload, float], JSON] | None
 """What is announced: "exact" is the truth, "missing" nothing at all; else seconds, the truth times a
@@ -59,23 +59,23 @@ factor, your own function of payload and true duration, or what is sent as it is
 
 @frozen
 class Fate:
-    """How one task's life departs from the ordinary. What is not given stays as it was.
+    """How one task differs from an ordinary one.
 
     Times are the client's seconds, except `duration`, which `speed` shortens like any other.
 
     Args:
-        duration: Seconds until it ends; `math.inf` never ends.
-        estimate: What is announced, as the emulator's own `estimate`.
+        duration: Seconds until it ends; `math.inf` for never.
+        estimate: The announced estimate, as `estimate` of `Emulator`.
         ends_as: The last status: "completed", "failed", "cancelled" or any other word.
         error: The `error` of a task that failed; any JSON, or None.
-        outputs: How many results come, whatever was asked for.
+        outputs: The number of results, whatever was requested.
         items: The list of results itself, instead of links to pictures.
         shape: "results" (current), "output" (older) or "strings" (bare links in `results`).
-        looks: What the first looks are told, one each: a status word, or fields that are laid over
-            the true answer. Later looks are told the truth.
-        empty_looks: How many looks at the completed task see `results: null`.
+        looks: The answers to the first polls, one each: a status, or fields that update the true
+            answer. Later polls get the true answer.
+        empty_looks: How many polls of the completed task return `results: null`.
         empty_for: Seconds after the end in which `results` is null.
-        empty_when_synced: A look with `sync_upstream=true` never sees results.
+        empty_when_synced: Polls with `sync_upstream=true` never return results.
         hidden_for: Seconds after the submission in which the task is not found (404).
         spelling: Applied to every status word, such as `str.upper`.
     """
@@ -100,14 +100,14 @@ ORDINARY_FATE: Final = Fate()
 
 @frozen
 class Standing:
-    """How far a task is at one moment."""
+    """Status and progress of a task at a point in time."""
 
     status: str
     progress: int = field(default=0)
 
 
 def draw_duration(duration: Duration, payload: Payload, rng: random.Random) -> float:
-    """Decide how many seconds a new task will take; never less than 0."""
+    """Return the duration of a new task in seconds, at least 0."""
     if isinstance(duration, LogNormal):
         seconds = duration.draw(rng)
     elif callable(duration):
@@ -122,10 +122,9 @@ def draw_duration(duration: Duration, payload: Payload, rng: random.Random) -> f
 def announce(
     estimate: Estimate, payload: Payload, duration: float, speed: float
 ) -> JSON | Sentinel:
-    """Decide what `estimated_time` says of a task that takes `duration` seconds at normal speed.
+    """Return the `estimated_time` of a task that takes `duration` seconds at normal speed.
 
-    Numbers are announced in the seconds of the client, that is divided by `speed`; `ORDINARY` means
-    that nothing is announced.
+    Numbers are divided by `speed`; `ORDINARY` means that there is no estimate.
     """
     said: JSON
     if estimate == "missing":
@@ -144,7 +143,7 @@ def announce(
 
 
 def standing(created: float, finish: float, now: float, ends_as: str) -> Standing:
-    """Tell status and progress of a task that ends at `finish`, all on one clock."""
+    """Return status and progress of a task that ends at `finish`."""
     if now >= finish:
         return Standing(ends_as, 100 if ends_as == "completed" else 0)
     share = (now - created) / (finish - created)

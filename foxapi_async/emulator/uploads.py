@@ -1,4 +1,4 @@
-"""The three upload routes: read what comes, store it, and say where it is."""
+"""The three upload routes: read a file, store it, and return its URL."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from foxapi_async.emulator.pictures import Picture
 from foxapi_async.emulator.service import Service
 
 _STAND_IN = (256, 256)
-"""Pixels of the picture that stands in for a file elsewhere, which is not fetched."""
+"""Pixels of the placeholder for a foreign file, which is not fetched."""
 
 
 async def store(
     request: web.BaseRequest, way: str, service: Service, *, file_limit: int, body_limit: int
 ) -> Reply:
-    """Store an upload that came one of three ways: "stream", "base64" or "url".
+    """Store an upload in one of three formats: "stream", "base64" or "url".
 
     Raises:
-        RefusedError: the request is not one that can be stored.
+        RefusedError: the upload is invalid.
     """
     if way == "stream":
         incoming = await inputs.streamed(request, file_limit)

@@ -17,7 +17,6 @@ import attrs
 from aiohttp import ClientResponse
 from yarl import URL
 
-from foxapi_async.backoff import backoff, parse_retry_after
 from foxapi_async.environment import is_loopback
 from foxapi_async.errors import APIConnectionError, DownloadError
 from foxapi_async.files.partfile import Sink
@@ -25,6 +24,7 @@ from foxapi_async.files.sniff import HEAD, TAIL, extension_for, is_whole, object
 from foxapi_async.files.urls import check_link, next_hop, shown
 from foxapi_async.http.transport import Transport
 from foxapi_async.options import Retry
+from foxapi_async.retry import backoff, parse_retry_after
 
 __all__ = ["BodyRange", "Fetch", "LinkRefusedError", "body_range", "range_headers", "validator_of"]
 

@@ -21,10 +21,8 @@ from cattrs.gen import make_dict_structure_fn, override
 
 from foxapi_async._typeguards import is_array, is_object
 from foxapi_async.errors import InvalidRequestError, InvalidResponseError
-from foxapi_async.http.ids import is_task_id
+from foxapi_async.http.ids import TASK_ID
 from foxapi_async.models import Output, Task, TaskError, TaskInfo, TaskStatus, UploadedFile
-
-__all__ = ["decode", "encode", "excerpt", "one_line", "read_task", "read_upload"]
 
 _log = logging.getLogger("foxapi_async")
 
@@ -135,9 +133,9 @@ def read_task(payload: object, *, asked: str | None = None) -> Task:
         )
     fields = cast("dict[str, Any]", payload)
     task_id: object = fields.get("id")
-    if not is_task_id(task_id):
+    if not isinstance(task_id, str) or not TASK_ID.fullmatch(task_id):
         raise InvalidResponseError(
-            f"the answer has no usable task id: {_short(task_id)}", task_id=asked
+            f"the answer has no usable task id: {_brief.repr(task_id)}", task_id=asked
         )
     if asked is not None and task_id != asked:
         raise InvalidResponseError(
@@ -197,19 +195,18 @@ def _outputs(fields: dict[str, Any], kind: str | None) -> tuple[Output, ...]:
     results: object = fields.get("results")
     items = cast("list[object]", results) if isinstance(results, list) else []
     items = items or _older_results(fields.get("output"))
-    urls: set[str] = set()
+    urls: set[str | None] = set()
     outputs: list[Output] = []
     for item in items:
         given = {"url": item} if isinstance(item, str) else item
         if not isinstance(given, dict):
             continue
-        data = cast("dict[str, Any]", given)
-        url = next((text for name in _URL_FIELDS if (text := _text(data.get(name)))), None)
+        data, url = cast("dict[str, Any]", given), None
+        for name in _URL_FIELDS:
+            url = url or _text(data.get(name))
         output = Output(len(outputs), url, data, fields["id"], kind)
-        if url is not None and url not in urls:
+        if is_usable(output) if url is None else url not in urls:
             urls.add(url)
-            outputs.append(output)
-        elif url is None and is_usable(output):
             outputs.append(output)
     return tuple(outputs)
 
@@ -228,7 +225,7 @@ def _unusual_status(value: object) -> TaskStatus:
     known = _STATUSES.get(said) if isinstance(said, str) else None
     if known is not None:
         return known
-    word = _short(said)
+    word = _brief.repr(said)
     # Bounded, so that a server that invents words cannot fill the log or the memory.
     if word not in _unknown_words and len(_unknown_words) < 100:  # noqa: PLR2004
         _unknown_words.add(word)
@@ -261,10 +258,6 @@ def _moment(value: object, _: object) -> datetime | None:
 
 def _text(value: object, _: object = None) -> str | None:
     return value if isinstance(value, str) and value else None
-
-
-def _short(value: object) -> str:
-    return _brief.repr(value)
 
 
 # Bounded in depth too: repr() of what json.loads() has read may raise RecursionError.
@@ -303,39 +296,36 @@ def _shared_info(can_cancel: bool | None, estimated_time: float | None) -> TaskI
     return TaskInfo(can_cancel, estimated_time)
 
 
-def _code(value: object, _: object) -> str | None:
+def code_of(value: object, _: object = None) -> str | None:
+    """Return a text that is not empty or a whole number as a text, else None."""
     number = isinstance(value, int) and not isinstance(value, bool)
     return str(value) if number else _text(value)
+
+
+def _raw(value: dict[str, Any], _: object) -> dict[str, Any]:
+    return value
 
 
 # cattrs compiles functions. That happens at the first use, not when the package is imported.
 @cache
 def _converter() -> cattrs.Converter:
-    def field(read: Any) -> Any:
-        return override(struct_hook=read)
-
     converter = cattrs.Converter(detailed_validation=False)
-    text = field(_text)
+
+    def register(cls: type[Any], **hooks: Any) -> None:
+        overrides: dict[str, Any] = {
+            name: override(struct_hook=hook) for name, hook in hooks.items()
+        }
+        converter.register_structure_hook(cls, make_dict_structure_fn(cls, converter, **overrides))
+
     converter.register_structure_hook(Task, _task)
-    converter.register_structure_hook(
-        TaskError,
-        make_dict_structure_fn(TaskError, converter, code=field(_code), message=text, type=text),
-    )
-    converter.register_structure_hook(
+    register(TaskError, code=code_of, message=_text, type=_text)
+    register(
         UploadedFile,
-        make_dict_structure_fn(
-            UploadedFile,
-            converter,
-            id=text,
-            url=text,
-            filename=text,
-            size=field(_size),
-            created=field(_moment),
-            raw=field(_unchanged),
-        ),
+        id=_text,
+        url=_text,
+        filename=_text,
+        size=_size,
+        created=_moment,
+        raw=_raw,
     )
     return converter
-
-
-def _unchanged(value: Any, _: object) -> Any:
-    return value

@@ -8,17 +8,15 @@ from datetime import UTC, datetime
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from foxapi_async._typeguards import is_object
-from foxapi_async.backoff import parse_retry_after
 from foxapi_async.errors import (
     APIConnectionError,
     APIStatusError,
     FoxAPIError,
     InvalidResponseError,
 )
-from foxapi_async.http.codec import decode, excerpt, one_line
+from foxapi_async.http.codec import code_of, decode, excerpt, one_line
 from foxapi_async.http.retry_rules import ResponseClass, classify_status
-
-__all__ = ["Answer", "Reply", "classify", "from_exception"]
+from foxapi_async.retry import parse_retry_after
 
 T = TypeVar("T")
 
@@ -52,11 +50,8 @@ class Answer(NamedTuple, Generic[T]):
     error: FoxAPIError | None = None
     status: int | None = None
     retry_after: float | None = None
-
-    @property
-    def rate_limited(self) -> bool:
-        """Whether the status is 429, in any format."""
-        return self.status == 429  # noqa: PLR2004
+    rate_limited: bool = False
+    """Whether the status is 429, in any format."""
 
 
 def classify(
@@ -64,11 +59,8 @@ def classify(
 ) -> Answer[T]:
     """Return the answer that a reply stands for.
 
-    Args:
-        reply: The reply.
-        read: Converts the decoded body of a 2xx to the value; raises InvalidResponseError.
-        what: The request, for the text of an error.
-        task_id: The id of the task that the request is about, for the error.
+    ``read`` converts the decoded body of a 2xx to the value or raises InvalidResponseError; ``what``
+    and ``task_id`` identify the request and its task in an error.
     """
     try:
         payload = decode(reply.body)
@@ -81,6 +73,7 @@ def classify(
             error=_status_error(reply, payload, what, retry_after, task_id),
             status=reply.status,
             retry_after=retry_after,
+            rate_limited=reply.status == 429,  # noqa: PLR2004
         )
     try:
         value = read(payload)
@@ -109,7 +102,7 @@ def _status_error(
 ) -> APIStatusError:
     envelope: object = payload.get("error") if is_object(payload) else None
     fields = envelope if is_object(envelope) else {"message": envelope}
-    message, code, type_ = (_text(fields.get(name)) for name in ("message", "code", "type"))
+    message, code, type_ = (code_of(fields.get(name)) for name in ("message", "code", "type"))
     words = ": ".join(part for part in (code or type_, message or excerpt(reply.body)) if part)
     text = f"{what}: HTTP {reply.status}" + (f" ({one_line(words)})" if words else "")
     if retry_after is not None:
@@ -127,9 +120,3 @@ def _status_error(
         retry_after=retry_after,
         task_id=task_id,
     )
-
-
-def _text(value: object) -> str | None:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return value if isinstance(value, str) and value else None

@@ -15,15 +15,6 @@ from typing import Any, Final, NamedTuple
 
 from foxapi_async._typeguards import is_object
 
-__all__ = [
-    "IDEMPOTENT_DECISIONS",
-    "SUBMISSION_DECISIONS",
-    "ResponseClass",
-    "RetryDecision",
-    "classify_status",
-    "has_envelope",
-]
-
 
 class ResponseClass(enum.Enum):
     """The kind of answer that a request got."""

@@ -30,8 +30,6 @@ from foxapi_async.http.responses import Reply
 from foxapi_async.options import Timeout
 from foxapi_async.version import __version__
 
-__all__ = ["Transport"]
-
 MAX_BODY: Final = 8 * 1024 * 1024
 """The most bytes that are read of an answer."""
 
@@ -75,7 +73,6 @@ class Transport:
         self._headers = CIMultiDict({"User-Agent": USER_AGENT, "Accept": "application/json"})
         self._headers.update(headers)
         self._headers["Authorization"] = f"Bearer {api_key}"
-        self._timeouts: dict[float | None, aiohttp.ClientTimeout] = {}
         self._clock: Callable[[], float] = anyio.current_time
 
     async def open(self) -> None:
@@ -176,11 +173,7 @@ class Transport:
             async with _usable(self._files).get(
                 url,
                 # The length can be compared with the bytes on disk only without compression.
-                headers={
-                    "User-Agent": USER_AGENT,
-                    "Accept-Encoding": "identity",
-                    **headers,
-                },
+                headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers},
                 allow_redirects=False,
                 raise_for_status=False,
                 timeout=timeout,
@@ -199,7 +192,7 @@ class Transport:
             # On a 307 aiohttp would repeat the POST, with the key, at another address.
             allow_redirects=False,
             raise_for_status=False,
-            timeout=self._timeouts.get(seconds) or self._timeout(seconds),
+            timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=self.timeout.connect),
         ) as response:
             headers = response.headers
             return Reply(
@@ -214,11 +207,6 @@ class Transport:
         if "?" in path:
             return URL(f"{self._root}{path}", encoded=True)
         return self.base_url.with_path(f"{self._prefix}{path}", encoded=True)  # does not parse
-
-    def _timeout(self, seconds: float | None) -> aiohttp.ClientTimeout:
-        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=self.timeout.connect)
-        self._timeouts[seconds] = timeout
-        return timeout
 
     async def _read(self, response: aiohttp.ClientResponse, what: str) -> bytes:
         content = response.content

@@ -11,7 +11,7 @@ from typing import Any, Final
 import attrs
 
 from foxapi_async.errors import ConfigurationError, InvalidRequestError
-from foxapi_async.phota import PhotaCreateProfile, PhotaImage, PhotaImageEdit, PhotaImageEnhance
+from foxapi_async.phota import CLASSES
 from foxapi_async.requests import GenerationRequest, Request
 
 _MAX_SHOWN: Final = 80
@@ -95,7 +95,7 @@ class Entry:
     def request(self) -> Request:
         """The request: of its own class if that sends the same payload, else a GenerationRequest."""
         fields = {name: value for name, value in self.payload.items() if name != "model"}
-        own_class = REQUEST_CLASSES.get(self.model)
+        own_class = CLASSES.get(self.model)
         if own_class is not None:
             try:
                 request = own_class(**fields)
@@ -115,11 +115,6 @@ class Entry:
         """Return the entry as it is once the process that submitted it is dead."""
         return attrs.evolve(self, status=AFTER_CRASH.get(self.status, self.status))
 
-
-REQUEST_CLASSES: Final[Mapping[str, type[Request]]] = {
-    cls.MODEL: cls for cls in (PhotaImage, PhotaImageEdit, PhotaImageEnhance, PhotaCreateProfile)
-}
-"""The classes of the models that have one of their own."""
 
 COLUMNS: Final = (
     "key, status, keyed, model, kind, path, payload, num_outputs, task_id, submitted, "

@@ -8,9 +8,9 @@ from __future__ import annotations
 import enum
 import math
 
-from foxapi_async.backoff import LONGEST_BELIEVED
 from foxapi_async.limits.rate import RateSearch
 from foxapi_async.limits.window import WindowSearch
+from foxapi_async.retry import LONGEST_BELIEVED
 
 _CATCH_UP = 0.02
 """Seconds of timer lateness that are compensated, so that late timers do not lower the rate."""

@@ -9,7 +9,6 @@ from typing import Final, Protocol
 
 import attrs
 
-from foxapi_async.backoff import backoff
 from foxapi_async.errors import (
     AuthenticationError,
     FoxAPIError,
@@ -24,6 +23,7 @@ from foxapi_async.models import Task, TaskStatus
 from foxapi_async.options import Polling
 from foxapi_async.polling.schedule import Schedule
 from foxapi_async.requests import Request
+from foxapi_async.retry import backoff
 
 __all__ = ["TaskObserver", "TrackedTask", "group_of", "longest_pause", "rebase"]
 

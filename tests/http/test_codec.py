@@ -1,4 +1,4 @@
-"""The service's JSON: both shapes of a result, every wrong type, and back again."""
+"""JSON of the API: both shapes of a result, wrong types, and encoding."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def nested(depth: int) -> list[object]:
 
 
 @given(anything | tasks, st.sampled_from([None, ID]))
-def test_any_json_is_a_task_or_no_usable_answer(payload, asked):
+def test_any_json_gives_a_task_or_an_invalid_response_error(payload, asked):
     try:
         read = read_task(payload, asked=asked)
     except InvalidResponseError as error:
@@ -147,7 +147,7 @@ def test_any_json_is_a_task_or_no_usable_answer(payload, asked):
         assert text is None or isinstance(text, str)
 
 
-def test_json_that_is_nested_too_deeply_for_python_is_no_trouble():
+def test_json_that_is_nested_too_deeply_is_a_value_error():
     deep = nested(100_000)
     read = task(status=deep, results=[{"a": deep}], usage={"a": deep}, error=deep, progress=deep)
     assert (read.status, read.progress, read.error) == (TaskStatus.OTHER, None, None)
@@ -155,7 +155,7 @@ def test_json_that_is_nested_too_deeply_for_python_is_no_trouble():
         read_task({"id": deep})
 
 
-def test_the_answer_to_a_submission_is_read_whole():
+def test_the_answer_to_a_submission_is_read_completely():
     assert read_task(SUBMITTED) == Task(
         ID,
         TaskStatus.PENDING,
@@ -209,13 +209,13 @@ def test_the_older_shape_lists_urls_or_one_url(output, urls):
     assert [output.url for output in task(output=output).outputs] == urls
 
 
-def test_the_newer_shape_counts_where_both_are_there():
+def test_the_newer_shape_takes_precedence():
     both = task(results=[{"url": "new"}], output={"url": "old"})
     assert [output.url for output in both.outputs] == ["new"]
 
 
 @pytest.mark.parametrize("results", [None, [], {}, "a", 5, False])
-def test_the_older_shape_counts_where_the_newer_one_is_empty(results):
+def test_the_older_shape_is_used_if_the_newer_one_is_empty(results):
     assert [out.url for out in task(results=results, output={"url": "old"}).outputs] == ["old"]
 
 
@@ -229,13 +229,13 @@ def test_the_older_shape_counts_where_the_newer_one_is_empty(results):
         ("e", "e"),
     ],
 )
-def test_the_url_of_an_item_may_go_by_several_names(item, url):
+def test_the_url_of_an_item_may_have_several_names(item, url):
     (output,) = task(results=[item]).outputs
     assert output.url == url
     assert output.data == (item if isinstance(item, dict) else {"url": item})
 
 
-def test_an_output_that_comes_twice_counts_once_and_the_order_stays():
+def test_a_duplicate_output_counts_once_and_the_order_is_kept():
     listed = ["b", {"url": "a"}, "b", {"image_url": "a"}, {"url": "c", "seed": 1}]
     outputs = task(results=listed).outputs
     assert [(output.index, output.url) for output in outputs] == [(0, "b"), (1, "a"), (2, "c")]
@@ -254,7 +254,7 @@ def test_an_output_that_comes_twice_counts_once_and_the_order_stays():
         {"lyrics": "la la"},
     ],
 )
-def test_what_is_no_file_is_an_output_too(item):
+def test_an_item_that_is_not_a_file_is_an_output(item):
     first, second = task(results=[item, item], type="audio").outputs
     assert (first.url, first.data, first.kind) == (None, item, "audio")
     assert second.index == 1
@@ -280,18 +280,18 @@ def test_what_is_no_file_is_an_output_too(item):
         ["https://a.example/1.png"],
     ],
 )
-def test_a_label_of_nothing_is_no_output(item):
+def test_an_item_with_labels_only_is_not_an_output(item):
     assert task(status="completed", results=[item]).outputs == ()
 
 
-def test_labels_of_something_are_kept_with_it():
+def test_labels_of_an_output_are_kept():
     data = {"url": "a", "seed": 7, "map_type": "normal"}
     assert is_usable(Output(0, "a", data))
     assert task(results=[data]).outputs[0].data is data
 
 
 @pytest.mark.parametrize("payload", [None, True, 5, "text", [], [SUBMITTED]])
-def test_what_is_no_object_is_no_usable_answer(payload):
+def test_an_answer_that_is_not_an_object_is_invalid(payload):
     with pytest.raises(InvalidResponseError, match="not a task"):
         read_task(payload)
 
@@ -300,7 +300,7 @@ def test_what_is_no_object_is_no_usable_answer(payload):
     "bad_id",
     [None, "", 5, True, [], {}, " ", "a b", "a/b", "..", ".", "a?b", "é", "a" * 257, "a\n"],
 )
-def test_what_names_no_task_is_no_usable_answer(bad_id):
+def test_an_answer_without_a_task_id_is_invalid(bad_id):
     with pytest.raises(InvalidResponseError, match="no usable task id") as unusable:
         read_task({**SUBMITTED, "id": bad_id}, asked=ID)
     assert unusable.value.task_id == ID
@@ -309,14 +309,14 @@ def test_what_names_no_task_is_no_usable_answer(bad_id):
         read_task({name: value for name, value in SUBMITTED.items() if name != "id"})
 
 
-def test_another_tasks_answer_is_no_usable_answer():
+def test_an_answer_about_another_task_is_invalid():
     with pytest.raises(InvalidResponseError, match="asked for task other") as unusable:
         read_task(SUBMITTED, asked="other")
     assert ID in str(unusable.value)
     assert unusable.value.task_id == "other"
 
 
-def test_an_id_is_enough():
+def test_only_the_id_is_required():
     assert task() == Task(ID)
     assert task().status is TaskStatus.PENDING
 
@@ -335,7 +335,7 @@ def test_an_id_is_enough():
         (None, TaskStatus.PENDING),
     ],
 )
-def test_the_known_words_for_a_status_are_understood(word, status):
+def test_known_statuses_are_recognized(word, status):
     assert task(status=word).status is status
 
 
@@ -348,7 +348,7 @@ def _no_words_yet(monkeypatch):
 @pytest.mark.parametrize(
     "word", ["queued", "", "other", 5, True, [], {"a": 1}, "\ud800", "\x1b[0m"]
 )
-def test_an_unknown_word_for_a_status_means_not_finished_and_is_logged_once(word, caplog):
+def test_an_unknown_status_is_not_terminal_and_is_logged_once(word, caplog):
     with caplog.at_level(logging.WARNING, "foxapi_async"):
         for _ in range(3):
             read = task(status=word)
@@ -361,14 +361,14 @@ def test_an_unknown_word_for_a_status_means_not_finished_and_is_logged_once(word
 
 
 @pytest.mark.usefixtures("_no_words_yet")
-def test_one_word_in_several_spellings_is_logged_once(caplog):
+def test_an_unknown_status_in_several_spellings_is_logged_once(caplog):
     for word in ("Queued", "queued", " QUEUED "):
         task(status=word)
     assert len(caplog.records) == 1
 
 
 @pytest.mark.usefixtures("_no_words_yet")
-def test_a_server_that_makes_up_words_fills_neither_the_log_nor_the_memory(caplog):
+def test_many_unknown_statuses_fill_neither_the_log_nor_the_memory(caplog):
     for number in range(300):
         assert task(status=f"{number}" + "x" * 10_000).status is TaskStatus.OTHER
     assert len(caplog.records) == len(wire._unknown_words) == 100
@@ -376,7 +376,7 @@ def test_a_server_that_makes_up_words_fills_neither_the_log_nor_the_memory(caplo
     assert max(len(record.getMessage()) for record in caplog.records) < 200
 
 
-def test_only_three_statuses_are_final():
+def test_three_statuses_are_terminal():
     final = {TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED}
     assert {status for status in TaskStatus if status.is_terminal} == final
 
@@ -399,19 +399,19 @@ def test_only_three_statuses_are_final():
         ),
     ],
 )
-def test_an_estimate_is_a_number_of_seconds_or_nothing(announced, seconds):
+def test_an_estimate_is_a_number_of_seconds_or_none(announced, seconds):
     assert task(task_info={"estimated_time": announced}).task_info.estimated_time == seconds
 
 
 @pytest.mark.parametrize("info", [None, [], "45", 45, True])
-def test_task_info_that_is_no_object_says_nothing(info):
+def test_task_info_that_is_not_an_object_is_ignored(info):
     assert task(task_info=info).task_info == TaskInfo()
 
 
 @pytest.mark.parametrize(
     ("flag", "read"), [(True, True), (False, False), ("true", None), (1, None)]
 )
-def test_whether_a_task_can_be_cancelled_is_true_false_or_unknown(flag, read):
+def test_can_cancel_is_true_false_or_none(flag, read):
     assert task(task_info={"can_cancel": flag}).task_info.can_cancel is read
 
 
@@ -420,7 +420,7 @@ def test_whether_a_task_can_be_cancelled_is_true_false_or_unknown(flag, read):
     [(0, 0), (50, 50), (99.9, 99), ("50", 50), (100, 100), (101, 100), (1e300, 100), (-5, 0)]
     + [(nonsense, None) for nonsense in (None, True, "half", [], float("nan"), 10**400)],
 )
-def test_progress_is_kept_between_nothing_and_all(progress, percent):
+def test_progress_is_limited_to_0_to_100(progress, percent):
     assert task(progress=progress).progress == percent
 
 
@@ -429,7 +429,7 @@ def test_progress_is_kept_between_nothing_and_all(progress, percent):
     [(0, datetime(1970, 1, 1, tzinfo=UTC)), ("1760000000.5", datetime(2025, 10, 9, 8, 53, 20, 500000, tzinfo=UTC))]
     + [(nonsense, None) for nonsense in (None, True, "today", [], float("nan"), 1e18, -1e18, 10**400)],
 )  # fmt: skip
-def test_the_moment_of_creation_is_in_utc_or_unknown(created, moment):
+def test_the_time_of_creation_is_in_utc_or_none(created, moment):
     assert task(created=created).created == moment
 
 
@@ -458,14 +458,14 @@ def test_a_failed_task_always_has_an_error(error, read):
     assert task(status="failed").error == TaskError("unknown_error")
 
 
-def test_a_task_that_did_not_fail_has_only_the_error_that_it_was_given():
+def test_a_task_that_did_not_fail_has_only_the_error_of_the_answer():
     assert task(status="completed", error=None).error is None
     assert task(status="processing", error={}).error == TaskError()
     assert task(status="cancelled", error={"code": "c"}).error == TaskError("c")
 
 
 @pytest.mark.parametrize("usage", [None, [], "60000", 5])
-def test_usage_that_is_no_object_is_empty(usage):
+def test_usage_that_is_not_an_object_is_empty(usage):
     assert task(usage=usage).usage == {}
 
 
@@ -483,7 +483,7 @@ UPLOADED = {
 }
 
 
-def test_the_answer_to_an_upload_is_read_whole():
+def test_the_answer_to_an_upload_is_read_completely():
     file = read_upload(UPLOADED)
     assert (file.id, file.filename, file.url) == (
         UPLOADED["id"],
@@ -494,7 +494,7 @@ def test_the_answer_to_an_upload_is_read_whole():
     assert file.raw is UPLOADED
 
 
-def test_of_an_upload_only_the_url_is_needed():
+def test_only_the_url_of_an_upload_is_required():
     file = read_upload({"url": "u", "id": None, "filename": 5, "size": "big", "created": "now"})
     assert (file.id, file.filename, file.size, file.created) == (None, None, None, None)
     assert read_upload({"url": "u", "size": -1}).size is None
@@ -504,7 +504,7 @@ def test_of_an_upload_only_the_url_is_needed():
 @given(
     anything | st.fixed_dictionaries({"url": anything}, optional={"size": anything, "id": anything})
 )
-def test_any_json_is_an_upload_or_no_usable_answer(payload):
+def test_any_json_gives_an_upload_or_an_invalid_response_error(payload):
     try:
         file = read_upload(payload)
     except InvalidResponseError:
@@ -547,7 +547,7 @@ def test_a_payload_with_a_key_that_is_not_json_is_an_invalid_request():
 
 
 @pytest.mark.parametrize("payload", [None, [], "text", 5, [("model", "m")]])
-def test_a_payload_that_is_no_object_is_an_invalid_request(payload):
+def test_a_payload_that_is_not_an_object_is_an_invalid_request(payload):
     with pytest.raises(InvalidRequestError, match="it must return a dict") as refused:
         encode(payload)
     assert refused.value.value is payload
@@ -579,13 +579,13 @@ def test_an_excerpt_is_short_and_on_one_line(body):
     assert text == text.strip()
 
 
-def test_an_excerpt_shows_how_a_body_begins():
+def test_an_excerpt_is_the_beginning_of_a_body():
     assert excerpt(b"<html>\n  <p>error code: 1010</p>") == "<html> <p>error code: 1010</p>"
     assert excerpt(b"x" * 201) == "x" * 200 + "…"
     assert excerpt(b"x" * 200) == "x" * 200
 
 
-def test_a_text_of_the_servers_is_put_on_one_line_and_cut():
+def test_a_text_of_the_server_becomes_one_line_and_is_truncated():
     assert one_line("a\nb\x1b[0m\ud800c") == "a b [0m c"
     assert one_line("x" * 10**7) == "x" * 500 + "…"
     assert one_line("x" * 11, longest=10) == "x" * 10 + "…"

@@ -124,7 +124,7 @@ class RequestOptions:
         }
         given = {name: value for name, value in options.items() if value is not None}
         return GenerationRequest(
-            self.model or PhotaImage.MODEL, {**given, **params}, kind=self.kind or "image"
+            self.model or PhotaImage.model, {**given, **params}, kind=self.kind or "image"
         )
 
     def _phota_image(self) -> PhotaImage:
