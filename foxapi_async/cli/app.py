@@ -10,6 +10,7 @@ import typer
 from rich.console import Console as RichConsole
 from rich.table import Table
 from rich.text import Text
+from typer import Option
 from typer.core import TyperGroup
 
 from foxapi_async.cli.commands.demo import demo
@@ -24,8 +25,6 @@ from foxapi_async.cli.credentials import KEY_SOURCES, key_option_in
 from foxapi_async.cli.exit_codes import MEANINGS, ExitCode
 from foxapi_async.version import __version__
 
-__all__ = ["app", "run"]
-
 
 class _Commands(TyperGroup):
     """Adds the exit codes below the commands; typer would reflow a table in an epilog."""
@@ -35,8 +34,8 @@ class _Commands(TyperGroup):
         codes = Table.grid(padding=(0, 1))
         codes.add_column(justify="right", width=4)
         codes.add_column()
-        for code, meaning in MEANINGS.items():
-            codes.add_row(str(code.value), Text(meaning))
+        for code in ExitCode:
+            codes.add_row(str(code.value), Text(MEANINGS[code]))
         console = RichConsole(file=cast("IO[str]", standard_output()), highlight=False)
         console.print(" Exit codes:\n", codes)
 
@@ -70,8 +69,7 @@ def _version(wanted: bool) -> None:  # noqa: FBT001 - called by typer
 def _root(
     *,
     version: Annotated[
-        bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+        bool, Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     pass

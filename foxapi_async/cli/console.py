@@ -19,8 +19,6 @@ from rich.text import Text
 
 from foxapi_async.cli.exit_codes import ExitCode, most_severe
 
-__all__ = ["Console", "OutputStream", "printable", "standard_error", "standard_output"]
-
 
 class OutputStream:
     """A text stream whose reader may disappear (`| head -1`), or whose disk may be full.
@@ -63,13 +61,13 @@ class OutputStream:
 
     def finish(self) -> OSError | None:
         """Flush for the last time; return why not everything could be written."""
-        try:
-            if self._stream is not None:
-                self._stream.flush()
-        except OSError as error:
-            self._discard()
-            if not isinstance(error, BrokenPipeError):
-                self.write_error = self.write_error or error
+        with self.errors_caught() as stream:
+            try:
+                if stream is not None:
+                    stream.flush()
+            except OSError:
+                self._discard()
+                raise
         return self.write_error
 
     @contextmanager
@@ -92,12 +90,12 @@ class OutputStream:
 
 
 def standard_output() -> OutputStream:
-    """Return the stream for results."""
+    """Return the stream for results; it shows unencodable characters as escapes."""
     return _tolerant(sys.stdout, _ESCAPE)
 
 
 def standard_error() -> OutputStream:
-    """Return the stream for everything else."""
+    """Return the stream for everything else; it replaces some characters by plainer ones."""
     return _tolerant(sys.stderr, _SIMPLIFY)
 
 
@@ -148,13 +146,14 @@ class Console:
         if not self.as_json:
             self._print(printable(text))
 
-    def document(self, value: Mapping[str, object]) -> None:
-        """Print a JSON document on one line (indented on a terminal), if the result is JSON.
+    def document(self, **fields: object) -> None:
+        """Print a JSON object on one line (indented on a terminal), if the result is JSON.
 
         It is ASCII, so any locale can encode it.
         """
         if self.as_json:
-            self._print(json.dumps(value, indent=2 if self.output.isatty() else None, default=str))
+            indent = 2 if self.output.isatty() else None
+            self._print(json.dumps(fields, indent=indent, default=str))
 
     def info(self, text: str, style: str = "") -> None:
         """Print to standard error, unless the command is quiet."""
@@ -180,10 +179,6 @@ class Console:
             held, self._held = self._held, None
             for text in held or ():
                 self._print(text)
-
-    def restore_terminal(self) -> None:
-        """Show the cursor again, for a process that ends without leaving its blocks."""
-        self.rich.show_cursor()
 
     def finish(self, code: ExitCode) -> ExitCode:
         """Flush both streams and return the exit code, which also covers results that are lost."""
@@ -229,8 +224,7 @@ class _LogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            text = self.format(record)
-            for line in text.splitlines():
+            for line in self.format(record).splitlines():
                 self._console.rich.print(Text(printable(line), style="dim"))
         except Exception:  # noqa: BLE001 - a log line that cannot be printed must not end the work
             self.handleError(record)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer import Option
 
 import foxapi_async
 from foxapi_async import ConfigurationError, FoxAPIError, Limits, Polling
@@ -19,25 +20,17 @@ from foxapi_async.cli.exit_codes import ExitCode, exit_code_for
 from foxapi_async.cli.formatting import error_json
 from foxapi_async.cli.signals import Interrupted
 
-__all__ = [
-    "CommandContext",
-    "Directory",
-    "Timeout",
-    "command",
-    "prepare_directory",
-]
-
-_common_option = partial(typer.Option, rich_help_panel="Common options")
+_common_option = partial(Option, rich_help_panel="Common options")
 
 Directory = Annotated[
     Path | None,
-    typer.Option(
+    Option(
         "--output", "-o", metavar="DIR", help="Save the files here; created if it does not exist."
     ),
 ]
 Timeout = Annotated[
     float | None,
-    typer.Option(
+    Option(
         "--timeout",
         metavar="SECONDS",
         min=0.001,
@@ -117,12 +110,8 @@ class CommandContext:
 
     def options(self) -> list[str]:
         """Return the options that another command needs in order to find the same tasks."""
-        options: list[str] = []
-        if self.base_url is not None:
-            options += ["--base-url", self.base_url]
-        if self.key_file is not None:
-            options += ["--key-file", os.fspath(self.key_file)]
-        return options
+        address = [] if self.base_url is None else ["--base-url", self.base_url]
+        return address + ([] if self.key_file is None else ["--key-file", str(self.key_file)])
 
 
 def command(function: Callable[..., ExitCode], *, local: bool = False) -> Callable[..., None]:
@@ -147,7 +136,7 @@ def command(function: Callable[..., ExitCode], *, local: bool = False) -> Callab
         except FoxAPIError as error:
             code = exit_code_for(error)
             console.error(str(error))
-            console.document(error_json(error, code))
+            console.document(**error_json(error, code))
         raise typer.Exit(int(console.finish(code)))
 
     run.__name__, run.__doc__ = function.__name__, function.__doc__

@@ -8,14 +8,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
 import attrs
 
 from foxapi_async import ConfigurationError
-
-__all__ = ["KEY_SOURCES", "Key", "find_key", "key_option_in"]
 
 KEY_SOURCES: Final = (
     "set the environment variable FOXAPI_API_KEY, or store the key in a file of its own: "
@@ -39,14 +38,7 @@ class Key:
 
 
 def find_key(given: Path | None, environment: Mapping[str, str]) -> Key:
-    """Return the key to use.
-
-    The first of these wins: the given file, FOXAPI_API_KEY, FOXAPI_API_KEY_FILE, and the default
-    key file if it exists.
-
-    Args:
-        given: A key file, or None.
-        environment: The environment variables.
+    """Return the key: of the given file, FOXAPI_API_KEY, FOXAPI_API_KEY_FILE, the default file.
 
     Raises:
         ConfigurationError: There is no key, or a named file cannot be read.
@@ -66,13 +58,9 @@ def find_key(given: Path | None, environment: Mapping[str, str]) -> Key:
 
 def key_option_in(arguments: Sequence[str]) -> str | None:
     """Return the option that tries to pass the key as an argument, None if there is none."""
-    for argument in arguments:
-        if argument == "--":
-            return None
-        name = argument.partition("=")[0]
-        if name in _KEY_OPTIONS:
-            return name
-    return None
+    options = takewhile(lambda argument: argument != "--", arguments)
+    names = (option.partition("=")[0] for option in options)
+    return next((name for name in names if name in _KEY_OPTIONS), None)
 
 
 def _read(path: Path, source: str) -> Key:

@@ -6,26 +6,23 @@ import enum
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Final, cast
 from urllib.parse import urlsplit
 
 import attrs
 from yarl import URL
 
+from foxapi_async import PhotaCreateProfile, PhotaImage, PhotaImageEdit, PhotaImageEnhance
 from foxapi_async.cli.credentials import Key
 from foxapi_async.cli.exit_codes import ExitCode
 from foxapi_async.environment import is_loopback
 from foxapi_async.http.codec import decode, excerpt
 from foxapi_async.http.responses import Reply
 
-__all__ = ["Connection", "Exchange", "Facts", "Finding", "Grade", "diagnose"]
-
-_PHOTA_MODELS: Final = (
-    "phota-image",
-    "phota-image-edit",
-    "phota-image-enhance",
-    "phota-create-profile",
-)
+_PHOTA_MODELS: Final = [
+    request.MODEL for request in (PhotaImage, PhotaImageEdit, PhotaImageEnhance, PhotaCreateProfile)
+]
 
 _CLOCK_TOLERANCE: Final = 3.0
 """Seconds: the Date header has whole seconds, and the request takes time."""
@@ -50,28 +47,25 @@ class Connection:
 class Exchange:
     """One free call: its reply or why there is none, and when it began by the local clock."""
 
-    reply: Reply | None
-    error: str | None
+    reply: Reply | str
     began: datetime
     seconds: float
 
 
 @attrs.frozen(kw_only=True)
 class Facts:
-    """Everything that was found out; None for what could not be checked."""
+    """Everything that was found out; a text says why it is missing, None that it was not checked."""
 
     versions: Mapping[str, str]
-    key: Key | None
-    key_error: str | None
-    base_url: URL | None
-    base_url_error: str | None
+    key: Key | str
+    base_url: URL | str
     proxies: tuple[str, ...]
     connection: Connection | None = None
     models: Exchange | None = None
     account: Exchange | None = None
 
 
-class Grade(enum.Enum):
+class Grade(enum.StrEnum):
     """How good a finding is."""
 
     GOOD = "ok"
@@ -82,12 +76,19 @@ class Grade(enum.Enum):
 
 @attrs.frozen
 class Finding:
-    """One thing that was checked; ``code`` is the exit code that it leads to."""
+    """One thing that was checked, and the exit code that it leads to."""
 
     subject: str
-    grade: Grade
     words: str
-    code: ExitCode = ExitCode.OK
+    grade: Grade
+    exit_code: ExitCode = ExitCode.OK
+
+
+_good = partial(Finding, grade=Grade.GOOD)
+_note = partial(Finding, grade=Grade.NOTE)
+_unknown = partial(Finding, grade=Grade.UNKNOWN)
+_bad = partial(Finding, grade=Grade.BAD, exit_code=ExitCode.CONFIGURATION)
+_unavailable = partial(Finding, grade=Grade.BAD, exit_code=ExitCode.UNAVAILABLE)
 
 
 def diagnose(facts: Facts) -> list[Finding]:
@@ -95,7 +96,7 @@ def diagnose(facts: Facts) -> list[Finding]:
     versions = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
     return [
         _good("versions", versions),
-        *_key(facts),
+        *_key(facts.key),
         *_base_url(facts),
         *_connection(facts.connection),
         *_models(facts),
@@ -106,26 +107,9 @@ def diagnose(facts: Facts) -> list[Finding]:
     ]
 
 
-def _good(subject: str, words: str) -> Finding:
-    return Finding(subject, Grade.GOOD, words)
-
-
-def _note(subject: str, words: str) -> Finding:
-    return Finding(subject, Grade.NOTE, words)
-
-
-def _unknown(subject: str, words: str) -> Finding:
-    return Finding(subject, Grade.UNKNOWN, words)
-
-
-def _bad(subject: str, words: str, code: ExitCode = ExitCode.CONFIGURATION) -> Finding:
-    return Finding(subject, Grade.BAD, words, code)
-
-
-def _key(facts: Facts) -> Iterator[Finding]:
-    key = facts.key
-    if key is None:
-        yield _bad("key", facts.key_error or "there is none")
+def _key(key: Key | str) -> Iterator[Finding]:
+    if isinstance(key, str):
+        yield _bad("key", key)
         return
     words = f"from {key.source}, {len(key.value)} characters"
     if key.value.startswith("sk-"):
@@ -137,8 +121,8 @@ def _key(facts: Facts) -> Iterator[Finding]:
 
 
 def _base_url(facts: Facts) -> Iterator[Finding]:
-    if facts.base_url is None:
-        yield _bad("base URL", facts.base_url_error or "unusable")
+    if isinstance(facts.base_url, str):
+        yield _bad("base URL", facts.base_url)
         return
     local = is_loopback(urlsplit(str(facts.base_url)).hostname)
     yield _good("base URL", f"{facts.base_url}{' (this machine: an emulator?)' if local else ''}")
@@ -151,7 +135,7 @@ def _connection(connection: Connection | None) -> Iterator[Finding]:
     if connection is None:
         return
     if connection.error is not None:
-        yield _bad("connection", connection.error, ExitCode.UNAVAILABLE)
+        yield _unavailable("connection", connection.error)
         return
     tls = "" if connection.tls_version is None else f", {connection.tls_version}"
     lookup, connect = _ms(connection.lookup_seconds), _ms(connection.connect_seconds)
@@ -167,8 +151,8 @@ def _models(facts: Facts) -> Iterator[Finding]:
     if exchange is None:
         return
     reply = exchange.reply
-    if reply is None:
-        yield _bad("service", exchange.error or "no answer", ExitCode.UNAVAILABLE)
+    if isinstance(reply, str):
+        yield _unavailable("service", reply)
         return
     answered = f"GET /v1/models: HTTP {reply.status} in {_ms(exchange.seconds)}"
     ids = _model_ids(reply)
@@ -176,7 +160,7 @@ def _models(facts: Facts) -> Iterator[Finding]:
         yield _good("service", answered)
         yield _good("key accepted", f"it may call {len(ids)} models")
         yield _phota_models(ids)
-    elif reply.status == 401 and facts.key is None:  # noqa: PLR2004
+    elif reply.status == 401 and isinstance(facts.key, str):  # noqa: PLR2004
         yield _good("service", f"{answered}, as expected without a key")
     elif reply.status in {401, 403}:
         yield _good("service", answered)
@@ -184,7 +168,7 @@ def _models(facts: Facts) -> Iterator[Finding]:
     else:
         body = repr(excerpt(reply.body))
         words = f"{answered} is not an answer of FoxAPI: {body}; check the base URL"
-        yield _bad("service", words, ExitCode.UNAVAILABLE)
+        yield _unavailable("service", words)
 
 
 def _phota_models(ids: tuple[str, ...]) -> Finding:
@@ -203,7 +187,7 @@ def _phota_models(ids: tuple[str, ...]) -> Finding:
 
 
 def _clock(exchange: Exchange | None) -> Iterator[Finding]:
-    if exchange is None or exchange.reply is None:
+    if exchange is None or isinstance(exchange.reply, str):
         return
     theirs = _date(exchange.reply.date)
     if theirs is None:
@@ -226,9 +210,9 @@ def _account(exchange: Exchange | None) -> Iterator[Finding]:
     if exchange is None:
         return
     reply = exchange.reply
-    payload = None if reply is None else _json(reply)
-    if reply is None or not 200 <= reply.status <= 299 or payload is None:  # noqa: PLR2004
-        why = exchange.error or (f"HTTP {reply.status}" if reply is not None else "no answer")
+    payload = None if isinstance(reply, str) else _payload(reply)
+    if isinstance(reply, str) or payload is None:
+        why = reply if isinstance(reply, str) else f"HTTP {reply.status}"
         yield _unknown("balance", f"GET /v1/account/credits: {why}")
     elif balance := _balance(payload):
         yield _good("balance", balance)
@@ -246,8 +230,8 @@ def _balance(payload: object) -> str:
 
 
 def _model_ids(reply: Reply) -> tuple[str, ...] | None:
-    data = _field(_json(reply), "data")
-    if not 200 <= reply.status <= 299 or not isinstance(data, list):  # noqa: PLR2004
+    data = _field(_payload(reply), "data")
+    if not isinstance(data, list):
         return None
     ids = [_field(row, "id") for row in cast("list[object]", data)]
     return tuple(id_ for id_ in ids if isinstance(id_, str))
@@ -258,9 +242,10 @@ def _field(value: object, name: str) -> object:
     return cast("Mapping[str, object]", value).get(name) if isinstance(value, Mapping) else None
 
 
-def _json(reply: Reply) -> object:
+def _payload(reply: Reply) -> object:
+    """Return the JSON value of a reply, None if it is a refusal or not JSON."""
     try:
-        return decode(reply.body)
+        return decode(reply.body) if 200 <= reply.status <= 299 else None  # noqa: PLR2004
     except ValueError:
         return None
 

@@ -9,8 +9,6 @@ from typing import Final
 from foxapi_async import FoxAPIError, errors
 from foxapi_async.outcome import OutcomeStatus
 
-__all__ = ["MEANINGS", "ExitCode", "exit_code_for", "exit_code_for_outcome", "most_severe"]
-
 
 class ExitCode(enum.IntEnum):
     """The exit codes of the command line."""
@@ -31,49 +29,33 @@ class ExitCode(enum.IntEnum):
 
 
 MEANINGS: Final[Mapping[ExitCode, str]] = {
-    ExitCode.OK: "done",
-    ExitCode.TASK_FAILED: "a task failed or was cancelled at the server",
-    ExitCode.USAGE: "wrong usage, or an invalid or refused request; nothing was billed for it",
-    ExitCode.CONFIGURATION: "configuration or key: no key, a refused key (401, 403), a missing "
-    "extra, an unusable directory or journal",
-    ExitCode.QUOTA: "the balance is used up (402), or --max-images is reached",
-    ExitCode.UNAVAILABLE: "the server cannot be reached, is too busy, or gave no usable answer",
+    ExitCode.TERMINATED: "interrupted by SIGTERM",
+    ExitCode.HUNG_UP: "interrupted by SIGHUP: the terminal was closed",
+    ExitCode.INTERRUPTED: "interrupted by Ctrl-C",
     ExitCode.UNKNOWN: "a submission may have been billed, and its task id is unknown",
     ExitCode.UNFINISHED: "the wait ended before the task did: `foxapi wait ID` (or the same "
     "`foxapi run`) continues it",
     ExitCode.DOWNLOAD: "a billed image could not be saved: `foxapi wait ID -o DIR` tries again",
+    ExitCode.CONFIGURATION: "configuration or key: no key, a refused key (401, 403), a missing "
+    "extra, an unusable directory or journal",
+    ExitCode.QUOTA: "the balance is used up (402), or --max-images is reached",
+    ExitCode.UNAVAILABLE: "the server cannot be reached, is too busy, or gave no usable answer",
+    ExitCode.USAGE: "wrong usage, or an invalid or refused request; nothing was billed for it",
     ExitCode.NOT_PRINTED: "the work is done, but its results could not be printed (a full disk)",
-    ExitCode.HUNG_UP: "interrupted by SIGHUP: the terminal was closed",
-    ExitCode.INTERRUPTED: "interrupted by Ctrl-C",
-    ExitCode.TERMINATED: "interrupted by SIGTERM",
+    ExitCode.TASK_FAILED: "a task failed or was cancelled at the server",
+    ExitCode.OK: "done",
 }
-
-_BY_SEVERITY: Final = (
-    ExitCode.TERMINATED,
-    ExitCode.HUNG_UP,
-    ExitCode.INTERRUPTED,
-    ExitCode.UNKNOWN,
-    ExitCode.UNFINISHED,
-    ExitCode.DOWNLOAD,
-    ExitCode.CONFIGURATION,
-    ExitCode.QUOTA,
-    ExitCode.UNAVAILABLE,
-    ExitCode.USAGE,
-    ExitCode.NOT_PRINTED,
-    ExitCode.TASK_FAILED,
-    ExitCode.OK,
-)
-"""If several codes apply: first those that may cost money, then those that stop everything, then
+"""The most severe code first: interrupts, then what may cost money, then what stops everything, then
 failures of single tasks."""
+
+_SEVERITY: Final = tuple(MEANINGS)
 
 # Looked up along the method resolution order, so the nearest base class decides.
 _BY_ERROR: Final[Mapping[type[FoxAPIError], ExitCode]] = {
     errors.InvalidRequestError: ExitCode.USAGE,
-    errors.JobFileError: ExitCode.USAGE,
     errors.ConfigurationError: ExitCode.CONFIGURATION,
     errors.SessionClosedError: ExitCode.UNFINISHED,
     errors.BudgetExceededError: ExitCode.QUOTA,
-    errors.APIStatusError: ExitCode.UNAVAILABLE,
     errors.BadRequestError: ExitCode.USAGE,
     errors.AuthenticationError: ExitCode.CONFIGURATION,
     errors.InsufficientQuotaError: ExitCode.QUOTA,
@@ -81,10 +63,6 @@ _BY_ERROR: Final[Mapping[type[FoxAPIError], ExitCode]] = {
     errors.NotFoundError: ExitCode.USAGE,
     errors.PayloadTooLargeError: ExitCode.USAGE,
     errors.UnprocessableEntityError: ExitCode.USAGE,
-    errors.RateLimitError: ExitCode.UNAVAILABLE,
-    errors.ServerError: ExitCode.UNAVAILABLE,
-    errors.APIConnectionError: ExitCode.UNAVAILABLE,
-    errors.InvalidResponseError: ExitCode.UNAVAILABLE,
     errors.SubmissionUnknownError: ExitCode.UNKNOWN,
     errors.TaskOutcomeError: ExitCode.TASK_FAILED,
     errors.TaskTimeoutError: ExitCode.UNFINISHED,
@@ -94,9 +72,8 @@ _BY_ERROR: Final[Mapping[type[FoxAPIError], ExitCode]] = {
 
 def exit_code_for(error: FoxAPIError) -> ExitCode:
     """Return the exit code of a command that an error ended."""
-    return next(
-        (_BY_ERROR[cls] for cls in type(error).__mro__ if cls in _BY_ERROR), ExitCode.UNAVAILABLE
-    )
+    codes = (_BY_ERROR[cls] for cls in type(error).__mro__ if cls in _BY_ERROR)
+    return next(codes, ExitCode.UNAVAILABLE)
 
 
 def exit_code_for_outcome(status: OutcomeStatus, error: FoxAPIError | None) -> ExitCode:
@@ -116,4 +93,4 @@ def exit_code_for_outcome(status: OutcomeStatus, error: FoxAPIError | None) -> E
 
 def most_severe(codes: Iterable[ExitCode]) -> ExitCode:
     """Return the code to exit with if several apply; OK if there are none."""
-    return min(codes, key=_BY_SEVERITY.index, default=ExitCode.OK)
+    return min(codes, key=_SEVERITY.index, default=ExitCode.OK)

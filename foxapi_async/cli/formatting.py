@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from foxapi_async import APIStatusError, FoxAPIError, Task, TaskStatus, TaskTimeoutError
+import attrs
 
-__all__ = [
-    "count",
-    "duration",
-    "error_json",
-    "error_text",
-    "file_size",
-    "run_command",
-    "status_text",
-    "task_json",
-    "task_lines",
-    "wait_command",
-]
+from foxapi_async import APIStatusError, FoxAPIError, Task, TaskStatus, TaskTimeoutError
 
 
 def count(number: int, noun: str) -> str:
@@ -44,9 +32,8 @@ def file_size(number: int) -> str:
 
 def status_text(task: Task) -> str:
     """Return the status of a task in the server's own word."""
-    if task.status is TaskStatus.OTHER:
-        return str(task.raw.get("status", "unknown"))
-    return str(task.status.value)
+    unknown = task.status is TaskStatus.OTHER
+    return str(task.raw.get("status", "unknown") if unknown else task.status.value)
 
 
 def task_lines(task: Task) -> list[str]:
@@ -66,16 +53,13 @@ def task_lines(task: Task) -> list[str]:
     if task.error is not None:
         parts = (task.error.code, task.error.message)
         lines.append(f"{'error':<10} {': '.join(part for part in parts if part)}")
-    lines += [
-        f"{'output ' + str(output.index):<10} {output.url or dict(output.data)}"
-        for output in task.outputs
-    ]
-    return lines
+    outputs = [f"output {each.index:<3} {each.url or dict(each.data)}" for each in task.outputs]
+    return lines + outputs
 
 
 def task_json(task: Task, files: Mapping[int, Path] | None = None) -> dict[str, object]:
     """Return a task for a program; ``files`` are the paths of its outputs by index."""
-    paths = {index: os.fspath(path) for index, path in (files or {}).items()}
+    paths = {index: str(path) for index, path in (files or {}).items()}
     described: dict[str, object] = {
         "id": task.id,
         "task_status": status_text(task),
@@ -94,11 +78,7 @@ def task_json(task: Task, files: Mapping[int, Path] | None = None) -> dict[str, 
         "usage": dict(task.usage),
     }
     if task.error is not None:
-        described["task_error"] = {
-            "code": task.error.code,
-            "message": task.error.message,
-            "type": task.error.type,
-        }
+        described["task_error"] = attrs.asdict(task.error)
     return described
 
 
@@ -127,13 +107,11 @@ def error_text(error: FoxAPIError) -> str:
 
 def run_command(jobs: Path, directory: Path, journal: Path | None, options: Sequence[str]) -> str:
     """Return the command that runs a job, quoted for a shell."""
-    target = ["-o", os.fspath(directory)]
-    if journal is not None:
-        target += ["--journal", os.fspath(journal)]
-    return shlex.join(["foxapi", "run", os.fspath(jobs), *target, *options])
+    target = ["-o", str(directory), *(() if journal is None else ("--journal", str(journal)))]
+    return shlex.join(["foxapi", "run", str(jobs), *target, *options])
 
 
 def wait_command(ids: Sequence[str], directory: Path | None, options: Sequence[str] = ()) -> str:
     """Return the command that waits for tasks and saves their files, quoted for a shell."""
-    target = [] if directory is None else ["-o", os.fspath(directory)]
+    target = [] if directory is None else ["-o", str(directory)]
     return shlex.join(["foxapi", "wait", *ids, *target, *options])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -13,17 +13,6 @@ from foxapi_async.cli.formatting import count
 
 if TYPE_CHECKING:
     from foxapi_async.bulk import Plan, Summary
-
-__all__ = [
-    "Estimate",
-    "counts_text",
-    "estimate_json",
-    "estimate_lines",
-    "exit_code_for_job",
-    "next_step",
-    "summary_json",
-    "summary_lines",
-]
 
 
 @attrs.frozen(kw_only=True)
@@ -110,14 +99,14 @@ def summary_lines(summary: Summary) -> list[str]:
     ]
 
 
+_OTHERWISE_SHOWN: Final = {"in_flight", "outputs_billed", "outputs_unknown", "stopped", "results"}
+
+
 def summary_json(summary: Summary) -> dict[str, object]:
     """Return the end of a job for a program."""
-    names = (
-        *("requests", "completed", "unsaved", "failed", "unfinished", "rejected", "unknown"),
-        *("not_submitted", "pictures", "fetched", "from_journal", "interrupted"),
-    )
+    counts = attrs.asdict(summary, filter=lambda field, _: field.name not in _OTHERWISE_SHOWN)
     return {
-        **{name: getattr(summary, name) for name in names},
+        **counts,
         "stopped": None if summary.stopped is None else str(summary.stopped),
         "billed": {"outputs": summary.outputs_billed, "outputs_unknown": summary.outputs_unknown},
     }
@@ -126,12 +115,9 @@ def summary_json(summary: Summary) -> dict[str, object]:
 def exit_code_for_job(
     summary: Summary, error: FoxAPIError | None = None, rejections: Collection[ExitCode] = ()
 ) -> ExitCode:
-    """Return the exit code of a job, signals aside.
+    """Return the exit code of a job that ``error`` ended, signals aside.
 
-    Args:
-        summary: How it ended.
-        error: The error that ended the run, if one did.
-        rejections: The exit codes of the rejected requests.
+    ``rejections`` are the exit codes of the rejected requests.
     """
     by_count = (
         (summary.unknown, ExitCode.UNKNOWN),

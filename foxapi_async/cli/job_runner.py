@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import anyio
+import attrs
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -38,8 +39,6 @@ from foxapi_async.cli.signals import Interrupted, run_interruptible
 from foxapi_async.events import SubmissionFailed
 from foxapi_async.outcome import status_of
 
-__all__ = ["JobProgress", "JobRunner", "RateMeter", "remaining_time"]
-
 _FRAMES_PER_SECOND: Final = 4
 
 _FIRST_LINE: Final = 5.0
@@ -52,41 +51,25 @@ _STOP_CHECK: Final = 0.25
 _MAX_FAILURES_SHOWN: Final = 20
 """Further failures are only counted."""
 
-_MINUTE: Final = 60.0
-_HOUR: Final = 3600.0
 
-
+@attrs.define(eq=False, kw_only=True)
 class JobRunner:
     """Runs a job in a session of its own, and reports how it ended.
 
     ``command`` continues the job; an interrupt waits ``grace`` seconds for the tasks in flight.
     """
 
-    def __init__(
-        self,
-        context: CommandContext,
-        job: Job,
-        estimate: Estimate,
-        directory: Path,
-        journal: Path,
-        *,
-        command: str,
-        grace: float,
-        sheet: bool,
-    ) -> None:
-        self._context = context
-        self._console = context.console
-        self._job = job
-        self._estimate = estimate
-        self._directory = directory
-        self._journal = journal
-        self._command = command
-        self._grace = grace
-        self._sheet = sheet
-        self._run: JobRun | None = None
-        self._summary: Summary | None = None
-        self._rejections: set[ExitCode] = set()
-        self._retries = RetryMessages(context.console)
+    context: CommandContext
+    job: Job
+    estimate: Estimate
+    directory: Path
+    journal: Path
+    command: str
+    grace: float
+    sheet: bool
+    _run: JobRun | None = attrs.field(default=None, init=False)
+    _summary: Summary | None = attrs.field(default=None, init=False)
+    _rejections: set[ExitCode] = attrs.field(factory=set[ExitCode], init=False)
 
     def run(self, limits: Limits, polling: Polling) -> ExitCode:
         """Run the job and return the exit code.
@@ -94,8 +77,16 @@ class JobRunner:
         Raises:
             FoxAPIError: The run ended before the job began.
         """
-        session = self._context.session(
-            limits=limits, polling=polling, journal=self._journal, on_event=self._on_event
+        retries = RetryMessages(self.context.console)
+
+        def on_event(event: Event) -> None:
+            retries.print_event(event)
+            # The code of each rejection counts: a server that is too busy is not wrong usage.
+            if isinstance(event, SubmissionFailed) and status_of(event.error) == "rejected":
+                self._rejections.add(exit_code_for(event.error))
+
+        session = self.context.session(
+            limits=limits, polling=polling, journal=self.journal, on_event=on_event
         )
         code = ExitCode.OK
         failure: FoxAPIError | None = None
@@ -109,57 +100,52 @@ class JobRunner:
             if self._summary is None:
                 raise
             failure = error
-        return self._report(code, failure)
+        return code if self._summary is None else self._report(self._summary, code, failure)
 
     async def _main(self, session: Session) -> None:
         async with (
             session,
             run_job(
                 session,
-                self._job,
-                self._directory,
-                retry_failed=self._estimate.retry_failed,
-                retry_unknown=self._estimate.retry_unknown,
-                sheet=self._sheet,
+                self.job,
+                self.directory,
+                retry_failed=self.estimate.retry_failed,
+                retry_unknown=self.estimate.retry_unknown,
+                sheet=self.sheet,
             ) as run,
         ):
             self._run = run
-            progress = JobProgress(self._console, run)
+            progress = JobProgress(self.context.console, run)
             try:
                 async with progress.shown():
                     async for result in run:
                         progress.print_failure(result)
             finally:
+                # A run that fails or is cut off has billed images too, so it is reported as well.
                 self._summary = run.summary
-
-    def _on_event(self, event: Event) -> None:
-        self._retries.print_event(event)
-        # The code of each rejection counts: a server that is too busy is not wrong usage.
-        if isinstance(event, SubmissionFailed) and status_of(event.error) == "rejected":
-            self._rejections.add(exit_code_for(event.error))
 
     def _interrupted(self) -> bool:
         run = self._run
         if run is None:
+            # Nothing has been submitted, so cancelling loses nothing.
             return False
-        in_flight = run.summary.in_flight
-        self._console.warning(
-            f"interrupted: submitting has stopped; waiting up to {self._grace:g} s for "
-            f"{count(in_flight, 'task')} in flight. Interrupt again to exit at once"
+        self.context.console.warning(
+            f"interrupted: submitting has stopped; waiting up to {self.grace:g} s for "
+            f"{count(run.summary.in_flight, 'task')} in flight. Interrupt again to exit at once"
         )
-        run.stop(self._grace)
+        run.stop(self.grace)
         return True
 
     def _killed(self) -> None:
-        self._console.restore_terminal()
+        # The process ends at once, so the live display does not restore the cursor.
+        self.context.console.rich.show_cursor()
         if self._run is not None:
             self._print_next_step(self._run.summary)
 
-    def _report(self, code: ExitCode, failure: FoxAPIError | None) -> ExitCode:
-        summary, console = self._summary, self._console
-        if summary is None:
-            return code
+    def _report(self, summary: Summary, code: ExitCode, failure: FoxAPIError | None) -> ExitCode:
+        console = self.context.console
         code = most_severe([code, exit_code_for_job(summary, failure, self._rejections)])
+        # The error that ended the run is often the one that stopped submitting: print it once.
         reasons = [failure, None if summary.interrupted else summary.stopped]
         for text in dict.fromkeys(str(reason) for reason in reasons if reason is not None):
             console.error(text)
@@ -168,27 +154,24 @@ class JobRunner:
         if summary.outputs_unknown:
             console.warning(f"perhaps also billed: {count(summary.outputs_unknown, 'image')}")
         self._print_next_step(summary)
-        sheet = self._directory / SHEET_NAME
+        sheet = self.directory / SHEET_NAME
         for path in (summary.results, sheet):
             if path.exists():
                 console.result(str(path))
         console.document(
-            {
-                "plan": estimate_json(self._estimate),
-                **summary_json(summary),
-                "directory": str(self._directory),
-                "journal": str(self._journal),
-                "results": str(summary.results),
-                "contact_sheet": str(sheet) if sheet.exists() else None,
-                "exit_code": int(code),
-            }
+            plan=estimate_json(self.estimate),
+            **summary_json(summary),
+            directory=str(self.directory),
+            journal=str(self.journal),
+            results=str(summary.results),
+            contact_sheet=str(sheet) if sheet.exists() else None,
+            exit_code=code,
         )
         return code
 
     def _print_next_step(self, summary: Summary) -> None:
-        advice = next_step(self._command, summary)
-        if advice is not None:
-            self._console.warning(advice)
+        if (advice := next_step(self.command, summary)) is not None:
+            self.context.console.warning(advice)
 
 
 class JobProgress:
@@ -206,12 +189,11 @@ class JobProgress:
     @asynccontextmanager
     async def shown(self) -> AsyncGenerator[None, None]:
         """Show the progress within the block."""
-        if damaged := self._run.results.damaged:
-            lines = count(damaged, "line")
-            self._console.warning(
-                f"{lines} of {self._run.results.path} cannot be read and are skipped"
-            )
-        jobs = [self._report_stop_once()]
+        results = self._run.results
+        if results.damaged:
+            lines = count(results.damaged, "line")
+            self._console.warning(f"{lines} of {results.path} cannot be read and are skipped")
+        jobs = [self._watch_for_stop()]
         drawing: AbstractContextManager[None] = nullcontext()
         if self._console.shows_bars:
             drawing = live(self._console, self.render, _FRAMES_PER_SECOND)
@@ -237,9 +219,11 @@ class JobProgress:
             self._console.warning(f"line {result.line}: {result.status}: {error}")
         else:
             self._print_hidden(result)
+        # This failure may have stopped submitting; the reason belongs below it, not seconds later.
         self._report_stop()
 
     def _print_hidden(self, result: Result) -> None:
+        # Once for failures that the results file lists, and once for those that it does not.
         recorded = bool(lasting([result]))
         if recorded in self._hidden:
             return
@@ -257,12 +241,11 @@ class JobProgress:
         if summary.stopped is None or self._stop_reported:
             return
         self._stop_reported = True
-        if summary.interrupted:  # the signal has been answered
-            return
-        waiting = f"; waiting for {count(summary.in_flight, 'task')} in flight"
-        self._console.warning(
-            f"submitting has stopped: {summary.stopped}{waiting if summary.in_flight else ''}"
-        )
+        if not summary.interrupted:  # the signal has been answered
+            waiting = f"; waiting for {count(summary.in_flight, 'task')} in flight"
+            self._console.warning(
+                f"submitting has stopped: {summary.stopped}{waiting if summary.in_flight else ''}"
+            )
 
     def render(self) -> RenderableType:
         """Draw the current state; also called by rich's refresh thread."""
@@ -278,6 +261,7 @@ class JobProgress:
     def _measure(self) -> Summary:
         summary, now = self._run.summary, time.monotonic()
         self._images.record(now, summary.fetched)
+        # What the journal has decided takes no time, and would make the remaining time too short.
         self._requests.record(now, summary.decided - summary.from_journal)
         return summary
 
@@ -291,15 +275,16 @@ class JobProgress:
             parts.append(f"about {left} left")
         return "  ·  ".join(parts)
 
-    async def _report_stop_once(self) -> None:
+    async def _watch_for_stop(self) -> None:
         while not self._stop_reported:
             self._report_stop()
             await anyio.sleep(_STOP_CHECK)
 
     async def _print_lines(self) -> None:
         pause = _FIRST_LINE
+        # A rate needs two samples: the first is taken before the first pause.
+        self._measure()
         while True:
-            self._measure()
             await anyio.sleep(pause)
             self._console.info(self._line(self._measure()))
             pause = min(pause * 1.5, _LONGEST_PAUSE)
@@ -320,20 +305,20 @@ class RateMeter:
 
     def per_minute(self) -> float | None:
         """Return the growth per minute; None before it is known."""
-        if len(self._samples) < 2:  # noqa: PLR2004
+        if not self._samples:
             return None
         (began, before), (now, after) = self._samples[0], self._samples[-1]
-        return None if now <= began else (after - before) * _MINUTE / (now - began)
+        return None if now <= began else 60 * (after - before) / (now - began)
 
 
 def remaining_time(remaining: int, per_minute: float | None) -> str | None:
     """Return roughly how long the rest takes: "40 s", "12 min", "3 h 20 min"; None if unknown."""
     if not per_minute or not remaining:
         return None
-    seconds = remaining / per_minute * _MINUTE
-    if seconds < 1.5 * _MINUTE:
-        return f"{seconds:.0f} s"
-    if seconds < 1.5 * _HOUR:
-        return f"{seconds / _MINUTE:.0f} min"
-    hours, rest = divmod(seconds, _HOUR)
-    return f"{hours:.0f} h {rest / _MINUTE:.0f} min" if hours < 48 else f"{hours / 24:.1f} days"  # noqa: PLR2004
+    minutes = remaining / per_minute
+    if minutes < 1.5:  # noqa: PLR2004
+        return f"{60 * minutes:.0f} s"
+    if minutes < 90:  # noqa: PLR2004
+        return f"{minutes:.0f} min"
+    hours, rest = divmod(minutes, 60)
+    return f"{hours:.0f} h {rest:.0f} min" if hours < 48 else f"{hours / 24:.1f} days"  # noqa: PLR2004

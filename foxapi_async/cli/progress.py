@@ -28,8 +28,6 @@ from foxapi_async.events import (
     TaskUpdated,
 )
 
-__all__ = ["ProgressBars", "RetryMessages", "live", "show_progress"]
-
 _BAR: Final = 16
 _PERCENT: Final = len("~95 %")
 _SECONDS: Final = len("59.9 s")

@@ -12,8 +12,6 @@ from typing import Any, Final, TypeVar
 
 from foxapi_async.cli.exit_codes import ExitCode
 
-__all__ = ["Interrupted", "run_interruptible"]
-
 T = TypeVar("T")
 
 

@@ -11,12 +11,7 @@ import anyio
 
 from foxapi_async import FoxAPIError, Limits, Polling, Request, Statistics, Task
 from foxapi_async.cli.context import CommandContext
-from foxapi_async.cli.exit_codes import (
-    ExitCode,
-    exit_code_for,
-    exit_code_for_outcome,
-    most_severe,
-)
+from foxapi_async.cli.exit_codes import ExitCode, exit_code_for, exit_code_for_outcome, most_severe
 from foxapi_async.cli.formatting import count, error_json, error_text, task_json, wait_command
 from foxapi_async.cli.progress import show_progress
 from foxapi_async.cli.signals import Interrupted, run_interruptible
@@ -26,32 +21,22 @@ from foxapi_async.outcome import OutcomeStatus, status_of
 if TYPE_CHECKING:
     from foxapi_async import Outcome, Session, TaskHandle
 
-__all__ = ["TaskRunner"]
-
 
 class TaskRunner:
-    """Runs tasks in a session of its own, however the command ends.
-
-    Args:
-        context: The options that all commands share.
-        directory: Where files are saved; None prints their links instead.
-        limits: The limits of the session.
-        polling: How long to wait.
-    """
+    """Runs tasks in a session of its own, and saves their files; without a directory it prints links."""
 
     def __init__(
         self,
         context: CommandContext,
         directory: Path | None,
-        *,
+        polling: Polling,
         limits: Limits | None = None,
-        polling: Polling | None = None,
     ) -> None:
         self._context = context
         self._console = context.console
         self._directory = directory
-        self._limits = limits
         self._polling = polling
+        self._limits = limits
         self._states = TaskStates()
         self._codes: list[ExitCode] = []
         self._results: list[dict[str, object]] = []
@@ -76,7 +61,7 @@ class TaskRunner:
         """Wait for existing tasks, and save each one's files when it completes.
 
         Raises:
-            ConfigurationError: No key, or an option that cannot work; nothing was sent.
+            ConfigurationError: No key, or an option that cannot work.
         """
 
         async def wait_for(session: Session, handle: TaskHandle) -> None:
@@ -130,25 +115,18 @@ class TaskRunner:
         self._console.warning(f"interrupted{finishing if submissions else ''}")
 
     def _killed(self) -> None:
-        self._console.restore_terminal()
+        self._console.rich.show_cursor()
         self._print_next_step()
 
     async def _end_submitted(self, session: Session, outcome: Outcome) -> None:
-        task = outcome.task
-        if task is not None and outcome.status == "completed":
-            asked = outcome.request.num_outputs
-            if len(task.outputs) < asked:
-                self._console.warning(
-                    f"task {task.id}: {len(task.outputs)} of {count(asked, 'output')} arrived"
-                )
+        task, asked = outcome.task, outcome.request.num_outputs
+        if task is not None and outcome.status == "completed" and len(task.outputs) < asked:
+            arrived = f"{len(task.outputs)} of {count(asked, 'output')} arrived"
+            self._console.warning(f"task {task.id}: {arrived}")
         await self._end(session, outcome.status, task, outcome.error)
 
     async def _end(
-        self,
-        session: Session,
-        status: OutcomeStatus,
-        task: Task | None,
-        error: FoxAPIError | None,
+        self, session: Session, status: OutcomeStatus, task: Task | None, error: FoxAPIError | None
     ) -> None:
         task_id = task.id if task is not None else error.task_id if error is not None else None
         state = None if task_id is None else self._states.by_id.get(task_id)
@@ -181,9 +159,9 @@ class TaskRunner:
             failure = error
             self._print_error(error)
         # From the events, because some files may be saved although the download failed.
-        state = self._states.by_id.get(task.id)
-        for _, path in sorted(state.saved.items()) if state is not None else ():
-            self._console.result(str(path))
+        if (state := self._states.by_id.get(task.id)) is not None:
+            for _, path in sorted(state.saved.items()):
+                self._console.result(str(path))
         return failure
 
     def _print_error(self, error: FoxAPIError) -> None:
@@ -194,7 +172,7 @@ class TaskRunner:
             self._console.error(text)
 
     def _print_next_step(self) -> None:
-        if ids := self._states.unfinished_ids(saving=self._directory is not None):
+        if ids := self._unfinished_ids():
             command = wait_command(ids, self._directory, self._context.options())
             self._console.warning(
                 f"billed but not finished or saved: {count(len(ids), 'task')}; to go on:\n  {command}"
@@ -215,37 +193,33 @@ class TaskRunner:
             credits_text = "" if reserved is None else f", {reserved:,} credits reserved"
             billed = count(statistics.images_billed, "output")
             self._console.info(f"billed: {billed}{credits_text}")
-        if statistics.images_unknown:
-            self._console.warning(
-                f"perhaps also billed: {count(statistics.images_unknown, 'output')}"
-            )
+        if unknown := statistics.images_unknown:
+            self._console.warning(f"perhaps also billed: {count(unknown, 'output')}")
         ended = {result["id"] for result in self._results}
-        others = [state for id_, state in self._states.by_id.items() if id_ not in ended]
         results = self._results + [
-            _result_json(state.outcome, state.task.id, state.task, state) for state in others
+            _result_json(state.outcome, task_id, state.task, state)
+            for task_id, state in self._states.by_id.items()
+            if task_id not in ended
         ]
         self._console.document(
-            {
-                "tasks": results,
-                "billed": {
-                    "outputs": statistics.images_billed,
-                    "outputs_unknown": statistics.images_unknown,
-                    "credits_reserved": reserved,
-                },
-                "open": self._states.unfinished_ids(saving=self._directory is not None),
-                "exit_code": int(code),
-            }
+            tasks=results,
+            billed={
+                "outputs": statistics.images_billed,
+                "outputs_unknown": statistics.images_unknown,
+                "credits_reserved": reserved,
+            },
+            open=self._unfinished_ids(),
+            exit_code=code,
         )
 
+    def _unfinished_ids(self) -> Sequence[str]:
+        return self._states.unfinished_ids(saving=self._directory is not None)
+
     def _credits_reserved(self) -> int | float | None:
-        """Return the sum that the server reports for what this command submitted."""
-        found = [
-            reserved
-            for state in self._states.by_id.values()
-            if state.request is not None
-            and isinstance(reserved := state.task.usage.get("credits_reserved"), int | float)
-        ]
-        return sum(found) if found else None
+        submitted = [state for state in self._states.by_id.values() if state.request is not None]
+        reserved = [state.task.usage.get("credits_reserved") for state in submitted]
+        known = [number for number in reserved if isinstance(number, int | float)]
+        return sum(known) if known else None
 
 
 def _result_json(

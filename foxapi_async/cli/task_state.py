@@ -33,8 +33,6 @@ from foxapi_async.events import (
 )
 from foxapi_async.outcome import OutcomeStatus
 
-__all__ = ["TaskProgress", "TaskState", "TaskStates", "progress_of"]
-
 _MAX_ESTIMATED: Final = 0.95
 """Only the server can say that a task is done, so an estimate ends before 1."""
 
@@ -71,9 +69,8 @@ class TaskState:
         """Whether the task continues at the server, as far as is known."""
         if not self.ended:
             return True
-        if self.error is None or self.not_found:
-            return False
-        return not isinstance(self.error, TaskFailedError | TaskCancelledError)
+        ends = TaskFailedError | TaskCancelledError
+        return self.error is not None and not self.not_found and not isinstance(self.error, ends)
 
     @property
     def outcome(self) -> OutcomeStatus:
@@ -104,11 +101,7 @@ class TaskState:
 
 @attrs.define(eq=False)
 class TaskStates:
-    """The tasks of a command by id, in order of submission.
-
-    Args:
-        label: Returns the label of a task from its request and id; by default the id.
-    """
+    """The tasks of a command by id, in order of submission; labelled with their ids by default."""
 
     label: Callable[[Request | None, str], str] = lambda _request, task_id: task_id
     by_id: dict[str, TaskState] = attrs.field(factory=dict[str, TaskState])
@@ -122,11 +115,7 @@ class TaskStates:
         return tuple(self._submissions.values())
 
     def unfinished_ids(self, *, saving: bool) -> tuple[str, ...]:
-        """Return the ids of tasks that are not finished.
-
-        Args:
-            saving: Whether a task is finished only when its files are saved.
-        """
+        """Return the ids of tasks that are not finished, or, if ``saving``, not completely saved."""
         return tuple(
             task_id
             for task_id, state in self.by_id.items()
@@ -147,8 +136,7 @@ class TaskStates:
                 self._state(task, request).task = task
             case TaskEnded(_, task, error, request, seconds):
                 state = self._state(task, request)
-                state.task, state.error, state.seconds = task, error, seconds
-                state.ended = True
+                state.task, state.error, state.seconds, state.ended = task, error, seconds, True
             case DownloadProgress(output) if output.task_id in self.by_id:
                 self.by_id[output.task_id].downloading = True
             case Downloaded(output, path) if output.task_id in self.by_id:
@@ -157,11 +145,10 @@ class TaskStates:
                 pass
 
     def _state(self, task: Task, request: Request | None) -> TaskState:
-        state = self.by_id.get(task.id)
-        if state is None:
+        if task.id not in self.by_id:
             label = self.label(request, task.id)
-            state = self.by_id[task.id] = TaskState(task, request, time.monotonic(), label)
-        return state
+            self.by_id[task.id] = TaskState(task, request, time.monotonic(), label)
+        return self.by_id[task.id]
 
 
 def progress_of(state: TaskState, now: float) -> TaskProgress | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import anyio
 import anyio.to_thread
 import attrs
-import typer
+from typer import Option
 
 import foxapi_async
 from foxapi_async import DownloadError, FoxAPIError, Limits, PhotaImage, Request, Statistics
@@ -25,8 +25,6 @@ from foxapi_async.cli.task_state import TaskStates
 if TYPE_CHECKING:
     from foxapi_async import Outcome, Session
     from foxapi_async.emulator import Counters
-
-__all__ = ["SHEET", "demo"]
 
 _KEY: Final = "sk-emulator"
 _MAX_IN_FLIGHT: Final = 6
@@ -50,10 +48,10 @@ def demo(
     context: CommandContext,
     *,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="Where the images are saved.")
+        Path, Option("--output", "-o", metavar="DIR", help="Where the images are saved.")
     ] = Path("foxapi-demo"),
     speed: Annotated[
-        float, typer.Option(metavar="FACTOR", help="How many times faster than real tasks.")
+        float, Option(metavar="FACTOR", help="How many times faster than real tasks.")
     ] = 3.0,
 ) -> ExitCode:
     """Generate images on a local emulator: no key, no network, nothing is billed."""
@@ -241,16 +239,14 @@ def _report(console: Console, directory: Path, result: _DemoResult) -> ExitCode:
         console.error(f"{_IMAGES} images should have been billed and saved")
         code = code or ExitCode.TASK_FAILED
     console.document(
-        {
-            "files": files,
-            "contact_sheet": sheet,
-            "billed": {
-                "outputs": statistics.images_billed,
-                "by_the_server": counters.images_billed,
-                "credits_reserved": counters.credits_reserved,
-            },
-            "polls": counters.polls,
-            "exit_code": int(code),
-        }
+        files=files,
+        contact_sheet=sheet,
+        billed={
+            "outputs": statistics.images_billed,
+            "by_the_server": counters.images_billed,
+            "credits_reserved": counters.credits_reserved,
+        },
+        polls=counters.polls,
+        exit_code=code,
     )
     return code

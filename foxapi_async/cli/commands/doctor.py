@@ -20,16 +20,15 @@ from yarl import URL
 from foxapi_async import ConfigurationError, FoxAPIError, Timeout
 from foxapi_async.cli.context import CommandContext
 from foxapi_async.cli.credentials import Key, find_key
-from foxapi_async.cli.diagnosis import Connection, Exchange, Facts, Finding, Grade, diagnose
+from foxapi_async.cli.diagnosis import Connection, Exchange, Facts, Grade, diagnose
 from foxapi_async.cli.exit_codes import ExitCode, most_severe
 from foxapi_async.cli.signals import run_interruptible
 from foxapi_async.environment import find_api_key, find_base_url
 from foxapi_async.version import __version__
 
 if TYPE_CHECKING:
+    from foxapi_async.http.responses import Reply
     from foxapi_async.http.transport import Transport
-
-__all__ = ["doctor"]
 
 _TIMEOUT: Final = Timeout(connect=10.0, request=20.0)
 _NO_KEY: Final = "sk-none"
@@ -43,30 +42,18 @@ def doctor(context: CommandContext) -> ExitCode:
     """Check key, network, models and clock. Only free calls are made: nothing is billed."""
     console = context.console
     findings = diagnose(run_interruptible(_gather(context.key_file, context.base_url)))
-    code = most_severe(finding.code for finding in findings)
+    code = most_severe(finding.exit_code for finding in findings)
     for finding in findings:
         console.result(f"{_MARKS[finding.grade]:<5} {finding.subject:<13} {finding.words}")
-    console.document(
-        {"findings": [_as_json(finding) for finding in findings], "exit_code": int(code)}
-    )
+    console.document(findings=[attrs.asdict(finding) for finding in findings], exit_code=code)
     console.info("nothing was billed" + ("" if code is ExitCode.OK else "; see what is BAD"))
     return code
-
-
-def _as_json(finding: Finding) -> dict[str, object]:
-    return {
-        "subject": finding.subject,
-        "grade": finding.grade.value,
-        "words": finding.words,
-        "exit_code": int(finding.code),
-    }
 
 
 async def _gather(key_file: Path | None, base_url: str | None) -> Facts:
     from foxapi_async.http.transport import Transport  # noqa: PLC0415 - loads aiohttp
 
-    key, key_error = _find_key(key_file)
-    url, url_error = _find_base_url(base_url)
+    key, url = _find_key(key_file), _find_base_url(base_url)
     facts = Facts(
         versions={
             "foxapi-async": __version__,
@@ -75,52 +62,48 @@ async def _gather(key_file: Path | None, base_url: str | None) -> Facts:
             "system": f"{platform.system()} {platform.release()}",
         },
         key=key,
-        key_error=key_error,
         base_url=url,
-        base_url_error=url_error,
         proxies=tuple(name for name in _PROXY_VARIABLES if os.environ.get(name)),
     )
-    if url is None:
+    if isinstance(url, str):
         return facts
     facts = attrs.evolve(facts, connection=await _connect(url))
-    transport = Transport(
-        url, _NO_KEY if key is None else key.value, timeout=_TIMEOUT, headers={}, http=None
-    )
+    value = _NO_KEY if isinstance(key, str) else key.value
+    transport = Transport(url, value, timeout=_TIMEOUT, headers={}, http=None)
     await transport.open()
     try:
-        models = await _get(transport, "/v1/models")
-        account = None
-        if key is not None and models.reply is not None:
+        models, account = await _get(transport, "/v1/models"), None
+        if not isinstance(key, str) and not isinstance(models.reply, str):
             account = await _get(transport, "/v1/account/credits")
     finally:
         await transport.aclose()
     return attrs.evolve(facts, models=models, account=account)
 
 
-def _find_key(key_file: Path | None) -> tuple[Key | None, str | None]:
+def _find_key(key_file: Path | None) -> Key | str:
     try:
         key = find_key(key_file, os.environ)
         find_api_key(key.value)
     except ConfigurationError as error:
-        return None, str(error)
-    return key, None
+        return str(error)
+    return key
 
 
-def _find_base_url(given: str | None) -> tuple[URL | None, str | None]:
+def _find_base_url(given: str | None) -> URL | str:
     try:
-        return find_base_url(given), None
+        return find_base_url(given)
     except ConfigurationError as error:
-        return None, str(error)
+        return str(error)
 
 
 async def _get(transport: Transport, path: str) -> Exchange:
     began, start = datetime.now(UTC), anyio.current_time()
-    reply, failure = None, None
+    reply: Reply | str
     try:
         reply = await transport.call("GET", path)
     except FoxAPIError as error:
-        failure = str(error)
-    return Exchange(reply, failure, began, anyio.current_time() - start)
+        reply = str(error)
+    return Exchange(reply, began, anyio.current_time() - start)
 
 
 async def _connect(url: URL) -> Connection:
@@ -146,18 +129,14 @@ async def _connect(url: URL) -> Connection:
         return attrs.evolve(connection, error=f"no secure connection: {_reason(error)}")
     except (OSError, TimeoutError) as error:
         return attrs.evolve(connection, error=f"no connection to port {port}: {_reason(error)}")
+    connection = attrs.evolve(connection, connect_seconds=loop.time() - start)
     certificate: Mapping[str, Any] = writer.get_extra_info("peercert") or {}
     tls: ssl.SSLObject | None = writer.get_extra_info("ssl_object")
     writer.close()
-    ends: str | None = certificate.get("notAfter")
-    return attrs.evolve(
-        connection,
-        connect_seconds=loop.time() - start,
-        tls_version=None if tls is None else tls.version(),
-        certificate_ends=None
-        if ends is None
-        else datetime.fromtimestamp(ssl.cert_time_to_seconds(ends), UTC),
-    )
+    if tls is None:
+        return connection
+    ends = datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC)
+    return attrs.evolve(connection, tls_version=tls.version(), certificate_ends=ends)
 
 
 def _reason(error: BaseException) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import shlex
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio
 import attrs
-import typer
+from typer import Option
 
 from foxapi_async import ConfigurationError, InvalidRequestError
 from foxapi_async.cli.console import Console
@@ -20,43 +21,38 @@ from foxapi_async.cli.signals import Interrupted, run_interruptible
 if TYPE_CHECKING:
     from foxapi_async.emulator import Counters, Emulator
 
-__all__ = ["emulator"]
-
 _KEY = "sk-emulator"
 
 
 def emulator(
     context: CommandContext,
     *,
-    port: Annotated[int, typer.Option(help="The port on 127.0.0.1; 0 picks a free one.")] = 0,
+    port: Annotated[int, Option(help="The port on 127.0.0.1; 0 picks a free one.")] = 0,
     speed: Annotated[
-        float, typer.Option(metavar="FACTOR", help="How many times faster than real tasks.")
+        float, Option(metavar="FACTOR", help="How many times faster than real tasks.")
     ] = 1.0,
-    seed: Annotated[int, typer.Option(help="Determines durations, failures and images.")] = 0,
+    seed: Annotated[int, Option(help="Determines durations, failures and images.")] = 0,
     duration: Annotated[
         float | None,
-        typer.Option(
-            metavar="SECONDS", help="Duration of every task; by default about 20, varying."
-        ),
+        Option(metavar="SECONDS", help="Duration of every task; by default about 20, varying."),
     ] = None,
     fail_rate: Annotated[
-        float, typer.Option(metavar="SHARE", help="The share of tasks that fail, 0 to 1.")
+        float, Option(metavar="SHARE", help="The share of tasks that fail, 0 to 1.")
     ] = 0.0,
     max_images_in_flight: Annotated[
-        int | None, typer.Option(metavar="N", help="Submissions beyond it are answered 429.")
+        int | None, Option(metavar="N", help="Submissions beyond it are answered 429.")
     ] = None,
     requests_per_second: Annotated[
-        float | None, typer.Option(metavar="RATE", help="Requests beyond it are answered 429.")
+        float | None, Option(metavar="RATE", help="Requests beyond it are answered 429.")
     ] = None,
     credits_: Annotated[
-        int | None,
-        typer.Option("--credits", metavar="N", help="The balance; an image costs 30,000."),
+        int | None, Option("--credits", metavar="N", help="The balance; an image costs 30,000.")
     ] = None,
     latency: Annotated[
-        float, typer.Option(metavar="SECONDS", help="How long every response takes.")
+        float, Option(metavar="SECONDS", help="How long every response takes.")
     ] = 0.0,
     picture_scale: Annotated[
-        float, typer.Option(metavar="FACTOR", help="Scale of the images: 0.25 for a quarter.")
+        float, Option(metavar="FACTOR", help="Scale of the images: 0.25 for a quarter.")
     ] = 1.0,
 ) -> ExitCode:
     """Run a local FoxAPI in the foreground: real HTTP, generated images, nothing is billed.
@@ -83,9 +79,8 @@ def emulator(
     except (ValueError, TypeError) as error:
         raise InvalidRequestError(str(error)) from error
     try:
-        run_interruptible(_serve(context.console, local))
-    except Interrupted:
-        pass  # the normal end
+        with suppress(Interrupted):  # the normal end
+            run_interruptible(_serve(context.console, local))
     except OSError as error:
         raise ConfigurationError(f"the emulator cannot listen: {error.strerror}") from error
     _print_counters(context.console, local.counters)
@@ -100,7 +95,7 @@ async def _serve(console: Console, emulator: Emulator) -> None:
         console.info(
             '\nfor example: foxapi generate "A fox in the snow" -n 2 -o out\nCtrl-C stops it.'
         )
-        console.document({"event": "started", "url": emulator.url, "api_key": _KEY})
+        console.document(event="started", url=emulator.url, api_key=_KEY)
         await anyio.sleep(math.inf)
 
 
@@ -114,4 +109,4 @@ def _print_counters(console: Console, counters: Counters) -> None:
         f"{count(counters.max_images_in_flight, 'image')} in flight"
     )
     counted = attrs.asdict(counters, filter=lambda field, _: field.name != "polls_per_task")
-    console.document({"event": "stopped", "counters": counted})
+    console.document(event="stopped", counters=counted)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import attrs
-import typer
+from typer import Argument, Option
 
 from foxapi_async import (
     GenerationRequest,
@@ -23,8 +23,6 @@ from foxapi_async.cli.context import CommandContext, Directory, Timeout, prepare
 from foxapi_async.cli.exit_codes import ExitCode
 from foxapi_async.cli.task_runner import TaskRunner
 
-__all__ = ["RequestOptions", "generate", "parse_params", "read_prompt"]
-
 _JSON_STARTS: Final = ("{", "[", '"')
 
 
@@ -32,41 +30,38 @@ def generate(
     context: CommandContext,
     *,
     prompt: Annotated[
-        str | None,
-        typer.Argument(metavar="PROMPT", help="What to show; - reads it from standard input."),
+        str | None, Argument(metavar="PROMPT", help="What to show; - reads it from standard input.")
     ] = None,
     outputs: Annotated[
-        int | None, typer.Option("-n", metavar="N", help="Images to generate; each is billed.")
+        int | None, Option("-n", metavar="N", help="Images to generate; each is billed.")
     ] = None,
     aspect_ratio: Annotated[
-        str | None,
-        typer.Option(metavar="W:H", help="1:1 (default), 2:3, 3:2, 3:4, 4:3, 9:16 or 16:9."),
+        str | None, Option(metavar="W:H", help="1:1 (default), 2:3, 3:2, 3:4, 4:3, 9:16 or 16:9.")
     ] = None,
     resolution: Annotated[
-        str | None,
-        typer.Option(metavar="RES", help="1K (default) or 4K, which costs twice as much."),
+        str | None, Option(metavar="RES", help="1K (default) or 4K, which costs twice as much.")
     ] = None,
     output: Directory = Path(),
     split: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--split",
             help="One task per image instead of one task for all: images arrive one by one, "
             "and a failure costs one image.",
         ),
     ] = False,
     model: Annotated[
-        str | None, typer.Option(metavar="ID", help="Another model than phota-image.")
+        str | None, Option(metavar="ID", help="Another model than phota-image.")
     ] = None,
     kind: Annotated[
         str | None,
-        typer.Option(
+        Option(
             metavar="KIND", help="What the model generates: image, video, audio, document or llm."
         ),
     ] = None,
     param: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             metavar="NAME=VALUE",
             help="A field of the request, sent unchanged; JSON or text. Can be repeated.",
         ),
@@ -89,10 +84,9 @@ def generate(
     )
     request = options.request()
     requests = request.split() if split else [request]
-    polling = Polling(give_up_after=timeout)
     limits = Limits(outputs=max(Limits().outputs, *(each.num_outputs for each in requests)))
     directory = prepare_directory(output or Path())
-    return TaskRunner(context, directory, limits=limits, polling=polling).submit(requests)
+    return TaskRunner(context, directory, Polling(give_up_after=timeout), limits).submit(requests)
 
 
 @attrs.frozen

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Option
 
 from foxapi_async import InvalidRequestError, JobFileError, Limits, Polling
 from foxapi_async.cli.context import CommandContext, Timeout, prepare_directory
@@ -17,8 +17,6 @@ from foxapi_async.cli.job_report import Estimate, estimate_json, estimate_lines
 if TYPE_CHECKING:
     from foxapi_async.bulk import Plan
 
-__all__ = ["run"]
-
 _MAX_CONFLICTS_SHOWN = 100
 
 
@@ -27,34 +25,30 @@ def run(
     *,
     jobs: Annotated[
         Path,
-        typer.Argument(
+        Argument(
             metavar="JOBS",
             help="One JSON object per line (.jsonl), or a table with a header (.csv).",
         ),
     ],
     output: Annotated[
         Path,
-        typer.Option(
-            "--output", "-o", metavar="DIR", help="For images, results.jsonl and index.html."
-        ),
+        Option("--output", "-o", metavar="DIR", help="For images, results.jsonl and index.html."),
     ],
     journal: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="The journal; DIR/journal.sqlite by default."),
+        Path | None, Option(metavar="FILE", help="The journal; DIR/journal.sqlite by default.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only check the file and print what it would cost.")
+        bool, Option("--dry-run", help="Only check the file and print what it would cost.")
     ] = False,
     yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Agree to the cost in advance, for scripts.")
+        bool, Option("--yes", "-y", help="Agree to the cost in advance, for scripts.")
     ] = False,
     max_images: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="Bill at most this many images in this run."),
+        int | None, Option(metavar="N", min=1, help="Bill at most this many images in this run.")
     ] = None,
     outputs: Annotated[
         int | None,
-        typer.Option(
+        Option(
             "--outputs",
             "--limit-outputs",
             metavar="N",
@@ -64,14 +58,14 @@ def run(
     ] = None,
     retry_failed: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--retry-failed",
             help="Submit the failed requests of earlier runs again; they are billed again.",
         ),
     ] = False,
     retry_unknown: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--retry-unknown",
             help="Submit requests again that may have been billed without an answer; they may be "
             "billed twice.",
@@ -79,15 +73,14 @@ def run(
     ] = False,
     grace: Annotated[
         float | None,
-        typer.Option(
+        Option(
             metavar="SECONDS",
             min=0,
             help="How long Ctrl-C waits for the tasks in flight, 120 by default.",
         ),
     ] = None,
     sheet: Annotated[
-        bool,
-        typer.Option("--sheet/--no-sheet", help="Whether to write the contact sheet index.html."),
+        bool, Option("--sheet/--no-sheet", help="Whether to write the contact sheet index.html.")
     ] = True,
     timeout: Timeout = None,
 ) -> ExitCode:
@@ -114,19 +107,18 @@ def run(
     for line in estimate_lines(estimate):
         console.info(line)
     if dry_run:
-        document = {"dry_run": True, "plan": estimate_json(estimate), "exit_code": int(ExitCode.OK)}
-        console.document(document)
+        console.document(dry_run=True, plan=estimate_json(estimate), exit_code=ExitCode.OK)
         return ExitCode.OK
     context.key()  # a missing key is reported before the question
     prepare_directory(directory)
     if estimate.requests and not yes:
         _ask_for_agreement(context, estimate)
     runner = JobRunner(
-        context,
-        job,
-        estimate,
-        directory,
-        journal_path,
+        context=context,
+        job=job,
+        estimate=estimate,
+        directory=directory,
+        journal=journal_path,
         command=run_command(jobs, directory, journal, context.options()),
         grace=GRACE if grace is None else grace,
         sheet=sheet,
@@ -140,7 +132,7 @@ def _refuse_conflicts(jobs: Path, plan: Plan) -> None:
     shown = [f"  {conflict}" for conflict in plan.conflicts[:_MAX_CONFLICTS_SHOWN]]
     if hidden := len(plan.conflicts) + plan.more_conflicts - len(shown):
         shown.append(f"  … and {hidden:,} more")
-    raise JobFileError(f"{jobs}: nothing was sent\n" + "\n".join(shown))
+    raise JobFileError("\n".join([f"{jobs}: nothing was sent", *shown]))
 
 
 def _ask_for_agreement(context: CommandContext, estimate: Estimate) -> None:

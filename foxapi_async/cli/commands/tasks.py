@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from foxapi_async import Polling, Task, TaskStatus, UploadedFile
 from foxapi_async.cli.context import CommandContext, Directory, Timeout, prepare_directory
@@ -14,13 +14,11 @@ from foxapi_async.cli.formatting import file_size, task_json, task_lines
 from foxapi_async.cli.signals import run_interruptible
 from foxapi_async.cli.task_runner import TaskRunner
 
-__all__ = ["status", "upload", "wait"]
-
 
 def status(
     context: CommandContext,
     *,
-    task_id: Annotated[str, typer.Argument(metavar="ID", help="The id of the task.")],
+    task_id: Annotated[str, Argument(metavar="ID", help="The id of the task.")],
 ) -> ExitCode:
     """Poll a task once and print its status. Nothing is billed.
 
@@ -36,14 +34,14 @@ def status(
         context.console.result(line)
     failed = task.status in {TaskStatus.FAILED, TaskStatus.CANCELLED}
     code = ExitCode.TASK_FAILED if failed else ExitCode.OK
-    context.console.document({**task_json(task), "exit_code": int(code)})
+    context.console.document(**task_json(task), exit_code=code)
     return code
 
 
 def wait(
     context: CommandContext,
     *,
-    task_ids: Annotated[list[str], typer.Argument(metavar="ID...", help="The ids of the tasks.")],
+    task_ids: Annotated[list[str], Argument(metavar="ID...", help="The ids of the tasks.")],
     output: Directory = None,
     timeout: Timeout = None,
 ) -> ExitCode:
@@ -53,16 +51,15 @@ def wait(
     printed, which expire after a day.
     """
     directory = None if output is None else prepare_directory(output)
-    runner = TaskRunner(context, directory, polling=Polling(give_up_after=timeout))
-    return runner.wait(task_ids)
+    return TaskRunner(context, directory, Polling(give_up_after=timeout)).wait(task_ids)
 
 
 def upload(
     context: CommandContext,
     *,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to upload.")],
+    file: Annotated[Path, Argument(metavar="FILE", help="The file to upload.")],
     filename: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Another name for it at the server.")
+        str | None, Option(metavar="NAME", help="Another name for it at the server.")
     ] = None,
 ) -> ExitCode:
     """Upload an input file and print its link, for image_urls and the like. It is kept for 72 hours."""
@@ -76,13 +73,11 @@ def upload(
     size = "" if stored.size is None else f" ({file_size(stored.size)})"
     context.console.info(f"uploaded as {stored.filename or stored.id}{size}; kept for 72 hours")
     context.console.document(
-        {
-            "id": stored.id,
-            "url": stored.url,
-            "filename": stored.filename,
-            "size": stored.size,
-            "created": None if stored.created is None else stored.created.isoformat(),
-            "exit_code": int(ExitCode.OK),
-        }
+        id=stored.id,
+        url=stored.url,
+        filename=stored.filename,
+        size=stored.size,
+        created=None if stored.created is None else stored.created.isoformat(),
+        exit_code=ExitCode.OK,
     )
     return ExitCode.OK

@@ -23,15 +23,13 @@ LISTED = b'{"data": [{"id": "phota-image"}, {"id": "x/phota-image-edit"}, {"id":
 
 def exchange(body: bytes, status: int = 200, ahead: float = 0.0) -> Exchange:
     date = format_datetime(NOW - timedelta(seconds=ahead), usegmt=True)
-    return Exchange(Reply(status, body, date=date), None, NOW, 0.1)
+    return Exchange(Reply(status, body, date=date), NOW, 0.1)
 
 
 FACTS = Facts(
     versions={"foxapi-async": "1"},
     key=Key("sk-x", "the environment"),
-    key_error=None,
     base_url=URL("https://api.foxapi.cc"),
-    base_url_error=None,
     proxies=(),
     connection=Connection(("192.0.2.1",), 0.01, 0.02, "TLSv1.3", NOW + timedelta(days=36500)),
     models=exchange(LISTED),
@@ -44,7 +42,7 @@ def found(facts: Facts) -> dict[str, Finding]:
 
 
 def code_of(facts: Facts) -> ExitCode:
-    return most_severe(finding.code for finding in diagnose(facts))
+    return most_severe(finding.exit_code for finding in diagnose(facts))
 
 
 def test_checks_that_would_be_billed_are_listed_as_not_checked():
@@ -63,10 +61,10 @@ def test_models_that_the_key_may_not_call_are_listed_with_similar_ones():
 @pytest.mark.parametrize(
     ("change", "subject", "code"),
     [
-        ({"key": None, "key_error": "no API key"}, "key", ExitCode.CONFIGURATION),
-        ({"base_url": None, "base_url_error": "not HTTPS"}, "base URL", ExitCode.CONFIGURATION),
+        ({"key": "no API key"}, "key", ExitCode.CONFIGURATION),
+        ({"base_url": "not HTTPS"}, "base URL", ExitCode.CONFIGURATION),
         ({"connection": Connection(error="no such name")}, "connection", ExitCode.UNAVAILABLE),
-        ({"models": Exchange(None, "cut off", NOW, 1.0)}, "service", ExitCode.UNAVAILABLE),
+        ({"models": Exchange("cut off", NOW, 1.0)}, "service", ExitCode.UNAVAILABLE),
         ({"models": exchange(b"{}", 401)}, "key accepted", ExitCode.CONFIGURATION),
         ({"models": exchange(b"error code: 1010", 403)}, "key accepted", ExitCode.CONFIGURATION),
         ({"models": exchange(b"<html>portal</html>")}, "service", ExitCode.UNAVAILABLE),
@@ -106,12 +104,12 @@ def test_the_clock_is_good_within_the_precision_of_the_date_header():
     for ahead in (-2.0, 0.0, 2.0):
         facts = attrs.evolve(FACTS, models=exchange(LISTED, ahead=ahead))
         assert found(facts)["clock"].grade is Grade.GOOD
-    silent = Exchange(Reply(200, LISTED), None, NOW, 0.1)
+    silent = Exchange(Reply(200, LISTED), NOW, 0.1)
     assert found(attrs.evolve(FACTS, models=silent))["clock"].grade is Grade.UNKNOWN
 
 
 def test_a_balance_without_an_answer_is_not_checked():
-    for account in (exchange(b"", 404), Exchange(None, "cut off", NOW, 1.0)):
+    for account in (exchange(b"", 404), Exchange("cut off", NOW, 1.0)):
         facts = attrs.evolve(FACTS, account=account)
         assert found(facts)["balance"].grade is Grade.UNKNOWN
 
