@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -13,13 +13,18 @@ from foxapi_async.polling.durations import (
     BINS,
     LAST,
     ORIGIN,
+    SHORTEST,
     STEP,
-    Distribution,
+    Interval,
+    estimated,
     mixture,
-    position_of,
+    survival_of,
 )
 
+# Seconds; an estimate beyond them is taken for a missing one.
+SHORTEST_ESTIMATE, LONGEST_ESTIMATE = 0.1, 86_400.0
 RATIO_ONE = BINS // 2  # the position of elapsed / estimate = 1
+HALF = math.log(2.0) / STEP  # bins between a duration and its half
 
 MEMORY = 256  # observations kept: enough for a loss of 1 % at the usual spread
 FADE = 0.998  # weight of an observation against the next one
@@ -51,6 +56,49 @@ Observed = tuple[float, float, float | None, float, float]
 
 End = tuple[float | None, float, float]
 """An estimate (or None), the last age seen running and the first age seen ended, in seconds."""
+
+
+class Distribution:
+    """A distribution of durations over bins, estimated from a prior and observations.
+
+    `mass[i]` is the probability of bin i, `survival[i]` that of a longer duration than the lower edge of bin i.
+    """
+
+    __slots__ = ("mass", "prior", "prior_survival", "survival")
+
+    def __init__(self, prior: list[float]) -> None:
+        self.prior: list[float] = prior
+        self.prior_survival: list[float] = survival_of(prior)
+        self.reset()
+
+    def reset(self) -> None:
+        """Go back to the prior."""
+        self.mass: list[float] = self.prior
+        self.survival: list[float] = self.prior_survival
+
+    def likelihoods(self, low: float, high: float) -> tuple[float, float, float]:
+        """Return the probability of a duration between two positions.
+
+        It is given by the current estimate, by the same with all durations halved, and by the prior.
+        """
+        low_half = min(low + HALF, LAST) if low > 0.0 else 0.0
+        found: list[float] = []
+        for survival, start, end in (
+            (self.survival, low, high),
+            (self.survival, low_half, min(high + HALF, LAST)),
+            (self.prior_survival, low, high),
+        ):
+            i, j = int(start), int(end)
+            before, after = survival[i], survival[j]
+            before += (survival[i + 1] - before) * (start - i)
+            after += (survival[j + 1] - after) * (end - j)
+            found.append(max(before - after, 0.0))
+        return found[0], found[1], found[2]
+
+    def fit(self, ended: Sequence[Interval], running: Sequence[float], *, rounds: int) -> None:
+        """Estimate the distribution from these observations alone; see `estimated`."""
+        self.mass = estimated(self.prior, self.mass, ended, running, rounds=rounds)
+        self.survival = survival_of(self.mass)
 
 
 class History:
@@ -95,12 +143,10 @@ class History:
 
     def observe(self, estimate: float | None, ran_until: float, ended_by: float) -> None:
         """Record that a task ended between two ages, in seconds."""
-        low = position_of(ran_until)
-        high = max(low, position_of(ended_by))
-        observed = _observed(estimate, low, high)
+        low, high, shift, low_ratio, high_ratio = self.remember(estimate, ran_until, ended_by)
         expected, halved, prior = self.seconds.likelihoods(low, high)
-        if estimate is not None:
-            by_ratio, halved_ratio, ratio_prior = self.ratios.likelihoods(observed[3], observed[4])
+        if shift is not None:
+            by_ratio, halved_ratio, ratio_prior = self.ratios.likelihoods(low_ratio, high_ratio)
             trust = self.trust
             evidence = math.log((by_ratio + SMOOTHING) / (expected + SMOOTHING))
             evidence = max(min(evidence, LOG_ODDS_STEP), -LOG_ODDS_STEP)
@@ -109,8 +155,7 @@ class History:
             halved += trust * (halved_ratio - halved)
             prior += 0.9 * (ratio_prior - prior)
         if low >= 1.0:
-            self._move(observed[2], low, None)
-        self._add(observed)
+            self._move(shift, low, None)
         # When tasks become much quicker, all end before the first poll, and the polls alone would never tell: the
         # estimate of the time before it would be confirmed for ever. Hence the second alternative.
         ratio = math.log((expected + SMOOTHING) / (max(prior, halved) + SMOOTHING))
@@ -127,13 +172,26 @@ class History:
             if self._running_seen >= self._fit_when_running:
                 self._fit_when_running = self._running_seen * RUNNING_NEWS
                 self.version += 1
-        shift = None if estimate is None else shift_of(estimate)
-        self._move(shift, position_of(since), position_of(age))
+        self._move(shift_of(estimate), position_of(since), position_of(age))
 
-    def remember(self, estimate: float | None, ran_until: float, ended_by: float) -> None:
-        """Add an end of an earlier run, in seconds, without comparing it with what is known now."""
-        low = position_of(ran_until)
-        self._add(_observed(estimate, low, max(low, position_of(ended_by))))
+    def remember(self, estimate: float | None, ran_until: float, ended_by: float) -> Observed:
+        """Add an end, in seconds, without comparing it with what is known now."""
+        low = left = position_of(ran_until)
+        high = right = max(low, position_of(ended_by))
+        shift = shift_of(estimate)
+        if shift is not None:
+            left = min(max(low - shift, 0.0), LAST) if low > 0.0 else 0.0
+            right = min(max(high - shift, 0.0), LAST) if high > 0.0 else 0.0
+        observed = low, high, shift, left, right
+        self.ended.append(observed)
+        self.seen += 1
+        if self.seen >= self._fit_when_seen:
+            # After the 1st, 2nd, 4th, 6th, 8th, 12th, ... end: the more is known, the less another end changes.
+            known = len(self.ended)
+            step = 1 if known < 2 else max(1 << (known.bit_length() - 2), 2)  # noqa: PLR2004
+            self._fit_when_seen = self.seen + min(step, MOST_NEWS)
+            self.version += 1
+        return observed
 
     def recalled(self) -> list[End]:
         """Return the ends that are kept, oldest first."""
@@ -164,16 +222,6 @@ class History:
             rounds=rounds,
         )
 
-    def _add(self, observed: Observed) -> None:
-        self.ended.append(observed)
-        self.seen += 1
-        if self.seen >= self._fit_when_seen:
-            # After the 1st, 2nd, 4th, 6th, 8th, 12th, ... end: the more is known, the less another end changes.
-            known = len(self.ended)
-            step = 1 if known < 2 else max(1 << (known.bit_length() - 2), 2)  # noqa: PLR2004
-            self._fit_when_seen = self.seen + min(step, MOST_NEWS)
-            self.version += 1
-
     def _move(self, shift: float | None, old: float, new: float | None) -> None:
         """Count a running task at a new position (None: nowhere) instead of the old one."""
         for running, by in ((self._running_seconds, 0.0), (self._running_ratios, shift)):
@@ -194,6 +242,20 @@ class History:
         self.seconds.reset()
         self._fit_when_seen = self.seen + 1
         self.version += 1
+
+
+def position_of(seconds: float) -> float:
+    """Return the position of a duration in bins, limited to the bounds of the scale."""
+    if not seconds > SHORTEST:  # NaN as well
+        return 0.0
+    return min((math.log(seconds) - ORIGIN) / STEP, LAST)
+
+
+def shift_of(estimate: float | None) -> float | None:
+    """Return by how many bins a duration in seconds lies above the same duration relative to the estimate."""
+    if estimate is None or not SHORTEST_ESTIMATE <= estimate <= LONGEST_ESTIMATE:
+        return None
+    return position_of(estimate) - RATIO_ONE
 
 
 @cache
@@ -235,20 +297,6 @@ def imported(data: object) -> Iterator[tuple[Hashable, float, list[End]]]:
         ends = [end for cells in ended[-MEMORY:] if (end := _end(cells))] if is_array(ended) else []
         log_odds = _number(row.get("evidence")) or 0.0
         yield _frozen(name), max(min(log_odds, MOST_LOG_ODDS), -MOST_LOG_ODDS), ends
-
-
-def shift_of(estimate: float) -> float:
-    """Return by how many bins a duration in seconds lies above the same duration relative to the estimate."""
-    return (math.log(estimate) - ORIGIN) / STEP - RATIO_ONE
-
-
-def _observed(estimate: float | None, low: float, high: float) -> Observed:
-    if estimate is None:
-        return low, high, None, 0.0, 0.0
-    shift = shift_of(estimate)
-    left = min(max(low - shift, 0.0), LAST) if low > 0.0 else 0.0
-    right = min(max(high - shift, 0.0), LAST) if high > 0.0 else 0.0
-    return low, high, shift, left, right
 
 
 def _seconds(position: float) -> float:

@@ -16,18 +16,25 @@ from __future__ import annotations
 
 import logging
 import math
+from bisect import bisect_right
 from collections.abc import Hashable, Sequence
 
-from foxapi_async.polling.durations import BINS, STEP, position_of
-from foxapi_async.polling.history import History, exported, imported, shift_of
-from foxapi_async.polling.inspection import InspectionTable
+from foxapi_async.polling.durations import BINS, STEP
+from foxapi_async.polling.history import History, exported, imported, position_of, shift_of
+from foxapi_async.polling.inspection import LEAST_HAZARD, POINTS, WIDTHS, grid, solve
 
 __all__ = ["Schedule"]
 
-# Seconds; an estimate beyond them is taken for a missing one.
-SHORTEST_ESTIMATE, LONGEST_ESTIMATE = 0.1, 86_400.0
 ESTIMATE_STEP = 4  # bins: estimates within 20 % of each other share a table, scaled by their ratio
 PLANS = 64  # estimates per group whose table is remembered between two fits
+# The first polls of tasks submitted together are spread over this part of an interval, and the later ones over that.
+FIRST_SPREAD, LATER_SPREAD = 0.4, 0.2
+# While no end is known, some tasks are polled sooner than is best for them, for the sake of all that were submitted
+# with them: the first end that is seen tells more than any prior.
+EARLY_SHARE = 0.6  # the share of these tasks
+EARLIEST = (
+    0.2  # from this part of the best age on their first polls are spread, evenly by logarithm
+)
 LEAST_TRUST = 0.02  # below this trust in estimates all tasks of a group share one table
 USES = 32  # polls that a table serves before it is solved again ...
 YOUNG = 40  # ... unless the group has seen fewer ends than these ...
@@ -40,6 +47,65 @@ OLDEST = 1e9  # seconds
 INTERVAL_AFTER_FAULT = 10.0  # seconds; the bounds of every interval hold for it too
 
 _log = logging.getLogger("foxapi_async")
+
+
+class InspectionTable:
+    """The best next poll for every age, for one distribution of durations."""
+
+    __slots__ = ("_follow", "_per_poll", "_poll_cost", "_times", "survival", "uses", "version")
+
+    def __init__(
+        self,
+        survival: Sequence[float],
+        *,
+        poll_cost: float,
+        shortest: float,
+        longest: float,
+        version: int = 0,
+    ) -> None:
+        self.survival: Sequence[float] = survival
+        self.version: int = version
+        self.uses: int = 0
+        self._poll_cost = poll_cost
+        self._times, ended, self._per_poll = grid(survival, poll_cost, shortest, longest)
+        # with fewer points the smooth form, which the grid is made of, is the better one
+        fine = self._per_poll >= POINTS / 2.0
+        self._follow = solve(self._times, ended, poll_cost, shortest, longest) if fine else []
+
+    def next_poll(self, age: float, jitter: float) -> float:
+        """Return the age of the next poll (seconds), without regard to the bounds of the interval."""
+        times = self._times
+        last = len(times) - 1
+        index = bisect_right(times, age) - 1
+        if index >= last:
+            return age + self._smooth_interval(age) * (1.0 + LATER_SPREAD * (jitter - 0.5))
+        part = (age - times[index]) / (times[index + 1] - times[index])
+        if self._follow:
+            low, high = self._follow[index], self._follow[index + 1]
+            target = low + (high - low) * part
+        else:
+            target = index + part + self._per_poll * (1.0 if age > 0.0 else 0.5)
+        spread = self._per_poll * (FIRST_SPREAD if index == 0 else LATER_SPREAD)
+        target += spread * (jitter - 0.5)
+        target = min(max(target, 0.0), last - 1e-6)
+        index = int(target)
+        return times[index] + (times[index + 1] - times[index]) * (target - index)
+
+    def first_poll_without_history(self, jitter: float) -> float:
+        """Return the age of the first poll (seconds) while no task of the group is known to have ended."""
+        others = 1.0 - EARLY_SHARE
+        if abs(jitter - 0.5) <= 0.5 * others:
+            return self.next_poll(0.0, 0.5 + (jitter - 0.5) / others)
+        rank = (jitter if jitter < 0.5 else jitter - others) / EARLY_SHARE  # noqa: PLR2004
+        return float(self.next_poll(0.0, 0.5) * EARLIEST ** (1.0 - rank))
+
+    def _smooth_interval(self, age: float) -> float:
+        index = min(int(position_of(age)), BINS - 1)
+        hazard = math.log(self.survival[index] / self.survival[index + 1]) / WIDTHS[index]
+        interval = math.sqrt(2.0 * self._poll_cost / max(hazard, LEAST_HAZARD))
+        # the estimate of the far tail is not reliable
+        return min(interval, 0.5 * age + 1.0)
+
 
 Plan = tuple[InspectionTable, float]
 """A table, and by what to divide ages before they are looked up in it."""
@@ -155,7 +221,7 @@ class Schedule:
         """
         try:
             if 0.0 <= since <= age <= OLDEST:
-                self._group(group).history.still_running(_usable(estimate), since, age)
+                self._group(group).history.still_running(estimate, since, age)
         except Exception:  # noqa: BLE001
             self._log_fault()
 
@@ -166,7 +232,7 @@ class Schedule:
         try:
             if 0.0 <= ran_until <= ended_by <= OLDEST:
                 known = self._group(group)
-                known.history.observe(_usable(estimate), ran_until, ended_by)
+                known.history.observe(estimate, ran_until, ended_by)
                 self._groups[group] = self._groups.pop(group)  # the last one to be forgotten
         except Exception:  # noqa: BLE001
             self._log_fault()
@@ -206,7 +272,7 @@ class Schedule:
             for name, log_odds, ends in imported(data):
                 history = self._group(name).history
                 for estimate, low, high in ends:
-                    history.remember(_usable(estimate), min(low, OLDEST), min(high, OLDEST))
+                    history.remember(estimate, min(low, OLDEST), min(high, OLDEST))
                 history.log_odds = log_odds
                 taken += len(ends)
         except Exception:  # noqa: BLE001
@@ -235,14 +301,14 @@ class Schedule:
             known.plans.clear()
         plan = known.plans.get(estimate)
         if plan is None:
-            plan = known.plans[estimate] = self._make_plan(known, _usable(estimate))
+            plan = known.plans[estimate] = self._make_plan(known, estimate)
         return known, plan
 
     def _make_plan(self, known: _Group, estimate: float | None) -> Plan:
         trust = known.history.trust
-        if estimate is None or trust < LEAST_TRUST:
-            return self._table(known, None, 0.0), 1.0
         shift = shift_of(estimate)
+        if shift is None or trust < LEAST_TRUST:
+            return self._table(known, None, 0.0), 1.0
         bucket = round(shift / ESTIMATE_STEP) * ESTIMATE_STEP
         table = self._table(known, bucket, trust)
         if trust < 0.5:  # noqa: PLR2004 - seconds count for more than the estimate
@@ -269,12 +335,6 @@ class Schedule:
             version=history.version,
         )
         return table
-
-
-def _usable(estimate: float | None) -> float | None:
-    if estimate is None or not SHORTEST_ESTIMATE <= estimate <= LONGEST_ESTIMATE:
-        return None
-    return estimate
 
 
 def _survival_at(survival: Sequence[float], age: float) -> float:
