@@ -52,7 +52,7 @@ def _answer(body: bytes) -> object:
 
 def _next_poll() -> Callable[[], object]:
     schedule, polling = Schedule(), Polling()
-    watch = TrackedTask(Task(_ID), started=0.0, deadline=600.0, estimate=20.0)
+    watch = TrackedTask(_ID, Task(_ID), started=0.0, deadline=600.0, estimate=20.0)
     return lambda: watch.next_poll(schedule, polling, 3.0, 0.5)
 
 
@@ -76,7 +76,7 @@ async def _waits(times: int) -> tuple[float, float]:
     """Return CPU seconds of one wait on a handle, and of one on a bare event."""
 
     def new_task() -> TrackedTask:
-        return TrackedTask(Task(_ID), started=0.0, deadline=600.0)
+        return TrackedTask(_ID, Task(_ID), started=0.0, deadline=600.0)
 
     tasks = [new_task() for _ in range(times)]
     began = time.process_time()

@@ -116,11 +116,15 @@ class History:
         others = list(others)
         for other in others:
             other.fit()
+        ratio_prior, seconds_prior = (
+            _prior(RATIO_PRIOR, RATIO_ONE),
+            _prior(SECONDS_PRIOR, position_of(USUAL)),
+        )
         self.ratios: Distribution = Distribution(
-            _mixed(ratio_prior(), [other.ratios.mass for other in others])
+            _mixed(ratio_prior, [other.ratios.mass for other in others])
         )
         self.seconds: Distribution = Distribution(
-            _mixed(seconds_prior(), [other.seconds.mass for other in others])
+            _mixed(seconds_prior, [other.seconds.mass for other in others])
         )
         self.ended: deque[Observed] = deque(maxlen=MEMORY)
         self.log_odds: float = 0.0
@@ -207,20 +211,10 @@ class History:
         self._fitted_version = self.version
         ended = list(zip(reversed(self.ended), WEIGHTS, strict=False))
         rounds = 3 if len(self.ended) < 40 else 1  # noqa: PLR2004
-        self.seconds.fit(
-            [(low, high, weight) for (low, high, _, _, _), weight in ended],
-            self._running_seconds,
-            rounds=rounds,
-        )
-        self.ratios.fit(
-            [
-                (low, high, weight)
-                for (_, _, shift, low, high), weight in ended
-                if shift is not None
-            ],
-            self._running_ratios,
-            rounds=rounds,
-        )
+        seconds = [(low, high, weight) for (low, high, _, _, _), weight in ended]
+        ratios = [(low, high, w) for (_, _, shift, low, high), w in ended if shift is not None]
+        self.seconds.fit(seconds, self._running_seconds, rounds=rounds)
+        self.ratios.fit(ratios, self._running_ratios, rounds=rounds)
 
     def _move(self, shift: float | None, old: float, new: float | None) -> None:
         """Count a running task at a new position (None: nowhere) instead of the old one."""
@@ -259,15 +253,8 @@ def shift_of(estimate: float | None) -> float | None:
 
 
 @cache
-def ratio_prior() -> list[float]:
-    """Return the distribution of elapsed / estimate before any observation."""
-    return mixture((share, RATIO_ONE, sigma / STEP) for share, sigma in RATIO_PRIOR)
-
-
-@cache
-def seconds_prior() -> list[float]:
-    """Return the distribution of elapsed seconds before any observation."""
-    return mixture((share, position_of(USUAL), sigma / STEP) for share, sigma in SECONDS_PRIOR)
+def _prior(parts: tuple[tuple[float, float], ...], centre: float) -> list[float]:
+    return mixture((share, centre, sigma / STEP) for share, sigma in parts)
 
 
 def exported(groups: Iterable[tuple[Hashable, History]]) -> dict[str, object]:
@@ -275,15 +262,11 @@ def exported(groups: Iterable[tuple[Hashable, History]]) -> dict[str, object]:
 
     A later release may draw other conclusions from them. A group whose name JSON cannot hold is left out.
     """
-    rows = [
-        {
-            "group": name,
-            "evidence": round(history.log_odds, 3),
-            "ended": [list(end) for end in history.recalled()],
-        }
-        for name, history in groups
-        if history.ended and _is_plain(name)
-    ]
+    rows: list[object] = []
+    for name, history in groups:
+        if history.ended and _is_plain(name):
+            ends = [list(end) for end in history.recalled()]
+            rows.append({"group": name, "evidence": round(history.log_odds, 3), "ended": ends})
     return {"version": VERSION, "groups": rows}
 
 

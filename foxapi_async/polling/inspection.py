@@ -43,7 +43,7 @@ WIDTHS = [after - before for before, after in pairwise(EDGES)]
 def grid(
     survival: Sequence[float], poll_cost: float, shortest: float, longest: float
 ) -> tuple[list[float], list[float], float]:
-    """Return points in time, spaced by the smooth density of polls, the share of tasks ended by each, and points per poll."""
+    """Return points in time, spaced by the smooth density of polls, the share ended by each, and points per poll."""
     polls: list[float] = []
     total = 0.0
     sqrt, log = math.sqrt, math.log
@@ -95,9 +95,8 @@ def solve(
     height = [0.0] * (end + 1)  # A(s) + W(s)
     height[end] = area + beyond
     queue = [end]  # the points whose lines form the lower envelope, by falling F from `head` on
-    crossings: list[
-        float
-    ] = []  # where in F the line of the next point in the queue becomes the lower one
+    # where in F the line of the next point in the queue becomes the lower one
+    crossings: list[float] = []
     head = 0
     candidate, reach = end - 1, end
 

@@ -19,11 +19,11 @@ import math
 from bisect import bisect_right
 from collections.abc import Hashable, Sequence
 
+import attrs
+
 from foxapi_async.polling.durations import BINS, STEP
 from foxapi_async.polling.history import History, exported, imported, position_of, shift_of
 from foxapi_async.polling.inspection import LEAST_HAZARD, POINTS, WIDTHS, grid, solve
-
-__all__ = ["Schedule"]
 
 ESTIMATE_STEP = 4  # bins: estimates within 20 % of each other share a table, scaled by their ratio
 PLANS = 64  # estimates per group whose table is remembered between two fits
@@ -32,9 +32,7 @@ FIRST_SPREAD, LATER_SPREAD = 0.4, 0.2
 # While no end is known, some tasks are polled sooner than is best for them, for the sake of all that were submitted
 # with them: the first end that is seen tells more than any prior.
 EARLY_SHARE = 0.6  # the share of these tasks
-EARLIEST = (
-    0.2  # from this part of the best age on their first polls are spread, evenly by logarithm
-)
+EARLIEST = 0.2  # their first polls are spread, evenly by logarithm, from this part of the best age
 LEAST_TRUST = 0.02  # below this trust in estimates all tasks of a group share one table
 USES = 32  # polls that a table serves before it is solved again ...
 YOUNG = 40  # ... unless the group has seen fewer ends than these ...
@@ -55,16 +53,10 @@ class InspectionTable:
     __slots__ = ("_follow", "_per_poll", "_poll_cost", "_times", "survival", "uses", "version")
 
     def __init__(
-        self,
-        survival: Sequence[float],
-        *,
-        poll_cost: float,
-        shortest: float,
-        longest: float,
-        version: int = 0,
+        self, survival: Sequence[float], *, poll_cost: float, shortest: float, longest: float
     ) -> None:
         self.survival: Sequence[float] = survival
-        self.version: int = version
+        self.version: int = 0  # of the history, when the table was made
         self.uses: int = 0
         self._poll_cost = poll_cost
         self._times, ended, self._per_poll = grid(survival, poll_cost, shortest, longest)
@@ -111,14 +103,12 @@ Plan = tuple[InspectionTable, float]
 """A table, and by what to divide ages before they are looked up in it."""
 
 
+@attrs.define(eq=False)
 class _Group:
-    __slots__ = ("history", "plans", "tables", "version")
-
-    def __init__(self, history: History) -> None:
-        self.history = history
-        self.tables: dict[int | None, InspectionTable] = {}
-        self.plans: dict[float | None, Plan] = {}
-        self.version: int = 0  # of the history when these plans were made
+    history: History
+    tables: dict[int | None, InspectionTable] = attrs.field(factory=dict)
+    plans: dict[float | None, Plan] = attrs.field(factory=dict)
+    version: int = 0  # of the history when these plans were made
 
 
 class Schedule:
@@ -144,11 +134,8 @@ class Schedule:
     def __init__(
         self, *, poll_cost: float = 0.25, min_interval: float = 0.5, max_interval: float = 180.0
     ) -> None:
-        for name, value in (
-            ("poll_cost", poll_cost),
-            ("min_interval", min_interval),
-            ("max_interval", max_interval),
-        ):
+        names = ("poll_cost", "min_interval", "max_interval")
+        for name, value in zip(names, (poll_cost, min_interval, max_interval), strict=True):
             if not (value > 0.0 and math.isfinite(value)):
                 raise ValueError(f"{name} must be positive and finite, not {value!r}")
         if max_interval < min_interval:
@@ -170,7 +157,7 @@ class Schedule:
 
         Args:
             group: What kind of task it is.
-            estimate: Seconds that the server announced, or None.
+            estimate: What the server announced, or None.
             age: Age at the last poll; 0.0 if there was none yet.
             jitter: A number in [0, 1), a new random one for every call. It spreads the polls of tasks that were
                 submitted together over a part of an interval, which costs about 1 %. The default is the optimum itself.
@@ -221,7 +208,8 @@ class Schedule:
         """
         try:
             if 0.0 <= since <= age <= OLDEST:
-                self._group(group).history.still_running(estimate, since, age)
+                known = self._groups.get(group) or self._group(group)
+                known.history.still_running(estimate, since, age)
         except Exception:  # noqa: BLE001
             self._log_fault()
 
@@ -231,7 +219,7 @@ class Schedule:
         """Learn that a task ended after the age `ran_until` (0.0: was submitted) and by the age `ended_by`."""
         try:
             if 0.0 <= ran_until <= ended_by <= OLDEST:
-                known = self._group(group)
+                known = self._groups.get(group) or self._group(group)
                 known.history.observe(estimate, ran_until, ended_by)
                 self._groups[group] = self._groups.pop(group)  # the last one to be forgotten
         except Exception:  # noqa: BLE001
@@ -286,13 +274,12 @@ class Schedule:
             _log.exception("the polling schedule failed; tasks are polled at a fixed interval")
 
     def _group(self, name: Hashable) -> _Group:
-        known = self._groups.get(name)
-        if known is None:
+        if name not in self._groups:
             if len(self._groups) >= GROUPS:
                 del self._groups[next(iter(self._groups))]
             others = [g.history for g in self._groups.values() if g.history.seen >= OTHERS_SEEN]
-            known = self._groups[name] = _Group(History(others[-OTHERS:]))
-        return known
+            self._groups[name] = _Group(History(others[-OTHERS:]))
+        return self._groups[name]
 
     def _plan(self, group: Hashable, estimate: float | None) -> tuple[_Group, Plan]:
         known = self._groups.get(group) or self._group(group)
@@ -328,12 +315,9 @@ class Schedule:
             ratios = _shifted(history.ratios.survival, bucket)
             survival = [a + trust * (r - a) for r, a in zip(ratios, survival, strict=True)]
         table = known.tables[bucket] = InspectionTable(
-            survival,
-            poll_cost=self._poll_cost,
-            shortest=self._shortest,
-            longest=self._longest,
-            version=history.version,
+            survival, poll_cost=self._poll_cost, shortest=self._shortest, longest=self._longest
         )
+        table.version = history.version
         return table
 
 
@@ -345,7 +329,7 @@ def _survival_at(survival: Sequence[float], age: float) -> float:
 
 
 def _shifted(survival: list[float], by: int) -> list[float]:
-    """Return the survival by seconds for one by elapsed / estimate, `by` bins further up (or down, if negative)."""
+    # from elapsed / estimate to seconds: so many bins further up, or down if negative
     if by >= 0:
         return [survival[0]] * by + survival[: BINS + 1 - by]
     return [survival[0], *survival[1 - by :], *([survival[-1]] * -by)]
