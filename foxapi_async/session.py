@@ -195,9 +195,7 @@ class Session:
     def attach(self, task_id: str, *, estimated_time: float | None = None) -> TaskHandle:
         """Return a handle on a task that exists already, created by this process or another.
 
-        Args:
-            task_id: The id of the task.
-            estimated_time: Seconds that it is expected to take from now on, if you know.
+        ``estimated_time`` is how many seconds it is expected to take from now on, if you know.
 
         Raises:
             InvalidRequestError: Not a task id, or not a number of seconds.
@@ -210,9 +208,6 @@ class Session:
 
     async def retrieve(self, task_id: str) -> Task:
         """Ask for a task once (again only if that fails) and return what the server says.
-
-        Args:
-            task_id: The id of the task.
 
         Raises:
             InvalidRequestError: Not a task id.
@@ -241,12 +236,7 @@ class Session:
         return OutcomeIterator(self._running().map(requests, ordered=ordered))
 
     def fan_out(self, request: Request, *, outputs_per_task: int = 1) -> OutcomeIterator:
-        """Split a request into tasks of few outputs, which complete and fail one by one.
-
-        Args:
-            request: What to generate.
-            outputs_per_task: Outputs of each task, at least 1.
-        """
+        """Split a request into tasks of at most ``outputs_per_task`` (1 or more), which end one by one."""
         return self.map(_checked(request).split(outputs_per_task))
 
     async def download(
@@ -321,11 +311,10 @@ class Session:
     @property
     def in_flight(self) -> tuple[TaskHandle, ...]:
         """The tasks that have not ended, in the order in which they were submitted or attached."""
-        engine = self._engine
-        if engine is None:
+        if self._engine is None:
             return ()
-        tasks = engine.registry.tasks.values()
-        return tuple(TaskHandle(tracked, engine.registry) for tracked in tasks)
+        registry = self._engine.registry
+        return tuple(TaskHandle(tracked, registry) for tracked in registry.tasks.values())
 
     def statistics(self) -> Statistics:
         """Return counters of what the session has done so far; also after its end."""

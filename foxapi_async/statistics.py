@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import attrs
 
-__all__ = ["Counters", "Statistics"]
-
 
 @attrs.frozen(kw_only=True)
 class Statistics:
@@ -18,7 +16,7 @@ class Statistics:
     submitted: int
     """Tasks that the server created for this session."""
     in_flight: int
-    """Tasks that are watched and have not ended."""
+    """Tasks that this session tracks and that have not ended."""
     completed: int
     failed: int
     """Tasks that ended as failed or cancelled."""
@@ -31,7 +29,7 @@ class Statistics:
     unknown: int
     """Submissions that may have been billed and whose task id is not known."""
     images_in_flight: int
-    """Images that hold a place of ``Limits.outputs``."""
+    """Images that take up ``Limits.outputs``."""
     images_billed: int
     """Images of the tasks in ``submitted``."""
     images_unknown: int
@@ -46,34 +44,28 @@ class Statistics:
     """Files that were fetched whole."""
     bytes_downloaded: int
     requests_per_second: float | None
-    """The rate that the server was found to bear; None while no limit was met."""
+    """The rate that the server was found to accept; None while no limit was met."""
 
 
+@attrs.define(eq=False, weakref_slot=False)
 class Counters:
     """The counters behind `Statistics`."""
 
-    __slots__ = (
-        *("submitted", "completed", "failed", "unfinished", "rejected", "not_submitted", "unknown"),
-        *("images_billed", "images_unknown", "polls", "polls_failed", "rate_limited"),
-        *("repeated_submissions", "progress"),
-    )
-
-    def __init__(self) -> None:
-        self.submitted = 0
-        self.completed = 0
-        self.failed = 0
-        self.unfinished = 0
-        self.rejected = 0
-        self.not_submitted = 0
-        self.unknown = 0
-        self.images_billed = 0
-        self.images_unknown = 0
-        self.polls = 0
-        self.polls_failed = 0
-        self.rate_limited = 0
-        self.repeated_submissions = 0
-        self.progress = 0
-        """Grows with each accepted submission and each task that ends: the server makes progress."""
+    submitted: int = 0
+    completed: int = 0
+    failed: int = 0
+    unfinished: int = 0
+    rejected: int = 0
+    not_submitted: int = 0
+    unknown: int = 0
+    images_billed: int = 0
+    images_unknown: int = 0
+    polls: int = 0
+    polls_failed: int = 0
+    rate_limited: int = 0
+    repeated_submissions: int = 0
+    progress: int = 0
+    """Grows with each accepted submission and each task that ends: the server makes progress."""
 
     def snapshot(
         self,
@@ -85,7 +77,8 @@ class Counters:
         bytes_downloaded: int,
     ) -> Statistics:
         """Return the counters as they are now, with what others count."""
-        counted = {name: getattr(self, name) for name in self.__slots__ if name != "progress"}
+        counted = attrs.asdict(self)
+        del counted["progress"]
         return Statistics(
             **counted,
             in_flight=in_flight,

@@ -31,7 +31,7 @@ PURE = {
     *("phota", "requests", "retry", "statistics", "version"),
     *(f"http.{name}" for name in ("codec", "ids", "responses", "retry_rules")),
     *(f"limits.{name}" for name in ("departures", "quota", "rate", "rate_scheduler", "window")),
-    *(f"polling.{name}" for name in ("durations", "due_queue", "history", "inspection")),
+    *(f"polling.{name}" for name in ("durations", "history", "inspection")),
     *("polling.schedule", "polling.tracked_task"),
 }
 """Decisions and values: they do no I/O, and clock and dice are arguments."""

@@ -21,7 +21,7 @@ from foxapi_async.http.codec import decode, excerpt
 from foxapi_async.http.responses import Reply
 
 _PHOTA_MODELS: Final = [
-    request.MODEL for request in (PhotaImage, PhotaImageEdit, PhotaImageEnhance, PhotaCreateProfile)
+    request.model for request in (PhotaImage, PhotaImageEdit, PhotaImageEnhance, PhotaCreateProfile)
 ]
 
 _CLOCK_TOLERANCE: Final = 3.0

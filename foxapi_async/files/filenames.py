@@ -8,8 +8,6 @@ from typing import Final
 
 from foxapi_async.files.sniff import same_extension
 
-__all__ = ["clean", "file_name", "numbered", "safe_name"]
-
 MAX_NAME: Final = 150
 """Bytes of UTF-8 in a safe name; file systems allow 255, and an extension follows."""
 
@@ -56,15 +54,10 @@ def clean(text: str) -> str:
 def file_name(
     name: str | None, task_id: str | None, index: int, extension: str, *, several: bool
 ) -> str:
-    """Return the file name of an output.
+    """Return the file name of an output: the given name, with the index if it is for several outputs.
 
-    Args:
-        name: What the caller asked for; None for ``<task_id>-<index>``. If it ends with an extension
-            of images, that is replaced by the true one.
-        task_id: The task of the output.
-        index: Its position.
-        extension: The true extension, without a dot.
-        several: Whether to add the index to the name, because other outputs get it too.
+    Without a name it is ``<task_id>-<index>``. An extension of images in the name is replaced by the
+    true one, which is given without a dot.
     """
     if name is None:
         return f"{safe_name(task_id or 'output')}-{index}.{extension}"

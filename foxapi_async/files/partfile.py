@@ -18,8 +18,6 @@ from foxapi_async._concurrency import ThreadJob, run_in_thread
 from foxapi_async.errors import DownloadError
 from foxapi_async.files.filenames import clean, numbered
 
-__all__ = ["DiskSink", "MemorySink", "PartFile", "Sink", "remove_stale_parts"]
-
 T = TypeVar("T")
 
 _MAX_HINT: Final = 60
@@ -33,19 +31,15 @@ _renaming: Final = threading.Lock()
 
 
 def remove_stale_parts(folder: Path, now: float) -> int:
-    """Remove the parts that killed processes left in a folder; return how many.
-
-    Args:
-        folder: Where files are saved.
-        now: Seconds since 1970.
-    """
+    """Remove the parts that killed processes left in a folder; return how many. ``now`` is since 1970."""
     removed = 0
     with os.scandir(folder) as entries:
         for entry in entries:
-            if _PART_NAME.fullmatch(entry.name) is None:
-                continue
             with suppress(OSError):
-                if now - entry.stat(follow_symlinks=False).st_mtime > _STALE_AFTER:
+                if (
+                    _PART_NAME.fullmatch(entry.name)
+                    and now - entry.stat(follow_symlinks=False).st_mtime > _STALE_AFTER
+                ):
                     Path(entry.path).unlink()
                     removed += 1
     return removed

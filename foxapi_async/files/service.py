@@ -34,8 +34,6 @@ from foxapi_async.options import Retry
 if TYPE_CHECKING:
     from foxapi_async.journal import Journal, SavedFile
 
-__all__ = ["MAX_FILE", "MAX_IN_MEMORY", "FileService", "describe"]
-
 MAX_FILE: Final = 2 * 1024**3
 """Bytes of a file on disk."""
 
@@ -46,16 +44,7 @@ _log = logging.getLogger("foxapi_async.files")
 
 
 class FileService:
-    """Saves, reads and uploads files.
-
-    Args:
-        transport: Opens links and sends uploads.
-        api: Retries uploads, and retrieves a task when its links have expired.
-        retry: Attempts of a download without progress, and the backoff between them.
-        events: Emits `DownloadProgress` and `Downloaded`.
-        max_downloads: Files that are fetched at once.
-        journal: Records the files of tasks.
-    """
+    """Saves, reads and uploads files, of which at most ``max_downloads`` are fetched at once."""
 
     def __init__(
         self,

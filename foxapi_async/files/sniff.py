@@ -11,17 +11,6 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-__all__ = [
-    "HEAD",
-    "TAIL",
-    "content_type_of",
-    "extension_for",
-    "is_whole",
-    "objection",
-    "recognise",
-    "same_extension",
-]
-
 HEAD: Final = 1024
 TAIL: Final = 4096
 
@@ -127,12 +116,7 @@ def recognise(head: bytes) -> Format | None:
 
 
 def objection(kind: str | None, head: bytes) -> str | None:
-    """Return why a file cannot be an output, None if it can.
-
-    Args:
-        kind: What the task makes: "image", "video", …, None if that is not known.
-        head: The first `HEAD` bytes of the file, or all if there are fewer.
-    """
+    """Return why a file cannot be an output of a task that makes this kind ("image", …), None if it can."""
     known = recognise(head)
     if known is not None and (known.is_image or kind != "image"):
         return None
@@ -153,11 +137,6 @@ def is_whole(head: bytes, tail: bytes, size: int) -> bool:
     """Return whether a file has the end that its format requires; True if it requires none.
 
     Bytes behind the end of a picture are allowed: some encoders append data of their own.
-
-    Args:
-        head: The first `HEAD` bytes.
-        tail: The last `TAIL` bytes.
-        size: All bytes.
     """
     known = recognise(head)
     if known is _PNG:
@@ -174,13 +153,7 @@ def is_whole(head: bytes, tail: bytes, size: int) -> bool:
 
 
 def extension_for(head: bytes, content_type: str | None, path: str) -> str:
-    """Return the extension for a file, without a dot: by its bytes, its type, its URL, or ``bin``.
-
-    Args:
-        head: The first `HEAD` bytes.
-        content_type: The header of the response.
-        path: The path of the URL.
-    """
+    """Return the extension for a file, without a dot: by its bytes, its type, the path of its URL, or ``bin``."""
     known = recognise(head)
     if known is not None:
         return known.extension
@@ -202,10 +175,7 @@ def content_type_of(name: str, head: bytes) -> str:
 
 
 def same_extension(given: str, true: str) -> bool | None:
-    """Return whether two extensions stand for one format.
-
-    None if ``given`` is neither the true one nor that of another image, and so part of the name.
-    """
+    """Return whether two extensions stand for one format; None if ``given`` is rather a part of the name."""
     given = _SPELLINGS.get(given.lower(), given.lower())
     if given == _SPELLINGS.get(true, true):
         return True

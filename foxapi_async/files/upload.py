@@ -25,8 +25,6 @@ from foxapi_async.http.responses import Reply
 from foxapi_async.http.transport import Transport
 from foxapi_async.models import UploadedFile
 
-__all__ = ["upload_file"]
-
 PATH: Final = "/v1/files/upload/stream"
 
 _READ_BLOCK: Final = 1024 * 1024

@@ -13,8 +13,6 @@ from yarl import URL
 
 from foxapi_async.environment import is_loopback
 
-__all__ = ["check_link", "next_hop", "shown"]
-
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _NOT_IN_A_URL: Final = re.compile(r"[^\x21-\x7e]+")
 
@@ -22,9 +20,7 @@ _NOT_IN_A_URL: Final = re.compile(r"[^\x21-\x7e]+")
 def check_link(link: str, *, loopback: bool) -> URL:
     """Return a link of the server as a URL.
 
-    Args:
-        link: The link as the server gave it.
-        loopback: Whether the API itself is on loopback; only then HTTP is allowed, to loopback.
+    HTTP is allowed only to loopback, and only if the API itself is there (``loopback``).
 
     Raises:
         ValueError: It must not be followed; the text says why and does not show its query.
@@ -35,11 +31,8 @@ def check_link(link: str, *, loopback: bool) -> URL:
     except ValueError:
         raise ValueError("the link is not a URL") from None  # yarl and idna may quote the link
     if scheme not in {"http", "https"}:
-        raise ValueError(
-            f"the link is a {scheme[:20]}: URL; only https is fetched"
-            if scheme
-            else "the link is not a URL"
-        )
+        what = f"a {scheme[:20]}: URL; only https is fetched" if scheme else "not a URL"
+        raise ValueError(f"the link is {what}")
     if not host or "%" in host or not port:
         raise ValueError("the link names no usable host")
     if url.user is not None or url.password is not None or "@" in url.raw_authority:

@@ -1,4 +1,4 @@
-"""How long tasks take: a distribution on a logarithmic scale, estimated from polls.
+"""The distribution of durations on a logarithmic scale, estimated from polls.
 
 A poll never tells when a task ended, only that it ended between two polls, or that it still runs. From such
 interval-censored observations the distribution is estimated by the smoothed EM algorithm of Silverman, Jones, Wilson
@@ -7,8 +7,8 @@ estimate, smooth, repeat. Two things stabilise it while observations are few. A 
 possible. A log-normal fitted to the same observations gives shape to periods without polls; its weight stays
 that of a few observations, so that two modes are still found.
 
-Positions are counted in bins: bin i holds the durations from e^(STEP i) to e^(STEP (i + 1)) times a unit. `position_of`
-gives the position of a duration in seconds; a distribution of elapsed / estimate has the estimate for its unit.
+Positions are counted in bins: bin i holds the durations from e^(STEP i) to e^(STEP (i + 1)) times a unit, which is
+SHORTEST for durations in seconds. A distribution of elapsed / estimate has the estimate for its unit.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ BINS = 290  # e^(290 * 0.05): two million from the shortest to the longest
 SHORTEST = 0.05  # seconds: the lower edge of the first bin; the last ends after 27 hours
 ORIGIN = math.log(SHORTEST)
 LAST = BINS - 0.001  # the highest position
-HALF = math.log(2.0) / STEP  # bins between a duration and its half
 
 PRIOR_STRENGTH = 1.0  # the prior counts for as many observations
 FIT_STRENGTH = 30.0  # the fitted log-normal counts for as many, once there are FIT_FROM
@@ -45,122 +44,93 @@ Interval = tuple[float, float, float]
 """An observation: the task ended between the first and the second position; the third is its weight."""
 
 
-class Distribution:
-    """A distribution of durations over bins, estimated from a prior and observations.
+def estimated(
+    prior: list[float],
+    mass: list[float],
+    ended: Sequence[Interval],
+    running: Sequence[float],
+    *,
+    rounds: int,
+) -> list[float]:
+    """Return the masses of the bins, estimated from these observations alone.
 
-    `mass[i]` is the probability of bin i, `survival[i]` that of a longer duration than the lower edge of bin i.
+    Args:
+        prior: The masses before any observation.
+        mass: The former estimate, at which EM starts.
+        ended: Tasks that ended, as intervals.
+        running: How many tasks that have not ended were last seen running in each bin. Without any end, all of
+            them count for a few only.
+        rounds: Rounds of EM; one is usually enough.
     """
-
-    __slots__ = ("mass", "prior", "prior_survival", "survival")
-
-    def __init__(self, prior: list[float]) -> None:
-        self.prior: list[float] = prior
-        self.mass: list[float] = prior
-        self.survival: list[float] = _survival(prior)
-        self.prior_survival: list[float] = self.survival
-
-    def reset(self) -> None:
-        """Go back to the prior."""
-        self.mass, self.survival = self.prior, self.prior_survival
-
-    def likelihoods(self, low: float, high: float) -> tuple[float, float, float]:
-        """Return the probability of a duration between two positions.
-
-        It is given by the current estimate, by the same with all durations halved, and by the prior.
-        """
-        low_half = min(low + HALF, LAST) if low > 0.0 else 0.0
-        found: list[float] = []
-        for survival, start, end in (
-            (self.survival, low, high),
-            (self.survival, low_half, min(high + HALF, LAST)),
-            (self.prior_survival, low, high),
-        ):
-            i, j = int(start), int(end)
-            before, after = survival[i], survival[j]
-            before += (survival[i + 1] - before) * (start - i)
-            after += (survival[j + 1] - after) * (end - j)
-            found.append(max(before - after, 0.0))
-        return found[0], found[1], found[2]
-
-    def fit(self, ended: Sequence[Interval], running: Sequence[float], *, rounds: int) -> None:
-        """Estimate the distribution from these observations alone.
-
-        Args:
-            ended: Tasks that ended, as intervals.
-            running: How many tasks that have not ended yet were last seen running in each bin. Without any end,
-                all of them count for a few only.
-            rounds: Rounds of EM. They start from the former estimate, so that one is usually enough.
-        """
-        if not ended:
-            share = RUNNING_STRENGTH / max(sum(running), RUNNING_STRENGTH)
-            running = [share * count for count in running]
-        for _ in range(rounds):
-            self._maximize(*self._expect(ended, running))
-
-    def _expect(
-        self, ended: Sequence[Interval], running: Sequence[float]
-    ) -> tuple[int, list[float]]:
-        """Return how many of the observed tasks fall into each bin, and the first bin of that list (the E step)."""
-        mass, survival = self.mass, self.survival
-        counts = [0.0] * BINS
-        steps = [0.0] * (BINS + 1)  # differences of the factor by which the mass of a bin grows
-        first, last = BINS, 0
-        for low, high, weight in ended:
-            i, j = int(low), int(high)
-            first = min(first, i)
-            last = max(last, j)
-            if i == j:
-                counts[i] += weight
-                continue
-            before = survival[i] + (survival[i + 1] - survival[i]) * (low - i)
-            after = survival[j] + (survival[j + 1] - survival[j]) * (high - j)
-            factor = weight / (before - after + LEAST)
-            counts[i] += factor * mass[i] * (i + 1 - low)
-            counts[j] += factor * mass[j] * (high - j)
-            steps[i + 1] += factor
-            steps[j] -= factor
-        if any(running):
-            last = BINS - 1
-            for i, count in enumerate(running):
-                if count:
-                    steps[i] += count / survival[i]
-                    first = min(first, i)
-        end = last + 1
-        shares = map(mul, mass[first:end], accumulate(steps[first:end]))
-        return first, list(map(add, counts[first:end], shares))
-
-    def _maximize(self, first: int, counts: list[float]) -> None:
-        """Smooth the counts and mix them with the fitted log-normal and the prior (the M and the S step)."""
-        seen = sum(counts)
-        if seen <= LEAST:
-            self.reset()
-            return
-        # Sums from the middle of the list, where they lose the least to rounding.
-        half = len(counts) // 2
-        offsets = range(-half, len(counts) - half)
-        moments = list(map(mul, counts, offsets))
-        mean = sum(moments) / seen
-        variance = max(sum(map(mul, moments, offsets)) / seen - mean * mean, 0.0) * STEP * STEP
-        robust = min(variance, _robust_sigma(counts, seen) ** 2)
-        more = max(seen - 1.0, 0.0)
-        expected = PRIOR_SIGMA_STRENGTH * PRIOR_SIGMA**2
-        known = PRIOR_SIGMA_STRENGTH + more
-        width = BANDWIDTH * math.sqrt((expected + more * robust) / known) * max(seen, 1.0) ** -0.2
-        sigma = math.sqrt((expected + more * variance) / known * (1.0 + 1.0 / seen))
-        strength = FIT_STRENGTH * min(seen / FIT_FROM, 1.0) * FIT_UNTIL / (FIT_UNTIL + seen)
-        per = 1.0 / (PRIOR_STRENGTH + strength + seen)
-        mass = list(map(mul, self.prior, repeat(PRIOR_STRENGTH * per)))
-        _add(mass, *normal(strength * per, first + half + mean + 0.5, sigma / STEP))
-        _add(mass, *smooth(first, counts, width / STEP, scale=per))
-        self.mass = mass
-        self.survival = _survival(mass)
+    if not ended:
+        share = RUNNING_STRENGTH / max(sum(running), RUNNING_STRENGTH)
+        running = [share * count for count in running]
+    for _ in range(rounds):
+        mass = _maximize(prior, *_expect(mass, ended, running))
+    return mass
 
 
-def position_of(seconds: float) -> float:
-    """Return the position of a duration in bins, limited to the bounds of the scale."""
-    if not seconds > SHORTEST:  # NaN as well
-        return 0.0
-    return min((math.log(seconds) - ORIGIN) / STEP, LAST)
+def survival_of(mass: list[float]) -> list[float]:
+    """Return the probability of a longer duration than the lower edge of each bin."""
+    return list(accumulate(mass, sub, initial=1.0 + LEAST))
+
+
+def _expect(
+    mass: list[float], ended: Sequence[Interval], running: Sequence[float]
+) -> tuple[int, list[float]]:
+    """Return how many of the observed tasks fall into each bin, and the first bin of that list (the E step)."""
+    survival = survival_of(mass)
+    counts = [0.0] * BINS
+    steps = [0.0] * (BINS + 1)  # differences of the factor by which the mass of a bin grows
+    first, last = BINS, 0
+    for low, high, weight in ended:
+        i, j = int(low), int(high)
+        first = min(first, i)
+        last = max(last, j)
+        if i == j:
+            counts[i] += weight
+            continue
+        before = survival[i] + (survival[i + 1] - survival[i]) * (low - i)
+        after = survival[j] + (survival[j + 1] - survival[j]) * (high - j)
+        factor = weight / (before - after + LEAST)
+        counts[i] += factor * mass[i] * (i + 1 - low)
+        counts[j] += factor * mass[j] * (high - j)
+        steps[i + 1] += factor
+        steps[j] -= factor
+    if any(running):
+        last = BINS - 1
+        for i, count in enumerate(running):
+            if count:
+                steps[i] += count / survival[i]
+                first = min(first, i)
+    end = last + 1
+    shares = map(mul, mass[first:end], accumulate(steps[first:end]))
+    return first, list(map(add, counts[first:end], shares))
+
+
+def _maximize(prior: list[float], first: int, counts: list[float]) -> list[float]:
+    """Smooth the counts and mix them with the fitted log-normal and the prior (the M and the S step)."""
+    seen = sum(counts)
+    if seen <= LEAST:
+        return prior
+    # Sums from the middle of the list, where they lose the least to rounding.
+    half = len(counts) // 2
+    offsets = range(-half, len(counts) - half)
+    moments = list(map(mul, counts, offsets))
+    mean = sum(moments) / seen
+    variance = max(sum(map(mul, moments, offsets)) / seen - mean * mean, 0.0) * STEP * STEP
+    robust = min(variance, _robust_sigma(counts, seen) ** 2)
+    more = max(seen - 1.0, 0.0)
+    expected = PRIOR_SIGMA_STRENGTH * PRIOR_SIGMA**2
+    known = PRIOR_SIGMA_STRENGTH + more
+    width = BANDWIDTH * math.sqrt((expected + more * robust) / known) * max(seen, 1.0) ** -0.2
+    sigma = math.sqrt((expected + more * variance) / known * (1.0 + 1.0 / seen))
+    strength = FIT_STRENGTH * min(seen / FIT_FROM, 1.0) * FIT_UNTIL / (FIT_UNTIL + seen)
+    per = 1.0 / (PRIOR_STRENGTH + strength + seen)
+    mass = list(map(mul, prior, repeat(PRIOR_STRENGTH * per)))
+    _add(mass, *normal(strength * per, first + half + mean + 0.5, sigma / STEP))
+    _add(mass, *smooth(first, counts, width / STEP, scale=per))
+    return mass
 
 
 def mixture(parts: Iterable[tuple[float, float, float]]) -> list[float]:
@@ -202,10 +172,6 @@ def smooth(
 def _add(to: list[float], first: int, values: list[float]) -> None:
     end = first + len(values)
     to[first:end] = map(add, to[first:end], values)
-
-
-def _survival(mass: list[float]) -> list[float]:
-    return list(accumulate(mass, sub, initial=1.0 + LEAST))
 
 
 def _robust_sigma(counts: Sequence[float], seen: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -13,13 +13,18 @@ from foxapi_async.polling.durations import (
     BINS,
     LAST,
     ORIGIN,
+    SHORTEST,
     STEP,
-    Distribution,
+    Interval,
+    estimated,
     mixture,
-    position_of,
+    survival_of,
 )
 
+# Seconds; an estimate beyond them is taken for a missing one.
+SHORTEST_ESTIMATE, LONGEST_ESTIMATE = 0.1, 86_400.0
 RATIO_ONE = BINS // 2  # the position of elapsed / estimate = 1
+HALF = math.log(2.0) / STEP  # bins between a duration and its half
 
 MEMORY = 256  # observations kept: enough for a loss of 1 % at the usual spread
 FADE = 0.998  # weight of an observation against the next one
@@ -53,6 +58,49 @@ End = tuple[float | None, float, float]
 """An estimate (or None), the last age seen running and the first age seen ended, in seconds."""
 
 
+class Distribution:
+    """A distribution of durations over bins, estimated from a prior and observations.
+
+    `mass[i]` is the probability of bin i, `survival[i]` that of a longer duration than the lower edge of bin i.
+    """
+
+    __slots__ = ("mass", "prior", "prior_survival", "survival")
+
+    def __init__(self, prior: list[float]) -> None:
+        self.prior: list[float] = prior
+        self.prior_survival: list[float] = survival_of(prior)
+        self.reset()
+
+    def reset(self) -> None:
+        """Go back to the prior."""
+        self.mass: list[float] = self.prior
+        self.survival: list[float] = self.prior_survival
+
+    def likelihoods(self, low: float, high: float) -> tuple[float, float, float]:
+        """Return the probability of a duration between two positions.
+
+        It is given by the current estimate, by the same with all durations halved, and by the prior.
+        """
+        low_half = min(low + HALF, LAST) if low > 0.0 else 0.0
+        found: list[float] = []
+        for survival, start, end in (
+            (self.survival, low, high),
+            (self.survival, low_half, min(high + HALF, LAST)),
+            (self.prior_survival, low, high),
+        ):
+            i, j = int(start), int(end)
+            before, after = survival[i], survival[j]
+            before += (survival[i + 1] - before) * (start - i)
+            after += (survival[j + 1] - after) * (end - j)
+            found.append(max(before - after, 0.0))
+        return found[0], found[1], found[2]
+
+    def fit(self, ended: Sequence[Interval], running: Sequence[float], *, rounds: int) -> None:
+        """Estimate the distribution from these observations alone; see `estimated`."""
+        self.mass = estimated(self.prior, self.mass, ended, running, rounds=rounds)
+        self.survival = survival_of(self.mass)
+
+
 class History:
     """What was observed of the tasks of one group.
 
@@ -68,11 +116,15 @@ class History:
         others = list(others)
         for other in others:
             other.fit()
+        ratio_prior, seconds_prior = (
+            _prior(RATIO_PRIOR, RATIO_ONE),
+            _prior(SECONDS_PRIOR, position_of(USUAL)),
+        )
         self.ratios: Distribution = Distribution(
-            _mixed(ratio_prior(), [other.ratios.mass for other in others])
+            _mixed(ratio_prior, [other.ratios.mass for other in others])
         )
         self.seconds: Distribution = Distribution(
-            _mixed(seconds_prior(), [other.seconds.mass for other in others])
+            _mixed(seconds_prior, [other.seconds.mass for other in others])
         )
         self.ended: deque[Observed] = deque(maxlen=MEMORY)
         self.log_odds: float = 0.0
@@ -95,12 +147,10 @@ class History:
 
     def observe(self, estimate: float | None, ran_until: float, ended_by: float) -> None:
         """Record that a task ended between two ages, in seconds."""
-        low = position_of(ran_until)
-        high = max(low, position_of(ended_by))
-        observed = _observed(estimate, low, high)
+        low, high, shift, low_ratio, high_ratio = self.remember(estimate, ran_until, ended_by)
         expected, halved, prior = self.seconds.likelihoods(low, high)
-        if estimate is not None:
-            by_ratio, halved_ratio, ratio_prior = self.ratios.likelihoods(observed[3], observed[4])
+        if shift is not None:
+            by_ratio, halved_ratio, ratio_prior = self.ratios.likelihoods(low_ratio, high_ratio)
             trust = self.trust
             evidence = math.log((by_ratio + SMOOTHING) / (expected + SMOOTHING))
             evidence = max(min(evidence, LOG_ODDS_STEP), -LOG_ODDS_STEP)
@@ -109,8 +159,7 @@ class History:
             halved += trust * (halved_ratio - halved)
             prior += 0.9 * (ratio_prior - prior)
         if low >= 1.0:
-            self._move(observed[2], low, None)
-        self._add(observed)
+            self._move(shift, low, None)
         # When tasks become much quicker, all end before the first poll, and the polls alone would never tell: the
         # estimate of the time before it would be confirmed for ever. Hence the second alternative.
         ratio = math.log((expected + SMOOTHING) / (max(prior, halved) + SMOOTHING))
@@ -127,13 +176,26 @@ class History:
             if self._running_seen >= self._fit_when_running:
                 self._fit_when_running = self._running_seen * RUNNING_NEWS
                 self.version += 1
-        shift = None if estimate is None else shift_of(estimate)
-        self._move(shift, position_of(since), position_of(age))
+        self._move(shift_of(estimate), position_of(since), position_of(age))
 
-    def remember(self, estimate: float | None, ran_until: float, ended_by: float) -> None:
-        """Add an end of an earlier run, in seconds, without comparing it with what is known now."""
-        low = position_of(ran_until)
-        self._add(_observed(estimate, low, max(low, position_of(ended_by))))
+    def remember(self, estimate: float | None, ran_until: float, ended_by: float) -> Observed:
+        """Add an end, in seconds, without comparing it with what is known now."""
+        low = left = position_of(ran_until)
+        high = right = max(low, position_of(ended_by))
+        shift = shift_of(estimate)
+        if shift is not None:
+            left = min(max(low - shift, 0.0), LAST) if low > 0.0 else 0.0
+            right = min(max(high - shift, 0.0), LAST) if high > 0.0 else 0.0
+        observed = low, high, shift, left, right
+        self.ended.append(observed)
+        self.seen += 1
+        if self.seen >= self._fit_when_seen:
+            # After the 1st, 2nd, 4th, 6th, 8th, 12th, ... end: the more is known, the less another end changes.
+            known = len(self.ended)
+            step = 1 if known < 2 else max(1 << (known.bit_length() - 2), 2)  # noqa: PLR2004
+            self._fit_when_seen = self.seen + min(step, MOST_NEWS)
+            self.version += 1
+        return observed
 
     def recalled(self) -> list[End]:
         """Return the ends that are kept, oldest first."""
@@ -149,30 +211,10 @@ class History:
         self._fitted_version = self.version
         ended = list(zip(reversed(self.ended), WEIGHTS, strict=False))
         rounds = 3 if len(self.ended) < 40 else 1  # noqa: PLR2004
-        self.seconds.fit(
-            [(low, high, weight) for (low, high, _, _, _), weight in ended],
-            self._running_seconds,
-            rounds=rounds,
-        )
-        self.ratios.fit(
-            [
-                (low, high, weight)
-                for (_, _, shift, low, high), weight in ended
-                if shift is not None
-            ],
-            self._running_ratios,
-            rounds=rounds,
-        )
-
-    def _add(self, observed: Observed) -> None:
-        self.ended.append(observed)
-        self.seen += 1
-        if self.seen >= self._fit_when_seen:
-            # After the 1st, 2nd, 4th, 6th, 8th, 12th, ... end: the more is known, the less another end changes.
-            known = len(self.ended)
-            step = 1 if known < 2 else max(1 << (known.bit_length() - 2), 2)  # noqa: PLR2004
-            self._fit_when_seen = self.seen + min(step, MOST_NEWS)
-            self.version += 1
+        seconds = [(low, high, weight) for (low, high, _, _, _), weight in ended]
+        ratios = [(low, high, w) for (_, _, shift, low, high), w in ended if shift is not None]
+        self.seconds.fit(seconds, self._running_seconds, rounds=rounds)
+        self.ratios.fit(ratios, self._running_ratios, rounds=rounds)
 
     def _move(self, shift: float | None, old: float, new: float | None) -> None:
         """Count a running task at a new position (None: nowhere) instead of the old one."""
@@ -196,16 +238,23 @@ class History:
         self.version += 1
 
 
-@cache
-def ratio_prior() -> list[float]:
-    """Return the distribution of elapsed / estimate before any observation."""
-    return mixture((share, RATIO_ONE, sigma / STEP) for share, sigma in RATIO_PRIOR)
+def position_of(seconds: float) -> float:
+    """Return the position of a duration in bins, limited to the bounds of the scale."""
+    if not seconds > SHORTEST:  # NaN as well
+        return 0.0
+    return min((math.log(seconds) - ORIGIN) / STEP, LAST)
+
+
+def shift_of(estimate: float | None) -> float | None:
+    """Return by how many bins a duration in seconds lies above the same duration relative to the estimate."""
+    if estimate is None or not SHORTEST_ESTIMATE <= estimate <= LONGEST_ESTIMATE:
+        return None
+    return position_of(estimate) - RATIO_ONE
 
 
 @cache
-def seconds_prior() -> list[float]:
-    """Return the distribution of elapsed seconds before any observation."""
-    return mixture((share, position_of(USUAL), sigma / STEP) for share, sigma in SECONDS_PRIOR)
+def _prior(parts: tuple[tuple[float, float], ...], centre: float) -> list[float]:
+    return mixture((share, centre, sigma / STEP) for share, sigma in parts)
 
 
 def exported(groups: Iterable[tuple[Hashable, History]]) -> dict[str, object]:
@@ -213,15 +262,11 @@ def exported(groups: Iterable[tuple[Hashable, History]]) -> dict[str, object]:
 
     A later release may draw other conclusions from them. A group whose name JSON cannot hold is left out.
     """
-    rows = [
-        {
-            "group": name,
-            "evidence": round(history.log_odds, 3),
-            "ended": [list(end) for end in history.recalled()],
-        }
-        for name, history in groups
-        if history.ended and _is_plain(name)
-    ]
+    rows: list[object] = []
+    for name, history in groups:
+        if history.ended and _is_plain(name):
+            ends = [list(end) for end in history.recalled()]
+            rows.append({"group": name, "evidence": round(history.log_odds, 3), "ended": ends})
     return {"version": VERSION, "groups": rows}
 
 
@@ -235,20 +280,6 @@ def imported(data: object) -> Iterator[tuple[Hashable, float, list[End]]]:
         ends = [end for cells in ended[-MEMORY:] if (end := _end(cells))] if is_array(ended) else []
         log_odds = _number(row.get("evidence")) or 0.0
         yield _frozen(name), max(min(log_odds, MOST_LOG_ODDS), -MOST_LOG_ODDS), ends
-
-
-def shift_of(estimate: float) -> float:
-    """Return by how many bins a duration in seconds lies above the same duration relative to the estimate."""
-    return (math.log(estimate) - ORIGIN) / STEP - RATIO_ONE
-
-
-def _observed(estimate: float | None, low: float, high: float) -> Observed:
-    if estimate is None:
-        return low, high, None, 0.0, 0.0
-    shift = shift_of(estimate)
-    left = min(max(low - shift, 0.0), LAST) if low > 0.0 else 0.0
-    right = min(max(high - shift, 0.0), LAST) if high > 0.0 else 0.0
-    return low, high, shift, left, right
 
 
 def _seconds(position: float) -> float:

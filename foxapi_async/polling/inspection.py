@@ -21,11 +21,10 @@ the whole table takes one pass.
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
 
-from foxapi_async.polling.durations import BINS, ORIGIN, STEP, position_of
+from foxapi_async.polling.durations import BINS, ORIGIN, STEP
 
 POINTS = 5.0  # grid points per poll; with twice as many the cost falls by less than 0.5 %
 MOST_POINTS = 350
@@ -36,83 +35,15 @@ MOST_POLLS = 75.0  # a grid of so many polls may end where fewer tasks than this
 COVERED_WELL = 0.05
 COVERED = 0.002  # any other grid ends where fewer tasks than this are left; the smooth form continues from there
 LEAST_HAZARD = 1e-7  # per second; an interval of an hour at the usual poll_cost
-FIRST_SPREAD = (
-    0.4  # the first polls of tasks submitted together are spread over this part of an interval
-)
-LATER_SPREAD = 0.2
-# While no end is known, some tasks are polled sooner than is best for them, for the sake of all that were submitted
-# with them: the first end that is seen tells more than any prior.
-EARLY_SHARE = 0.6  # the share of these tasks
-EARLIEST = (
-    0.2  # their first polls are spread evenly, by logarithm, from this part of the best age on
-)
 
 EDGES = [0.0, *(math.exp(ORIGIN + STEP * i) for i in range(1, BINS + 1))]
 WIDTHS = [after - before for before, after in pairwise(EDGES)]
 
 
-class InspectionTable:
-    """The best next poll for every age, for one distribution of durations."""
-
-    __slots__ = ("_follow", "_per_poll", "_poll_cost", "_times", "survival", "uses", "version")
-
-    def __init__(
-        self,
-        survival: Sequence[float],
-        *,
-        poll_cost: float,
-        shortest: float,
-        longest: float,
-        version: int = 0,
-    ) -> None:
-        self.survival: Sequence[float] = survival
-        self.version: int = version
-        self.uses: int = 0
-        self._poll_cost = poll_cost
-        self._times, ended, self._per_poll = _grid(survival, poll_cost, shortest, longest)
-        # with fewer points the smooth form, which the grid is made of, is the better one
-        fine = self._per_poll >= POINTS / 2.0
-        self._follow = _solve(self._times, ended, poll_cost, shortest, longest) if fine else []
-
-    def next_poll(self, age: float, jitter: float) -> float:
-        """Return the age of the next poll (seconds), without regard to the bounds of the interval."""
-        times = self._times
-        last = len(times) - 1
-        index = bisect_right(times, age) - 1
-        if index >= last:
-            return age + self._smooth_interval(age) * (1.0 + LATER_SPREAD * (jitter - 0.5))
-        part = (age - times[index]) / (times[index + 1] - times[index])
-        if self._follow:
-            low, high = self._follow[index], self._follow[index + 1]
-            target = low + (high - low) * part
-        else:
-            target = index + part + self._per_poll * (1.0 if age > 0.0 else 0.5)
-        spread = self._per_poll * (FIRST_SPREAD if index == 0 else LATER_SPREAD)
-        target += spread * (jitter - 0.5)
-        target = min(max(target, 0.0), last - 1e-6)
-        index = int(target)
-        return times[index] + (times[index + 1] - times[index]) * (target - index)
-
-    def first_poll_without_history(self, jitter: float) -> float:
-        """Return the age of the first poll (seconds) while no task of the group is known to have ended."""
-        others = 1.0 - EARLY_SHARE
-        if abs(jitter - 0.5) <= 0.5 * others:
-            return self.next_poll(0.0, 0.5 + (jitter - 0.5) / others)
-        rank = (jitter if jitter < 0.5 else jitter - others) / EARLY_SHARE  # noqa: PLR2004
-        return float(self.next_poll(0.0, 0.5) * EARLIEST ** (1.0 - rank))
-
-    def _smooth_interval(self, age: float) -> float:
-        index = min(int(position_of(age)), BINS - 1)
-        hazard = math.log(self.survival[index] / self.survival[index + 1]) / WIDTHS[index]
-        interval = math.sqrt(2.0 * self._poll_cost / max(hazard, LEAST_HAZARD))
-        # the estimate of the far tail is not reliable
-        return min(interval, 0.5 * age + 1.0)
-
-
-def _grid(
+def grid(
     survival: Sequence[float], poll_cost: float, shortest: float, longest: float
 ) -> tuple[list[float], list[float], float]:
-    """Return points in time, spaced by the smooth density of polls, the share of tasks ended by each, and points per poll."""
+    """Return points in time, spaced by the smooth density of polls, the share ended by each, and points per poll."""
     polls: list[float] = []
     total = 0.0
     sqrt, log = math.sqrt, math.log
@@ -149,7 +80,7 @@ def _grid(
     return times, ended, per_poll
 
 
-def _solve(
+def solve(
     times: list[float], ended: list[float], poll_cost: float, shortest: float, longest: float
 ) -> list[float]:
     """Return the index of the best next point for every point of the grid."""
@@ -164,9 +95,8 @@ def _solve(
     height = [0.0] * (end + 1)  # A(s) + W(s)
     height[end] = area + beyond
     queue = [end]  # the points whose lines form the lower envelope, by falling F from `head` on
-    crossings: list[
-        float
-    ] = []  # where in F the line of the next point in the queue becomes the lower one
+    # where in F the line of the next point in the queue becomes the lower one
+    crossings: list[float] = []
     head = 0
     candidate, reach = end - 1, end
 

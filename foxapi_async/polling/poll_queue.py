@@ -1,4 +1,4 @@
-"""When each task of a session is polled next, and which waits have passed their deadline.
+"""When each task of a session is polled next, which overdue poll comes first, and which waits have expired.
 
 A poll is planned when its task is tracked and after each poll. When the schedule has learned
 something, planned polls move: those that should come earlier move soon after, a few tasks in each
@@ -10,17 +10,16 @@ from __future__ import annotations
 import heapq
 import math
 import random
-from collections.abc import Hashable, Iterator, Mapping
-from itertools import islice
-from typing import Final
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from itertools import count, islice
+from typing import Final, Generic, TypeVar
 
 from foxapi_async._concurrency import DeadlineTimer
 from foxapi_async.options import Polling
-from foxapi_async.polling.due_queue import DueQueue
 from foxapi_async.polling.schedule import Schedule
-from foxapi_async.polling.tracked_task import TrackedTask, longest_pause
+from foxapi_async.polling.tracked_task import TrackedTask
 
-__all__ = ["PollQueue"]
+T = TypeVar("T")
 
 _SIGNIFICANT: Final = 0.1
 """A planned poll moves only by more than this part of the time since the last poll: near the optimum a
@@ -30,14 +29,76 @@ _REPLANNED_PER_TURN: Final = 200
 """Tasks that are replanned in one turn of the event loop: about half a millisecond of work."""
 
 
-class PollQueue:
-    """Plans the polls of the tasks in a mapping by id.
+_PATIENCE: Final = 30.0
+"""Seconds after which an overdue item goes first whatever its urgency, so that none starves."""
 
-    Args:
-        tasks: The tasks that have not ended. Whoever removes a task need not tell the queue.
-        schedule: Decides when to poll, and learns from what polls find.
-        polling: Bounds of the intervals.
+_REFRESH: Final = 1.0
+"""Seconds for which an urgency is used before it is computed again."""
+
+_RANKED: Final = 1_000
+"""Most items that are ranked at a time: those that have been due for longest."""
+
+_RANKED_PER_TAKE: Final = 64
+"""Most items that one call ranks, so that a hundred thousand due items do not block the event loop."""
+
+
+class DueQueue(Generic[T]):
+    """A heap of due times that hands out due items by urgency.
+
+    ``urgency(item, now)`` is called only when more than one item is due.
     """
+
+    def __init__(self, urgency: Callable[[T, float], float]) -> None:
+        self._urgency = urgency
+        self._tickets = count()
+        self._planned: list[tuple[float, int, T]] = []  # due, ticket, item
+        # whether it can wait, -urgency (or due if it cannot), ticket, due, item
+        self._ranked: list[tuple[bool, float, int, float, T]] = []
+        self._ranked_at = -math.inf
+
+    def __len__(self) -> int:
+        return len(self._planned) + len(self._ranked)
+
+    def plan(self, item: T, due: float) -> None:
+        """Add an item that is due at a moment."""
+        heapq.heappush(self._planned, (due, next(self._tickets), item))
+
+    def next_due(self) -> float | None:
+        """Return when the next item is due, a moment in the past if one is overdue; None if there is none."""
+        if self._ranked:
+            return self._ranked[0][3]
+        return self._planned[0][0] if self._planned else None
+
+    def take(self, now: float, *, by_urgency: bool = True) -> T | None:
+        """Remove and return the due item to handle next; None if nothing is due.
+
+        Without ``by_urgency`` that is the item that has been due for longest.
+        """
+        planned, ranked = self._planned, self._ranked
+        if ranked and not (by_urgency and now - self._ranked_at < _REFRESH):
+            for _, _, ticket, due, item in ranked:
+                heapq.heappush(planned, (due, ticket, item))
+            ranked.clear()
+        if not ranked:
+            if not (planned and planned[0][0] <= now):
+                return None
+            first = heapq.heappop(planned)
+            if not by_urgency or not planned or planned[0][0] > now:
+                return first[2]
+            heapq.heappush(planned, first)
+            self._ranked_at = now
+        for _ in range(min(_RANKED_PER_TAKE, _RANKED - len(ranked))):
+            if not planned or planned[0][0] > now:
+                break
+            due, ticket, item = heapq.heappop(planned)
+            can_wait = due > now - _PATIENCE
+            rank = -self._urgency(item, now) if can_wait else due
+            heapq.heappush(ranked, (can_wait, rank, ticket, due, item))
+        return heapq.heappop(ranked)[4]
+
+
+class PollQueue:
+    """Plans the polls of the tasks in a mapping by id, from which a task may be removed at any time."""
 
     def __init__(
         self, tasks: Mapping[str, TrackedTask], schedule: Schedule, polling: Polling
@@ -69,11 +130,7 @@ class PollQueue:
         if due is not None:
             self.plan_at(tracked, due)
         else:
-            self.set_deadline()
-
-    def plan_after_fault(self, tracked: TrackedTask, now: float) -> None:
-        """Plan the next poll of a task whose poll raised what nobody expected."""
-        self.plan_at(tracked, now + longest_pause(self._polling))
+            self.timer.set(tracked.deadline)
 
     def plan_at(self, tracked: TrackedTask, due: float) -> None:
         """Plan the next poll for a moment."""
@@ -93,13 +150,15 @@ class PollQueue:
     def take(self, now: float, *, by_chance: bool) -> TrackedTask | None:
         """Take one due poll from the queue; None if that one is no longer needed.
 
-        Args:
-            now: The present.
-            by_chance: Take the task that has most likely ended, not the one that is due longest.
+        With ``by_chance`` that of the task that has most likely ended, else the one due for longest.
         """
         tracked = self._tasks.get(self._due.take(now, by_urgency=by_chance) or "")
         # The queue still holds the former plans of a task that was replanned.
-        if tracked is None or tracked.due > now or self._is_postponed(tracked, now):
+        if tracked is None or tracked.due > now:
+            return None
+        due = tracked.replanned(self._schedule)
+        if due - now > _SIGNIFICANT * (now - tracked.started - tracked.running_at):
+            self.plan_at(tracked, due)
             return None
         tracked.due = math.inf
         return tracked
@@ -114,16 +173,16 @@ class PollQueue:
         if len(self._deadlines) > 2 * len(self._tasks) + 1000:  # mostly tasks that ended long ago
             self._deadlines = [(tracked.deadline, id_) for id_, tracked in self._tasks.items()]
             heapq.heapify(self._deadlines)
-        return expired
-
-    def set_deadline(self) -> None:
-        """Set the timer for the next deadline."""
         if self._deadlines:
             self.timer.set(self._deadlines[0][0])
+        return expired
 
     def has_expired(self, now: float) -> bool:
-        """Whether the deadline of a task has passed."""
-        return bool(self._deadlines) and self._deadlines[0][0] <= now
+        """Whether a deadline has passed; if not, the timer is set for the next one."""
+        if not self._deadlines:
+            return False
+        self.timer.set(self._deadlines[0][0])
+        return self._deadlines[0][0] <= now
 
     def learn_running(self, tracked: TrackedTask, before: float) -> None:
         """Learn that a task ran at its last poll, after one at the age ``before``."""
@@ -164,19 +223,12 @@ class PollQueue:
         return bool(self._replanned_groups or self._learned)
 
     def _move_forward(self, tracked: TrackedTask, now: float) -> None:
-        significant = _significant_change(tracked, now)
+        significant = _SIGNIFICANT * (now - tracked.started - tracked.running_at)
         if tracked.due - now <= significant:
             return
         due = max(tracked.replanned(self._schedule), now)
         if tracked.due - due > significant:
             self.plan_at(tracked, due)
-
-    def _is_postponed(self, tracked: TrackedTask, now: float) -> bool:
-        due = tracked.replanned(self._schedule)
-        if due - now <= _significant_change(tracked, now):
-            return False
-        self.plan_at(tracked, due)
-        return True
 
     def _chance_of_end(self, task_id: str, now: float) -> float:
         tracked = self._tasks.get(task_id)
@@ -185,7 +237,3 @@ class PollQueue:
         return self._schedule.chance(
             tracked.group, tracked.estimate, tracked.running_at, now - tracked.started
         )
-
-
-def _significant_change(tracked: TrackedTask, now: float) -> float:
-    return _SIGNIFICANT * (now - tracked.started - tracked.running_at)

@@ -15,10 +15,8 @@ from foxapi_async.api import Api
 from foxapi_async.limits.limiter import Limiter
 from foxapi_async.limits.rate_scheduler import Lane
 from foxapi_async.options import Polling
-from foxapi_async.polling.tracked_task import TrackedTask
+from foxapi_async.polling.tracked_task import TrackedTask, longest_pause
 from foxapi_async.registry import TaskRegistry
-
-__all__ = ["Poller"]
 
 _log = logging.getLogger("foxapi_async")
 
@@ -38,14 +36,7 @@ _Poll = tuple[TrackedTask, float]
 
 
 class Poller:
-    """Polls the tasks of a registry.
-
-    Args:
-        registry: The tasks and the queue of their polls; it takes the results.
-        api: Sends a poll.
-        limiter: Tells when a poll may leave.
-        polling: Options of the session.
-    """
+    """Polls the tasks in the queue of a registry, which takes the results."""
 
     def __init__(
         self, registry: TaskRegistry, api: Api, limiter: Limiter, polling: Polling
@@ -71,18 +62,14 @@ class Poller:
                 timer.clear()
                 for tracked in self._queue.take_expired(self._clock(), _EXPIRED_PER_TURN):
                     self._registry.expire(tracked)
-                self._start(workers)
+                self._left_in_turn = _POLLS_PER_TURN
+                while self._free and (poll := self._next_poll()) is not None:
+                    self._free -= 1
+                    workers.submit(poll)
                 if self._queue.replan_some(self._clock()) or not self._left_in_turn:
                     await anyio.lowlevel.checkpoint()
                 else:
                     await timer.wait(start_idle)
-
-    def _start(self, workers: WorkerPool[_Poll]) -> None:
-        self._left_in_turn = _POLLS_PER_TURN
-        while self._free and (poll := self._next_poll()) is not None:
-            self._free -= 1
-            workers.submit(poll)
-        self._after_start()
 
     def _start_idle(self, workers: WorkerPool[_Poll]) -> None:
         """Start due polls in idle workers: the callback of the timer, which runs in no task."""
@@ -96,17 +83,13 @@ class Poller:
             workers.submit_to_idle(poll)
         if self._free and not workers.has_idle:
             self._queue.timer.wake()  # `run` starts another worker
-        self._after_start()
-
-    def _after_start(self) -> None:
-        if not self._free:
-            self._is_scarce = True
-        self._queue.set_deadline()
 
     def _next_poll(self) -> _Poll | None:
         if not self._left_in_turn:
             self._queue.timer.wake()  # the rest starts in the next turns of the event loop
             return None
+        if not self._free:
+            self._is_scarce = True
         now = self._clock()
         for _ in range(_TAKEN_PER_POLL):
             if not self._queue.is_due(now):
@@ -127,7 +110,6 @@ class Poller:
         return None
 
     async def _work(self, poll: _Poll) -> None:
-        """Make a poll, and then others as long as polls are due."""
         following: _Poll | None = poll
         try:
             while following is not None:
@@ -153,7 +135,7 @@ class Poller:
             # A fault at one task must not end the poller, on which all others depend; nor must the
             # task be left without a next poll, should only this worker be cancelled.
             if not tracked.ended:
-                self._queue.plan_after_fault(tracked, self._clock())
+                self._queue.plan_at(tracked, self._clock() + longest_pause(self._polling))
             if isinstance(fault, asyncio.CancelledError):
                 raise
             _log.exception("polling task %s failed; it is polled again", tracked.id)

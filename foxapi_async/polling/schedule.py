@@ -16,18 +16,23 @@ from __future__ import annotations
 
 import logging
 import math
+from bisect import bisect_right
 from collections.abc import Hashable, Sequence
 
-from foxapi_async.polling.durations import BINS, STEP, position_of
-from foxapi_async.polling.history import History, exported, imported, shift_of
-from foxapi_async.polling.inspection import InspectionTable
+import attrs
 
-__all__ = ["Schedule"]
+from foxapi_async.polling.durations import BINS, STEP
+from foxapi_async.polling.history import History, exported, imported, position_of, shift_of
+from foxapi_async.polling.inspection import LEAST_HAZARD, POINTS, WIDTHS, grid, solve
 
-# Seconds; an estimate beyond them is taken for a missing one.
-SHORTEST_ESTIMATE, LONGEST_ESTIMATE = 0.1, 86_400.0
 ESTIMATE_STEP = 4  # bins: estimates within 20 % of each other share a table, scaled by their ratio
 PLANS = 64  # estimates per group whose table is remembered between two fits
+# The first polls of tasks submitted together are spread over this part of an interval, and the later ones over that.
+FIRST_SPREAD, LATER_SPREAD = 0.4, 0.2
+# While no end is known, some tasks are polled sooner than is best for them, for the sake of all that were submitted
+# with them: the first end that is seen tells more than any prior.
+EARLY_SHARE = 0.6  # the share of these tasks
+EARLIEST = 0.2  # their first polls are spread, evenly by logarithm, from this part of the best age
 LEAST_TRUST = 0.02  # below this trust in estimates all tasks of a group share one table
 USES = 32  # polls that a table serves before it is solved again ...
 YOUNG = 40  # ... unless the group has seen fewer ends than these ...
@@ -41,18 +46,69 @@ INTERVAL_AFTER_FAULT = 10.0  # seconds; the bounds of every interval hold for it
 
 _log = logging.getLogger("foxapi_async")
 
+
+class InspectionTable:
+    """The best next poll for every age, for one distribution of durations."""
+
+    __slots__ = ("_follow", "_per_poll", "_poll_cost", "_times", "survival", "uses", "version")
+
+    def __init__(
+        self, survival: Sequence[float], *, poll_cost: float, shortest: float, longest: float
+    ) -> None:
+        self.survival: Sequence[float] = survival
+        self.version: int = 0  # of the history, when the table was made
+        self.uses: int = 0
+        self._poll_cost = poll_cost
+        self._times, ended, self._per_poll = grid(survival, poll_cost, shortest, longest)
+        # with fewer points the smooth form, which the grid is made of, is the better one
+        fine = self._per_poll >= POINTS / 2.0
+        self._follow = solve(self._times, ended, poll_cost, shortest, longest) if fine else []
+
+    def next_poll(self, age: float, jitter: float) -> float:
+        """Return the age of the next poll (seconds), without regard to the bounds of the interval."""
+        times = self._times
+        last = len(times) - 1
+        index = bisect_right(times, age) - 1
+        if index >= last:
+            return age + self._smooth_interval(age) * (1.0 + LATER_SPREAD * (jitter - 0.5))
+        part = (age - times[index]) / (times[index + 1] - times[index])
+        if self._follow:
+            low, high = self._follow[index], self._follow[index + 1]
+            target = low + (high - low) * part
+        else:
+            target = index + part + self._per_poll * (1.0 if age > 0.0 else 0.5)
+        spread = self._per_poll * (FIRST_SPREAD if index == 0 else LATER_SPREAD)
+        target += spread * (jitter - 0.5)
+        target = min(max(target, 0.0), last - 1e-6)
+        index = int(target)
+        return times[index] + (times[index + 1] - times[index]) * (target - index)
+
+    def first_poll_without_history(self, jitter: float) -> float:
+        """Return the age of the first poll (seconds) while no task of the group is known to have ended."""
+        others = 1.0 - EARLY_SHARE
+        if abs(jitter - 0.5) <= 0.5 * others:
+            return self.next_poll(0.0, 0.5 + (jitter - 0.5) / others)
+        rank = (jitter if jitter < 0.5 else jitter - others) / EARLY_SHARE  # noqa: PLR2004
+        return float(self.next_poll(0.0, 0.5) * EARLIEST ** (1.0 - rank))
+
+    def _smooth_interval(self, age: float) -> float:
+        index = min(int(position_of(age)), BINS - 1)
+        hazard = math.log(self.survival[index] / self.survival[index + 1]) / WIDTHS[index]
+        interval = math.sqrt(2.0 * self._poll_cost / max(hazard, LEAST_HAZARD))
+        # the estimate of the far tail is not reliable
+        return min(interval, 0.5 * age + 1.0)
+
+
 Plan = tuple[InspectionTable, float]
 """A table, and by what to divide ages before they are looked up in it."""
 
 
+@attrs.define(eq=False)
 class _Group:
-    __slots__ = ("history", "plans", "tables", "version")
-
-    def __init__(self, history: History) -> None:
-        self.history = history
-        self.tables: dict[int | None, InspectionTable] = {}
-        self.plans: dict[float | None, Plan] = {}
-        self.version: int = 0  # of the history when these plans were made
+    history: History
+    tables: dict[int | None, InspectionTable] = attrs.field(factory=dict)
+    plans: dict[float | None, Plan] = attrs.field(factory=dict)
+    version: int = 0  # of the history when these plans were made
 
 
 class Schedule:
@@ -78,11 +134,8 @@ class Schedule:
     def __init__(
         self, *, poll_cost: float = 0.25, min_interval: float = 0.5, max_interval: float = 180.0
     ) -> None:
-        for name, value in (
-            ("poll_cost", poll_cost),
-            ("min_interval", min_interval),
-            ("max_interval", max_interval),
-        ):
+        names = ("poll_cost", "min_interval", "max_interval")
+        for name, value in zip(names, (poll_cost, min_interval, max_interval), strict=True):
             if not (value > 0.0 and math.isfinite(value)):
                 raise ValueError(f"{name} must be positive and finite, not {value!r}")
         if max_interval < min_interval:
@@ -104,7 +157,7 @@ class Schedule:
 
         Args:
             group: What kind of task it is.
-            estimate: Seconds that the server announced, or None.
+            estimate: What the server announced, or None.
             age: Age at the last poll; 0.0 if there was none yet.
             jitter: A number in [0, 1), a new random one for every call. It spreads the polls of tasks that were
                 submitted together over a part of an interval, which costs about 1 %. The default is the optimum itself.
@@ -155,7 +208,8 @@ class Schedule:
         """
         try:
             if 0.0 <= since <= age <= OLDEST:
-                self._group(group).history.still_running(_usable(estimate), since, age)
+                known = self._groups.get(group) or self._group(group)
+                known.history.still_running(estimate, since, age)
         except Exception:  # noqa: BLE001
             self._log_fault()
 
@@ -165,8 +219,8 @@ class Schedule:
         """Learn that a task ended after the age `ran_until` (0.0: was submitted) and by the age `ended_by`."""
         try:
             if 0.0 <= ran_until <= ended_by <= OLDEST:
-                known = self._group(group)
-                known.history.observe(_usable(estimate), ran_until, ended_by)
+                known = self._groups.get(group) or self._group(group)
+                known.history.observe(estimate, ran_until, ended_by)
                 self._groups[group] = self._groups.pop(group)  # the last one to be forgotten
         except Exception:  # noqa: BLE001
             self._log_fault()
@@ -206,7 +260,7 @@ class Schedule:
             for name, log_odds, ends in imported(data):
                 history = self._group(name).history
                 for estimate, low, high in ends:
-                    history.remember(_usable(estimate), min(low, OLDEST), min(high, OLDEST))
+                    history.remember(estimate, min(low, OLDEST), min(high, OLDEST))
                 history.log_odds = log_odds
                 taken += len(ends)
         except Exception:  # noqa: BLE001
@@ -220,13 +274,12 @@ class Schedule:
             _log.exception("the polling schedule failed; tasks are polled at a fixed interval")
 
     def _group(self, name: Hashable) -> _Group:
-        known = self._groups.get(name)
-        if known is None:
+        if name not in self._groups:
             if len(self._groups) >= GROUPS:
                 del self._groups[next(iter(self._groups))]
             others = [g.history for g in self._groups.values() if g.history.seen >= OTHERS_SEEN]
-            known = self._groups[name] = _Group(History(others[-OTHERS:]))
-        return known
+            self._groups[name] = _Group(History(others[-OTHERS:]))
+        return self._groups[name]
 
     def _plan(self, group: Hashable, estimate: float | None) -> tuple[_Group, Plan]:
         known = self._groups.get(group) or self._group(group)
@@ -235,14 +288,14 @@ class Schedule:
             known.plans.clear()
         plan = known.plans.get(estimate)
         if plan is None:
-            plan = known.plans[estimate] = self._make_plan(known, _usable(estimate))
+            plan = known.plans[estimate] = self._make_plan(known, estimate)
         return known, plan
 
     def _make_plan(self, known: _Group, estimate: float | None) -> Plan:
         trust = known.history.trust
-        if estimate is None or trust < LEAST_TRUST:
-            return self._table(known, None, 0.0), 1.0
         shift = shift_of(estimate)
+        if shift is None or trust < LEAST_TRUST:
+            return self._table(known, None, 0.0), 1.0
         bucket = round(shift / ESTIMATE_STEP) * ESTIMATE_STEP
         table = self._table(known, bucket, trust)
         if trust < 0.5:  # noqa: PLR2004 - seconds count for more than the estimate
@@ -262,19 +315,10 @@ class Schedule:
             ratios = _shifted(history.ratios.survival, bucket)
             survival = [a + trust * (r - a) for r, a in zip(ratios, survival, strict=True)]
         table = known.tables[bucket] = InspectionTable(
-            survival,
-            poll_cost=self._poll_cost,
-            shortest=self._shortest,
-            longest=self._longest,
-            version=history.version,
+            survival, poll_cost=self._poll_cost, shortest=self._shortest, longest=self._longest
         )
+        table.version = history.version
         return table
-
-
-def _usable(estimate: float | None) -> float | None:
-    if estimate is None or not SHORTEST_ESTIMATE <= estimate <= LONGEST_ESTIMATE:
-        return None
-    return estimate
 
 
 def _survival_at(survival: Sequence[float], age: float) -> float:
@@ -285,7 +329,7 @@ def _survival_at(survival: Sequence[float], age: float) -> float:
 
 
 def _shifted(survival: list[float], by: int) -> list[float]:
-    """Return the survival by seconds for one by elapsed / estimate, `by` bins further up (or down, if negative)."""
+    # from elapsed / estimate to seconds: so many bins further up, or down if negative
     if by >= 0:
         return [survival[0]] * by + survival[: BINS + 1 - by]
     return [survival[0], *survival[1 - by :], *([survival[-1]] * -by)]

@@ -25,8 +25,6 @@ from foxapi_async.polling.schedule import Schedule
 from foxapi_async.requests import Request
 from foxapi_async.retry import backoff
 
-__all__ = ["TaskObserver", "TrackedTask", "group_of", "longest_pause", "rebase"]
-
 EMPTY_TIMEOUT: Final = 90.0
 """Seconds for which "completed" without outputs is polled again (reference 4.2 suggests 60 to 120)."""
 
@@ -120,7 +118,7 @@ class TrackedTask:
         if task.status.is_terminal:
             if self.ended_at is None:
                 self.ended_at = age
-            self.end(_error_of(task))
+            self.end(None if task.status is TaskStatus.COMPLETED else _error_of(task))
         else:
             announced = task.task_info.estimated_time
             self.estimate = rebase(self.estimate, self.running_at, announced, age)
@@ -177,7 +175,23 @@ class TrackedTask:
         last_poll = self._last_poll()
         if now >= last_poll:
             return None
-        return min(self._wanted_poll(schedule, polling, now, jitter), last_poll)
+        age = now - self.started
+        if self._failures:
+            pause = backoff(
+                self._failures,
+                first=2 * polling.min_interval,
+                longest=longest_pause(polling),
+                jitter=jitter,
+            )
+            due = now + max(pause, polling.min_interval)
+        elif self.ended_at is not None:
+            pause = max(polling.min_interval, (age - self.ended_at) / 2)
+            due = now + min(pause, longest_pause(polling))
+        else:
+            self.jitter = jitter
+            age = schedule.next_poll(self.group, self.estimate, age, jitter=jitter)
+            due = self.started + age
+        return min(due, last_poll)
 
     def replanned(self, schedule: Schedule) -> float:
         """Return when the next poll is due by what is known now; that may be in the past.
@@ -192,24 +206,6 @@ class TrackedTask:
 
     def _last_poll(self) -> float:
         return self.deadline - min(2.0, (self.deadline - self.started) / 10)
-
-    def _wanted_poll(
-        self, schedule: Schedule, polling: Polling, now: float, jitter: float
-    ) -> float:
-        if self._failures:
-            pause = backoff(
-                self._failures,
-                first=2 * polling.min_interval,
-                longest=longest_pause(polling),
-                jitter=jitter,
-            )
-            return now + max(pause, polling.min_interval)
-        age = now - self.started
-        if self.ended_at is not None:
-            waited = age - self.ended_at
-            return now + min(max(polling.min_interval, waited / 2), longest_pause(polling))
-        self.jitter = jitter
-        return self.started + schedule.next_poll(self.group, self.estimate, age, jitter=jitter)
 
     def _wait_for_outputs(self, age: float) -> None:
         if self.ended_at is None:
@@ -266,9 +262,7 @@ def _group(*parts: object) -> Hashable:
     return parts
 
 
-def _error_of(task: Task) -> FoxAPIError | None:
-    if task.status is TaskStatus.COMPLETED:
-        return None
+def _error_of(task: Task) -> FoxAPIError:
     said = task.error
     parts = (said.code, said.message) if said is not None else ()
     words = one_line(": ".join(part for part in parts if part))

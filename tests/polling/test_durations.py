@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foxapi_async.polling.durations import BINS, STEP, Distribution, mixture, smooth
+from foxapi_async.polling.durations import BINS, STEP, mixture, smooth
+from foxapi_async.polling.history import Distribution
 
 places = st.floats(0, BINS - 0.01)
 BROAD = mixture([(1.0, 145.0, 30.0)])

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foxapi_async.polling.durations import BINS, position_of
-from foxapi_async.polling.history import KEPT, MEMORY, History
+from foxapi_async.polling.durations import BINS
+from foxapi_async.polling.history import KEPT, MEMORY, History, position_of
 
 
 def observe_all(history, durations, estimates, gap=1.1):

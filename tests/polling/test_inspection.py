@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.polling.optimum import optimal_plan
 from foxapi_async.polling.durations import ORIGIN, STEP, mixture
-from foxapi_async.polling.inspection import InspectionTable
+from foxapi_async.polling.schedule import InspectionTable
 
 
 def survival_of(parts):

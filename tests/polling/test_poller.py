@@ -47,7 +47,7 @@ from foxapi_async.emulator import (
 )
 from foxapi_async.events import Event, PollFailed
 from foxapi_async.polling.history import History
-from foxapi_async.polling.inspection import InspectionTable
+from foxapi_async.polling.schedule import InspectionTable
 from foxapi_async.polling.tracked_task import TrackedTask
 from tests.conftest import OpenSession
 

@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foxapi_async.polling.history import History
-from foxapi_async.polling.inspection import InspectionTable
-from foxapi_async.polling.schedule import GROUPS, Schedule
+from foxapi_async.polling.schedule import GROUPS, InspectionTable, Schedule
 
 estimates = st.none() | st.floats() | st.sampled_from([0, -1, 45, 1e12, math.nan, math.inf])
 jitters = st.floats(0, 1, exclude_max=True)

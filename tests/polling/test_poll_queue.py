@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foxapi_async.polling.due_queue import DueQueue
+from foxapi_async.polling.poll_queue import DueQueue
 
 
 def queue_of(*plan: tuple[str, float], urgency: Callable[[str, float], float] = lambda *_: 0.0):
