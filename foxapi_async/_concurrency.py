@@ -18,16 +18,6 @@ from weakref import WeakKeyDictionary
 import anyio
 import anyio.abc
 
-__all__ = [
-    "DeadlineTimer",
-    "Signal",
-    "Supervisor",
-    "ThreadJob",
-    "WorkerPool",
-    "finish_despite_cancellation",
-    "run_in_thread",
-]
-
 T = TypeVar("T")
 P = TypeVarTuple("P")
 

@@ -22,8 +22,6 @@ from foxapi_async.options import Retry
 from foxapi_async.retry import Retrier
 from foxapi_async.statistics import Counters
 
-__all__ = ["Api"]
-
 T = TypeVar("T")
 
 _POLL_TIMEOUT = 15.0

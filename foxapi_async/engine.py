@@ -28,8 +28,6 @@ from foxapi_async.submitter import Submitter
 if TYPE_CHECKING:
     from foxapi_async.journal import Journal
 
-__all__ = ["Engine"]
-
 _log = logging.getLogger("foxapi_async")
 
 _RECORD_TIMEOUT: Final = 5.0
@@ -65,8 +63,8 @@ class Engine:
             min_interval=polling.min_interval,
             max_interval=polling.max_interval,
         )
-        self.api = Api(transport, self._limiter, retry, self._counters)
-        self.registry = TaskRegistry(
+        self.api: Api = Api(transport, self._limiter, retry, self._counters)
+        self.registry: TaskRegistry = TaskRegistry(
             schedule=self._schedule,
             polling=polling,
             limiter=self._limiter,
@@ -76,7 +74,7 @@ class Engine:
         )
         self._poller = Poller(self.registry, self.api, self._limiter, polling)
         self._supervisor = Supervisor()
-        self.submitter = Submitter(
+        self.submitter: Submitter = Submitter(
             api=self.api,
             registry=self.registry,
             limiter=self._limiter,
@@ -86,7 +84,7 @@ class Engine:
             events=events,
             counters=self._counters,
         )
-        self.files = FileService(
+        self.files: FileService = FileService(
             transport,
             self.api,
             retry=retry,

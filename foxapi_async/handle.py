@@ -12,8 +12,6 @@ from foxapi_async.polling.tracked_task import TrackedTask
 from foxapi_async.registry import TaskRegistry
 from foxapi_async.requests import Request
 
-__all__ = ["TaskHandle", "TaskUpdates"]
-
 
 class TaskHandle:
     """A task that was submitted or attached.

@@ -30,8 +30,6 @@ from foxapi_async.requests import Request
 from foxapi_async.submission import Submission
 from foxapi_async.submitter import Submitter
 
-__all__ = ["Item", "MapOperation", "OutcomeIterator"]
-
 Item = Request | tuple[str | None, Request]
 
 _EXTRA_WINDOW: Final = 64

@@ -36,8 +36,6 @@ from foxapi_async.submission import Submission
 if TYPE_CHECKING:
     from foxapi_async.journal import Entry, Journal
 
-__all__ = ["TaskRegistry"]
-
 _log = logging.getLogger("foxapi_async")
 
 _IDS_PER_LINE: Final = 50

@@ -36,8 +36,6 @@ from foxapi_async.submission import Submission
 if TYPE_CHECKING:
     from foxapi_async.journal import Journal
 
-__all__ = ["Session"]
-
 
 class Session:
     """A client for one API key; use it as ``async with Session() as session``.

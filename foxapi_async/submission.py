@@ -22,8 +22,6 @@ from foxapi_async.requests import Request
 if TYPE_CHECKING:
     from foxapi_async.journal import Claim
 
-__all__ = ["Submission", "SubmissionOwner", "error_before_sending", "errors_before_sending"]
-
 
 class SubmissionOwner(Protocol):
     """What follows a submission and may stop it: the map operation that it belongs to."""

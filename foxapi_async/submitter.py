@@ -35,8 +35,6 @@ from foxapi_async.submission import Submission, error_before_sending, errors_bef
 if TYPE_CHECKING:
     from foxapi_async.journal import Claim, Entry, Journal
 
-__all__ = ["Submitter"]
-
 _log = logging.getLogger("foxapi_async")
 
 _CONCURRENT_POSTS: Final = 64

@@ -106,8 +106,10 @@ Plan = tuple[InspectionTable, float]
 @attrs.define(eq=False)
 class _Group:
     history: History
-    tables: dict[int | None, InspectionTable] = attrs.field(factory=dict)
-    plans: dict[float | None, Plan] = attrs.field(factory=dict)
+    tables: dict[int | None, InspectionTable] = attrs.field(
+        factory=dict[int | None, InspectionTable]
+    )
+    plans: dict[float | None, Plan] = attrs.field(factory=dict[float | None, Plan])
     version: int = 0  # of the history when these plans were made
 
 
