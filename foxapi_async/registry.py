@@ -106,6 +106,7 @@ class TaskRegistry:
             images=images,
         )
         self.tasks[task.id] = tracked
+        submission.sending = False  # until here a fault of ours leaves the outcome unknown
         self._counters.submitted += 1
         self._counters.images_billed += images
         self._counters.progress += 1
@@ -247,6 +248,8 @@ class TaskRegistry:
     def _settle(self, tracked: TrackedTask) -> None:
         """Do what follows from the end of a task or of its wait."""
         del self.tasks[tracked.id]
+        # Before the listener runs, which may attach the same id again.
+        end = self._ends.pop(tracked.id, None)
         error, age = tracked.error, self._clock() - tracked.started
         failed = isinstance(error, TaskFailedError | TaskCancelledError)
         self._counters.progress += 1
@@ -261,15 +264,23 @@ class TaskRegistry:
             _log.info("task %s: %s", tracked.id, error)
         if error is None or failed:
             self.queue.learn_end(tracked, age)
-            if self._journal is not None:
-                task = tracked.latest
-                self._journal.ended(task.id, task.status, error=task.error)
+            self._record_end(tracked.latest)
         if tracked.images:
             self._limiter.task_ended(tracked.images)
         if self._events.has_listener:
             self._events.emit(TaskEnded(tracked.id, tracked.latest, error, tracked.request, age))
-        if (end := self._ends.pop(tracked.id, None)) is not None:
+        if end is not None:
             end.set()
         observers, tracked.observers = tracked.observers, ()
         for observer in observers:
             observer.task_ended(tracked)
+
+    def _record_end(self, task: Task) -> None:
+        if self._journal is None:
+            return
+        try:
+            self._journal.ended(task.id, task.status, error=task.error)
+        except FoxAPIError as error:
+            # Whoever waits for the task must learn of its end all the same. The next session with
+            # this journal polls the task again.
+            _log.error("the end of task %s was not recorded: %s", task.id, error)

@@ -13,6 +13,7 @@ from foxapi_async.errors import (
     APIConnectionError,
     ConfigurationError,
     FoxAPIError,
+    InvalidRequestError,
     SessionClosedError,
     SubmissionUnknownError,
 )
@@ -71,8 +72,10 @@ class Submission:
     def __attrs_post_init__(self) -> None:
         request = self.request
         with errors_before_sending():
-            self.outputs, self.model = request.num_outputs, request.model
-            self.kind, self.path = request.kind, request.path
+            self.outputs = request.num_outputs
+            self.model = _checked_text("model", request.model)
+            self.kind = _checked_text("kind", request.kind)
+            self.path = _checked_text("path", request.path)
 
     def cancel(self) -> None:
         """Stop as soon as that is safe: now, or after the POST under way."""
@@ -146,3 +149,13 @@ def errors_before_sending() -> Generator[None, None, None]:
         raise
     except Exception as fault:
         raise error_before_sending(fault) from fault
+
+
+def _checked_text(name: str, value: object) -> str:
+    # A request of the caller's own class may hold anything. What is no string would fail later,
+    # perhaps when the POST has left.
+    if not isinstance(value, str):
+        raise InvalidRequestError(
+            f"{name} of the request is {value!r}; it must be a string", field=name, value=value
+        )
+    return str(value)

@@ -242,10 +242,11 @@ class Submitter:
                 await submission.claim.sending()
             answer = await self._post(submission, body)
             task = answer.value
-            if task is not None:
+            if task is None:
+                submission.sending = False
+            else:
                 self._limiter.task_created(outputs)
             self._limiter.record_answer(Lane.SUBMIT, answer, sent_at)
-            submission.sending = False
             if task is not None:
                 await self._registry.track(task, submission)
             return answer

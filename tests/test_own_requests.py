@@ -151,3 +151,54 @@ async def test_a_payload_that_is_not_json_is_refused_before_it_is_sent(
         counted = session.statistics()
         assert (counted.images_in_flight, counted.submitted) == (0, 0)
     assert emulator.counters.images_billed == 0
+
+
+class Misshapen(Request):
+    """A request one part of which is not a string."""
+
+    def __init__(self, part: str, value: object) -> None:
+        parts = {"model": "phota-image", "kind": "image", "path": "/v1/images/generations"}
+        self._parts: dict[str, Any] = {**parts, part: value}
+
+    @property
+    def model(self) -> str:
+        return self._parts["model"]
+
+    @property
+    def kind(self) -> str:
+        return self._parts["kind"]
+
+    @property
+    def path(self) -> str:
+        return self._parts["path"]
+
+    @property
+    def num_outputs(self) -> int:
+        return 1
+
+    def payload(self) -> dict[str, Any]:
+        return {"model": "phota-image", "prompt": "a fox"}
+
+    def _with_outputs(self, num_outputs: int) -> Self:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("with_journal", [False, True])
+@pytest.mark.parametrize("part", ["model", "kind", "path"])
+@pytest.mark.parametrize("value", [["image"], None, 7])
+async def test_a_part_that_is_not_a_string_is_refused_before_it_is_sent(
+    part: str,
+    value: object,
+    with_journal: bool,
+    emulator: Emulator,
+    open_session: OpenSession,
+    tmp_path: Path,
+):
+    journal = tmp_path / "journal.sqlite" if with_journal else None
+    async with open_session(journal=journal) as session:
+        with pytest.raises(InvalidRequestError, match=f"{part} of the request is") as refused:
+            await session.submit(Misshapen(part, value))
+        [outcome] = [outcome async for outcome in session.map([Misshapen(part, value)])]
+    assert refused.value.field == part
+    assert outcome.status == "not_submitted"
+    assert emulator.counters.images_billed == 0

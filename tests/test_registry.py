@@ -11,7 +11,16 @@ from pathlib import Path
 import anyio
 import pytest
 
-from foxapi_async import Event, FoxAPIError, PhotaImage, SessionClosedError, TaskStatus
+from foxapi_async import (
+    Event,
+    FoxAPIError,
+    Journal,
+    PhotaImage,
+    SessionClosedError,
+    SubmissionUnknownError,
+    TaskStatus,
+    registry,
+)
 from foxapi_async.emulator import Emulator, Fate, Fault
 from foxapi_async.events import SubmissionStarted, TaskEnded, TaskSubmitted, TaskUpdated
 from foxapi_async.journal import connection
@@ -151,3 +160,33 @@ async def test_updates_keep_the_newest_change_that_nobody_has_read(
                 TaskStatus.PENDING,
                 TaskStatus.COMPLETED,
             ]
+
+
+async def test_a_task_ends_for_its_waiters_although_its_journal_is_closed(
+    emulator: Emulator,
+    open_session: OpenSession,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+):
+    journal = Journal(tmp_path / "journal.sqlite")
+    async with open_session(journal=journal) as session:
+        handle = await session.submit(FOX)
+        await journal.aclose()
+        assert (await handle.wait(timeout=60)).status is TaskStatus.COMPLETED
+        assert session.statistics().images_in_flight == 0
+        assert session.in_flight == ()
+    assert f"the end of task {handle.id} was not recorded" in caplog.text
+
+
+async def test_a_fault_after_the_post_leaves_the_outcome_unknown(
+    emulator: Emulator, open_session: OpenSession, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a fault of ours")
+
+    async with open_session() as session:
+        monkeypatch.setattr(registry, "TrackedTask", fail)
+        with pytest.raises(SubmissionUnknownError):
+            await session.submit(FOX)
+    assert emulator.counters.images_billed == 1
+    assert session.statistics().unknown == 1

@@ -16,13 +16,15 @@ from foxapi_async import (
     Limits,
     PhotaImage,
     PhotaImageEdit,
+    Polling,
     Session,
     SessionClosedError,
     SubmissionUnknownError,
     TaskFailedError,
+    TaskTimeoutError,
 )
 from foxapi_async.emulator import Delay, Drop, Emulator, Fate, Fault, rate_limit
-from foxapi_async.events import Event
+from foxapi_async.events import Event, TaskEnded
 from tests.cli.process import until
 
 pytestmark = pytest.mark.ordinary_loop
@@ -184,3 +186,25 @@ def test_aiohttp_is_instrumented_where_the_table_says_so():
     )
 
     assert AioHttpClientInstrumentor().is_instrumented_by_opentelemetry
+
+
+async def test_a_listener_can_wait_for_a_task_again_whose_wait_has_expired(
+    emulator: Emulator, open_session
+):
+    emulator.script(Fault("submit", Fate(duration=1)))
+    again: list[asyncio.Task[object]] = []
+
+    def attach_again(event: Event) -> None:
+        if isinstance(event, TaskEnded) and isinstance(event.error, TaskTimeoutError) and not again:
+            # With eager tasks it begins to wait before the end of the first wait is over.
+            again.append(asyncio.ensure_future(wait(event.task_id)))
+
+    async def wait(task_id: str) -> object:
+        return (await session.attach(task_id).wait(0.01)).status
+
+    polling = Polling(give_up_after=0.3, min_interval=0.05)
+    async with open_session(on_event=attach_again, polling=polling) as session:
+        with pytest.raises(TaskTimeoutError):
+            await session.generate(FOX)
+        with pytest.raises(TaskTimeoutError, match="after waiting"):
+            await again[0]
