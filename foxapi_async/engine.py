@@ -13,6 +13,7 @@ import anyio.lowlevel
 
 from foxapi_async._concurrency import Supervisor, finish_despite_cancellation
 from foxapi_async.api import Api
+from foxapi_async.errors import FoxAPIError
 from foxapi_async.events import EventEmitter
 from foxapi_async.files.service import FileService
 from foxapi_async.http.transport import Transport
@@ -195,7 +196,10 @@ class Engine:
             # What was learned by earlier runs is lost if it is overwritten without having been read,
             # or with nothing.
             if self._has_recalled and (learned := self._schedule.to_json()):
-                self._journal.remember(_DURATIONS, learned)
+                try:
+                    self._journal.remember(_DURATIONS, learned)
+                except FoxAPIError as error:  # the caller has closed the journal
+                    _log.warning("the durations of tasks were not recorded: %s", error)
             await self._journal.aclose()
         if owner is not None and not owner.cancelled() and (fault := owner.exception()) is not None:
             _log.error("the session failed", exc_info=fault)

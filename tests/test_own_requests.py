@@ -184,11 +184,13 @@ class Misshapen(Request):
 
 
 @pytest.mark.parametrize("with_journal", [False, True])
-@pytest.mark.parametrize("part", ["model", "kind", "path"])
-@pytest.mark.parametrize("value", [["image"], None, 7])
+@pytest.mark.parametrize(
+    ("part", "value"), [("model", None), ("kind", ["image"]), ("kind", 7), ("path", b"/v1")]
+)
 async def test_a_part_that_is_not_a_string_is_refused_before_it_is_sent(
     part: str,
     value: object,
+    *,
     with_journal: bool,
     emulator: Emulator,
     open_session: OpenSession,
