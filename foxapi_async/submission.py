@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import anyio
 import attrs
 
+from foxapi_async._validators import check_count
 from foxapi_async.errors import (
     APIConnectionError,
     ConfigurationError,
@@ -73,6 +74,7 @@ class Submission:
         request = self.request
         with errors_before_sending():
             self.outputs = request.num_outputs
+            check_count("num_outputs of the request", self.outputs)
             self.model = _checked_text("model", request.model)
             self.kind = _checked_text("kind", request.kind)
             self.path = _checked_text("path", request.path)
