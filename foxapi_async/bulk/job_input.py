@@ -47,7 +47,7 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
     _results: ResultsFile
     _directory: Path
     _known: MemoryObjectSendStream[Result]
-    _retry: Mapping[Step, bool]
+    _retry: Mapping[Step, bool] = attrs.field(alias="retry")
     pending: dict[str, JobLine] = attrs.field(factory=dict[str, JobLine], init=False)
     """The lines that were yielded, by key; the reader removes those that it has reported."""
     _batch: deque[Result | _Submission] = attrs.field(
