@@ -28,27 +28,18 @@ import attrs
 from foxapi_async._typeguards import is_array, is_object
 from foxapi_async.bulk.results_file import ResultsFile
 
-PER_PAGE: Final = 200
-"""Pictures on a page: about five megabytes of thumbnails."""
-
+PER_PAGE: Final = 200  # Pictures on a page: about five megabytes of thumbnails
 _PAGES: Final = 5
 _FAILURES: Final = 200
-_FEW: Final = 8
-"""Failures that are shown unfolded; a longer list would hide the first picture."""
-
+_FEW: Final = 8  # Failures that are shown unfolded; a longer list would hide the first picture
 _PER_REQUEST: Final = 16
-_LONGEST: Final = 600
-"""Characters of a prompt or an error; results.jsonl has all of it."""
-
+_LONGEST: Final = 600  # Characters of a prompt or an error; results.jsonl has all of it
 _SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif"})
 """What browsers show as a picture."""
 
-_HEIGHT: Final = 320
-"""Pixels of a thumbnail: sharp on a display with two pixels per point."""
-
+_HEIGHT: Final = 320  # Pixels of a thumbnail: sharp on a display with two pixels per point
 _WIDEST: Final = 4 * _HEIGHT
-_LARGEST: Final = 100_000_000
-"""Pixels of a picture; to decode a larger one takes too much memory."""
+_LARGEST: Final = 100_000_000  # Pixels of a picture; to decode a larger one takes too much memory
 
 
 @attrs.frozen
@@ -68,10 +59,7 @@ def write_sheet(
 ) -> Path | None:
     """Write the pages and return the path of the first; None if it was cancelled before a page.
 
-    ``waiting`` counts the requests that have no line in the results, by status.
-
-    Raises:
-        OSError: A page cannot be written.
+    ``waiting`` counts, by status, the requests that have no line in the results.
     """
     room = PER_PAGE * _PAGES
     pictures = list(islice(_pictures(results), room + 1))
@@ -119,7 +107,6 @@ def _template() -> Template:
 
 
 def _pictures(results: ResultsFile) -> Iterator[_SheetPicture]:
-    """Yield the files of the completed requests, in the order of the job."""
     for fields in results.select(good=True, most=PER_PAGE * _PAGES + 1):
         saved = fields.get("files")
         paths = [file.get("path") for file in saved if is_object(file)] if is_array(saved) else []

@@ -6,29 +6,18 @@ from typing import Final
 
 import attrs
 
-from foxapi_async import (
-    AuthenticationError,
-    BudgetExceededError,
-    ConfigurationError,
-    DownloadError,
-    FoxAPIError,
-    InsufficientQuotaError,
-    OutputExpiredError,
-    PermissionDeniedError,
-    SessionClosedError,
-)
+from foxapi_async import DownloadError, FoxAPIError, OutputExpiredError, errors
 from foxapi_async.outcome import OutcomeStatus
 
-LONGEST_STREAK: Final = 25
-"""Consecutive failures that count as an outage."""
+LONGEST_STREAK: Final = 25  # Consecutive failures that count as an outage
 
 _FATAL: Final = (
-    AuthenticationError,
-    InsufficientQuotaError,
-    PermissionDeniedError,
-    BudgetExceededError,
-    ConfigurationError,
-    SessionClosedError,
+    errors.AuthenticationError,
+    errors.InsufficientQuotaError,
+    errors.PermissionDeniedError,
+    errors.BudgetExceededError,
+    errors.ConfigurationError,
+    errors.SessionClosedError,
 )
 """Every further submission would end with the same error."""
 

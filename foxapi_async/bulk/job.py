@@ -27,8 +27,7 @@ from foxapi_async.errors import Problem
 _KEPT: Final = 1000
 """Problems that are kept; the others are only counted, because a file may have a million of them."""
 
-_SHOWN: Final = 100
-"""Problems in the text of an error."""
+_SHOWN: Final = 100  # Problems in the text of an error
 
 
 @attrs.frozen(kw_only=True)
@@ -139,8 +138,6 @@ class Job:
 
 @attrs.define
 class _Check:
-    """Counts the requests and problems of a file."""
-
     limit: int | None
     requests: int = 0
     outputs: int = 0

@@ -34,8 +34,7 @@ _DIGEST: Final = 16
 _DELIMITERS: Final = ",;\t"
 _BOM: Final = b"\xef\xbb\xbf"
 _NOT_UTF8: Final = "is not UTF-8; save the file as UTF-8"
-_ESCAPED: Final = range(0xDC80, 0xDD00)
-"""What ``surrogateescape`` turns undecodable bytes into."""
+_ESCAPED: Final = range(0xDC80, 0xDD00)  # What ``surrogateescape`` turns undecodable bytes into
 
 
 class FileChangedError(Exception):
@@ -129,7 +128,6 @@ def _json_rows(stream: io.BufferedReader[io.RawIOBase]) -> Iterator[Row]:
 
 
 def _bounded_lines(stream: io.BufferedReader[io.RawIOBase]) -> Iterator[bytes | None]:
-    """Yield the lines; None for one that is too long."""
     while line := stream.readline(LONGEST_LINE + 1):
         if len(line) <= LONGEST_LINE:
             yield line

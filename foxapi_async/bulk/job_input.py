@@ -26,10 +26,7 @@ _BATCH: Final = 64
 
 @attrs.frozen
 class _Submission:
-    """A line to submit, after the unbilled entry ``forget`` is removed.
-
-    ``resubmit`` is a failed or unknown entry that a person has decided to submit again.
-    """
+    """A line to submit. ``forget`` is an unbilled entry to remove, ``resubmit`` one to submit again."""
 
     line: JobLine
     forget: Entry | None = None
@@ -50,7 +47,7 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
     _results: ResultsFile
     _directory: Path
     _known: MemoryObjectSendStream[Result]
-    _retry: Mapping[Step, bool]
+    _retry: Mapping[Step, bool] = attrs.field(alias="retry")
     pending: dict[str, JobLine] = attrs.field(factory=dict[str, JobLine], init=False)
     """The lines that were yielded, by key; the reader removes those that it has reported."""
     _batch: deque[Result | _Submission] = attrs.field(
@@ -120,7 +117,6 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
 
 
 def _ended(line: JobLine, entry: Entry) -> Result:
-    """Return the result of a request that only a person can decide to submit again."""
     detail = entry.error
     if step_for(entry) is Step.FAILED:
         error = f"task {entry.task_id} failed" + (f": {detail}" if detail else "")

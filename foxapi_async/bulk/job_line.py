@@ -13,12 +13,7 @@ from typing import Any, Final, cast
 
 import attrs
 
-from foxapi_async import (
-    GenerationRequest,
-    InvalidRequestError,
-    PhotaImage,
-    Request,
-)
+from foxapi_async import GenerationRequest, InvalidRequestError, PhotaImage, Request
 from foxapi_async.bulk.job_file import Row
 from foxapi_async.bulk.temporary_index import Duplicates
 from foxapi_async.errors import Problem
@@ -33,8 +28,7 @@ _NON_WORDS: Final = re.compile(r"[\W_]+")
 _LONGEST_SLUG: Final = 40
 """Characters of the prompt in a key: enough to tell pictures apart in a directory."""
 
-_DIGEST: Final = 16
-"""Bytes: among a million contents, two are equal with a chance of one in 10^26."""
+_DIGEST: Final = 16  # Bytes: among a million contents, two are equal with a chance of one in 10^26
 
 
 @attrs.frozen
@@ -132,7 +126,6 @@ class _RowParser:
             return None
 
     def _json_or_text(self, name: str, text: str) -> Any:
-        """Return the value of a cell whose type is not known."""
         if name in _TEXTS:
             return text
         try:
@@ -156,7 +149,6 @@ def _typed_cell(text: str, kinds: frozenset[Any]) -> Any:
 
 @cache
 def _types(cls: type[Request]) -> Mapping[str, frozenset[Any]]:
-    """Return the types that each field may have, without their parameters."""
     return {name: frozenset(_types_of(hint)) for name, hint in typing.get_type_hints(cls).items()}
 
 

@@ -17,14 +17,7 @@ import anyio
 import attrs
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from foxapi_async import (
-    BudgetExceededError,
-    ConfigurationError,
-    FoxAPIError,
-    Journal,
-    Outcome,
-    Session,
-)
+from foxapi_async import ConfigurationError, FoxAPIError, Journal, Outcome, Session, errors
 from foxapi_async._concurrency import finish_despite_cancellation, run_in_thread
 from foxapi_async.bulk.contact_sheet import write_sheet
 from foxapi_async.bulk.failure_streak import FailureStreak
@@ -55,8 +48,7 @@ _SAVING: Final = 64
 end together must not delay the next submissions. Beyond that no outcomes are read, so that a slow disk
 stops the submissions."""
 
-_UNREAD: Final = 64
-"""Results that may wait for the reader, for the same reason."""
+_UNREAD: Final = 64  # Results that may wait for the reader, for the same reason
 
 _LEFT: Final[dict[JournalStatus, ResultStatus]] = {
     JournalStatus.SENDING: "unknown",
@@ -197,7 +189,6 @@ class JobRun(AsyncIterator[Result]):
             await run_in_thread(self._results.close)
 
     async def _run(self, send: MemoryObjectSendStream[Result]) -> None:
-        """Run the job; send its results to the reader."""
         session, journal, directory = self._session, self._journal, self._directory
         reports, reported = anyio.create_memory_object_stream[Result](_UNREAD)
         job_input = JobInput(
@@ -225,7 +216,6 @@ class JobRun(AsyncIterator[Result]):
     async def _record(
         self, reported: MemoryObjectReceiveStream[Result], send: MemoryObjectSendStream[Result]
     ) -> None:
-        """Write the results to the file, in batches, and pass them on to the reader."""
         async for first in reported:
             batch = [first]
             # One thread call and one file lock for all that are ready.
@@ -268,17 +258,13 @@ async def _cancel(task: asyncio.Task[None]) -> None:
 
 @attrs.define(eq=False)
 class _Stopping:
-    """Whether, why and how a run stops submitting."""
-
     reason: FoxAPIError | None = None
-    error: Exception | None = None
-    """Raised to the reader after the last result."""
+    error: Exception | None = None  # raised to the reader after the last result
     interrupted: bool = False
     scope: anyio.CancelScope = attrs.field(factory=anyio.CancelScope)
     _outcomes: OutcomeIterator | None = None
 
     def attach(self, outcomes: OutcomeIterator) -> None:
-        """Stop these outcomes, at once if the run was stopped before."""
         self._outcomes = outcomes
         if self.reason is not None:
             outcomes.stop_submitting(self.reason)
@@ -288,7 +274,7 @@ class _Stopping:
             self.reason = reason
         if self._outcomes is None:
             return
-        if isinstance(reason, BudgetExceededError):
+        if isinstance(reason, errors.BudgetExceededError):
             # The requests that were read before this one have their share of the budget.
             self._outcomes.stop_reading()
         else:
@@ -310,8 +296,6 @@ class _Stopping:
 
 @attrs.frozen(eq=False, repr=False)
 class _JobWorker:
-    """Submits the requests of a run, saves the files of their tasks and reports the results."""
-
     _session: Session
     _journal: Journal
     _directory: Path
@@ -337,7 +321,6 @@ class _JobWorker:
             await self._input.aclose()
 
     async def _finish(self, outcome: Outcome) -> None:
-        """Report the result of a request, after its files are saved."""
         assert outcome.key is not None
         try:
             if (reason := self._streak.add_outcome(outcome.status, outcome.error)) is not None:

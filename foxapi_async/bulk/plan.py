@@ -17,28 +17,19 @@ from foxapi_async.bulk.job_line import JobLine
 from foxapi_async.errors import Problem
 from foxapi_async.journal.entry import Entry, JournalStatus, SavedFile, difference
 
-_BATCH: Final = 200
-"""Lines that are looked up in the journal at once."""
-
-_KEPT: Final = 1000
-"""Conflicts that are kept; the others are only counted."""
+_BATCH: Final = 200  # Lines that are looked up in the journal at once
+_KEPT: Final = 1000  # Conflicts that are kept; the others are only counted
 
 
 class Step(enum.Enum):
     """What is to be done for a request, by the status of its key; the name of a count of `Plan`."""
 
-    SUBMIT = "submit"
-    """Nothing was billed: submit it."""
-    PICK_UP = "in_flight"
-    """Its task is under way, or another process is submitting it right now: wait for it."""
-    FETCH = "fetch"
-    """Its task is completed: fetch the files."""
-    CHECK = "done"
-    """Its files were saved: fetch those that are missing or damaged."""
-    FAILED = "failed"
-    """Its task failed and may have been billed; only a person can decide to submit it again."""
-    UNKNOWN = "unknown"
-    """It may have been billed; only a person can decide."""
+    SUBMIT = "submit"  # Nothing was billed: submit it
+    PICK_UP = "in_flight"  # Under way, or another process is submitting it right now: wait for it
+    FETCH = "fetch"  # Its task is completed: fetch the files
+    CHECK = "done"  # Its files were saved: fetch those that are missing or damaged
+    FAILED = "failed"  # Failed, perhaps billed; only a person can decide to submit it again
+    UNKNOWN = "unknown"  # It may have been billed; only a person can decide
 
 
 STEPS: Final[Mapping[JournalStatus, Step]] = {

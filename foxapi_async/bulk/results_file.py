@@ -21,14 +21,7 @@ from typing import Any, BinaryIO, Final, Literal, get_args
 
 import attrs
 
-from foxapi_async import (
-    APIStatusError,
-    ConfigurationError,
-    FoxAPIError,
-    Request,
-    Task,
-    TaskOutcomeError,
-)
+from foxapi_async import ConfigurationError, FoxAPIError, Request, Task, errors
 from foxapi_async._typeguards import is_array, is_object
 from foxapi_async.bulk.temporary_index import index_error, key_digest, temporary_database
 from foxapi_async.journal.entry import SavedFile
@@ -86,10 +79,10 @@ def error_code_of(error: FoxAPIError | None, task: Task | None = None) -> str | 
     if error is None:
         return None
     code = None
-    if isinstance(error, TaskOutcomeError):
+    if isinstance(error, errors.TaskOutcomeError):
         task = error.task if task is None else task
         code = None if task is None or task.error is None else task.error.code
-    elif isinstance(error, APIStatusError):
+    elif isinstance(error, errors.APIStatusError):
         code = error.code
     return code or type(error).__name__
 
@@ -100,16 +93,11 @@ _PAID: Final = ("completed", "unsaved", "unfinished", "failed", "unknown")
 
 
 class ResultsFile:
-    """The results of a job, open for appending; the file is created if it does not exist.
-
-    Raises:
-        ConfigurationError: It cannot be read or written.
-    """
+    """The results of a job, open for appending; the file is created if it does not exist."""
 
     def __init__(self, path: Path) -> None:
         self.path: Final = path
-        self.damaged: int = 0
-        """Lines that cannot be read."""
+        self.damaged: int = 0  # lines that cannot be read
         self._indexed = 0
         self._lock = threading.Lock()
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
@@ -139,11 +127,7 @@ class ResultsFile:
             self._index.close()
 
     def append(self, results: Sequence[Result]) -> int:
-        """Write the results that are not known yet; return how many those are.
-
-        Raises:
-            ConfigurationError: The file cannot be written; no partial line is left in it.
-        """
+        """Write the results that are not known yet, without a partial line; return how many those are."""
         try:
             with self._lock, _locked(self._file):
                 self._update_index()
@@ -190,7 +174,6 @@ class ResultsFile:
         return status if status in _PAID else None
 
     def _last(self, key: str) -> tuple[bytes | None, str | None]:
-        """Return the digest and the status in the last line of a request, if it has one."""
         select = "SELECT facts, status FROM last WHERE key = ?"
         return self._index.execute(select, (key_digest(key),)).fetchone() or (None, None)
 
@@ -286,7 +269,6 @@ def _fields_of(result: Result) -> dict[str, Any]:
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
-    """Return the fields of a line; None if it is damaged."""
     try:
         fields = json.loads(line)
         if not is_object(fields):

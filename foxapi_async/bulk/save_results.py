@@ -12,15 +12,7 @@ from typing import Final
 import anyio
 import attrs
 
-from foxapi_async import (
-    DownloadError,
-    FoxAPIError,
-    Journal,
-    Output,
-    OutputExpiredError,
-    Session,
-    Task,
-)
+from foxapi_async import FoxAPIError, Journal, Output, Session, Task, errors
 from foxapi_async._concurrency import run_in_thread
 from foxapi_async.bulk.job_line import JobLine
 from foxapi_async.bulk.plan import is_intact, path_of
@@ -31,8 +23,7 @@ from foxapi_async.journal.entry import SavedFile
 _LONGEST_STEM: Final = 140
 """Bytes: together with the index of an output, the name is still short enough to stay as it is."""
 
-_NOTES: Final = 2
-"""Further errors that are added to the one that is reported."""
+_NOTES: Final = 2  # Further errors that are added to the one that is reported
 
 
 @attrs.frozen
@@ -49,18 +40,14 @@ async def save_outputs(
 ) -> SavedOutputs:
     """Save the files of a completed task and record them in the journal.
 
-    Intact files of an earlier run or another process are kept. Damaged ones are renamed and fetched
-    again.
-
-    Raises:
-        ConfigurationError: The journal cannot be written; the files are on disk.
+    Intact files of an earlier run or another process are kept; damaged ones are fetched again.
     """
     outputs = [output for output in task.outputs if output.url is not None]
     several = max(len(outputs), line.request.num_outputs) > 1
     intact = await run_in_thread(_intact_files, journal, directory, line.key, task.id)
     saved = {output.index: intact[output.index] for output in outputs if output.index in intact}
     kept = len(saved)
-    errors: dict[int, FoxAPIError] = {}
+    failures: dict[int, FoxAPIError] = {}
 
     async def save(output: Output) -> None:
         name = _file_name(line.key, output.index, several=several)
@@ -68,10 +55,10 @@ async def save_outputs(
             (path,) = await session.download(output, directory, name=name)
             saved[output.index] = await run_in_thread(describe, path, output.index)
         except FoxAPIError as error:
-            errors[output.index] = error
+            failures[output.index] = error
         except OSError as error:
             text = f"cannot read a file that was saved in {directory}: {error.strerror or error}"
-            errors[output.index] = unreadable = DownloadError(text, task_id=task.id)
+            failures[output.index] = unreadable = errors.DownloadError(text, task_id=task.id)
             unreadable.__cause__ = error
 
     async with anyio.create_task_group() as group:
@@ -79,17 +66,16 @@ async def save_outputs(
             if output.index not in saved:
                 group.start_soon(save, output)
     files = tuple(saved[index] for index in sorted(saved))
-    if not errors:
+    if not failures:
         await journal.saved(task.id, files)
         return SavedOutputs(files, len(saved) - kept)
-    error = _error_to_report(task, [errors[index] for index in sorted(errors)])
+    error = _error_to_report(task, [failures[index] for index in sorted(failures)])
     return SavedOutputs(files, len(saved) - kept, error)
 
 
 def _intact_files(
     journal: Journal, directory: Path, key: str, task_id: str
 ) -> dict[int, SavedFile]:
-    """Return the intact files of a task by the index of the output, and rename damaged ones."""
     entry = journal.find([key]).get(key)
     if entry is None or entry.task_id != task_id:
         return {}
@@ -112,7 +98,6 @@ def _rename_damaged(directory: Path, file: SavedFile) -> None:
 
 
 def _file_name(key: str, index: int, *, several: bool) -> str:
-    """Return the name of an output without extension: the key, with the index if there are several."""
     if not several:
         return key
     stem = safe_name(key)
@@ -122,13 +107,14 @@ def _file_name(key: str, index: int, *, several: bool) -> str:
     return f"{stem}-{index}"
 
 
-def _error_to_report(task: Task, errors: Sequence[FoxAPIError]) -> FoxAPIError:
+def _error_to_report(task: Task, failures: Sequence[FoxAPIError]) -> FoxAPIError:
     """Return one error with the others as notes, preferably one that a later run may not have."""
     first = next(
-        (error for error in errors if not isinstance(error, OutputExpiredError)), errors[0]
+        (error for error in failures if not isinstance(error, errors.OutputExpiredError)),
+        failures[0],
     )
     if first.task_id is None:
         first.task_id = task.id
-    for other in [error for error in errors if error is not first][:_NOTES]:
+    for other in [error for error in failures if error is not first][:_NOTES]:
         first.add_note(f"also failed: {other}")
     return first

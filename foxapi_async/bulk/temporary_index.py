@@ -12,8 +12,7 @@ from typing import Final, Self
 
 from foxapi_async import ConfigurationError
 
-_CACHE: Final = 4096
-"""KiB of memory that such a database takes at most."""
+_CACHE: Final = 4096  # KiB of memory that such a database takes at most
 
 
 def temporary_database(*statements: str) -> sqlite3.Connection:

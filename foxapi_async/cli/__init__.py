@@ -13,11 +13,7 @@ _PACKAGES_OF_THE_EXTRA = frozenset({"typer", "rich"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code; `foxapi --help` lists the codes.
-
-    Args:
-        argv: The arguments after the program's name; by default those of the process.
-    """
+    """Run a command and return its exit code; `foxapi --help` lists the codes."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     try:
         from foxapi_async.cli.app import run  # noqa: PLC0415 - the extra may be missing

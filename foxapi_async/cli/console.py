@@ -1,7 +1,4 @@
-"""Output of a command: results go to standard output, everything else to standard error.
-
-The streams tolerate unencodable text, broken pipes and full disks.
-"""
+"""Output of a command: results go to standard output, everything else to standard error."""
 
 from __future__ import annotations
 
@@ -105,13 +102,7 @@ def printable(text: str) -> str:
 
 
 class Console:
-    """The output streams of a command.
-
-    Args:
-        as_json: Results are JSON; results for people are not printed.
-        quiet: Only warnings and errors go to standard error.
-        verbose: The package's log goes to standard error, at DEBUG.
-    """
+    """The output streams of a command."""
 
     def __init__(
         self, *, as_json: bool = False, quiet: bool = False, verbose: bool = False
@@ -147,10 +138,7 @@ class Console:
             self._print(printable(text))
 
     def document(self, **fields: object) -> None:
-        """Print a JSON object on one line (indented on a terminal), if the result is JSON.
-
-        It is ASCII, so any locale can encode it.
-        """
+        """Print a JSON object on one line (indented on a terminal), if the result is JSON."""
         if self.as_json:
             indent = 2 if self.output.isatty() else None
             self._print(json.dumps(fields, indent=indent, default=str))
@@ -213,8 +201,6 @@ class Console:
 
 
 class _LogHandler(logging.Handler):
-    """Prints log records as dim lines above the progress bars."""
-
     def __init__(self, console: Console) -> None:
         super().__init__()
         self._console = console

@@ -75,11 +75,7 @@ class CommandContext:
         self.base_url = base_url
 
     def key(self) -> Key:
-        """Find the key, and print warnings about its source.
-
-        Raises:
-            ConfigurationError: There is no key.
-        """
+        """Find the key, and print warnings about its source."""
         key = find_key(self.key_file, os.environ)
         for warning in key.warnings:
             self.console.warning(warning)
@@ -93,11 +89,7 @@ class CommandContext:
         journal: Path | None = None,
         on_event: Callable[[foxapi_async.Event], object] | None = None,
     ) -> foxapi_async.Session:
-        """Return a session that is not open yet.
-
-        Raises:
-            ConfigurationError: No key, or an option that cannot work.
-        """
+        """Return a session that is not open yet."""
         # An attribute of the facade, because importing the class would load aiohttp for `--help`.
         return foxapi_async.Session(
             self.key().value,
@@ -117,9 +109,7 @@ class CommandContext:
 def command(function: Callable[..., ExitCode], *, local: bool = False) -> Callable[..., None]:
     """Return a typer command that takes the common options besides those of a function.
 
-    Args:
-        function: Takes a context and its own options, and returns the code to exit with.
-        local: Whether the command has no key and no address, because it calls no service.
+    A ``local`` command has no key and no address, because it calls no service.
     """
     shared = dict(inspect.signature(CommandContext, eval_str=True).parameters)
     if local:
@@ -145,11 +135,7 @@ def command(function: Callable[..., ExitCode], *, local: bool = False) -> Callab
 
 
 def prepare_directory(directory: Path) -> Path:
-    """Create a directory and check that it is writable, before anything is billed.
-
-    Raises:
-        ConfigurationError: It cannot be created or is not writable.
-    """
+    """Create a directory and check that it is writable, before anything is billed."""
     directory = directory.expanduser()
     try:
         directory.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,4 @@
-"""Where the API key comes from: the environment or a file, never an argument.
-
-Every user of the machine can read arguments (`ps`), and the shell's history keeps them.
-"""
+"""Where the API key comes from: the environment or a file, never an argument, which `ps` shows."""
 
 from __future__ import annotations
 
@@ -21,9 +18,7 @@ KEY_SOURCES: Final = (
     "--key-file, FOXAPI_API_KEY_FILE, or ~/.config/foxapi/key"
 )
 
-_MAX_FILE_SIZE: Final = 4096
-"""Bytes. A larger file is not a key file but was named by mistake."""
-
+_MAX_FILE_SIZE: Final = 4096  # Bytes. A larger file is not a key file but was named by mistake
 _KEY_OPTIONS: Final = ("--api-key", "--api_key", "--apikey", "--token")
 
 
@@ -38,11 +33,7 @@ class Key:
 
 
 def find_key(given: Path | None, environment: Mapping[str, str]) -> Key:
-    """Return the key: of the given file, FOXAPI_API_KEY, FOXAPI_API_KEY_FILE, the default file.
-
-    Raises:
-        ConfigurationError: There is no key, or a named file cannot be read.
-    """
+    """Return the key: of the given file, FOXAPI_API_KEY, FOXAPI_API_KEY_FILE, the default file."""
     if given is not None:
         return _read(given.expanduser(), f"--key-file {given}")
     if value := environment.get("FOXAPI_API_KEY", "").strip():

@@ -238,12 +238,10 @@ def _model_ids(reply: Reply) -> tuple[str, ...] | None:
 
 
 def _field(value: object, name: str) -> object:
-    """Return a field of a JSON object, None if there is no such field or no object."""
     return cast("Mapping[str, object]", value).get(name) if isinstance(value, Mapping) else None
 
 
 def _payload(reply: Reply) -> object:
-    """Return the JSON value of a reply, None if it is a refusal or not JSON."""
     try:
         return decode(reply.body) if 200 <= reply.status <= 299 else None  # noqa: PLR2004
     except ValueError:

@@ -115,10 +115,7 @@ def summary_json(summary: Summary) -> dict[str, object]:
 def exit_code_for_job(
     summary: Summary, error: FoxAPIError | None = None, rejections: Collection[ExitCode] = ()
 ) -> ExitCode:
-    """Return the exit code of a job that ``error`` ended, signals aside.
-
-    ``rejections`` are the exit codes of the rejected requests.
-    """
+    """Return the exit code of a job that ``error`` ended, with those of the rejected requests."""
     by_count = (
         (summary.unknown, ExitCode.UNKNOWN),
         (summary.unfinished, ExitCode.UNFINISHED),

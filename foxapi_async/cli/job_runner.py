@@ -21,26 +21,17 @@ from foxapi_async import Event, FoxAPIError, Limits, Polling, Session
 from foxapi_async._concurrency import finish_despite_cancellation
 from foxapi_async.bulk import SHEET_NAME, Job, JobRun, Result, Summary, run_job
 from foxapi_async.bulk.results_file import lasting
+from foxapi_async.cli import job_report
 from foxapi_async.cli.console import Console, printable
 from foxapi_async.cli.context import CommandContext
 from foxapi_async.cli.exit_codes import ExitCode, exit_code_for, most_severe
 from foxapi_async.cli.formatting import count
-from foxapi_async.cli.job_report import (
-    Estimate,
-    counts_text,
-    estimate_json,
-    exit_code_for_job,
-    next_step,
-    summary_json,
-    summary_lines,
-)
 from foxapi_async.cli.progress import RetryMessages, live
 from foxapi_async.cli.signals import Interrupted, run_interruptible
 from foxapi_async.events import SubmissionFailed
 from foxapi_async.outcome import status_of
 
 _FRAMES_PER_SECOND: Final = 4
-
 _FIRST_LINE: Final = 5.0
 _LONGEST_PAUSE: Final = 60.0
 """Seconds until the first line, and the longest pause between two lines where nothing is drawn."""
@@ -48,20 +39,16 @@ _LONGEST_PAUSE: Final = 60.0
 _STOP_CHECK: Final = 0.25
 """Seconds between two checks whether submitting has stopped; no result need follow to show it."""
 
-_MAX_FAILURES_SHOWN: Final = 20
-"""Further failures are only counted."""
+_MAX_FAILURES_SHOWN: Final = 20  # Further failures are only counted
 
 
 @attrs.define(eq=False, kw_only=True)
 class JobRunner:
-    """Runs a job in a session of its own, and reports how it ended.
-
-    ``command`` continues the job; an interrupt waits ``grace`` seconds for the tasks in flight.
-    """
+    """Runs a job; ``command`` continues it; an interrupt waits ``grace`` seconds for its tasks."""
 
     context: CommandContext
     job: Job
-    estimate: Estimate
+    estimate: job_report.Estimate
     directory: Path
     journal: Path
     command: str
@@ -72,11 +59,7 @@ class JobRunner:
     _rejections: set[ExitCode] = attrs.field(factory=set[ExitCode], init=False)
 
     def run(self, limits: Limits, polling: Polling) -> ExitCode:
-        """Run the job and return the exit code.
-
-        Raises:
-            FoxAPIError: The run ended before the job began.
-        """
+        """Run the job and return the exit code; raise what ended the run before the job began."""
         retries = RetryMessages(self.context.console)
 
         def on_event(event: Event) -> None:
@@ -144,12 +127,12 @@ class JobRunner:
 
     def _report(self, summary: Summary, code: ExitCode, failure: FoxAPIError | None) -> ExitCode:
         console = self.context.console
-        code = most_severe([code, exit_code_for_job(summary, failure, self._rejections)])
+        code = most_severe([code, job_report.exit_code_for_job(summary, failure, self._rejections)])
         # The error that ended the run is often the one that stopped submitting: print it once.
         reasons = [failure, None if summary.interrupted else summary.stopped]
         for text in dict.fromkeys(str(reason) for reason in reasons if reason is not None):
             console.error(text)
-        for line in summary_lines(summary):
+        for line in job_report.summary_lines(summary):
             console.info(line)
         if summary.outputs_unknown:
             console.warning(f"perhaps also billed: {count(summary.outputs_unknown, 'image')}")
@@ -159,8 +142,8 @@ class JobRunner:
             if path.exists():
                 console.result(str(path))
         console.document(
-            plan=estimate_json(self.estimate),
-            **summary_json(summary),
+            plan=job_report.estimate_json(self.estimate),
+            **job_report.summary_json(summary),
             directory=str(self.directory),
             journal=str(self.journal),
             results=str(summary.results),
@@ -170,7 +153,7 @@ class JobRunner:
         return code
 
     def _print_next_step(self, summary: Summary) -> None:
-        if (advice := next_step(self.command, summary)) is not None:
+        if (advice := job_report.next_step(self.command, summary)) is not None:
             self.context.console.warning(advice)
 
 
@@ -266,7 +249,7 @@ class JobProgress:
         return summary
 
     def _line(self, summary: Summary) -> str:
-        parts = [counts_text(summary)]
+        parts = [job_report.counts_text(summary)]
         if rate := self._images.per_minute():
             parts.append(f"{rate:.0f} images/min" if rate >= 10 else f"{rate:.1f} images/min")  # noqa: PLR2004
         parts.append(f"{count(summary.in_flight, 'task')} in flight")

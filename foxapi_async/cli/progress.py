@@ -15,18 +15,10 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from foxapi_async import Event, TaskStatus
+from foxapi_async import Event, TaskStatus, events
 from foxapi_async.cli.console import Console, printable
 from foxapi_async.cli.formatting import count, duration, file_size, status_text
 from foxapi_async.cli.task_state import TaskState, TaskStates, progress_of
-from foxapi_async.events import (
-    Downloaded,
-    PollFailed,
-    RateLimited,
-    TaskEnded,
-    TaskSubmitted,
-    TaskUpdated,
-)
 
 _BAR: Final = 16
 _PERCENT: Final = len("~95 %")
@@ -35,9 +27,7 @@ _STAGE: Final = 12
 """Widths of columns in characters; labels and stages get at least ``_STAGE``."""
 
 _FRAMES_PER_SECOND: Final = 10
-
-_MARGIN: Final = 4
-"""Lines of the terminal that the bars leave free."""
+_MARGIN: Final = 4  # Lines of the terminal that the bars leave free
 
 
 @contextmanager
@@ -155,21 +145,21 @@ class _EventLines:
 
     def print_event(self, event: Event) -> None:
         match event:
-            case TaskSubmitted(task, request):
+            case events.TaskSubmitted(task, request):
                 outputs = count(request.num_outputs, "output")
                 seconds = task.task_info.estimated_time
                 estimate = "" if seconds is None else f", about {duration(seconds)}"
                 self._console.info(f"task {task.id}: submitted, {outputs}{estimate}")
-            case TaskUpdated(task):
+            case events.TaskUpdated(task):
                 progress = "" if task.progress is None else f", {task.progress} %"
                 text = f"{status_text(task)}{progress}"
                 # A completed task has a line of its own, and nothing is printed twice.
                 if task.status is not TaskStatus.COMPLETED and self._printed.get(task.id) != text:
                     self._printed[task.id] = text
                     self._console.info(f"task {task.id}: {text}")
-            case TaskEnded(task_id, error=None, seconds=seconds):
+            case events.TaskEnded(task_id, error=None, seconds=seconds):
                 self._console.info(f"task {task_id}: completed after {duration(seconds)}")
-            case Downloaded(_, path, size=size):
+            case events.Downloaded(_, path, size=size):
                 self._console.info(f"saved {path} ({file_size(size)})")
             case _:
                 pass
@@ -186,13 +176,13 @@ class RetryMessages:
     def print_event(self, event: Event) -> None:
         """Print a message if the event is a new kind of failure."""
         match event:
-            case RateLimited(retry_after) if not self._rate_limited:
+            case events.RateLimited(retry_after) if not self._rate_limited:
                 self._rate_limited = True
                 pause = "" if retry_after is None else f"; it asks to wait {duration(retry_after)}"
                 self._console.info(
                     f"the server limits the rate (429): slowing down{pause}", "yellow"
                 )
-            case PollFailed(task_id, error) if task_id not in self._failed_polls:
+            case events.PollFailed(task_id, error) if task_id not in self._failed_polls:
                 self._failed_polls.add(task_id)
                 self._console.info(
                     f"task {task_id}: a poll failed and is repeated: {error}", "yellow"
@@ -202,7 +192,6 @@ class RetryMessages:
 
 
 def _stage(state: TaskState) -> str:
-    """Return the stage of a task in one or two words."""
     if not state.ended:
         return status_text(state.task)
     if state.unfinished:

@@ -29,19 +29,11 @@ def run_interruptible(
     on_first: Callable[[], object] = lambda: None,
     on_second: Callable[[], None] = lambda: None,
 ) -> T:
-    """Run a coroutine in its own event loop.
+    """Run a coroutine in its own event loop; raise `Interrupted` if a signal arrived.
 
     The first signal cancels the coroutine, unless ``on_first`` returns True because it has told the
-    coroutine to finish by itself. A POST under way is finished in both cases. The second signal ends
-    the process at once, and so does SIGQUIT.
-
-    Args:
-        main: The coroutine.
-        on_first: Called after the first signal, in the loop.
-        on_second: Called after the second signal, right before the process ends.
-
-    Raises:
-        Interrupted: A signal arrived.
+    coroutine to finish by itself. A POST under way is finished in both cases. The second signal, like
+    SIGQUIT, ends the process right after ``on_second``.
     """
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
@@ -65,8 +57,6 @@ def run_interruptible(
 
 
 class _SignalReceiver:
-    """Reports the first signal; the second one ends the process."""
-
     def __init__(self, on_first: Callable[[], object], on_second: Callable[[], None]) -> None:
         self.first: int | None = None
         self._on_first = on_first
@@ -74,7 +64,6 @@ class _SignalReceiver:
 
     @contextmanager
     def installed(self) -> Generator[None, None, None]:
-        """Handle the signals within the block."""
         before = {number: signal.signal(number, self._handle) for number in _signals()}
         try:
             yield

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import attrs
 
 from foxapi_async import FoxAPIError, Limits, Polling, Request, Statistics, Task
 from foxapi_async.cli.context import CommandContext
@@ -22,33 +23,22 @@ if TYPE_CHECKING:
     from foxapi_async import Outcome, Session, TaskHandle
 
 
+@attrs.define(eq=False)
 class TaskRunner:
     """Runs tasks in a session of its own, and saves their files; without a directory it prints links."""
 
-    def __init__(
-        self,
-        context: CommandContext,
-        directory: Path | None,
-        polling: Polling,
-        limits: Limits | None = None,
-    ) -> None:
-        self._context = context
-        self._console = context.console
-        self._directory = directory
-        self._polling = polling
-        self._limits = limits
-        self._states = TaskStates()
-        self._codes: list[ExitCode] = []
-        self._results: list[dict[str, object]] = []
-        self._errors_shown: set[str] = set()
-        self._statistics: Statistics | None = None
+    _context: CommandContext
+    _directory: Path | None
+    _polling: Polling
+    _limits: Limits | None = None
+    _states: TaskStates = attrs.field(factory=TaskStates, init=False)
+    _codes: list[ExitCode] = attrs.field(factory=list[ExitCode], init=False)
+    _results: list[dict[str, object]] = attrs.field(factory=list[dict[str, object]], init=False)
+    _errors_shown: set[str] = attrs.field(factory=set[str], init=False)
+    _statistics: Statistics | None = attrs.field(default=None, init=False)
 
     def submit(self, requests: Sequence[Request]) -> ExitCode:
-        """Submit requests, wait for their tasks, and save each one's files when it completes.
-
-        Raises:
-            ConfigurationError: No key, or an option that cannot work; nothing was sent.
-        """
+        """Submit requests, wait for their tasks, and save each one's files when it completes."""
 
         async def main(session: Session) -> None:
             async with anyio.create_task_group() as saving:
@@ -58,11 +48,7 @@ class TaskRunner:
         return self._run(main)
 
     def wait(self, task_ids: Sequence[str]) -> ExitCode:
-        """Wait for existing tasks, and save each one's files when it completes.
-
-        Raises:
-            ConfigurationError: No key, or an option that cannot work.
-        """
+        """Wait for existing tasks, and save each one's files when it completes."""
 
         async def wait_for(session: Session, handle: TaskHandle) -> None:
             try:
@@ -81,7 +67,7 @@ class TaskRunner:
         return self._run(main)
 
     def _run(self, main: Callable[[Session], Coroutine[Any, Any, None]]) -> ExitCode:
-        with show_progress(self._console, self._states) as on_event:
+        with show_progress(self._context.console, self._states) as on_event:
             session = self._context.session(
                 limits=self._limits, polling=self._polling, on_event=on_event
             )
@@ -99,7 +85,7 @@ class TaskRunner:
             except Interrupted as signal:
                 code = signal.code
             except FoxAPIError as error:
-                self._console.error(error_text(error))
+                self._context.console.error(error_text(error))
                 code = exit_code_for(error)
             except BaseException:
                 # Even a bug must not hide the ids of billed tasks.
@@ -112,17 +98,17 @@ class TaskRunner:
     def _interrupted(self) -> None:
         submissions = len(self._states.submissions)
         finishing = f"; finishing {count(submissions, 'submission')} under way"
-        self._console.warning(f"interrupted{finishing if submissions else ''}")
+        self._context.console.warning(f"interrupted{finishing if submissions else ''}")
 
     def _killed(self) -> None:
-        self._console.rich.show_cursor()
+        self._context.console.rich.show_cursor()
         self._print_next_step()
 
     async def _end_submitted(self, session: Session, outcome: Outcome) -> None:
         task, asked = outcome.task, outcome.request.num_outputs
         if task is not None and outcome.status == "completed" and len(task.outputs) < asked:
             arrived = f"{len(task.outputs)} of {count(asked, 'output')} arrived"
-            self._console.warning(f"task {task.id}: {arrived}")
+            self._context.console.warning(f"task {task.id}: {arrived}")
         await self._end(session, outcome.status, task, outcome.error)
 
     async def _end(
@@ -147,9 +133,9 @@ class TaskRunner:
     async def _save(self, session: Session, task: Task) -> FoxAPIError | None:
         for output in task.outputs:
             if output.url is None:
-                self._console.result(json.dumps(dict(output.data), default=str))
+                self._context.console.result(json.dumps(dict(output.data), default=str))
             elif self._directory is None:
-                self._console.result(output.url)
+                self._context.console.result(output.url)
         if self._directory is None or all(output.url is None for output in task.outputs):
             return None
         failure: FoxAPIError | None = None
@@ -161,7 +147,7 @@ class TaskRunner:
         # From the events, because some files may be saved although the download failed.
         if (state := self._states.by_id.get(task.id)) is not None:
             for _, path in sorted(state.saved.items()):
-                self._console.result(str(path))
+                self._context.console.result(str(path))
         return failure
 
     def _print_error(self, error: FoxAPIError) -> None:
@@ -169,17 +155,17 @@ class TaskRunner:
         text = error_text(error)
         if text not in self._errors_shown:
             self._errors_shown.add(text)
-            self._console.error(text)
+            self._context.console.error(text)
 
     def _print_next_step(self) -> None:
         if ids := self._unfinished_ids():
             command = wait_command(ids, self._directory, self._context.options())
-            self._console.warning(
+            self._context.console.warning(
                 f"billed but not finished or saved: {count(len(ids), 'task')}; to go on:\n  {command}"
             )
         if submissions := self._states.submissions:
             outputs = sum(request.num_outputs for request in submissions)
-            self._console.warning(
+            self._context.console.warning(
                 f"{count(len(submissions), 'submission')} cut off: {count(outputs, 'output')} may "
                 "have been billed, and the task ids are unknown"
             )
@@ -192,16 +178,16 @@ class TaskRunner:
         if statistics.submitted:
             credits_text = "" if reserved is None else f", {reserved:,} credits reserved"
             billed = count(statistics.images_billed, "output")
-            self._console.info(f"billed: {billed}{credits_text}")
+            self._context.console.info(f"billed: {billed}{credits_text}")
         if unknown := statistics.images_unknown:
-            self._console.warning(f"perhaps also billed: {count(unknown, 'output')}")
+            self._context.console.warning(f"perhaps also billed: {count(unknown, 'output')}")
         ended = {result["id"] for result in self._results}
         results = self._results + [
             _result_json(state.outcome, task_id, state.task, state)
             for task_id, state in self._states.by_id.items()
             if task_id not in ended
         ]
-        self._console.document(
+        self._context.console.document(
             tasks=results,
             billed={
                 "outputs": statistics.images_billed,

@@ -1,7 +1,4 @@
-"""What is known of the tasks of one command, collected from the session's events.
-
-Progress is drawn from it, and an interrupted command finds here which tasks are not finished.
-"""
+"""What is known of the tasks of one command, collected from the session's events."""
 
 from __future__ import annotations
 
@@ -12,25 +9,7 @@ from typing import Final
 
 import attrs
 
-from foxapi_async import (
-    Event,
-    FoxAPIError,
-    NotFoundError,
-    Request,
-    Task,
-    TaskCancelledError,
-    TaskFailedError,
-    TaskStatus,
-)
-from foxapi_async.events import (
-    Downloaded,
-    DownloadProgress,
-    SubmissionFailed,
-    SubmissionStarted,
-    TaskEnded,
-    TaskSubmitted,
-    TaskUpdated,
-)
+from foxapi_async import Event, FoxAPIError, Request, Task, TaskStatus, errors, events
 from foxapi_async.outcome import OutcomeStatus
 
 _MAX_ESTIMATED: Final = 0.95
@@ -69,7 +48,7 @@ class TaskState:
         """Whether the task continues at the server, as far as is known."""
         if not self.ended:
             return True
-        ends = TaskFailedError | TaskCancelledError
+        ends = errors.TaskFailedError | errors.TaskCancelledError
         return self.error is not None and not self.not_found and not isinstance(self.error, ends)
 
     @property
@@ -82,7 +61,7 @@ class TaskState:
     @property
     def not_found(self) -> bool:
         """Whether the server knows no such task, and this command did not submit it either."""
-        return isinstance(self.error, NotFoundError) and self.request is None
+        return isinstance(self.error, errors.NotFoundError) and self.request is None
 
     @property
     def files(self) -> int:
@@ -125,21 +104,21 @@ class TaskStates:
     def update(self, event: Event) -> None:
         """Update the states from an event of the session."""
         match event:
-            case SubmissionStarted(request, key):
+            case events.SubmissionStarted(request, key):
                 self._submissions[key, id(request)] = request
-            case SubmissionFailed(request, key):
+            case events.SubmissionFailed(request, key):
                 self._submissions.pop((key, id(request)), None)
-            case TaskSubmitted(task, request, key):
+            case events.TaskSubmitted(task, request, key):
                 self._submissions.pop((key, id(request)), None)
                 self._state(task, request).task = task
-            case TaskUpdated(task, request):
+            case events.TaskUpdated(task, request):
                 self._state(task, request).task = task
-            case TaskEnded(_, task, error, request, seconds):
+            case events.TaskEnded(_, task, error, request, seconds):
                 state = self._state(task, request)
                 state.task, state.error, state.seconds, state.ended = task, error, seconds, True
-            case DownloadProgress(output) if output.task_id in self.by_id:
+            case events.DownloadProgress(output) if output.task_id in self.by_id:
                 self.by_id[output.task_id].downloading = True
-            case Downloaded(output, path) if output.task_id in self.by_id:
+            case events.Downloaded(output, path) if output.task_id in self.by_id:
                 self.by_id[output.task_id].saved[output.index] = path
             case _:
                 pass
@@ -152,11 +131,7 @@ class TaskStates:
 
 
 def progress_of(state: TaskState, now: float) -> TaskProgress | None:
-    """Return the progress of a task, None if it is unknown.
-
-    Polls are rare, so between two of them the progress grows with the clock, by the estimate of the
-    server.
-    """
+    """Return the progress of a task, between polls by the clock and the estimate; None if unknown."""
     if state.completed:
         return TaskProgress(1.0)
     reported = None if state.task.progress is None else TaskProgress(state.task.progress / 100)

@@ -68,8 +68,6 @@ def demo(
 
 @attrs.frozen
 class _Image:
-    """A saved image, with its prompt and a line of details."""
-
     path: Path
     prompt: str
     details: str
@@ -77,8 +75,6 @@ class _Image:
 
 @attrs.frozen
 class _DemoResult:
-    """What the demo did."""
-
     images: Sequence[_Image]
     codes: Sequence[ExitCode]
     statistics: Statistics
@@ -86,11 +82,6 @@ class _DemoResult:
 
 
 async def _run(console: Console, directory: Path, speed: float) -> _DemoResult:
-    """Run the demo.
-
-    Raises:
-        PillowMissingError: The extra is not installed.
-    """
     from foxapi_async.emulator import Emulator  # noqa: PLC0415 - loads aiohttp
 
     states = TaskStates(_Labels())
@@ -134,8 +125,6 @@ async def _run(console: Console, directory: Path, speed: float) -> _DemoResult:
 
 @attrs.define(eq=False)
 class _Labels:
-    """Labels tasks with their prompts, and numbers the tasks of the fanned-out request."""
-
     _seen: Counter[str] = attrs.field(factory=Counter[str])
 
     def __call__(self, request: Request | None, task_id: str) -> str:
@@ -148,11 +137,6 @@ class _Labels:
 
 
 async def _save(session: Session, outcome: Outcome, directory: Path, states: TaskStates) -> _Image:
-    """Save the image of a task and check its size.
-
-    Raises:
-        FoxAPIError: The task failed, or the image is broken or has another size.
-    """
     from foxapi_async.emulator import size_of  # noqa: PLC0415 - loads aiohttp
 
     request, task = outcome.request, outcome.task
@@ -176,11 +160,6 @@ async def _save(session: Session, outcome: Outcome, directory: Path, states: Tas
 
 
 def _image_size(path: Path) -> tuple[int, int]:
-    """Return (width, height) of an image, in pixels.
-
-    Raises:
-        DownloadError: The image cannot be decoded completely.
-    """
     from PIL import Image  # noqa: PLC0415 - slow to load
 
     try:
@@ -194,7 +173,6 @@ def _image_size(path: Path) -> tuple[int, int]:
 
 
 def _draw_sheet(images: Sequence[_Image], target: Path, title: str) -> None:
-    """Draw all images with their captions in a grid, and save it as PNG."""
     from PIL import Image, ImageDraw, ImageFont, ImageOps  # noqa: PLC0415 - slow to load
 
     columns, cell, gap, caption, header = 4, 360, 24, 64, 64

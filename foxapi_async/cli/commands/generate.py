@@ -11,14 +11,7 @@ from typing import Annotated, Final
 import attrs
 from typer import Argument, Option
 
-from foxapi_async import (
-    GenerationRequest,
-    InvalidRequestError,
-    Limits,
-    PhotaImage,
-    Polling,
-    Request,
-)
+from foxapi_async import GenerationRequest, Limits, PhotaImage, Polling, Request, errors
 from foxapi_async.cli.context import CommandContext, Directory, Timeout, prepare_directory
 from foxapi_async.cli.exit_codes import ExitCode
 from foxapi_async.cli.task_runner import TaskRunner
@@ -102,11 +95,7 @@ class RequestOptions:
     params: Sequence[str] = ()
 
     def request(self) -> Request:
-        """Return the request; only given options are sent.
-
-        Raises:
-            InvalidRequestError: An option is missing or invalid.
-        """
+        """Return the request; only given options are sent."""
         params = parse_params(self.params)
         if self.model is None and self.kind is None and not params:
             return self._phota_image()
@@ -123,7 +112,9 @@ class RequestOptions:
 
     def _phota_image(self) -> PhotaImage:
         if self.prompt is None:
-            raise InvalidRequestError("a prompt is needed: foxapi generate PROMPT", field="prompt")
+            raise errors.InvalidRequestError(
+                "a prompt is needed: foxapi generate PROMPT", field="prompt"
+            )
         request = PhotaImage(self.prompt)
         try:
             return attrs.evolve(
@@ -132,12 +123,12 @@ class RequestOptions:
                 resolution=self.resolution or request.resolution,
                 aspect_ratio=self.aspect_ratio or request.aspect_ratio,
             )
-        except InvalidRequestError as error:
+        except errors.InvalidRequestError as error:
             if error.field not in {"resolution", "aspect_ratio"}:
                 raise
             # The error names GenerationRequest as the way around; here that is --param.
             allowed = str(error).partition(". If the service")[0]
-            raise InvalidRequestError(
+            raise errors.InvalidRequestError(
                 f"{allowed}. If the service accepts other values now, "
                 f"--param {error.field}={error.value} sends the value unchanged",
                 field=error.field,
@@ -146,21 +137,19 @@ class RequestOptions:
 
 
 def parse_params(given: Sequence[str]) -> dict[str, object]:
-    """Return parameters of the form NAME=VALUE; a value is JSON, or else plain text.
-
-    Raises:
-        InvalidRequestError: No name, a name given twice, or broken JSON.
-    """
+    """Return parameters of the form NAME=VALUE; a value is JSON, or else plain text."""
     params: dict[str, object] = {}
     for text in given:
         name, equals, value = text.partition("=")
         name = name.strip()
         if not name or not equals:
-            raise InvalidRequestError(
+            raise errors.InvalidRequestError(
                 f"--param is {text!r}; it must be NAME=VALUE", field="param", value=text
             )
         if name in params:
-            raise InvalidRequestError(f"--param {name} is given twice", field=name, value=value)
+            raise errors.InvalidRequestError(
+                f"--param {name} is given twice", field=name, value=value
+            )
         params[name] = _parse_value(name, value)
     return params
 
@@ -177,7 +166,7 @@ def _parse_value(name: str, text: str) -> object:
         return json.loads(text)
     except ValueError as error:
         if text.lstrip().startswith(_JSON_STARTS):
-            raise InvalidRequestError(
+            raise errors.InvalidRequestError(
                 f"--param {name}: the value looks like JSON but is not valid: {error}",
                 field=name,
                 value=text,
