@@ -25,6 +25,8 @@ _MAX_ROWS: Final = 100
 """Rows in one statement: far below SQLite's limit of parameters, and few statements to prepare."""
 _DIED_SENDING: Final = "the process that sent it ended before it knew the result"
 
+_flat = chain.from_iterable
+
 _O = TypeVar("_O", bound=ops.Operation)
 _T = TypeVar("_T")
 
@@ -180,7 +182,7 @@ class Database:
                 )
                 for new in some
             ]
-            self._execute(queries.insert_entries(len(some)), list(chain.from_iterable(rows)))
+            self._execute(queries.insert_entries(len(some)), [*_flat(rows)])
 
     def _change(self, transitions: Sequence[ops.Transition]) -> None:
         for some in _chunks(transitions):
@@ -193,9 +195,7 @@ class Database:
                 for each in some
             ]
             statement = queries.update_statuses(len(some))
-            if self._execute(
-                statement, [*chain.from_iterable(rows), self._owner.id]
-            ).rowcount != len(some):
+            if self._execute(statement, [*_flat(rows), self._owner.id]).rowcount != len(some):
                 for each in some:
                     self._change_one(each)
 
@@ -236,9 +236,7 @@ class Database:
         first = {end.task_id: end for end in reversed(records)}
         for some in _chunks(list(first.values())):
             rows = [(end.task_id, end.after, end.at, end.error_code, end.text) for end in some]
-            self._execute(
-                queries.update_ends(len(some)), [*chain.from_iterable(rows), JournalStatus.ACCEPTED]
-            )
+            self._execute(queries.update_ends(len(some)), [*_flat(rows), JournalStatus.ACCEPTED])
 
     def _record_files(self, records: Sequence[ops.RecordFiles]) -> None:
         last = {saved.task_id: saved for saved in records}
@@ -246,7 +244,7 @@ class Database:
             rows = [(saved.task_id, saved.files, saved.at) for saved in some]
             # A task with files has completed, whether or not its end was recorded.
             before = (JournalStatus.ACCEPTED, JournalStatus.COMPLETED, JournalStatus.SAVED)
-            parameters = [JournalStatus.SAVED, *chain.from_iterable(rows), *before]
+            parameters = [JournalStatus.SAVED, *_flat(rows), *before]
             self._execute(queries.update_files(len(some)), parameters)
 
     def _record_value(self, record: ops.RecordValue) -> None:
