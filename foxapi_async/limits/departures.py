@@ -1,7 +1,4 @@
-"""A log of when requests were sent, used to interpret refusals.
-
-Pure: times are seconds of any monotonic clock.
-"""
+"""A log of when requests were sent, in seconds of any monotonic clock, to interpret refusals."""
 
 from __future__ import annotations
 

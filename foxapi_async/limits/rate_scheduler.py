@@ -1,7 +1,4 @@
-"""Decides how fast one session may send, based on 429 answers.
-
-Pure: the time is an argument, in seconds of any monotonic clock.
-"""
+"""Decides how fast one session may send; times are arguments, in seconds of a monotonic clock."""
 
 from __future__ import annotations
 
@@ -177,5 +174,4 @@ class RateScheduler:
 
 def _following(free: float, now: float, rate: float, catch_up: float) -> float:
     """Return the next send time, after a request that was allowed at `free` is sent now."""
-    late = now - free
-    return (free if late <= catch_up else now) + 1.0 / rate
+    return (free if now - free <= catch_up else now) + 1.0 / rate
