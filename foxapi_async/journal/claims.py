@@ -76,11 +76,9 @@ class Claim:
         return self.entry is None
 
     async def sending(self) -> None:
-        """Record that the POST is about to leave; return when that is durable.
+        """Record durably that the POST is about to leave; if this raises, nothing may be sent.
 
-        Raises:
-            ConfigurationError: It cannot be recorded; nothing may be sent.
-            FoxAPIError: Another claim has changed the entry; ``is_lost`` is true from now on.
+        If another claim has changed the entry, ``is_lost`` is true from now on.
         """
         before = self.status
         transition = self._transition(JournalStatus.SENDING, keep=True)
@@ -100,9 +98,7 @@ class Claim:
     async def accepted(self, task_id: str, estimated_time: float | None = None) -> None:
         """Record the id; return when it is durable. Nobody may get the id before.
 
-        Raises:
-            FoxAPIError: It is not durable. The error has the id, which is also logged, kept in
-                memory and written again later.
+        A FoxAPIError has the id, which is also logged, kept in memory and written again later.
         """
         transition = self._transition(JournalStatus.ACCEPTED)
         transition.task_id, transition.estimated_time = storable(task_id), estimated_time
@@ -218,9 +214,8 @@ class ClaimRegistry:
             is_held = False
             pending = self._pending.get(key)
             if pending is not None:
-                other = pending.new
-                payload = json.loads(other.payload)
-                _check_same_request(key, JournalStatus.SENDING, other.path, payload, new)
+                payload = json.loads(pending.new.payload)
+                _check_same_request(key, JournalStatus.SENDING, pending.new.path, payload, new)
                 await pending.finished.wait()
                 entry = pending.entry
             else:
@@ -245,7 +240,7 @@ class ClaimRegistry:
             return Claim(self, new, entry=entry)
 
     async def _ask(self, key: str, new: NewEntry) -> ClaimKey:
-        """Claim a key in the file; if it is taken, it stays pending until the claim is finished."""
+        # If the key is taken, it stays pending until the claim is finished.
         self._pending[key] = PendingClaim(new)
         operation = ClaimKey(new=new)
 

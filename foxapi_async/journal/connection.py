@@ -20,16 +20,13 @@ from foxapi_async.errors import ConfigurationError
 
 LOCK_TIMEOUT: Final = 10.0
 """Seconds to wait for another process that holds the lock; each holds it for milliseconds."""
-
 _APPLICATION_ID: Final = 0x466F784A
 """Marks the file as a journal of this package: "FoxJ" in ASCII."""
 
 _OLDEST_SQLITE: Final = (3, 33, 0)
 """The first with UPDATE … FROM, which changes many entries in one statement."""
-
 _MIN_SIZE: Final = 512
 """Bytes of the smallest database."""
-
 _STEPS: Final[tuple[tuple[str, ...], ...]] = (
     (
         """
@@ -147,10 +144,7 @@ def _read_modes(path: Path) -> list[str]:
 
 
 def _check_kind(path: Path) -> None:
-    """Raise unless this is a file that is empty or may be a database.
-
-    Only SQLite may open it to check its content: closing a file drops all locks of this process.
-    """
+    # Only SQLite may open it to check its content: closing a file drops all locks of this process.
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     # SQLite takes a file that is shorter than its smallest page for an empty database.
@@ -186,7 +180,6 @@ def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:
-    """Return the version of the schema, 0 for an empty file."""
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if application != _APPLICATION_ID:
@@ -225,7 +218,6 @@ def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
 
 _PERMISSION: Final = "check the permissions of the file and its folder"
 _LOCKED: Final = "another program has locked it for too long; end that program"
-
 _SQLITE_ADVICE: Final = {
     sqlite3.SQLITE_FULL: "the disk is full (or the file may not grow); free some space",
     sqlite3.SQLITE_READONLY: f"it cannot be written; {_PERMISSION}",
@@ -237,7 +229,6 @@ _SQLITE_ADVICE: Final = {
     sqlite3.SQLITE_CORRUPT: "it is damaged; keep a copy and try `sqlite3 FILE .recover`",
     sqlite3.SQLITE_IOERR: "the disk could not be read or written; check the disk and its free space",
 }
-
 _OS_ADVICE: Final = {
     errno.ENOENT: "its folder does not exist; create it",
     errno.ENOTDIR: "its folder is not a folder; give another path",

@@ -10,31 +10,24 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from foxapi_async.errors import ConfigurationError, FoxAPIError
+from foxapi_async.journal import operations as ops
 from foxapi_async.journal import owners, queries
 from foxapi_async.journal.connection import open_to_write, transaction
 from foxapi_async.journal.entry import AFTER_CRASH, Entry, JournalStatus, entry_from_row, text_of
-from foxapi_async.journal.operations import (
-    ClaimKey,
-    DeleteUnsent,
-    NewEntry,
-    Operation,
-    RecordEnd,
-    RecordFiles,
-    RecordValue,
-    Transition,
-)
 from foxapi_async.journal.transitions import ClaimDecision, on_claim
 
 _MAX_ROWS: Final = 100
 """Rows in one statement: far below SQLite's limit of parameters, and few statements to prepare."""
-
 _DIED_SENDING: Final = "the process that sent it ended before it knew the result"
 
-_O = TypeVar("_O", bound=Operation)
+_flat = chain.from_iterable
+
+_O = TypeVar("_O", bound=ops.Operation)
 _T = TypeVar("_T")
 
 
@@ -60,29 +53,26 @@ class Database:
             self._owner.release()
         self._connection.close()
 
-    def apply(self, operations: Sequence[Operation]) -> None:
-        """Execute all operations durably, or raise and execute none.
-
-        An operation that is refused alone gets its ``error`` set.
-        """
+    def apply(self, operations: Sequence[ops.Operation]) -> None:
+        """Execute all operations durably, or raise and execute none; set ``error`` of refused ones."""
         self._check_file()
         with transaction(self._connection):
             # The entry of a random key is written together with its first transition. Other claims
             # come last, so that facts of an earlier batch that failed are written before.
-            claims = _of(ClaimKey, operations)
+            claims = _of(ops.ClaimKey, operations)
             self._insert([claim.new for claim in claims if not claim.new.keyed])
-            for transitions in _rounds(_of(Transition, operations)):
+            for transitions in _rounds(_of(ops.Transition, operations)):
                 self._change([each for each in transitions if each.previous is None])
                 for each in transitions:
                     if each.previous is not None:
                         self._resubmit_or_restore(each, each.previous)
-            for some in _chunks(_of(DeleteUnsent, operations)):
+            for some in _chunks(_of(ops.DeleteUnsent, operations)):
                 parameters = [*(deletion.key for deletion in some), self._owner.id]
                 self._execute(queries.delete_entries(len(some)), parameters)
-            self._record_ends(_of(RecordEnd, operations))
-            self._record_files(_of(RecordFiles, operations))
+            self._record_ends(_of(ops.RecordEnd, operations))
+            self._record_files(_of(ops.RecordFiles, operations))
             self._claim([claim for claim in claims if claim.new.keyed])
-            for record in _of(RecordValue, operations):
+            for record in _of(ops.RecordValue, operations):
                 self._record_value(record)
 
     def recall(self, name: str) -> str | None:
@@ -130,13 +120,13 @@ class Database:
                     (JournalStatus.PLANNED, owner),
                 )
 
-    def _claim(self, claims: Sequence[ClaimKey]) -> None:
+    def _claim(self, claims: Sequence[ops.ClaimKey]) -> None:
         found: dict[bytes, tuple[Entry, str | None]] = {}
         for some in _chunks(claims):
             keys = [claim.new.key for claim in some]
             rows = self._execute(queries.select_entries(len(some)), keys)
             found.update((row[0], (entry_from_row(row), row[-1])) for row in rows)
-        free: list[NewEntry] = []
+        free: list[ops.NewEntry] = []
         for claim in claims:
             if claim.new.key in found:
                 self._claim_existing(claim, *found[claim.new.key])
@@ -145,7 +135,7 @@ class Database:
                 free.append(claim.new)
         self._insert(free)
 
-    def _claim_existing(self, claim: ClaimKey, entry: Entry, owner: str | None) -> None:
+    def _claim_existing(self, claim: ops.ClaimKey, entry: Entry, owner: str | None) -> None:
         claim.found = entry
         # An entry of this owner is not being submitted: the claim would be pending otherwise.
         alive = owner != self._owner.id and owners.is_alive(self._path, owner)
@@ -159,24 +149,17 @@ class Database:
                 self._update(claim.new.key, values)
         elif decision is ClaimDecision.BLOCKED and entry.status is not JournalStatus.UNKNOWN:
             claim.found = entry.after_crash()
-            dead: dict[str, Any] = {
-                "status": claim.found.status,
-                "owner": None,
-                "error": _DIED_SENDING,
-            }
+            dead = {"status": claim.found.status, "owner": None, "error": _DIED_SENDING}
             self._update(claim.new.key, dead | {"updated": claim.new.at})
 
-    def _resubmit_or_restore(self, transition: Transition, previous: Entry) -> None:
+    def _resubmit_or_restore(self, transition: ops.Transition, previous: Entry) -> None:
         key = transition.new.key
         if transition.after is not JournalStatus.SENDING:
             submitted = previous.submitted and previous.submitted.timestamp()
             columns = ("status", "task_id", "estimated_time", "error_code", "error")
             values = {name: getattr(previous, name) for name in columns}
-            values |= {
-                "owner": None,
-                "updated": previous.updated.timestamp(),
-                "submitted": submitted,
-            }
+            values |= {"updated": previous.updated.timestamp(), "submitted": submitted}
+            values["owner"] = None
             self._update(key, values, only_own=True)
             return
         row = self._execute(queries.select_entries(1), [key]).fetchone()
@@ -190,7 +173,7 @@ class Database:
             mine = {"status": JournalStatus.SENDING, "owner": self._owner.id}
             self._update(key, dict.fromkeys(outdated) | mine | {"updated": transition.at})
 
-    def _insert(self, entries: Sequence[NewEntry]) -> None:
+    def _insert(self, entries: Sequence[ops.NewEntry]) -> None:
         for some in _chunks(entries):
             rows = [
                 (
@@ -199,9 +182,9 @@ class Database:
                 )
                 for new in some
             ]
-            self._execute(queries.insert_entries(len(some)), _flat(rows))
+            self._execute(queries.insert_entries(len(some)), [*_flat(rows)])
 
-    def _change(self, transitions: Sequence[Transition]) -> None:
+    def _change(self, transitions: Sequence[ops.Transition]) -> None:
         for some in _chunks(transitions):
             rows = [
                 (
@@ -216,7 +199,7 @@ class Database:
                 for each in some:
                     self._change_one(each)
 
-    def _change_one(self, transition: Transition) -> None:
+    def _change_one(self, transition: ops.Transition) -> None:
         """Find out which of a group did not have its status before, and do what is possible."""
         row = self._execute(
             "SELECT status, task_id, owner FROM entries WHERE key = ?", (transition.new.key,)
@@ -248,14 +231,14 @@ class Database:
             values |= {"updated": transition.at, "submitted": transition.at}
             self._update(transition.new.key, values)
 
-    def _record_ends(self, records: Sequence[RecordEnd]) -> None:
+    def _record_ends(self, records: Sequence[ops.RecordEnd]) -> None:
         # A task ends once: the first record counts.
         first = {end.task_id: end for end in reversed(records)}
         for some in _chunks(list(first.values())):
             rows = [(end.task_id, end.after, end.at, end.error_code, end.text) for end in some]
             self._execute(queries.update_ends(len(some)), [*_flat(rows), JournalStatus.ACCEPTED])
 
-    def _record_files(self, records: Sequence[RecordFiles]) -> None:
+    def _record_files(self, records: Sequence[ops.RecordFiles]) -> None:
         last = {saved.task_id: saved for saved in records}
         for some in _chunks(list(last.values())):
             rows = [(saved.task_id, saved.files, saved.at) for saved in some]
@@ -264,7 +247,7 @@ class Database:
             parameters = [JournalStatus.SAVED, *_flat(rows), *before]
             self._execute(queries.update_files(len(some)), parameters)
 
-    def _record_value(self, record: RecordValue) -> None:
+    def _record_value(self, record: ops.RecordValue) -> None:
         if record.value is None:
             self._execute("DELETE FROM memory WHERE name = ?", (record.name,))
         else:
@@ -274,7 +257,7 @@ class Database:
             )
 
 
-def _of(kind: type[_O], operations: Sequence[Operation]) -> list[_O]:
+def _of(kind: type[_O], operations: Sequence[ops.Operation]) -> list[_O]:
     return [operation for operation in operations if isinstance(operation, kind)]
 
 
@@ -283,13 +266,9 @@ def _chunks(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
         yield items[start : start + _MAX_ROWS]
 
 
-def _flat(rows: Sequence[Sequence[Any]]) -> list[Any]:
-    return [value for row in rows for value in row]
-
-
-def _rounds(transitions: Sequence[Transition]) -> list[list[Transition]]:
+def _rounds(transitions: Sequence[ops.Transition]) -> list[list[ops.Transition]]:
     """Split transitions into rounds in which no entry occurs twice; the order of each is kept."""
-    rounds: list[list[Transition]] = []
+    rounds: list[list[ops.Transition]] = []
     seen: Counter[bytes] = Counter()
     for transition in transitions:
         number = seen[transition.new.key]

@@ -121,7 +121,6 @@ COLUMNS: Final = (
     "estimated_time, error_code, error, files, created, updated"
 )
 """The columns that `entry_from_row` takes, in its order."""
-
 _DAMAGE: Final = (ArithmeticError, AttributeError, OSError, RecursionError, TypeError, ValueError)
 """What reading a row raises whose values are of other types or out of range."""
 

@@ -238,7 +238,6 @@ class Journal:
             return None
 
     def _current(self) -> ClaimRegistry | None:
-        """Return what is open in this event loop; drop what a closed loop or a fork has left."""
         claims = self._claims
         # A Journal object may outlive event loops, for example one asyncio.run() after another.
         if claims is not None and claims.writer.close_if_orphaned():
@@ -257,6 +256,6 @@ class Journal:
         return claims
 
     def _flush(self) -> None:
-        """Write what this event loop has queued, so that a query sees it."""
+        # A query must see what this event loop has queued.
         if self._claims is not None and self._claims.writer.is_here:
             self._claims.writer.flush_now()

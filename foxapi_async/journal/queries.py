@@ -34,7 +34,6 @@ from foxapi_async.journal.entry import (
 
 _PAGE: Final = 500
 """Entries in one query: a longer one would keep SQLite from merging its log into the file."""
-
 _FORGOTTEN: Final = "forgotten "
 """Prefix of a key in the memory table."""
 
@@ -154,12 +153,8 @@ def forget(path: Path, key: str, only: Entry | None = None) -> list[Entry]:
     """Delete the entry of a key, if it is unchanged since ``only``; return what was deleted."""
     if not path.exists():
         return []
-    with (
-        closing(open_to_write(path)) as connection,
-        translated_errors(path),
-        transaction(connection),
-    ):
-        row = connection.execute(select_entries(1), (bytes_of(key),)).fetchone()
+    with closing(open_to_write(path)) as file, translated_errors(path), transaction(file):
+        row = file.execute(select_entries(1), (bytes_of(key),)).fetchone()
         if row is None:
             return []
         entry = _entry_now(path, row)
@@ -171,8 +166,8 @@ def forget(path: Path, key: str, only: Entry | None = None) -> list[Entry]:
                 f"journal {str(path)!r}: the key {key!r} is being submitted right now; forget it "
                 "after the submission has ended"
             )
-        connection.execute("DELETE FROM entries WHERE key = ?", (bytes_of(key),))
-        connection.execute(
+        file.execute("DELETE FROM entries WHERE key = ?", (bytes_of(key),))
+        file.execute(
             "INSERT OR REPLACE INTO memory (name, value, updated) VALUES (?, 'true', ?)",
             (_FORGOTTEN + storable(key), time.time()),
         )
@@ -193,7 +188,6 @@ def is_blank(path: Path) -> bool:
 
 
 def _open(path: Path) -> Iterator[sqlite3.Connection]:
-    """Yield a connection, or nothing if there is no file."""
     connection = open_to_read(path)
     if connection is not None:
         with closing(connection):

@@ -34,11 +34,9 @@ TRANSITIONS: Final[Mapping[JournalStatus, frozenset[JournalStatus]]] = {
     _S.UNKNOWN: frozenset({_S.ACCEPTED}),
 }
 """What may follow each status; every other transition is refused."""
-
 RESUBMITTABLE: Final = frozenset({_S.FAILED, _S.UNKNOWN})
 """What a person may decide to submit, and pay, once more. The entry keeps its status until the POST
 leaves, and gets it back if no task was created: a crash or a refusal must not lose it."""
-
 UNFINISHED: Final = frozenset({_S.ACCEPTED})
 """The task has an id and its end is not recorded."""
 

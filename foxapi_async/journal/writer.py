@@ -237,30 +237,24 @@ def _close_opened(opening: Future[Database]) -> None:
 
 
 def _has_task_id(operation: Operation) -> TypeGuard[Transition]:
-    """Whether it records the id of a new task, which is known nowhere else."""
     return isinstance(operation, Transition) and operation.after is JournalStatus.ACCEPTED
 
 
 FULL_BATCH: Final = 64
 """Operations that are written without waiting for more: one in a batch of 64 costs half of one in a
 batch of 16; with 100 it is hardly less."""
-
 _INTERVAL: Final = 0.08
 _INTERVAL_WITH_IDS: Final = 0.03
 """Seconds between commits while batching. A submission waits for two or three commits, which is short
 compared with a task. Ids wait less: a process that is killed meanwhile loses them."""
-
 _BURST: Final = 8
 _BURST_SECONDS: Final = 0.08
 """So many commits in so many seconds (100 per second) start batching."""
-
 _USEFUL_BATCH: Final = 3
 _MAX_USELESS: Final = 3
 """So many consecutive batches of fewer operations end batching."""
-
 _RETRY_AFTER: Final = 1.0
 """Seconds until batching is tried again."""
-
 _IDLE: Final = 0.5
 """Seconds without a commit after which earlier commits are ignored."""
 

@@ -1,14 +1,9 @@
-"""A log of when requests were sent, used to interpret refusals.
-
-Pure: times are seconds of any monotonic clock.
-"""
+"""A log of when requests were sent, in seconds of any monotonic clock, to interpret refusals."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-
-__all__ = ["Departures"]
 
 _REMEMBERED = 4096
 """Entries kept: more than can be in progress, or matter to the rate of the last second."""
@@ -58,13 +53,8 @@ class Departures:
 
         A token bucket that refuses had less than one token left. So for some earlier departure,
         ``burst + rate * time since`` is less than the number of requests sent since then,
-        including that departure and the refused request.
-
-        Args:
-            refused_at: When the refused request was sent.
-            since: The end of the last pause; earlier departures are ignored.
-            rate: Requests per second.
-            burst: Requests that the server accepts at once.
+        including that departure and the refused request. Departures before ``since``, the end of the
+        last pause, are ignored.
         """
         needed, reached, count = 1.0, 0.0, 1
         least = min(_HANDFUL, rate)

@@ -17,15 +17,11 @@ from foxapi_async.limits.slots import OutputSlots
 from foxapi_async.options import Limits
 from foxapi_async.statistics import Counters
 
-__all__ = ["Limiter"]
-
 _log = logging.getLogger("foxapi_async")
 
 _UNAVAILABLE: Final = 503
-
 _LONGEST_503: Final = 60.0
 """Longest pause in seconds after a 503: it may concern one model or one server only."""
-
 _LOGGED_PAUSE: Final = 30.0
 """Seconds of Retry-After from which a 429 is logged as a warning."""
 
@@ -53,13 +49,7 @@ class Limiter:
         self._images_accepted = 0
 
     async def admit(self, lane: Lane, *, images: int = 0) -> float:
-        """Wait until a request may leave, and return that moment.
-
-        Args:
-            lane: The purpose of the request.
-            images: How many images it asks for. They count as in flight until `not_created` or
-                `task_ended`.
-        """
+        """Wait until a request may leave, and return that moment; its images are then in flight."""
         self._waiting[lane] += 1
         try:
             await anyio.lowlevel.checkpoint_if_cancelled()
@@ -93,13 +83,7 @@ class Limiter:
         return self._scheduler.rate(self._clock())
 
     def record_answer(self, lane: Lane, answer: Answer[Any], sent_at: float) -> None:
-        """Adapt the rate to an answer.
-
-        Args:
-            lane: The purpose of the request.
-            answer: The answer.
-            sent_at: The moment that `admit` or `admit_poll` returned.
-        """
+        """Adapt the rate to an answer; `admit` or `admit_poll` has returned ``sent_at``."""
         now = self._clock()
         in_flight = self._images_accepted if lane is Lane.SUBMIT else None
         if answer.rate_limited:

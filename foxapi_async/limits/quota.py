@@ -95,8 +95,9 @@ class QuotaSearch:
 
     def sent(self, now: float) -> None:
         """Record that a request was sent; not needed before a window is recognised."""
-        if now >= self._turns_at:
-            self._turn(now)
+        if self.length is not None and now >= self._turns_at:
+            windows = math.floor((now - self._opening.middle) / self.length)
+            self._begin(self._opening.later(windows * self.length))
         self._used += 1
 
     def closed(self, at: float, served: int = 0) -> None:
@@ -115,9 +116,7 @@ class QuotaSearch:
     def answered(self, *, late: bool, left: int) -> bool:
         """Record that a request was served, and return whether this revealed a window.
 
-        Args:
-            late: Whether it was sent before the possible opening.
-            left: Requests sent since then.
+        ``late``: it was sent before the possible opening; ``left``: requests sent since then.
         """
         if self._opens is None or late:
             self._served += 1
@@ -138,11 +137,8 @@ class QuotaSearch:
     def explain(self, at: float, *, later: int, climbing: bool, recent: int | None) -> bool:
         """Update the quota after a refusal, and return whether a window explains the refusal.
 
-        Args:
-            at: When the refused request was sent.
-            later: Requests sent after it.
-            climbing: Whether the session was sending more than the quota allows.
-            recent: Requests sent in the last `length` seconds before; None if unknown.
+        The refused request was sent ``at``, with ``later`` requests after it and ``recent`` ones in
+        the last `length` seconds before it. ``climbing``: the session sent more than the quota.
         """
         if self.length is None:
             return False
@@ -154,9 +150,15 @@ class QuotaSearch:
         self._jumps |= recent is not None and recent > self.quota + 2.0 * self._slack + unsure
         doubted, self._doubted = self._doubted, False
         used = max(used, 1)
-        if self._fits(used, unsure):
-            late = at - opening.middle > _LATE * self.length
-            self._adjust(used, climbing=climbing, late=late, exact=unsure < 1.0)
+        fits = abs(used - self.quota) <= self._slack + unsure
+        if fits and self._jumps:
+            self.slides = False
+        if fits and not self.slides:
+            if climbing and unsure < 1.0:
+                self.quota = min(max(self.quota, used), self._too_many - 1)
+            elif not climbing and at - opening.middle > _LATE * self.length:
+                self._too_many = self.quota
+                self.quota = max(self.quota - math.ceil(0.5 * self._slack), 1)
             return True
         self._too_many = _UNKNOWN
         if recent is not None and self._slid(recent, climbing=climbing, doubted=doubted):
@@ -170,10 +172,7 @@ class QuotaSearch:
     def reopening(self, now: float, refused_at: float, *, in_vain: bool) -> float | None:
         """Return the seconds until the next window opens, or None if unknown.
 
-        Args:
-            now: The current time.
-            refused_at: When the refused request was sent.
-            in_vain: Whether the preceding pause was too short.
+        ``in_vain``: the preceding pause was too short.
         """
         if self.length is None or self.slides:
             return None
@@ -193,19 +192,6 @@ class QuotaSearch:
     @property
     def _slack(self) -> float:
         return max(_ALIKE * self.quota, 1.0)
-
-    def _fits(self, used: int, unsure: float) -> bool:
-        fits = abs(used - self.quota) <= self._slack + unsure
-        if fits and self._jumps:
-            self.slides = False
-        return fits and not self.slides
-
-    def _adjust(self, used: int, *, climbing: bool, late: bool, exact: bool) -> None:
-        if climbing and exact:
-            self.quota = min(max(self.quota, used), self._too_many - 1)
-        elif late and not climbing:
-            self._too_many = self.quota
-            self.quota = max(self.quota - math.ceil(0.5 * self._slack), 1)
 
     def _slid(self, recent: int, *, climbing: bool, doubted: bool) -> bool:
         alike = abs(recent - self.quota) <= 2.0 * self._slack
@@ -245,18 +231,9 @@ class QuotaSearch:
         self._opening, self._used_before, self._used = opening, self._used, 0
         self._turns_at = opening.middle + self.length
 
-    def _turn(self, now: float) -> None:
-        assert self.length is not None
-        self._begin(
-            self._opening.later(
-                math.floor((now - self._opening.middle) / self.length) * self.length
-            )
-        )
-
 
 def _roundest(length: Span) -> float:
-    for each in _ROUND:
+    for each in (*_ROUND, float(round(length.middle))):
         if length.low <= each <= length.high:
             return each
-    whole = float(round(length.middle))
-    return whole if length.low <= whole <= length.high else length.middle
+    return length.middle

@@ -83,17 +83,16 @@ _ROUNDED = 1.05
 class _Trial:
     """The state to restore if a higher estimate fails immediately."""
 
-    estimate: float
-    """Requests per second."""
-    burst: float
-    """Requests that the server accepts at once, if the estimate was right."""
+    estimate: float  # requests per second
+    burst: float  # requests that the server accepts at once, if the estimate was right
 
 
 @define(eq=False, repr=False)
 class RateSearch:
     """Searches for one unknown rate limit, and derives the allowed rate."""
 
-    _estimate: float | None = None
+    estimate: float | None = None
+    """Estimated requests per second that the server accepts; None before any refusal."""
     _searching: bool = False
     _age: float = 0.0  # seconds on the curve, up to the last departure
     _resumed_at: float = -math.inf
@@ -104,10 +103,7 @@ class RateSearch:
     _trial: _Trial | None = None
     _early: int = 0  # consecutive refusals during the hold
     catch_up: float = _CATCH_UP
-    """Seconds of timer lateness that are compensated.
-
-    A server without a burst refuses compensated requests, so early refusals reduce it.
-    """
+    """A server without a burst refuses compensated requests, so early refusals reduce it."""
     _tolerance: float = _CATCH_UP
     _hold: float = _HOLD
     _patience: int = 0  # climbs until the next trial of a higher estimate
@@ -119,23 +115,18 @@ class RateSearch:
     _quota: QuotaSearch = field(factory=QuotaSearch)
     _departures: Departures = field(factory=Departures)
 
-    @property
-    def estimate(self) -> float | None:
-        """Estimated requests per second that the server accepts; None before any refusal."""
-        return self._estimate
-
     def rate(self, now: float) -> float | None:
         """Return the requests per second that are allowed now; None means unlimited."""
-        if self._estimate is None:
+        if self.estimate is None:
             return None
         rate = self._curve(self._age_at(now))
-        if rate > (_BOUNDLESS if self._searching else _LIFTED * self._estimate):
+        if rate > (_BOUNDLESS if self._searching else _LIFTED * self.estimate):
             return None
         return min(rate, 1.0 / _PROVING_GAP) if self._in_vain else rate
 
     def sent(self, now: float) -> None:
         """Record that a request was sent."""
-        if self._estimate is not None:
+        if self.estimate is not None:
             self._age = self._age_at(now)
         self._served_since += 1
         if self._quota.length is not None:
@@ -144,7 +135,7 @@ class RateSearch:
 
     def answered(self, now: float, sent_at: float) -> None:
         """Record that a request was served."""
-        if self._estimate is None:
+        if self.estimate is None:
             self._served_unlimited += 1
             return
         late = sent_at < self._resumed_at
@@ -161,15 +152,12 @@ class RateSearch:
     def refused(self, now: float, sent_at: float, asked: float | None = None) -> float:
         """Record the first refusal of a burst, and return the pause to make without Retry-After.
 
-        Args:
-            now: The current time.
-            sent_at: When the refused request was sent.
-            asked: Seconds of Retry-After; None without.
+        ``asked`` is Retry-After in seconds.
         """
         later = self._departures.after(sent_at)
         served = max(self._served_since - later - 1, 0)
-        if self._estimate is None:
-            self._estimate = max(self._recently(sent_at, 1.0), 1.0)
+        if self.estimate is None:
+            self.estimate = max(self._recently(sent_at, 1.0), 1.0)
             self._searching = True
             self._hold = _LEAST_HOLD
             self._refused_at = sent_at
@@ -181,7 +169,7 @@ class RateSearch:
             pause = max(_FIRST_PAUSE, now - self._refused_at)
         else:
             self._quota.closed(sent_at)
-            pause = self._learn(self._estimate, served, sent_at, later)
+            pause = self._learn(self.estimate, served, sent_at, later)
         self._closed_at = sent_at
         if asked is not None:
             earliest = sent_at + max(asked - _ROUNDED, 0.0)
@@ -195,25 +183,22 @@ class RateSearch:
         return min(pause, _LONGEST_PAUSE)
 
     def _rely_on_quota(self) -> None:
-        self._estimate = self._quota.rate
+        self.estimate = self._quota.rate
         self._searching, self._in_vain, self._trial = False, 0, None
         self._hold = _HOLD
 
     def _learn(self, old: float, served: int, sent_at: float, later: int) -> float:
         tooth = sent_at - self._refused_at
-        if self._quota.explain(
-            sent_at,
-            later=later,
-            climbing=self._reached(sent_at) > old,
-            recent=self._departures.within(sent_at, self._quota.length),
-        ):
+        climbing = self._reached(sent_at) > old
+        recent = self._departures.within(sent_at, self._quota.length)
+        if self._quota.explain(sent_at, later=later, climbing=climbing, recent=recent):
             self._rely_on_quota()
             self._tooth = tooth
             self._refused_at = sent_at
             return _SHORTEST_PAUSE
         tried = self._trial is not None
         estimate = self._judge(old, served, sent_at)
-        self._estimate = estimate
+        self.estimate = estimate
         self._searching = False
         self.catch_up = max(self._tolerance, min((self._burst - 1.0) / estimate, _CATCH_UP))
         # An estimate from a short time is held for a short time.
@@ -233,7 +218,7 @@ class RateSearch:
 
     def restore(self, estimate: float | None) -> None:
         """Restore the estimate after refusals that had another cause."""
-        self._estimate = estimate
+        self.estimate = estimate
         self._searching, self._in_vain, self._trial = False, 0, None
         self._quota = QuotaSearch()
         self._age = self._hold
@@ -253,12 +238,8 @@ class RateSearch:
 
     def _higher(self, old: float, reached: float, sent_at: float, low: float) -> float:
         self._familiar += 1
-        burst, rate = self._departures.fit(
-            sent_at,
-            self._resumed_at,
-            rate=old,
-            burst=self._burst if self._familiar < _CHALLENGE else 1.0,
-        )
+        known = self._burst if self._familiar < _CHALLENGE else 1.0
+        burst, rate = self._departures.fit(sent_at, self._resumed_at, rate=old, burst=known)
         self._trial = _Trial(max(old, low), burst)
         if rate > _SAME * old:
             self._familiar = 0
@@ -295,7 +276,7 @@ class RateSearch:
         return trial.estimate
 
     def _reached(self, sent_at: float) -> float:
-        """Return the rate at which the refused request was sent: allowed and actually used."""
+        # The rate at which the refused request was sent: allowed and actually used.
         allowed = self._curve(self._age_at(sent_at))
         return min(allowed, 1.2 * self._recently(sent_at, max(1.0, 8.0 / allowed)))
 
@@ -303,13 +284,13 @@ class RateSearch:
         return self._departures.per_second(until, min(span, max(until - self._resumed_at, 0.01)))
 
     def _curve(self, age: float) -> float:
-        if self._estimate is None:
+        if self.estimate is None:
             return math.inf
         if self._searching:
-            return self._estimate * math.exp2(min(age / _DOUBLING, 60.0))
+            return self.estimate * math.exp2(min(age / _DOUBLING, 60.0))
         climb = _CLIMB * max(age - self._hold, 0.0) ** 3
         hold = _HOLD_FROM + (_HOLD_TO - _HOLD_FROM) * min(age / self._hold, 1.0)
-        return self._estimate * (hold + climb)
+        return self.estimate * (hold + climb)
 
     def _age_at(self, now: float) -> float:
         last = max(self._departures.last(now), self._resumed_at)

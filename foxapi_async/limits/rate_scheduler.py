@@ -1,7 +1,4 @@
-"""Decides how fast one session may send, based on 429 answers.
-
-Pure: the time is an argument, in seconds of any monotonic clock.
-"""
+"""Decides how fast one session may send; times are arguments, in seconds of a monotonic clock."""
 
 from __future__ import annotations
 
@@ -14,7 +11,6 @@ from foxapi_async.retry import LONGEST_BELIEVED
 
 _CATCH_UP = 0.02
 """Seconds of timer lateness that are compensated, so that late timers do not lower the rate."""
-
 _GRACE, _GRACE_GAPS = 0.05, 0.5
 """Seconds, and fraction of the gap between two requests, for which a free turn is reserved for the
 lane that is next. A longer time would slow all lanes down: each lane sleeps until its own grace
@@ -40,20 +36,12 @@ class RateScheduler:
     0.0. The caller reports each answer with `answered()` or `refused()`. A request without an
     answer needs no report.
 
-    Args:
-        submissions_per_second: Ceiling for submissions, above 0; None for no ceiling.
-        polls_per_second: Ceiling for polls, above 0; None for no ceiling.
-            In any T seconds at most ``ceiling * (T + 0.02) + 1`` requests of the lane are sent.
-
-    Raises:
-        ValueError: A ceiling is not a finite number above 0.
+    The arguments are ceilings, above 0; None for no ceiling. In any T seconds at most
+    ``ceiling * (T + 0.02) + 1`` requests of the lane are sent.
     """
 
     def __init__(
-        self,
-        *,
-        submissions_per_second: float | None = None,
-        polls_per_second: float | None = None,
+        self, *, submissions_per_second: float | None = None, polls_per_second: float | None = None
     ) -> None:
         ceilings = {Lane.SUBMIT: submissions_per_second, Lane.POLL: polls_per_second}
         for ceiling in ceilings.values():
@@ -74,10 +62,7 @@ class RateScheduler:
         self._doubtful: tuple[float | None] | None = None
 
     def waiting(self, lane: Lane, count: int) -> None:
-        """Set how many requests of a lane wait for the rate.
-
-        A submission that waits for images in flight to end does not count.
-        """
+        """Set how many requests of a lane wait for the rate, not for images in flight to end."""
         self._waiting[lane] = count
 
     def delay(self, lane: Lane, now: float) -> float:
@@ -97,9 +82,8 @@ class RateScheduler:
     def sent(self, lane: Lane, now: float) -> None:
         """Record that a request of this lane is sent now; call it only after `delay()` returned 0.0."""
         if lane in self._ceilings:
-            self._ceiling_free[lane] = _following(
-                self._ceiling_free[lane], now, self._ceilings[lane], _CATCH_UP
-            )
+            free, ceiling = self._ceiling_free[lane], self._ceilings[lane]
+            self._ceiling_free[lane] = _following(free, now, ceiling, _CATCH_UP)
         self._rate.sent(now)
         if lane is Lane.SUBMIT:
             self._window.submissions += 1
@@ -112,21 +96,12 @@ class RateScheduler:
         self._finish[lane] = self._virtual + 1.0
 
     def answered(
-        self,
-        lane: Lane,
-        now: float,
-        *,
-        sent_at: float | None = None,
-        in_flight: int | None = None,
+        self, lane: Lane, now: float, *, sent_at: float | None = None, in_flight: int | None = None
     ) -> None:
         """Record an answer other than 429.
 
-        Args:
-            lane: The lane of the request.
-            now: The current time.
-            sent_at: When the request was sent.
-            in_flight: For an accepted submission: images of tasks with a known id and no known end,
-                including the new task.
+        For an accepted submission, ``in_flight`` is the number of images of tasks with a known id and
+        no known end, including the new task.
         """
         self._rate.answered(now, now if sent_at is None else sent_at)
         if self._window.limit is not None:
@@ -145,17 +120,12 @@ class RateScheduler:
     ) -> None:
         """Record a 429.
 
-        Args:
-            lane: The lane of the request.
-            now: The current time.
-            retry_after: Seconds of Retry-After. Values from 0 to 3600 are obeyed exactly; others are
-                ignored.
-            sent_at: When the refused request was sent. Refusals of requests that were sent before
-                the last pause began belong to the same event. Without it, refusals that arrive
-                during the pause do.
-            in_flight: For a submission: as in `answered()`, without the refused one.
+        Retry-After values from 0 to 3600 s are obeyed exactly; others are ignored. Refusals of requests
+        that were sent before the last pause began belong to the same event; without ``sent_at``,
+        refusals that arrive during the pause do. ``in_flight`` excludes the refused submission.
         """
-        asked = _believed(retry_after)
+        is_believed = retry_after is not None and 0.0 <= retry_after <= LONGEST_BELIEVED
+        asked = retry_after if is_believed else None
         left = now if sent_at is None else sent_at
         if left <= self._event_at or (sent_at is None and now < self._paused_until):
             self.pause(now, asked or 0.0)
@@ -185,12 +155,7 @@ class RateScheduler:
     def room_delay(self, images: int, in_flight: int, now: float) -> float:
         """Return the seconds until some more images may be in flight; 0.0 means now.
 
-        The delay becomes shorter when a task ends.
-
-        Args:
-            images: Images of the next submission.
-            in_flight: Images of known tasks that have not ended, and of submissions in progress.
-            now: The current time.
+        ``in_flight`` includes submissions in progress. The delay becomes shorter when a task ends.
         """
         return 0.0 if self._window.limit is None else self._window.delay(images, in_flight, now)
 
@@ -209,11 +174,4 @@ class RateScheduler:
 
 def _following(free: float, now: float, rate: float, catch_up: float) -> float:
     """Return the next send time, after a request that was allowed at `free` is sent now."""
-    late = now - free
-    return (free if late <= catch_up else now) + 1.0 / rate
-
-
-def _believed(retry_after: float | None) -> float | None:
-    if retry_after is None or not 0.0 <= retry_after <= LONGEST_BELIEVED:
-        return None
-    return retry_after
+    return (free if now - free <= catch_up else now) + 1.0 / rate

@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections import deque
 
 import anyio
+from attrs import define
 
 from foxapi_async.errors import BudgetExceededError, InvalidRequestError
 
-__all__ = ["OutputSlots"]
 
-
+@define(eq=False)
 class _Waiter:
-    __slots__ = ("admitted", "outputs", "refusal", "woken")
-
-    def __init__(self, outputs: int) -> None:
-        self.outputs = outputs
-        self.admitted = False
-        self.woken: anyio.Event | None = None
-        self.refusal: BudgetExceededError | None = None
+    outputs: int
+    admitted: bool = False
+    woken: anyio.Event | None = None
+    refusal: BudgetExceededError | None = None
 
 
 class OutputSlots:
@@ -26,12 +23,8 @@ class OutputSlots:
 
     A waiter that needs many slots is not overtaken by one that needs few, so no waiter starves.
 
-    Slots and billed images are counted separately: `take` counts both, `free` returns slots, and
-    `refund` also reverses the bill, for images that were certainly not created.
-
-    Args:
-        places: Maximum number of images in flight.
-        total: Maximum number of billed images; None for no limit.
+    At most ``places`` images are in flight and at most ``total`` are billed; None for no limit. `take`
+    counts both, `free` returns slots, and `refund` also reverses the bill.
     """
 
     def __init__(self, places: int, total: int | None = None) -> None:
@@ -47,12 +40,7 @@ class OutputSlots:
         return len(self._queue)
 
     async def take(self, outputs: int) -> None:
-        """Wait until some slots are free, and take them.
-
-        Raises:
-            InvalidRequestError: ``outputs`` exceeds the number of slots.
-            BudgetExceededError: ``outputs`` exceeds the remaining budget.
-        """
+        """Wait for slots; more than there are is an InvalidRequestError or BudgetExceededError."""
         if outputs > self.places:
             raise InvalidRequestError(
                 f"num_outputs is {outputs}, but Limits(outputs={self.places}) allows fewer images "
@@ -92,8 +80,14 @@ class OutputSlots:
     def _admit_waiters(self) -> None:
         while self._queue:
             waiter = self._queue[0]
-            if (refusal := self._overspent(waiter.outputs)) is not None:
-                waiter.refusal = refusal
+            if self.total is not None and self.spent + waiter.outputs > self.total:
+                waiter.refusal = BudgetExceededError(
+                    f"{waiter.outputs} more images would exceed Limits(total_outputs={self.total}): "
+                    f"{self.spent} are billed or in flight",
+                    total=self.total,
+                    used=self.spent,
+                    requested=waiter.outputs,
+                )
             elif self.in_flight + waiter.outputs <= self.places:
                 self.in_flight += waiter.outputs
                 self.spent += waiter.outputs
@@ -111,14 +105,3 @@ class OutputSlots:
         elif waiter.refusal is None:
             # The cancellation arrived after admission, before the waiter could use its slots.
             self.refund(waiter.outputs)
-
-    def _overspent(self, outputs: int) -> BudgetExceededError | None:
-        if self.total is None or self.spent + outputs <= self.total:
-            return None
-        return BudgetExceededError(
-            f"{outputs} more images would exceed Limits(total_outputs={self.total}): "
-            f"{self.spent} are billed or in flight",
-            total=self.total,
-            used=self.spent,
-            requested=outputs,
-        )

@@ -39,10 +39,8 @@ class WindowSearch:
     limit: int | None = None
     """Images in flight that the server accepts; None if no cap is known."""
     _chance: float = 1.0
-    submissions: int = 0
-    """Submissions sent since the last refusal."""
-    others: int = 0
-    """Other requests sent since the last refusal."""
+    submissions: int = 0  # sent since the last refusal
+    others: int = 0  # other requests, likewise
     _strikes: int = 0
     _step: int = 0
     _credit: float = 0.0
