@@ -87,7 +87,7 @@ async def _waits(times: int) -> tuple[float, float]:
         for tracked in tasks:
             group.start_soon(_wait_for_end, TaskHandle(tracked, registry))
         await asyncio.sleep(0.01)
-        registry.close(tasks, None)
+        registry.close(tasks)
     ours = time.process_time() - began
     events = [anyio.Event() for _ in range(times)]
     began = time.process_time()

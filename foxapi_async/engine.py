@@ -96,7 +96,6 @@ class Engine:
         self._operations: set[MapOperation] = set()
         self._closing = anyio.Event()
         self._ready = anyio.Event()
-        self._fault: Exception | None = None
         self._journal_is_open = False
         self._has_recalled = False
         self._owner: asyncio.Task[None] | None = None
@@ -145,7 +144,6 @@ class Engine:
         )
 
     async def _run(self) -> None:
-        fault: BaseException | None = None
         try:
             async with self._supervisor:
                 self._supervisor.start(self._poll)
@@ -161,19 +159,22 @@ class Engine:
                     self._supervisor.cancel()
             self.registry.log_in_flight()
             await self._close_waits()
-        except BaseException as error:
-            fault = error
+        except BaseException as fault:
+            self.registry.fault = self.registry.fault or fault
             raise
         finally:
             self.registry.closed = True
             self._ready.set()
-            self.registry.close(tuple(self.registry.tasks.values()), fault or self._fault)
+            self.registry.close(tuple(self.registry.tasks.values()))
 
     async def _poll(self) -> None:
         try:
             await self._poller.run()
         except Exception as fault:
-            self._fault = fault
+            cause: BaseException = fault
+            while isinstance(cause, BaseExceptionGroup) and len(cause.exceptions) == 1:
+                cause = cause.exceptions[0]
+            self.registry.fault = cause
             raise
         finally:
             # Without its poller the session is of no use, and no caller may wait in vain.
@@ -183,7 +184,7 @@ class Engine:
         """End the waits that are left, a few in each turn of the event loop."""
         tasks = tuple(self.registry.tasks.values())
         for start in range(0, len(tasks), _CLOSED_PER_TURN):
-            self.registry.close(tasks[start : start + _CLOSED_PER_TURN], self._fault)
+            self.registry.close(tasks[start : start + _CLOSED_PER_TURN])
             await anyio.lowlevel.cancel_shielded_checkpoint()
 
     async def _finish(self) -> None:

@@ -208,9 +208,10 @@ class MapOperation:
             self._add_error(submission, error)
         elif tracked.ended:
             self._add_outcome_of(tracked, submission.request, submission.key, submission.index)
-        elif not tracked.observers and (tracked.request, tracked.key) == (
-            submission.request,
-            submission.key,
+        elif (
+            not tracked.observers
+            and tracked.request is submission.request
+            and tracked.key == submission.key
         ):
             # Most tasks: the tuple and this object serve them all.
             tracked.observers, tracked.index = self._observers, submission.index

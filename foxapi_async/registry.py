@@ -65,6 +65,8 @@ class TaskRegistry:
         self._loop = asyncio.get_running_loop()
         self._clock = self._loop.time
         self.closed: bool = False
+        self.fault: BaseException | None = None
+        """What ended the session, if it was a fault of ours."""
 
     def check(self) -> None:
         """Refuse a call after the end of the session, or from another event loop.
@@ -74,7 +76,7 @@ class TaskRegistry:
             ConfigurationError: Another event loop is running here, or none.
         """
         if self.closed:
-            raise SessionClosedError("the session has ended; open a new one")
+            raise SessionClosedError("the session has ended; open a new one") from self.fault
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -194,13 +196,8 @@ class TaskRegistry:
             tracked.expire()
             self._settle(tracked)
 
-    def close(self, tasks: Sequence[TrackedTask], cause: BaseException | None) -> None:
-        """End the wait for tasks because the session ends.
-
-        Args:
-            tasks: Tasks of this registry.
-            cause: The fault that ended the session, if there was one.
-        """
+    def close(self, tasks: Sequence[TrackedTask]) -> None:
+        """End the wait for tasks of this registry because the session ends."""
         for tracked in tasks:
             if tracked.ended:
                 continue
@@ -209,7 +206,7 @@ class TaskRegistry:
                 f"server and is billed: session.attach({tracked.id!r}) waits for it again",
                 task_id=tracked.id,
             )
-            error.__cause__ = cause
+            error.__cause__ = self.fault
             tracked.end(error)
             self._settle(tracked)
 

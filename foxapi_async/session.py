@@ -181,6 +181,8 @@ class Session:
                 "billed; submit it again",
                 sent=False,
             ) from submission.last_refusal
+        if submission.tracked.ended:  # as the answer to the POST has said
+            return submission.tracked.result()
         task = submission.tracked.latest
         raise TaskTimeoutError(
             f"task {task.id} is still {task.status.value} after {waited:.3g} s (timeout={timeout:g}); "
