@@ -23,11 +23,7 @@ _NOT_IN_A_HEADER: Final = r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]"
 
 
 def find_api_key(given: str | None) -> str:
-    """Return the key that was given, or that of the environment variable FOXAPI_API_KEY.
-
-    Raises:
-        ConfigurationError: There is none, or it cannot be part of a header.
-    """
+    """Return the key that was given, or FOXAPI_API_KEY; raise `ConfigurationError` if there is no usable one."""
     key = (os.environ.get("FOXAPI_API_KEY", "") if given is None else given).strip()
     if not key:
         raise ConfigurationError(
@@ -44,8 +40,7 @@ def find_api_key(given: str | None) -> str:
 def find_base_url(given: str | None) -> URL:
     """Return the base URL that was given, else that of FOXAPI_BASE_URL, else the service's own.
 
-    Raises:
-        ConfigurationError: Not a plain HTTPS URL (HTTP is allowed for a loopback host).
+    `ConfigurationError` is raised unless it is plain HTTPS (or HTTP to a loopback host).
     """
     text = given if given is not None else os.environ.get("FOXAPI_BASE_URL") or DEFAULT_BASE_URL
     # The texts omit the given value, which may be or contain the key.
@@ -86,11 +81,7 @@ def is_loopback(host: str | None) -> bool:
 
 
 def check_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
-    """Return extra request headers.
-
-    Raises:
-        ConfigurationError: A header that the session sets itself, or one that is not text.
-    """
+    """Return extra request headers; raise `ConfigurationError` for one that cannot be set."""
     given: object = {} if headers is None else headers
     if not is_mapping(given):
         raise ConfigurationError("headers must be a mapping of names to values")

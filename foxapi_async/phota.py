@@ -32,7 +32,6 @@ class _PhotaRequest(Request):
     path: ClassVar[str] = PATHS["image"]  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def payload(self) -> dict[str, Any]:
-        """Return the exact JSON object for the POST, without fields that are None."""
         payload: dict[str, Any] = {"model": self.model}
         for name in attrs.fields_dict(type(self)):
             value: object = getattr(self, name)

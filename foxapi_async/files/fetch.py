@@ -157,12 +157,7 @@ class Fetch:
     _block: bytearray = attrs.field(factory=bytearray, init=False)
 
     async def run(self, link: str) -> None:
-        """Fetch until the file is complete.
-
-        Raises:
-            LinkRefusedError: The server answers 403, 404 or 410.
-            DownloadError: Too many attempts without progress, or a failure that retries cannot mend.
-        """
+        """Fetch until the file is complete; raise `LinkRefusedError` at a 403, 404 or 410, else `DownloadError`."""
         url = self._check(link)
         if self._source != shown(url):
             # A resumption must not mix two files; a validator is only valid for its own URL.

@@ -182,11 +182,7 @@ class FileService:
 
 
 def describe(path: Path, index: int | None = None) -> SavedFile:
-    """Return path, size and SHA-256 of a file; blocking, in bounded memory.
-
-    Raises:
-        OSError: The file cannot be read.
-    """
+    """Return path, size and SHA-256 of a file; blocking, in bounded memory; raise `OSError` if it is unreadable."""
     # The caller has a journal, which has loaded this module; sessions without one do not need it.
     from foxapi_async.journal.entry import SavedFile  # noqa: PLC0415
 
@@ -204,7 +200,6 @@ class _FreshLinks:
         self._task: Task | None = None
 
     async def of(self, output: Output, refused: LinkRefusedError) -> str:
-        """Return a new link of an output, or raise `DownloadError`."""
         if output.task_id is None:
             raise _expired(output, f"{refused}, and its task is not known") from None
         try:

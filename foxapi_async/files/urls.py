@@ -18,12 +18,9 @@ _NOT_IN_A_URL: Final = re.compile(r"[^\x21-\x7e]+")
 
 
 def check_link(link: str, *, loopback: bool) -> URL:
-    """Return a link of the server as a URL.
+    """Return a link of the server as a URL, or raise `ValueError`, whose text does not show the query.
 
     HTTP is allowed only to loopback, and only if the API itself is there (``loopback``).
-
-    Raises:
-        ValueError: It must not be followed; the text says why and does not show its query.
     """
     try:
         url = _parse(link)

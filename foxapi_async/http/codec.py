@@ -50,11 +50,7 @@ _unknown_words: set[str] = set()
 
 
 def encode(payload: Mapping[str, Any]) -> bytes:
-    """Return the body of a POST: compact JSON in ASCII.
-
-    Raises:
-        InvalidRequestError: The payload is not a JSON object; ``field`` is the invalid field.
-    """
+    """Return the body of a POST: compact JSON in ASCII; raise `InvalidRequestError` if that is impossible."""
     if not isinstance(payload, dict):
         raise InvalidRequestError(
             f"payload() of a request returned a {type(payload).__name__}; it must return a dict",
@@ -85,11 +81,7 @@ def _invalid_field(payload: Mapping[str, Any]) -> tuple[str | None, object]:
 
 
 def decode(body: bytes) -> object:
-    """Return the JSON value of a body.
-
-    Raises:
-        ValueError: It is not JSON.
-    """
+    """Return the JSON value of a body; raise `ValueError` if it is not JSON."""
     try:
         try:
             return json.loads(body)
@@ -118,15 +110,7 @@ def one_line(text: str, *, longest: int = 500) -> str:
 
 
 def read_task(payload: object, *, asked: str | None = None) -> Task:
-    """Return the task that a decoded answer describes.
-
-    Args:
-        payload: What `decode` returned.
-        asked: The id that was requested, None after a submission.
-
-    Raises:
-        InvalidResponseError: Not an object, no usable id, or another task's id.
-    """
+    """Return the task of a decoded answer, or raise `InvalidResponseError`; ``asked`` is the requested id, if any."""
     if not isinstance(payload, dict):
         raise InvalidResponseError(
             f"the answer is a JSON {type(payload).__name__}, not a task", task_id=asked
@@ -171,11 +155,7 @@ def _task(fields: dict[str, Any], _: object) -> Task:
 
 
 def read_upload(payload: object) -> UploadedFile:
-    """Return the uploaded file that a decoded answer describes.
-
-    Raises:
-        InvalidResponseError: Not an object, or no URL.
-    """
+    """Return the uploaded file that a decoded answer describes, or raise `InvalidResponseError`."""
     if not is_object(payload):
         raise InvalidResponseError("the answer to the upload is not a JSON object")
     if _text(payload.get("url")) is None:
@@ -320,12 +300,6 @@ def _converter() -> cattrs.Converter:
     converter.register_structure_hook(Task, _task)
     register(TaskError, code=code_of, message=_text, type=_text)
     register(
-        UploadedFile,
-        id=_text,
-        url=_text,
-        filename=_text,
-        size=_size,
-        created=_moment,
-        raw=_raw,
+        UploadedFile, id=_text, url=_text, filename=_text, size=_size, created=_moment, raw=_raw
     )
     return converter

@@ -15,11 +15,7 @@ TASK_ID: Final = re.compile(
 
 
 def check_task_id(value: object) -> str:
-    """Return a task id from outside.
-
-    Raises:
-        InvalidRequestError: It is not a task id.
-    """
+    """Return a task id from outside, or raise `InvalidRequestError`."""
     if not isinstance(value, str) or not TASK_ID.fullmatch(value):
         raise InvalidRequestError(
             f"task_id is {value!r}; it must be 1 to 256 letters, digits or . _ ~ : -, "

@@ -85,13 +85,7 @@ _RULES: Final = (
 
 
 def classify_status(status: int, payload: object, *, asked: str | None = None) -> ResponseClass:
-    """Return the class of an answer whose status is not a 2xx.
-
-    Args:
-        status: The HTTP status.
-        payload: The decoded body; anything but an object if it is not JSON.
-        asked: The id of the requested task, None for a submission.
-    """
+    """Return the class of a status that is not a 2xx; ``asked`` is the id of the requested task, if any."""
     if asked is None and _names_a_task(payload):
         return ResponseClass.UNCLEAR
     return next(

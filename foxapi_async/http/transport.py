@@ -116,19 +116,12 @@ class Transport:
     ) -> Reply:
         """Send one request to the API and read the whole answer.
 
-        Args:
-            method: The HTTP method.
-            path: Absolute path, with its query, percent-encoded.
-            json: The body of a POST.
-            form: The body of an upload.
-            on_sending: Called right before the first byte of the JSON body is written.
-            seconds: The time limit, ``Timeout.request`` by default.
-            patience: A scope whose deadline replaces both; it may be moved during the request.
+        ``path`` is percent-encoded and includes the query. ``on_sending`` is called right before the
+        first byte of the JSON body is written. ``seconds`` is the time limit, ``Timeout.request`` by
+        default; ``patience`` is a scope that replaces it and whose deadline may be moved.
 
         Raises:
-            APITimeoutError: No whole answer within ``Timeout.request``, or no connection within
-                ``Timeout.connect``.
-            APIConnectionError: No connection, or it broke; ``sent`` tells which.
+            APIConnectionError: No connection, or it broke or timed out; ``sent`` tells which.
             InvalidResponseError: The answer is larger than `MAX_BODY`.
         """
         what = f"{method} {path.partition('?')[0]}"
@@ -159,12 +152,7 @@ class Transport:
     async def stream(
         self, url: URL, headers: Mapping[str, str]
     ) -> AsyncGenerator[aiohttp.ClientResponse, None]:
-        """Open a result file, without the API key; the caller reads it within the block.
-
-        Raises:
-            APITimeoutError: No byte for ``Timeout.stall``.
-            APIConnectionError: No connection, or it broke.
-        """
+        """Open a result file, without the API key; the caller reads it within the block."""
         timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=self.timeout.connect, sock_read=self.timeout.stall
         )

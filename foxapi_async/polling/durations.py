@@ -54,13 +54,8 @@ def estimated(
 ) -> list[float]:
     """Return the masses of the bins, estimated from these observations alone.
 
-    Args:
-        prior: The masses before any observation.
-        mass: The former estimate, at which EM starts.
-        ended: Tasks that ended, as intervals.
-        running: How many tasks that have not ended were last seen running in each bin. Without any end, all of
-            them count for a few only.
-        rounds: Rounds of EM; one is usually enough.
+    EM starts at ``mass``, the former estimate; one round is usually enough. ``running`` counts, by bin, the tasks
+    last seen running there; without any end, all of them count for a few only.
     """
     if not ended:
         share = RUNNING_STRENGTH / max(sum(running), RUNNING_STRENGTH)

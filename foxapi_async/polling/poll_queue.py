@@ -166,7 +166,9 @@ class PollQueue:
     def take_expired(self, now: float, most: int) -> list[TrackedTask]:
         """Take at most so many tasks whose deadline has passed."""
         expired: list[TrackedTask] = []
-        while self._deadlines and self._deadlines[0][0] <= now and len(expired) < most:
+        for _ in range(most):
+            if not self.has_expired(now):
+                break
             tracked = self._tasks.get(heapq.heappop(self._deadlines)[1])
             if tracked is not None and tracked.deadline <= now:
                 expired.append(tracked)

@@ -155,16 +155,11 @@ class Schedule:
     ) -> float:
         """Return the age at which to poll a task next that was still running at `age`.
 
-        The answer lies between `age + min_interval` and `age + max_interval`.
+        The answer lies between `age + min_interval` and `age + max_interval`; `age` is 0.0 before the first poll.
 
-        Args:
-            group: What kind of task it is.
-            estimate: What the server announced, or None.
-            age: Age at the last poll; 0.0 if there was none yet.
-            jitter: A number in [0, 1), a new random one for every call. It spreads the polls of tasks that were
-                submitted together over a part of an interval, which costs about 1 %. The default is the optimum itself.
-                While no end in the group is known, the first polls of six in ten jitters come sooner, down to a fifth
-                of that age: the first end that is found tells when to poll the others.
+        `jitter`, in [0, 1), is a new random number for every call. It spreads the polls of tasks that were submitted
+        together, which costs about 1 %; 0.5 is the optimum itself. While no end in the group is known, the first polls
+        of six in ten jitters come sooner, down to a fifth of that age: the first end tells when to poll the others.
         """
         age = max(age, 0.0) if age == age else 0.0  # noqa: PLR0124 - NaN
         known_age = min(age, OLDEST)

@@ -230,16 +230,10 @@ def longest_pause(polling: Polling) -> float:
 def rebase(
     estimate: float | None, then: float, announced: float | None, now: float
 ) -> float | None:
-    """Return the estimated duration of a task after the server has announced an estimate again.
+    """Return the estimated duration of a task (seconds) after an announcement at the age ``now``; 0 and None are none.
 
     A server may repeat the whole duration or count down the remaining time. It counts down if age
-    plus announcement changed less than the announcement itself.
-
-    Args:
-        estimate: The duration estimated so far, in seconds; None if there is no estimate.
-        then: The age of the task at the last poll, in seconds.
-        announced: The announcement now, in seconds; None or 0 is no information.
-        now: The age of the task now, in seconds.
+    plus announcement changed less than the announcement itself. ``then`` is the age at the last poll.
     """
     if not announced:
         return estimate
