@@ -91,11 +91,9 @@ class DeadlineTimer:
             self._waiter.woken.set_result(None)
 
     async def wait(self, callback: Callable[[], None]) -> None:
-        """Wait until `wake`, and call back at each deadline.
+        """Wait until `wake`, and call back at each deadline, outside any task.
 
-        Args:
-            callback: Runs in a copy of the caller's context, outside any task. It may set the next
-                deadline, or wake. `wait` raises what it raises.
+        The callback may set the next deadline, or wake. `wait` raises what it raises.
         """
         woken = asyncio.get_running_loop().create_future()
         self._waiter = _TimerWait(woken, callback, copy_context())
@@ -134,11 +132,8 @@ class DeadlineTimer:
 class WorkerPool(Generic[T]):
     """Runs each job in a task that takes the next job when it is done.
 
-    Starting a task costs about a tenth of the CPU of a poll (`benchmarks.cpu`).
-
-    Args:
-        group: The task group of the workers.
-        work: Does a job. What it raises ends the group.
+    Starting a task costs about a tenth of the CPU of a poll (`benchmarks.cpu`). What ``work`` raises
+    ends the group.
     """
 
     def __init__(self, group: anyio.abc.TaskGroup, work: Callable[[T], Awaitable[object]]) -> None:

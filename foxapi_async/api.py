@@ -44,14 +44,7 @@ class Api:
     async def submit(
         self, path: str, model: str, body: bytes, on_sending: Callable[[], None]
     ) -> Answer[Task]:
-        """Send a billed POST once.
-
-        Args:
-            path: The path of the POST.
-            model: The model, for the text of an error.
-            body: The JSON body.
-            on_sending: Called right before the first byte of the body leaves.
-        """
+        """Send a billed POST once; ``on_sending`` is called right before the body leaves."""
         try:
             reply = await self._transport.call("POST", path, json=body, on_sending=on_sending)
         except (APIConnectionError, InvalidResponseError) as error:
@@ -80,10 +73,8 @@ class Api:
     ) -> T:
         """Send an idempotent request until there is an answer, as often as `Retry` allows.
 
-        Args:
-            send: Sends the request once.
-            read: Turns the decoded body of a 2xx into the value; raises InvalidResponseError.
-            what: The request, for the text of an error.
+        ``read`` turns the decoded body of a 2xx into the value, or raises InvalidResponseError;
+        ``what`` names the request in errors.
 
         Raises:
             APIStatusError: A refusal, or an error status at the last attempt.

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Generator
 from typing import Any
 
 from foxapi_async._concurrency import Signal
-from foxapi_async.errors import TaskOutcomeError, TaskTimeoutError
+from foxapi_async.errors import TaskCancelledError, TaskFailedError
 from foxapi_async.models import Task
 from foxapi_async.polling.tracked_task import TrackedTask
 from foxapi_async.registry import TaskRegistry
@@ -111,16 +111,14 @@ class TaskUpdates(AsyncIterator[Task]):
         if not tracked.ended:
             tracked.add_observer(self)
 
-    def __aiter__(self) -> TaskUpdates:
-        return self
-
     async def __anext__(self) -> Task:
         while self._unread is None:
             if self._closed:
                 raise StopAsyncIteration
             if self._tracked.ended:
                 self._closed = True
-                if not _ended_at_server(self._tracked):
+                # An end at the server was the last update; any other end of the wait raises.
+                if not isinstance(self._tracked.error, TaskFailedError | TaskCancelledError):
                     self._tracked.result()
                 raise StopAsyncIteration
             await self._changed.wait()
@@ -142,10 +140,3 @@ class TaskUpdates(AsyncIterator[Task]):
     def task_ended(self, tracked: TrackedTask) -> None:  # noqa: ARG002
         """Wake the reader."""
         self._changed.set()
-
-
-def _ended_at_server(tracked: TrackedTask) -> bool:
-    return tracked.error is None or (
-        isinstance(tracked.error, TaskOutcomeError)
-        and not isinstance(tracked.error, TaskTimeoutError)
-    )

@@ -11,6 +11,7 @@ from typing import Final
 
 import anyio
 import anyio.lowlevel
+import attrs
 
 from foxapi_async._concurrency import Signal, Supervisor
 from foxapi_async._typeguards import is_tuple
@@ -58,9 +59,6 @@ class OutcomeIterator(AsyncIterator[Outcome]):
         # A `break` in `async for` drops the iterator without any call.
         weakref.finalize(self, _cancel_soon, operation, self._loop)
 
-    def __aiter__(self) -> OutcomeIterator:
-        return self
-
     async def __anext__(self) -> Outcome:
         if asyncio.get_running_loop() is not self._loop:
             raise ConfigurationError(
@@ -72,10 +70,7 @@ class OutcomeIterator(AsyncIterator[Outcome]):
         return await self._operation.next_outcome()
 
     def stop_submitting(self, reason: FoxAPIError) -> None:
-        """Submit nothing more, because of an error; outcomes of tasks in flight still follow.
-
-        What was read and not yet sent is "not_submitted"; a POST under way is finished.
-        """
+        """Submit nothing more; what was read and not sent is "not_submitted", a POST is finished."""
         self._operation.stop_submitting(reason)
 
     def stop_reading(self) -> None:
@@ -88,10 +83,7 @@ class OutcomeIterator(AsyncIterator[Outcome]):
 
 
 class MapOperation:
-    """One call of `session.map`: reads the input, submits it, and collects the outcomes.
-
-    While it reads it is one of ``operations``, those of the session.
-    """
+    """One call of `session.map`: reads the input, submits it, and collects the outcomes."""
 
     def __init__(
         self,
@@ -175,11 +167,7 @@ class MapOperation:
         self._outcome_added.set()
 
     async def next_outcome(self) -> Outcome:
-        """Wait for the next outcome.
-
-        Raises:
-            StopAsyncIteration: There is none left.
-        """
+        """Wait for the next outcome; raise StopAsyncIteration if there is none left."""
         while not self._outcomes:
             if self._cancelled or not (self._reading or self._open):
                 error, self._input_error = self._input_error, None
@@ -349,20 +337,18 @@ class MapOperation:
         self._outcome_added.set()
 
 
+@attrs.frozen(eq=False)
 class _OutcomeObserver:
     """Follows a task that another submission of the same key has created."""
 
-    __slots__ = ("_operation", "_submission")
-
-    def __init__(self, operation: MapOperation, submission: Submission) -> None:
-        self._operation = operation
-        self._submission = submission
+    operation: MapOperation
+    submission: Submission
 
     def task_changed(self, tracked: TrackedTask) -> None:
         """Ignore changes: only ends are outcomes."""
 
     def task_ended(self, tracked: TrackedTask) -> None:  # noqa: ARG002
-        self._operation.submission_finished(self._submission)
+        self.operation.submission_finished(self.submission)
 
 
 def _cancel_soon(operation: MapOperation, loop: asyncio.AbstractEventLoop) -> None:

@@ -69,12 +69,7 @@ class TaskRegistry:
         """What ended the session, if it was a fault of ours."""
 
     def check(self) -> None:
-        """Refuse a call after the end of the session, or from another event loop.
-
-        Raises:
-            SessionClosedError: The session has ended.
-            ConfigurationError: Another event loop is running here, or none.
-        """
+        """Refuse a call after the end of the session, or from another event loop."""
         if self.closed:
             raise SessionClosedError("the session has ended; open a new one") from self.fault
         try:
@@ -90,10 +85,8 @@ class TaskRegistry:
         """Track a task that a submission has just created.
 
         Polling starts when the id is in the journal, so that the answer to the POST, which is
-        older, never follows that to a poll.
-
-        Raises:
-            FoxAPIError: The journal could not record the id. The task is tracked all the same.
+        older, never follows that to a poll. If the journal cannot record the id, its error is
+        raised, and the task is tracked all the same.
         """
         images, now = submission.outputs, self._clock()
         tracked = submission.tracked = TrackedTask(

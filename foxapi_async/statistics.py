@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 
 
@@ -67,23 +69,8 @@ class Counters:
     progress: int = 0
     """Grows with each accepted submission and each task that ends: the server makes progress."""
 
-    def snapshot(
-        self,
-        *,
-        in_flight: int,
-        images_in_flight: int,
-        requests_per_second: float | None,
-        downloads: int,
-        bytes_downloaded: int,
-    ) -> Statistics:
-        """Return the counters as they are now, with what others count."""
+    def snapshot(self, **counted_elsewhere: Any) -> Statistics:
+        """Return the counters as they are now, with those fields that other objects count."""
         counted = attrs.asdict(self)
         del counted["progress"]
-        return Statistics(
-            **counted,
-            in_flight=in_flight,
-            images_in_flight=images_in_flight,
-            requests_per_second=requests_per_second,
-            downloads=downloads,
-            bytes_downloaded=bytes_downloaded,
-        )
+        return Statistics(**counted, **counted_elsewhere)

@@ -45,9 +45,6 @@ class Submission:
 
     A request may be of the caller's own class. All that is needed of it is read before anything is
     sent: code of the caller that fails between the answer to a POST and its record would cost the id.
-
-    Raises:
-        ConfigurationError: The request fails to say what it asks for.
     """
 
     request: Request

@@ -93,12 +93,7 @@ class Submitter:
         """Wait for slots, then start the submission in a task of the session.
 
         With a journal, a key of an existing task is not submitted: the submission is finished when
-        this returns.
-
-        Raises:
-            InvalidRequestError: Heavier than the limit, or the key stands for another request.
-            BudgetExceededError: More images than may be billed.
-            SubmissionUnknownError: The key was submitted before, and the outcome is unknown.
+        this returns. Raises what `Session.submit` raises when nothing was sent.
         """
         if self._journal is not None:
             with errors_before_sending():

@@ -124,13 +124,8 @@ class Schedule:
     There is no clock and no randomness inside: equal calls give equal answers. After construction no method raises: an
     internal fault is logged once, and polls come at a fixed interval instead.
 
-    Args:
-        poll_cost: Seconds of delay that one poll is worth, above 0.
-        min_interval: No poll comes sooner than this after the one before (or after the submission).
-        max_interval: No poll comes later than this after the one before (or after the submission).
-
-    Raises:
-        ValueError: A figure is not positive and finite, or `max_interval` is shorter than `min_interval`.
+    `poll_cost` is the seconds of delay that one poll is worth; `min_interval` and `max_interval` bound the time between
+    two polls of a task (and before the first).
     """
 
     def __init__(
