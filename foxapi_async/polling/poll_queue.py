@@ -167,7 +167,7 @@ class PollQueue:
         """Take at most so many tasks whose deadline has passed."""
         expired: list[TrackedTask] = []
         for _ in range(most):
-            if not self.has_expired(now):
+            if not self._deadlines or self._deadlines[0][0] > now:
                 break
             tracked = self._tasks.get(heapq.heappop(self._deadlines)[1])
             if tracked is not None and tracked.deadline <= now:
