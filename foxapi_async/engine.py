@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import anyio
 import anyio.lowlevel
@@ -172,8 +172,8 @@ class Engine:
             await self._poller.run()
         except Exception as fault:
             cause: BaseException = fault
-            while isinstance(cause, BaseExceptionGroup) and len(cause.exceptions) == 1:
-                cause = cause.exceptions[0]
+            while isinstance(cause, ExceptionGroup):
+                cause = cast("ExceptionGroup[Exception]", cause).exceptions[0]
             self.registry.fault = cause
             raise
         finally:
