@@ -383,7 +383,7 @@ async def test_a_cancellation_at_any_moment_leaves_only_complete_files(
             finished = await cancelled_after(steps, way, partial(files.save, output, folder))
             assert left(folder) in ([], ["task-1-0.png"])
             steps += 1 + steps // 10
-        assert steps > 40
+        assert steps > 30  # turns of the event loop; their number depends on the load
         assert (folder / "task-1-0.png").read_bytes() == body
 
 
