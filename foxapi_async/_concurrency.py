@@ -11,8 +11,7 @@ import math
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
-from types import TracebackType
-from typing import Final, Generic, NamedTuple, Self, TypeVar, TypeVarTuple
+from typing import Final, Generic, NamedTuple, TypeVar, TypeVarTuple
 from weakref import WeakKeyDictionary
 
 import anyio
@@ -181,40 +180,28 @@ class WorkerPool(Generic[T]):
 
 
 class Supervisor:
-    """Starts tasks that cannot end each other; used as ``async with``.
+    """Starts tasks that cannot end each other, in a ``group`` that its owner enters.
 
     In a task group a child that fails, or that is cancelled from outside, ends its siblings. Here
     the siblings are submissions of different callers, which have nothing to do with each other.
     """
 
     def __init__(self) -> None:
-        self._group = anyio.create_task_group()
-
-    async def __aenter__(self) -> Self:
-        await self._group.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool | None:
-        return await self._group.__aexit__(exc_type, exc, traceback)
+        self.group: anyio.abc.TaskGroup = anyio.create_task_group()
 
     def start(self, function: Callable[[*P], Awaitable[object]], *args: *P) -> None:
         """Run ``function(*args)`` in a task of its own, in a copy of the caller's context."""
-        self._group.start_soon(self._run, function, args)
+        self.group.start_soon(self._run, function, args)
 
     def cancel(self) -> None:
         """Cancel all tasks."""
-        self._group.cancel_scope.cancel()
+        self.group.cancel_scope.cancel()
 
     async def _run(self, function: Callable[[*P], Awaitable[object]], args: tuple[*P]) -> None:
         try:
             await function(*args)
         except anyio.get_cancelled_exc_class():
-            if self._group.cancel_scope.cancel_called:
+            if self.group.cancel_scope.cancel_called:
                 raise
             _log.warning("%s was cancelled from outside the session", function)
         except Exception:  # noqa: BLE001

@@ -145,7 +145,7 @@ class Engine:
 
     async def _run(self) -> None:
         try:
-            async with self._supervisor:
+            async with self._supervisor.group:
                 self._supervisor.start(self._poll)
                 self._ready.set()
                 try:

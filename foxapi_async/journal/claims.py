@@ -36,6 +36,7 @@ class PendingClaim:
     """A key that one coroutine of this process decides on; the others wait for its decision."""
 
     new: NewEntry
+    answered: asyncio.Event = attrs.field(factory=asyncio.Event)
     finished: asyncio.Event = attrs.field(factory=asyncio.Event)
     entry: Entry | None = None
     """The entry that settles the other claims too; None if the key must be claimed again."""
@@ -194,6 +195,7 @@ class ClaimRegistry:
         pending = self._pending.pop(key)
         pending.entry = entry
         pending.finished.set()
+        pending.answered.set()
 
     def claim_random(self, request: Request) -> Claim:
         """Return a claim of a random key."""
@@ -214,8 +216,11 @@ class ClaimRegistry:
             is_held = False
             pending = self._pending.get(key)
             if pending is not None:
-                payload = json.loads(pending.new.payload)
-                _check_same_request(key, JournalStatus.SENDING, pending.new.path, payload, new)
+                # Until the file has answered, the key may belong to the request of this claim.
+                await pending.answered.wait()
+                if not pending.finished.is_set():
+                    payload = json.loads(pending.new.payload)
+                    _check_same_request(key, JournalStatus.SENDING, pending.new.path, payload, new)
                 await pending.finished.wait()
                 entry = pending.entry
             else:
@@ -233,7 +238,8 @@ class ClaimRegistry:
                 wait = min(2 * wait, _LONGEST_WAIT)
                 continue
             if resubmitted is not None and entry.is_unchanged_since(resubmitted):
-                self._pending[key] = PendingClaim(new)
+                pending = self._pending[key] = PendingClaim(new)
+                pending.answered.set()
                 return Claim(self, new, previous=entry)
             if entry.status is JournalStatus.UNKNOWN:
                 raise _unknown_error(entry, request)
@@ -264,7 +270,9 @@ class ClaimRegistry:
         except Exception:
             self.finish(key)
             raise
-        if not operation.taken:
+        if operation.taken:
+            self._pending[key].answered.set()
+        else:
             self.finish(key, None if operation.is_held else operation.found)
         return operation
 

@@ -34,11 +34,6 @@ class OutputSlots:
         self.spent: int = 0
         self._queue: deque[_Waiter] = deque()
 
-    @property
-    def waiting(self) -> int:
-        """Number of submissions that wait for slots."""
-        return len(self._queue)
-
     async def take(self, outputs: int) -> None:
         """Wait for slots; more than there are is an InvalidRequestError or BudgetExceededError."""
         if outputs > self.places:

@@ -452,6 +452,20 @@ async def test_a_claim_waits_for_a_claim_of_another_journal_object(path: Path, r
         assert [c.entry.task_id for c in got] == ["t1"]
 
 
+async def test_a_refused_claim_of_a_key_never_refuses_the_rightful_one(path: Path, request_):
+    async with Journal(path) as one, Journal(path) as two:
+        claim = await one.claim("k", request_)
+        await claim.sending()
+        # The claim for another request asks the file first; the rightful one comes meanwhile.
+        refused = asyncio.ensure_future(two.claim("k", OTHER))
+        await asyncio.sleep(0)
+        rightful = asyncio.ensure_future(two.claim("k", request_))
+        with pytest.raises(InvalidRequestError):
+            await refused
+        await claim.accepted("t1")
+        assert (await rightful).entry.task_id == "t1"
+
+
 async def test_a_task_id_is_kept_if_another_program_has_changed_the_entry(path, request_):
     import sqlite3  # noqa: PLC0415
 

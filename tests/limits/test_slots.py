@@ -48,7 +48,7 @@ async def test_a_request_that_fits_is_admitted_at_once():
     budget = OutputSlots(4)
     await budget.take(3)
     await budget.take(1)
-    assert (budget.in_flight, budget.spent, budget.waiting) == (4, 4, 0)
+    assert (budget.in_flight, budget.spent, len(budget._queue)) == (4, 4, 0)
 
 
 async def test_a_request_that_does_not_fit_waits_for_free_slots():
@@ -57,12 +57,12 @@ async def test_a_request_that_does_not_fit_waits_for_free_slots():
     await budget.take(2)
     waiter = SlotTask(budget, 3)
     assert await states(waiter) == ["waiting"]
-    assert budget.waiting == 1
+    assert len(budget._queue) == 1
     budget.free(2)
     assert await states(waiter) == ["waiting"]
     budget.free(2)
     assert await states(waiter) == ["admitted"]
-    assert (budget.in_flight, budget.spent, budget.waiting) == (3, 7, 0)
+    assert (budget.in_flight, budget.spent, len(budget._queue)) == (3, 7, 0)
 
 
 async def test_a_large_task_is_not_starved_by_small_ones():
@@ -143,7 +143,7 @@ async def test_a_cancel_scope_removes_the_waiter_from_the_queue():
     with anyio.move_on_after(5) as scope:
         await budget.take(1)
     assert scope.cancelled_caught
-    assert (budget.in_flight, budget.spent, budget.waiting) == (2, 2, 0)
+    assert (budget.in_flight, budget.spent, len(budget._queue)) == (2, 2, 0)
 
 
 @pytest.mark.parametrize("outputs", [5, 100])
@@ -154,7 +154,7 @@ async def test_a_request_above_the_limit_is_refused_with_advice_to_split(outputs
     assert (refused.value.field, refused.value.value) == ("num_outputs", outputs)
     for words in (f"num_outputs is {outputs}", "Limits(outputs=4)", "request.split(4)", "fan_out"):
         assert words in str(refused.value)
-    assert (budget.in_flight, budget.spent, budget.waiting) == (0, 0, 0)
+    assert (budget.in_flight, budget.spent, len(budget._queue)) == (0, 0, 0)
 
 
 async def test_a_request_equal_to_the_limit_is_admitted():
@@ -182,7 +182,7 @@ async def test_a_request_beyond_the_total_is_refused_at_once_without_free_slots(
     await budget.take(4)
     with pytest.raises(BudgetExceededError):
         await budget.take(2)
-    assert budget.waiting == 0
+    assert len(budget._queue) == 0
 
 
 async def test_waiters_are_refused_once_the_total_is_used_up():
@@ -213,7 +213,7 @@ async def test_a_refund_restores_the_budget_and_a_free_slot_does_not():
 async def test_a_refund_admits_the_next_request():
     budget = OutputSlots(2, total=2)
     await budget.take(2)
-    assert budget.waiting == 0
+    assert len(budget._queue) == 0
     budget.refund(2)
     await budget.take(2)
     assert (budget.in_flight, budget.spent) == (2, 2)
@@ -227,7 +227,7 @@ async def test_a_waiter_that_is_refused_and_cancelled_releases_everything():
     budget.free(2)
     second.task.cancel()
     assert await states(first, second) == ["admitted", "cancelled"]
-    assert (budget.in_flight, budget.spent, budget.waiting) == (1, 3, 0)
+    assert (budget.in_flight, budget.spent, len(budget._queue)) == (1, 3, 0)
 
 
 def steps_of(budget: OutputSlots, tasks: list[SlotTask]) -> dict[str, Callable[[], object]]:
@@ -260,7 +260,7 @@ async def test_no_slot_is_leaked_in_any_order_of_freeing_and_cancelling(pause):
         held = sum(each.outputs for each in tasks if each.state == "admitted")
         assert budget.in_flight == held, order
         assert budget.spent == 2 + held, order
-        assert budget.waiting == sum(each.state == "waiting" for each in tasks) == 0, order
+        assert len(budget._queue) == sum(each.state == "waiting" for each in tasks) == 0, order
 
 
 class Model:
@@ -329,13 +329,13 @@ def test_slots_behave_like_the_model(places, total, steps):
             assert budget.in_flight <= places
             await settle()
             assert (budget.in_flight, budget.spent) == (model.in_flight, model.spent)
-            assert budget.waiting == len(model.queue)
+            assert len(budget._queue) == len(model.queue)
             assert total is None or budget.spent <= total
             assert {each: each.state for each in model.expected} == model.expected
         while model.queue:
             model.cancel(0)
         await settle()
-        assert budget.waiting == 0
+        assert len(budget._queue) == 0
 
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         runner.run(scenario())
@@ -365,4 +365,4 @@ async def test_the_limit_holds_with_hundreds_of_concurrent_tasks():
             await anyio.sleep(rng.uniform(0, 0.5))
     assert highest == 16
     assert 0 < finished < 500
-    assert (budget.in_flight, budget.waiting) == (0, 0)
+    assert (budget.in_flight, len(budget._queue)) == (0, 0)
