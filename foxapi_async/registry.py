@@ -271,6 +271,6 @@ class TaskRegistry:
         try:
             self._journal.ended(task.id, task.status, error=task.error)
         except FoxAPIError as error:
-            # Whoever waits for the task must learn of its end all the same. The next session with
+            # The waiters must learn of the end all the same. The next session with
             # this journal polls the task again.
             _log.error("the end of task %s was not recorded: %s", task.id, error)
