@@ -2,12 +2,15 @@
 
 Real sockets and real threads work as usual: the clock does not skip while a socket is ready or a
 worker thread is busy. ``await anyio.sleep(300)`` takes no real time and 300 seconds of loop time.
+
+The clock stands still while callbacks run, so a slow machine does not change what a test sees.
 """
 
 from __future__ import annotations
 
 import asyncio
 import selectors
+import time
 from typing import Any
 
 _SOCKETS_FIRST = 0.0005
@@ -21,10 +24,16 @@ class _SkippingSelector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> Any:
         if timeout is None or timeout <= 0 or self._loop.busy_threads():
-            return super().select(timeout)
-        ready = super().select(min(timeout, _SOCKETS_FIRST))
+            return self._wait(timeout)
+        ready = self._wait(min(timeout, _SOCKETS_FIRST))
         if not ready and not self._loop.busy_threads():
-            self._loop.skipped += timeout
+            self._loop.now += timeout
+        return ready
+
+    def _wait(self, timeout: float | None) -> Any:
+        began = time.monotonic()
+        ready = super().select(timeout)
+        self._loop.now += time.monotonic() - began
         return ready
 
 
@@ -32,12 +41,12 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """Run with ``asyncio.Runner(loop_factory=VirtualTimeLoop)`` or through ``anyio_backend``."""
 
     def __init__(self) -> None:
-        self.skipped = 0.0
+        self.now = time.monotonic()
         self._executor_jobs = 0
         super().__init__(_SkippingSelector(self))
 
     def time(self) -> float:
-        return super().time() + self.skipped
+        return self.now
 
     def busy_threads(self) -> bool:
         return self._executor_jobs > 0 or _anyio_threads_busy(self)
