@@ -99,16 +99,6 @@ class Polling:
                 f"min_interval={self.min_interval!r}"
             )
 
-    def deadline_for(self, kind: str | None) -> float:
-        """Return the seconds after its submission at which waiting for a task ends."""
-        if self.give_up_after is not None:
-            return self.give_up_after
-        return max(_GIVE_UP_AFTER.values()) if kind is None else _GIVE_UP_AFTER.get(kind, 600.0)
-
-
-_GIVE_UP_AFTER = {"image": 600.0, "video": 1800.0, "audio": 900.0, "document": 1200.0}
-"""Deadlines by kind, from section 4.4 of the API reference."""
-
 
 @attrs.frozen(kw_only=True)
 class Retry:

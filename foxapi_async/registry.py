@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -29,7 +28,7 @@ from foxapi_async.models import Task
 from foxapi_async.options import Polling
 from foxapi_async.polling.poll_queue import PollQueue
 from foxapi_async.polling.schedule import Schedule
-from foxapi_async.polling.tracked_task import TrackedTask, group_of
+from foxapi_async.polling.tracked_task import TrackedTask, give_up_after, group_of
 from foxapi_async.statistics import Counters
 from foxapi_async.submission import Submission
 
@@ -57,7 +56,7 @@ class TaskRegistry:
         self.tasks: dict[str, TrackedTask] = {}
         self._ends: dict[str, anyio.Event] = {}
         self.queue: PollQueue = PollQueue(self.tasks, schedule, polling)
-        self._give_up_after = cache(polling.deadline_for)
+        self._polling = polling
         self._limiter = limiter
         self._journal = journal
         self._events = events
@@ -93,7 +92,7 @@ class TaskRegistry:
             task.id,
             task,
             started=now,
-            deadline=now + self._give_up_after(submission.kind),
+            deadline=now + give_up_after(self._polling, submission.kind),
             request=submission.request,
             key=submission.key,
             group=submission.group,
@@ -130,7 +129,7 @@ class TaskRegistry:
                 entry.task_id,
                 Task(entry.task_id),
                 started=now - max(0.0, age),
-                deadline=now + self._give_up_after(submission.kind),
+                deadline=now + give_up_after(self._polling, submission.kind),
                 request=submission.request,
                 key=submission.key,
                 group=group_of(submission.model, submission.outputs, entry.payload),
@@ -151,7 +150,7 @@ class TaskRegistry:
                 task_id,
                 Task(task_id),
                 started=now,
-                deadline=now + self._give_up_after(None),
+                deadline=now + give_up_after(self._polling, None),
                 estimate=estimated_time,
                 attached=True,
             )

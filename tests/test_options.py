@@ -103,22 +103,6 @@ def test_options_are_frozen_values_with_keyword_arguments(cls):
         setattr(options, attrs.fields(cls)[0].name, 1)
 
 
-@pytest.mark.parametrize(
-    ("kind", "seconds"),
-    [
-        ("image", 600),
-        ("video", 1800),
-        ("audio", 900),
-        ("document", 1200),
-        ("llm", 600),
-        (None, 1800),
-    ],
-)
-def test_give_up_after_depends_on_the_kind_by_default(kind, seconds):
-    assert Polling().deadline_for(kind) == seconds
-    assert Polling(give_up_after=7).deadline_for(kind) == 7
-
-
 def test_the_default_polling_intervals_are_moderate():
     polling = Polling()
     assert 0.1 <= polling.min_interval <= 2

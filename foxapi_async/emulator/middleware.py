@@ -46,7 +46,7 @@ _CALLS_KEPT = 1_000
 
 
 @frozen(kw_only=True)
-class Gate:
+class Admission:
     """Which requests are accepted, how many, and with which latency."""
 
     keys: frozenset[str]
@@ -76,7 +76,7 @@ class Exchange:
     """Handles every request of the server."""
 
     service: Service
-    gate: Gate
+    admission: Admission
     script: Script
     stopped: anyio.Event
     calls: deque[Call] = field(factory=lambda: deque[Call](maxlen=_CALLS_KEPT))
@@ -94,7 +94,7 @@ class Exchange:
             return self._send(refused.reply)
         self.calls.append(call)
         effects = self.script.pick(call) if self.script.concerns(route) else ()
-        travel = self.gate.latency() / 2 if self.gate.latency is not None else 0.0
+        travel = self.admission.latency() / 2 if self.admission.latency is not None else 0.0
         if travel:
             await anyio.sleep(travel)
         if effects:
@@ -105,35 +105,35 @@ class Exchange:
         return self._send(reply)
 
     def _count(self, request: web.BaseRequest, route: Route | None) -> None:
-        tally = self.service.ledger.tally
-        tally.requests += 1
+        counted = self.service.ledger.counted
+        counted.requests += 1
         if route == "poll":
-            tally.polls += 1
+            counted.polls += 1
         elif route == "submit":
-            tally.posts += 1
+            counted.posts += 1
         elif route == "download":
-            tally.downloads += 1
-            tally.keys_leaked += bool(request.headers.get("Authorization"))
+            counted.downloads += 1
+            counted.keys_leaked += bool(request.headers.get("Authorization"))
 
     def _pass_edge(self, request: web.BaseRequest, path: str) -> None:
         agent = request.headers.get("User-Agent", "")
         if agent.lower().startswith("python-urllib"):
             raise inputs.RefusedError(text_reply(403, "error code: 1010"))
-        if (request.content_length or 0) > self.gate.body_limit:
+        if (request.content_length or 0) > self.admission.body_limit:
             raise inputs.RefusedError(inputs.too_large())
         if path.startswith(RESULTS):
             return
         if not path.startswith("/v1/"):
             raise inputs.RefusedError(text_reply(200, html_page("Welcome"), HTML_TYPE))
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or key not in self.gate.keys:
-            self.service.ledger.tally.wrong_keys += 1
+        if scheme.lower() != "bearer" or key not in self.admission.keys:
+            self.service.ledger.counted.wrong_keys += 1
             raise inputs.RefusedError(error_reply(401, "the key is missing, wrong or expired"))
 
     async def _call(self, request: web.BaseRequest, route: Route) -> Call:
         payload: Mapping[str, JSON] = {}
         if route == "submit":
-            body = await inputs.json_object(request, self.gate.body_limit)
+            body = await inputs.json_object(request, self.admission.body_limit)
             payload = cast("Mapping[str, JSON]", body)
         record = None
         if route == "poll":
@@ -165,11 +165,11 @@ class Exchange:
             return await self._leave(request, outcome)
         if manner is None:
             return self._send(outcome)
-        self.service.ledger.tally.answered[outcome.status] += 1
+        self.service.ledger.counted.answered[outcome.status] += 1
         return await badly(request, outcome, manner, self.stopped)
 
     async def _leave(self, request: web.BaseRequest, effect: Drop | Hang) -> web.StreamResponse:
-        self.service.ledger.tally.unanswered += 1
+        self.service.ledger.counted.unanswered += 1
         if isinstance(effect, Hang):
             await self.stopped.wait()
         return break_off(request, reset=isinstance(effect, Hang) or effect.reset)
@@ -200,14 +200,18 @@ class Exchange:
         synced = _BOOLEANS.get(call.query.get("sync_upstream", "").lower())
         if synced is None:
             return error_reply(422, "sync_upstream must be true or false")
-        return self.service.look(_task_id(request), synced=synced)
+        return self.service.poll(_task_id(request), synced=synced)
 
     async def _upload(self, request: web.BaseRequest) -> Reply:
         way = request.rel_url.raw_path.removeprefix(_UPLOADS)
-        gate = self.gate
+        admission = self.admission
         try:
             return await store(
-                request, way, self.service, file_limit=gate.file_limit, body_limit=gate.body_limit
+                request,
+                way,
+                self.service,
+                file_limit=admission.file_limit,
+                body_limit=admission.body_limit,
             )
         except inputs.RefusedError as refused:
             return refused.reply
@@ -215,15 +219,15 @@ class Exchange:
     def _wait(self, route: Route) -> float:
         if route == "download":
             return 0.0
-        gate, now = self.gate, self.service.clock()
-        own = {"submit": gate.submissions, "poll": gate.polls}.get(route)
-        for bucket in (gate.requests, own):
+        admission, now = self.admission, self.service.clock()
+        own = {"submit": admission.submissions, "poll": admission.polls}.get(route)
+        for bucket in (admission.requests, own):
             if bucket is not None and (wait := bucket.wait(now)) > 0:
                 return wait
         return 0.0
 
     def _send(self, reply: Reply) -> web.Response:
-        self.service.ledger.tally.answered[reply.status] += 1
+        self.service.ledger.counted.answered[reply.status] += 1
         return in_good_order(reply)
 
 

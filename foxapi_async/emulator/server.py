@@ -19,7 +19,7 @@ from foxapi_async.emulator.faults import Call, Fault, Script
 from foxapi_async.emulator.files import Signer, UploadStore
 from foxapi_async.emulator.gallery import Gallery
 from foxapi_async.emulator.limits import RetryAfter, bucket
-from foxapi_async.emulator.middleware import Exchange, Gate
+from foxapi_async.emulator.middleware import Admission, Exchange
 from foxapi_async.emulator.pictures import Format
 from foxapi_async.emulator.service import Conduct, Service
 from foxapi_async.emulator.shapes import Shape
@@ -141,7 +141,7 @@ class Emulator:
             wall=self._wall,
             lives=random.Random(f"lives {seed}"),  # noqa: S311
         )
-        gate = Gate(
+        admission = Admission(
             keys=frozenset([api_key] if isinstance(api_key, str) else api_key),
             requests=bucket(requests_per_second),
             submissions=bucket(submissions_per_second),
@@ -150,7 +150,7 @@ class Emulator:
             body_limit=body_limit,
             file_limit=file_limit,
         )
-        self._exchange = Exchange(self._service, gate, self.faults, self._stopped)
+        self._exchange = Exchange(self._service, admission, self.faults, self._stopped)
 
     async def __aenter__(self) -> Self:
         await self.start()

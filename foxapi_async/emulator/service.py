@@ -16,7 +16,7 @@ from foxapi_async.emulator.files import Signer, UploadStore, expired_reply, file
 from foxapi_async.emulator.gallery import Gallery, extension, other_file
 from foxapi_async.emulator.limits import RetryAfter, retry_after_headers
 from foxapi_async.emulator.pictures import CONTENT_TYPES, EXTENSIONS, Format, Picture, size_of
-from foxapi_async.emulator.shapes import Shape, looked_at, submitted
+from foxapi_async.emulator.shapes import Shape, polled, submitted
 from foxapi_async.emulator.store import Ledger, Record
 from foxapi_async.emulator.task_lifecycle import (
     Duration,
@@ -87,17 +87,17 @@ class Service:
         self.ledger.enter(record)
         return json_reply(submitted(record))
 
-    def look(self, task_id: str, *, synced: bool) -> Reply:
+    def poll(self, task_id: str, *, synced: bool) -> Reply:
         """Return the answer to a poll."""
         record = self.ledger.tasks.get(task_id)
         if record is None:
             return error_reply(404, f"task {task_id} does not exist")
-        record.looks += 1
-        record.synced_looks += synced
+        record.polls += 1
+        record.synced_polls += synced
         now = self.clock()
         if now < record.created + record.fate.hidden_for:
             return error_reply(404, f"task {task_id} does not exist")
-        body = looked_at(
+        body = polled(
             record,
             now,
             synced=synced,

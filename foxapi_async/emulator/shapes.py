@@ -39,7 +39,7 @@ def submitted(record: Record) -> dict[str, JSON]:
     }
 
 
-def looked_at(
+def polled(
     record: Record, now: float, *, synced: bool, shape: Shape, size: tuple[int, int], link: Link
 ) -> JSON:
     """Return the answer to a poll, changed as the fate of the task requires."""
@@ -65,8 +65,8 @@ def looked_at(
             _older(body, record, results, size)
         else:
             _current(body, record, results, bare=shape == "strings")
-    if record.looks <= len(fate.looks):
-        told = fate.looks[record.looks - 1]
+    if record.polls <= len(fate.looks):
+        told = fate.looks[record.polls - 1]
         body.update({"status": told} if isinstance(told, str) else told)
     if fate.spelling is not None:
         body["status"] = fate.spelling(str(body["status"]))
@@ -88,8 +88,8 @@ def _still_empty(record: Record, now: float, *, synced: bool) -> bool:
     fate = record.fate
     if synced and fate.empty_when_synced:
         return True
-    if record.empty_looks < fate.empty_looks:
-        record.empty_looks += 1
+    if record.empty_polls < fate.empty_polls:
+        record.empty_polls += 1
         return True
     return now < record.finish + fate.empty_for
 

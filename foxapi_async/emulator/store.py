@@ -34,9 +34,9 @@ class Record:
     ends_as: str
     estimate: JSON | Sentinel
     fate: Fate
-    looks: int = 0
-    synced_looks: int = 0
-    empty_looks: int = 0
+    polls: int = 0
+    synced_polls: int = 0
+    empty_polls: int = 0
 
     @property
     def model(self) -> str:
@@ -108,12 +108,12 @@ class TaskView:
     @property
     def polls(self) -> int:
         """Return how often the task was polled."""
-        return self._record.looks
+        return self._record.polls
 
     @property
     def synced_polls(self) -> int:
         """Return how many of the polls had `sync_upstream`."""
-        return self._record.synced_looks
+        return self._record.synced_polls
 
 
 @frozen
@@ -149,7 +149,7 @@ class Counters:
 
 
 @define(eq=False)
-class Tally:
+class RequestCounters:
     """Counters that are updated by each request."""
 
     posts: int = 0
@@ -169,7 +169,7 @@ class Ledger:
 
     _rng: random.Random
     tasks: dict[str, Record] = field(factory=dict[str, Record])
-    tally: Tally = field(factory=Tally)
+    counted: RequestCounters = field(factory=RequestCounters)
     images_billed: int = 0
     credits_reserved: int = 0
     max_in_flight: int = 0
@@ -207,23 +207,23 @@ class Ledger:
 
     def counters(self, now: float) -> Counters:
         """Take a snapshot of all counters."""
-        tally = self.tally
+        counted = self.counted
         return Counters(
-            posts=tally.posts,
+            posts=counted.posts,
             tasks=len(self.tasks),
             images_billed=self.images_billed,
             credits_reserved=self.credits_reserved,
-            polls=tally.polls,
-            polls_per_task={record.id: record.looks for record in self.tasks.values()},
+            polls=counted.polls,
+            polls_per_task={record.id: record.polls for record in self.tasks.values()},
             images_in_flight=self.in_flight(now),
             max_images_in_flight=self.max_in_flight,
-            wrong_keys=tally.wrong_keys,
-            keys_leaked=tally.keys_leaked,
-            uploads=tally.uploads,
-            downloads=tally.downloads,
-            requests=tally.requests,
-            answered=dict(tally.answered),
-            unanswered=tally.unanswered,
+            wrong_keys=counted.wrong_keys,
+            keys_leaked=counted.keys_leaked,
+            uploads=counted.uploads,
+            downloads=counted.downloads,
+            requests=counted.requests,
+            answered=dict(counted.answered),
+            unanswered=counted.unanswered,
         )
 
 

@@ -47,7 +47,7 @@ def _stored(incoming: Incoming, service: Service) -> Reply:
         )
     except StorageFullError:
         return error_reply(403, "the storage is full")
-    service.ledger.tally.uploads += 1
+    service.ledger.counted.uploads += 1
     return json_reply(
         {
             "id": stored.id,

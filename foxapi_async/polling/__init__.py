@@ -1,1 +1,1 @@
-"""When to look at which task, what a look means, and the one coroutine that looks."""
+"""When to poll each task, what an answer means for it, and the one coroutine that polls."""

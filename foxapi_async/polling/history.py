@@ -30,7 +30,7 @@ MEMORY = 256  # observations kept: enough for a loss of 1 % at the usual spread
 FADE = 0.998  # weight of an observation against the next one
 WEIGHTS = [FADE**i for i in range(MEMORY)]
 MOST_NEWS = 64  # ends after which the distributions are fitted again at the latest
-RUNNING_NEWS = 1.4  # before the first end: the growth, from fit to fit, of the number of polls that found a task running
+RUNNING_NEWS = 2.0  # before the first end: the growth, from fit to fit, of the number of polls that found a task running
 # Log odds that the estimate is informative.
 PRIOR_LOG_ODDS = 1.0  # before any observation: 3 to 1
 LOG_ODDS_FADE = 0.97  # observations are forgotten over some thirty tasks
@@ -190,9 +190,9 @@ class History:
         self.ended.append(observed)
         self.seen += 1
         if self.seen >= self._fit_when_seen:
-            # After the 1st, 2nd, 4th, 6th, 8th, 12th, ... end: the more is known, the less another end changes.
+            # After the 1st, 2nd, 4th, 8th, 16th, ... end: the more is known, the less another end changes.
             known = len(self.ended)
-            step = 1 if known < 2 else max(1 << (known.bit_length() - 2), 2)  # noqa: PLR2004
+            step = 1 << (known.bit_length() - 1)
             self._fit_when_seen = self.seen + min(step, MOST_NEWS)
             self.version += 1
         return observed

@@ -220,16 +220,13 @@ class Schedule:
     def revision(self, group: Hashable) -> int:
         """Return a number that grows when enough was learned to make known due times worth a revision.
 
-        It grows with the 1st, 2nd, 3rd, 4th, 6th, 8th, 12th, 16th, ... end of a task of the group. Call `next_poll` again
+        It grows with the 1st, 2nd, 3rd, 4th, 8th, 16th, 32nd, ... end of a task of the group. Call `next_poll` again
         then, with the age of the last poll, for the tasks in flight: those submitted before the first end was seen were
         planned without any history. In the first 50 tasks of a group that saves a twentieth of the cost.
         """
         known = self._groups.get(group)
         seen = known.history.seen if known else 0
-        if seen < 2:  # noqa: PLR2004
-            return seen
-        power = seen.bit_length() - 1
-        return 2 * power + (seen >= 3 << (power - 1))
+        return seen if seen < 4 else 1 + seen.bit_length()  # noqa: PLR2004
 
     def to_json(self) -> dict[str, object]:
         """Return what was learned as a mapping that `json.dumps` takes; an empty one after an internal fault.

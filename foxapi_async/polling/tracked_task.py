@@ -31,6 +31,9 @@ EMPTY_TIMEOUT: Final = 90.0
 MISSING_TIMEOUT: Final = 10.0
 """Seconds for which a task may be unknown (404) before the wait ends."""
 
+_GIVE_UP_AFTER: Final = {"image": 600.0, "video": 1800.0, "audio": 900.0, "document": 1200.0}
+"""Seconds by kind, from section 4.4 of the API reference."""
+
 _LONGEST_PAUSE: Final = 10.0
 """Longest pause in seconds after a poll that failed, or that found no outputs yet."""
 
@@ -220,6 +223,13 @@ class TrackedTask:
                     task_id=self.id,
                 )
             )
+
+
+def give_up_after(polling: Polling, kind: str | None) -> float:
+    """Return the seconds after its submission at which waiting for a task of a kind ends."""
+    if polling.give_up_after is not None:
+        return polling.give_up_after
+    return max(_GIVE_UP_AFTER.values()) if kind is None else _GIVE_UP_AFTER.get(kind, 600.0)
 
 
 def longest_pause(polling: Polling) -> float:

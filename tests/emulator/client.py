@@ -43,7 +43,7 @@ class Client:
         assert status == 200, body
         return body
 
-    async def look(self, task_id: str, **query: str) -> Any:
+    async def poll(self, task_id: str, **query: str) -> Any:
         """Return the JSON of one look at a task."""
         status, _, body = await self.ask("GET", f"/v1/tasks/{task_id}", params=query)
         assert status == 200, body
@@ -51,7 +51,7 @@ class Client:
 
     async def finished(self, **fields: Any) -> Any:
         """Return the JSON of a task that has ended at once."""
-        return await self.look((await self.submit(**fields))["id"])
+        return await self.poll((await self.submit(**fields))["id"])
 
     async def picture_url(self) -> str:
         """Return the link to the picture of a finished task."""

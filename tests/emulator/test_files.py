@@ -21,7 +21,7 @@ async def test_a_link_expires_and_another_look_gives_a_fresh_one():
         assert (await client.ask("GET", url))[0] == 200
         await anyio.sleep(102)
         assert (await client.ask("GET", url))[0] == 403
-        fresh = (await client.look(done["id"]))["results"][0]["url"]
+        fresh = (await client.poll(done["id"]))["results"][0]["url"]
         assert fresh != url
         assert (await client.ask("GET", fresh))[0] == 200
 

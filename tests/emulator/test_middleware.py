@@ -27,7 +27,7 @@ async def test_a_wrong_key_and_a_missing_one_are_refused_and_counted():
 
 async def test_a_key_that_reaches_a_file_is_counted_as_leaked():
     async with emulated(duration=0) as (emulator, client):
-        task = await client.look((await client.submit())["id"])
+        task = await client.poll((await client.submit())["id"])
         url = task["results"][0]["url"]
         await client.ask("GET", url, headers={"Authorization": ""})
         assert emulator.counters.keys_leaked == 0
@@ -122,9 +122,9 @@ async def test_submissions_above_the_rate_are_told_when_to_come_back(limit):
         assert emulator.counters.tasks == 3
 
 
-async def test_looks_have_a_rate_of_their_own_and_files_have_none():
+async def test_polls_have_a_rate_of_their_own_and_files_have_none():
     async with emulated(polls_per_second=1, retry_after="absent", duration=0) as (_, client):
-        task = await client.look((await client.submit())["id"])
+        task = await client.poll((await client.submit())["id"])
         status, headers, body = await client.ask("GET", f"/v1/tasks/{task['id']}")
         assert (status, "Retry-After" in headers) == (429, False)
         assert body["error"]["type"] == "rate_limit_error"
@@ -168,7 +168,7 @@ async def test_a_model_that_is_not_enabled_and_too_many_outputs_are_refused():
         assert (await client.ask("POST", IMAGES, json=many))[0] == 422
 
 
-async def test_the_last_calls_are_there_to_be_looked_at():
+async def test_the_last_calls_are_kept():
     async with emulated() as (emulator, client):
         await client.submit()
         await client.ask("GET", "/v1/models?x=1", headers={"X-Mine": "1"})

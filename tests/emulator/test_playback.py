@@ -199,11 +199,11 @@ async def test_a_look_can_be_answered_with_another_task():
                 when=lambda call: call.prompt == "a fox",
             )
         )
-        assert (await client.look(one["id"]))["id"] == one["id"]
-        assert (await client.look(one["id"]))["id"] == other["id"]
+        assert (await client.poll(one["id"]))["id"] == one["id"]
+        assert (await client.poll(one["id"]))["id"] == other["id"]
 
 
-async def test_faults_of_looks_bill_nothing_and_still_count():
+async def test_faults_of_polls_bill_nothing_and_still_count():
     async with emulated() as (emulator, client):
         task = await client.submit()
         emulator.script(

@@ -51,7 +51,7 @@ async def test_after_a_stop_nobody_answers_and_after_a_start_all_is_there_again(
         await anyio.sleep(11)
         await emulator.start()
         assert (emulator.url, emulator.files_url) == (url, files_url)
-        assert (await client.look(task["id"]))["status"] == "completed"
+        assert (await client.poll(task["id"]))["status"] == "completed"
 
 
 async def test_a_task_shows_what_the_server_knows_of_it():
@@ -74,7 +74,7 @@ async def test_speed_shortens_lives_and_estimates_alike():
         task = await client.submit()
         assert task["task_info"]["estimated_time"] == 10
         await anyio.sleep(10.1)
-        assert (await client.look(task["id"]))["status"] == "completed"
+        assert (await client.poll(task["id"]))["status"] == "completed"
     with pytest.raises(ValueError, match="speed"):
         Emulator(speed=0)
 

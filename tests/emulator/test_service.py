@@ -13,9 +13,9 @@ async def test_a_task_goes_from_pending_through_processing_to_completed():
         assert task["status"] == "pending"
         assert task["task_info"] == {"can_cancel": True, "estimated_time": 10.0}
         await anyio.sleep(5)
-        assert (await client.look(task["id"]))["status"] == "processing"
+        assert (await client.poll(task["id"]))["status"] == "processing"
         await anyio.sleep(6)
-        done = await client.look(task["id"])
+        done = await client.poll(task["id"])
         assert (done["status"], done["progress"], len(done["results"])) == ("completed", 100, 2)
         status, headers, picture = await client.ask("GET", done["results"][1]["url"])
         assert (status, headers["Content-Type"]) == (200, "image/png")

@@ -1,4 +1,4 @@
-"""What the looks at a task are told: both shapes, and every fate."""
+"""The answers to polls: both shapes, and every fate."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from foxapi_async.emulator import Fate, Fault
 from tests.emulator.client import IMAGES, emulated
 
 
-async def _told(fate: Fate, looks: int = 1, *, after: float = 11.0, **query: str):
-    """Return the answers to the first looks at a task with this fate."""
+async def _told(fate: Fate, polls: int = 1, *, after: float = 11.0, **query: str):
+    """Return the answers to the first polls of a task with this fate."""
     async with emulated() as (emulator, client):
         emulator.script(Fault("submit", fate))
         task = await client.submit(num_outputs=3)
         await anyio.sleep(after)
-        return [await client.look(task["id"], **query) for _ in range(looks)]
+        return [await client.poll(task["id"], **query) for _ in range(polls)]
 
 
 async def test_a_submission_without_an_estimate_is_answered_with_usage_alone():
@@ -25,13 +25,13 @@ async def test_a_submission_without_an_estimate_is_answered_with_usage_alone():
         task = await client.submit()
         assert sorted(task) == ["id", "model", "object", "status", "type", "usage"]
         assert task["usage"] == {"credits_reserved": 30_000}
-        assert "task_info" not in await client.look(task["id"])
+        assert "task_info" not in await client.poll(task["id"])
 
 
 async def test_the_older_shape_has_links_and_size():
     async with emulated(shape="output", duration=0) as (_, client):
         task = await client.submit(num_outputs=2, aspect_ratio="3:4")
-        done = await client.look(task["id"])
+        done = await client.poll(task["id"])
         assert done["output"]["url"] == done["output"]["urls"][0]
         assert len(done["output"]["urls"]) == 2
         assert "results" not in done
@@ -42,9 +42,9 @@ async def test_the_older_shape_has_links_and_size():
 async def test_the_older_shape_can_fail_and_can_be_empty():
     async with emulated(shape="output", duration=0) as (emulator, client):
         emulator.script(Fault("submit", Fate(ends_as="failed")), Fault("submit", Fate(outputs=0)))
-        failed = await client.look((await client.submit())["id"])
+        failed = await client.poll((await client.submit())["id"])
         assert sorted(failed["error"]) == ["code", "message"]
-        empty = await client.look((await client.submit())["id"])
+        empty = await client.poll((await client.submit())["id"])
         assert empty["output"]["urls"] == []
 
 
@@ -54,7 +54,7 @@ async def test_bare_links_are_strings():
 
 
 async def test_results_may_come_late():
-    told = await _told(Fate(empty_looks=2), 3)
+    told = await _told(Fate(empty_polls=2), 3)
     assert [each["status"] for each in told] == ["completed"] * 3
     assert [each["results"] is None for each in told] == [True, True, False]
 
@@ -65,15 +65,15 @@ async def test_results_may_come_some_seconds_after_the_end():
     assert len((await _told(fate, after=16.0))[0]["results"]) == 3
 
 
-async def test_results_may_be_hidden_from_looks_that_synchronise():
+async def test_results_may_be_hidden_from_polls_that_synchronise():
     fate = Fate(empty_when_synced=True)
     assert (await _told(fate, sync_upstream="true"))[0]["results"] is None
     assert len((await _told(fate, sync_upstream="false"))[0]["results"]) == 3
 
 
-async def test_looks_are_told_what_the_script_says_and_then_the_truth():
-    looks = ["processing", "pending", "reviewing", {"status": "processing", "progress": -7}]
-    told = await _told(Fate(looks=looks), 5)
+async def test_polls_return_what_the_script_says_and_then_the_truth():
+    answers = ["processing", "pending", "reviewing", {"status": "processing", "progress": -7}]
+    told = await _told(Fate(looks=answers), 5)
     assert [each["status"] for each in told] == [
         "processing",
         "pending",
@@ -134,7 +134,7 @@ async def test_a_task_may_be_unknown_in_its_first_seconds():
         status, _, body = await client.ask("GET", f"/v1/tasks/{task['id']}")
         assert (status, body["error"]["type"]) == (404, "not_found")
         await anyio.sleep(1)
-        assert (await client.look(task["id"]))["status"] == "processing"
+        assert (await client.poll(task["id"]))["status"] == "processing"
 
 
 async def test_a_task_may_never_end():
@@ -143,11 +143,11 @@ async def test_a_task_may_never_end():
     assert told["task_info"]["estimated_time"] == 45
 
 
-async def test_looks_that_synchronise_are_recorded_and_nonsense_is_refused():
+async def test_polls_that_synchronise_are_recorded_and_nonsense_is_refused():
     async with emulated() as (emulator, client):
         task = await client.submit()
-        await client.look(task["id"], sync_upstream="true")
-        await client.look(task["id"])
+        await client.poll(task["id"], sync_upstream="true")
+        await client.poll(task["id"])
         status, _, _ = await client.ask("GET", f"/v1/tasks/{task['id']}?sync_upstream=perhaps")
         assert status == 422
         view = emulator.tasks[task["id"]]
@@ -161,7 +161,7 @@ async def test_a_profile_is_a_result_without_a_file():
             IMAGES,
             json={"model": "phota-create-profile", "image_archive_url": "https://a.example/me.zip"},
         )
-        (result,) = (await client.look(task["id"]))["results"]
+        (result,) = (await client.poll(task["id"]))["results"]
         assert result["result_type"] == "profile"
         assert result["profile_id"].startswith("pf_")
 
@@ -179,7 +179,7 @@ async def test_other_kinds_have_files_of_their_own(path, model, kind, signature)
     async with emulated(duration=0) as (emulator, client):
         _, _, task = await client.ask("POST", path, json={"model": model})
         assert (task["type"], task["object"]) == (kind, f"{kind}.generation.task")
-        (result,) = (await client.look(task["id"]))["results"]
+        (result,) = (await client.poll(task["id"]))["results"]
         _, _, content = await client.ask("GET", result["url"])
         assert content.startswith(signature)
         assert emulator.tasks[task["id"]].kind == kind
@@ -188,5 +188,5 @@ async def test_other_kinds_have_files_of_their_own(path, model, kind, signature)
 async def test_a_transcription_is_words():
     async with emulated(duration=0) as (_, client):
         _, _, task = await client.ask("POST", "/v1/audios/generations", json={"model": "scribe-v2"})
-        (result,) = (await client.look(task["id"]))["results"]
+        (result,) = (await client.poll(task["id"]))["results"]
         assert " ".join(word["text"] for word in result["words"]) == result["text"]

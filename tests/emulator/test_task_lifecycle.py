@@ -15,9 +15,9 @@ from foxapi_async.emulator.task_lifecycle import ORDINARY, announce, draw_durati
 _ORDER = {"pending": 0, "processing": 1, "completed": 2}
 
 
-@given(duration=st.floats(0, 1e6), looks=st.lists(st.floats(0, 2e6), min_size=2, max_size=20))
-def test_a_life_never_goes_backwards(duration, looks):
-    told = [standing(0.0, duration, elapsed, "completed") for elapsed in sorted(looks)]
+@given(duration=st.floats(0, 1e6), ages=st.lists(st.floats(0, 2e6), min_size=2, max_size=20))
+def test_a_life_never_goes_backwards(duration, ages):
+    told = [standing(0.0, duration, elapsed, "completed") for elapsed in sorted(ages)]
     places = [(_ORDER[each.status], each.progress) for each in told]
     assert places == sorted(places)
     assert all(0 <= each.progress <= 100 for each in told)

@@ -39,6 +39,7 @@ from foxapi_async.polling.tracked_task import (
     EMPTY_TIMEOUT,
     MISSING_TIMEOUT,
     TrackedTask,
+    give_up_after,
     group_of,
     rebase,
 )
@@ -648,3 +649,19 @@ def test_learning_does_not_move_polls_that_ignore_the_schedule(why: str):
 
 def test_equal_groups_are_the_same_object():
     assert group(PhotaImage("a")) is group(PhotaImage("b"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "seconds"),
+    [
+        ("image", 600),
+        ("video", 1800),
+        ("audio", 900),
+        ("document", 1200),
+        ("llm", 600),
+        (None, 1800),
+    ],
+)
+def test_give_up_after_depends_on_the_kind_by_default(kind, seconds):
+    assert give_up_after(Polling(), kind) == seconds
+    assert give_up_after(Polling(give_up_after=7), kind) == 7
