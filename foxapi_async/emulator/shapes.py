@@ -88,7 +88,7 @@ def _still_empty(record: Record, now: float, *, synced: bool) -> bool:
     fate = record.fate
     if synced and fate.empty_when_synced:
         return True
-    if record.empty_polls < fate.empty_polls:
+    if record.empty_polls < fate.empty_looks:
         record.empty_polls += 1
         return True
     return now < record.finish + fate.empty_for

@@ -73,7 +73,7 @@ class Fate:
         shape: "results" (current), "output" (older) or "strings" (bare links in `results`).
         looks: The answers to the first polls, one each: a status, or fields that update the true
             answer. Later polls get the true answer.
-        empty_polls: How many polls of the completed task return `results: null`.
+        empty_looks: How many polls of the completed task return `results: null`.
         empty_for: Seconds after the end in which `results` is null.
         empty_when_synced: Polls with `sync_upstream=true` never return results.
         hidden_for: Seconds after the submission in which the task is not found (404).
@@ -88,7 +88,7 @@ class Fate:
     items: Sequence[JSON] | None = None
     shape: Literal["results", "output", "strings"] | None = None
     looks: Sequence[str | Mapping[str, JSON]] = ()
-    empty_polls: int = 0
+    empty_looks: int = 0
     empty_for: float = 0.0
     empty_when_synced: bool = False
     hidden_for: float = 0.0

@@ -54,7 +54,7 @@ async def test_bare_links_are_strings():
 
 
 async def test_results_may_come_late():
-    told = await _told(Fate(empty_polls=2), 3)
+    told = await _told(Fate(empty_looks=2), 3)
     assert [each["status"] for each in told] == ["completed"] * 3
     assert [each["results"] is None for each in told] == [True, True, False]
 
