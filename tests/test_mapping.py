@@ -67,6 +67,7 @@ async def test_images_in_flight_never_exceed_the_limit(
     assert 7 <= emulator.counters.max_images_in_flight <= 10
 
 
+@pytest.mark.once
 @pytest.mark.much
 async def test_two_thousand_tasks_stay_within_the_limit(
     emulator: Emulator, open_session: OpenSession

@@ -63,6 +63,8 @@ class Moody(Request):
         return value
 
 
+@pytest.mark.once
+@pytest.mark.much
 @pytest.mark.parametrize(
     "case", tuple(product(PARTS, range(7), [False, True], [None, "k"])), ids=str
 )
