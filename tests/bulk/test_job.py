@@ -303,6 +303,7 @@ print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, job.requests)
 """
 
 
+@pytest.mark.once
 @pytest.mark.skipif(sys.platform == "win32", reason="peak memory is asked of POSIX")
 def test_peak_memory_does_not_grow_with_the_number_of_lines(tmp_path: Path):
     def peak(lines: int) -> float:

@@ -14,6 +14,8 @@ from benchmarks.limits.simulation import RateRun
 from foxapi_async.limits.quota import QuotaSearch, Span
 from foxapi_async.limits.rate_scheduler import RateScheduler
 
+pytestmark = pytest.mark.once
+
 
 def serve(search: QuotaSearch, count: int, *, start: float, gap: float = 0.01) -> bool:
     """Send and serve some requests, and return whether this revealed a window."""

@@ -28,6 +28,8 @@ from benchmarks.limits.simulation import RateRun
 from benchmarks.limits.tasks import TaskRun
 from foxapi_async.limits.rate_scheduler import Lane, RateScheduler
 
+pytestmark = pytest.mark.once
+
 
 def send_all(scheduler: RateScheduler, lane: Lane, *, lateness: list[float]) -> list[float]:
     """Send as fast as allowed, each request with a given lateness, and return the send times."""

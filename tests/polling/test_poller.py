@@ -388,6 +388,7 @@ async def test_ids_and_outcomes_are_logged_and_each_request_at_debug(
     assert any("GET /v1/tasks/" in r.getMessage() for r in logged if r.levelno == logging.DEBUG)
 
 
+@pytest.mark.much
 async def test_polls_that_are_due_at_once_are_started_in_small_batches(
     emulator: Emulator, open_session: OpenSession
 ):
