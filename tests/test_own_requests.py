@@ -158,30 +158,10 @@ async def test_a_payload_that_is_not_json_is_refused_before_it_is_sent(
 class Misshapen(Request):
     """A request one part of which has a wrong type or range."""
 
+    model, kind, path, num_outputs = "phota-image", "image", "/v1/images/generations", 1
+
     def __init__(self, part: str, value: object) -> None:
-        self._parts: dict[str, Any] = {
-            "model": "phota-image",
-            "kind": "image",
-            "path": "/v1/images/generations",
-            "num_outputs": 1,
-            part: value,
-        }
-
-    @property
-    def model(self) -> str:
-        return self._parts["model"]
-
-    @property
-    def kind(self) -> str:
-        return self._parts["kind"]
-
-    @property
-    def path(self) -> str:
-        return self._parts["path"]
-
-    @property
-    def num_outputs(self) -> int:
-        return self._parts["num_outputs"]
+        setattr(self, part, value)
 
     def payload(self) -> dict[str, Any]:
         return {"model": "phota-image", "prompt": "a fox"}

@@ -1,4 +1,4 @@
-"""The virtual clock skips idle time, but not the time of busy threads and sockets."""
+"""The virtual clock skips idle time, but not that of busy threads and sockets; callbacks take none."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ async def test_an_hour_of_sleep_takes_no_real_time():
     await anyio.sleep(3600)
     assert anyio.current_time() - began >= 3600
     assert time.monotonic() - real < 60
+
+
+async def test_the_clock_stands_still_while_a_callback_runs():
+    began = anyio.current_time()
+    time.sleep(0.02)  # noqa: ASYNC251 - a slow callback
+    assert anyio.current_time() == began
 
 
 async def test_the_clock_does_not_skip_while_a_worker_thread_is_busy():
