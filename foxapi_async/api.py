@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -13,7 +14,7 @@ import anyio
 from foxapi_async.errors import APIConnectionError, InvalidResponseError
 from foxapi_async.http.codec import read_task
 from foxapi_async.http.responses import Answer, Reply, classify, from_exception
-from foxapi_async.http.retry_rules import IDEMPOTENT_DECISIONS, RetryDecision
+from foxapi_async.http.retry_rules import IDEMPOTENT_DECISIONS, ResponseClass, RetryDecision
 from foxapi_async.http.transport import Transport
 from foxapi_async.limits.limiter import Limiter
 from foxapi_async.limits.rate_scheduler import Lane
@@ -26,6 +27,21 @@ T = TypeVar("T")
 
 _POLL_TIMEOUT = 15.0
 """Seconds for one poll, as other clients of this API allow: a hung poll would hide the answer."""
+
+_CHECK_TIMEOUT = 8.0
+"""Seconds for a request of `check_key`, which is repeated every few seconds during an outage."""
+
+_CHECKED_PATHS = ("/v1/account/credits", "/v1/models")
+"""Free requests that need a key; a server may lack one of them."""
+
+
+class KeyCheck(enum.Enum):
+    """What free requests have shown of the service and the key."""
+
+    WORKS = "the service accepts the key"
+    REFUSED = "the API refuses the key in its own error format"
+    UNDECIDED = "the service answers, but neither accepts nor refuses the key"
+    NO_ANSWER = "the service does not answer"
 
 
 class Api:
@@ -40,6 +56,10 @@ class Api:
         self._counters = counters
         self._clock = asyncio.get_running_loop().time
         self._poll_timeout = min(_POLL_TIMEOUT, transport.timeout.request)
+        self._check_timeout = min(_CHECK_TIMEOUT, transport.timeout.request)
+        self._check_lock = anyio.Lock()
+        self._checked = KeyCheck.UNDECIDED
+        self._checks = 0  # that have begun
 
     async def submit(
         self, path: str, model: str, body: bytes, on_sending: Callable[[], None]
@@ -67,6 +87,36 @@ class Api:
     async def retrieve(self, task_id: str) -> Task:
         """Ask for a task until there is an answer; raises as `call` does."""
         return await self._until_answered(lambda: self.get_task(task_id))
+
+    async def check_key(self) -> KeyCheck:
+        """Find out with free requests whether the service answers and accepts the key.
+
+        Callers that wait for a check that began after their call share its result.
+        """
+        checks = self._checks
+        async with self._check_lock:
+            if self._checks == checks:
+                self._checks += 1
+                self._checked = await self._check_key()
+            return self._checked
+
+    async def _check_key(self) -> KeyCheck:
+        found = KeyCheck.NO_ANSWER
+        for path in _CHECKED_PATHS:
+            sent_at = await self._limiter.admit(Lane.OTHER)
+            try:
+                reply = await self._transport.call("GET", path, seconds=self._check_timeout)
+            except (APIConnectionError, InvalidResponseError):
+                return found
+            answer = classify(reply, _is_json, f"GET {path}")
+            self._limiter.record_answer(Lane.OTHER, answer, sent_at)
+            if answer.response_class is ResponseClass.OK:
+                return KeyCheck.WORKS
+            if answer.status in {401, 403} and answer.enveloped:
+                found = KeyCheck.REFUSED
+            elif found is KeyCheck.NO_ANSWER and answer.response_class in _ANSWERS:
+                found = KeyCheck.UNDECIDED
+        return found
 
     async def call(
         self, send: Callable[[], Awaitable[Reply]], read: Callable[[object], T], what: str
@@ -111,3 +161,13 @@ class Api:
                 raise answer.error
             if not answer.rate_limited:  # after a 429 the limiter pauses the whole session
                 await anyio.sleep(retrier.pause(random.random()))  # noqa: S311
+
+
+_ANSWERS = frozenset({ResponseClass.REFUSED, ResponseClass.RATE_LIMITED, ResponseClass.NO_CHANNEL})
+"""Classes of refusals that only a service in order gives."""
+
+
+def _is_json(payload: object) -> bool:
+    if not isinstance(payload, dict | list):
+        raise InvalidResponseError("the answer is not JSON")
+    return True

@@ -206,8 +206,11 @@ class APIStatusError(FoxAPIError):
 
     ``status`` is the HTTP status. ``type``, ``code`` and ``message`` are fields of the answer, None
     where it has none. ``request_id`` identifies the request to the vendor's support;
-    ``retry_after`` is the server's Retry-After in seconds.
+    ``retry_after`` is the server's Retry-After in seconds. ``ends_run`` is whether it concerns the key or
+    the account, so that a ``map`` operation or a job submits nothing more.
     """
+
+    ends_run: bool = False
 
     def __init__(
         self,

@@ -19,6 +19,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import attrs
@@ -36,6 +37,8 @@ __all__ = [
     "RateLimited",
     "SubmissionFailed",
     "SubmissionStarted",
+    "SubmissionsPaused",
+    "SubmissionsResumed",
     "TaskEnded",
     "TaskSubmitted",
     "TaskUpdated",
@@ -113,6 +116,26 @@ class RateLimited(Event):
     """
 
     retry_after: float | None
+
+
+@attrs.frozen
+class SubmissionsPaused(Event):
+    """Submissions got no clear answers, so no POST leaves; tasks in flight are polled as before.
+
+    ``since`` is in UTC, ``reason`` the error of the last submission, ``next_try`` the seconds until the
+    next request that finds out whether the service has recovered.
+    """
+
+    since: datetime
+    reason: FoxAPIError | None
+    next_try: float
+
+
+@attrs.frozen
+class SubmissionsResumed(Event):
+    """A submission got a clear answer, so the pause of so many ``seconds`` is over."""
+
+    seconds: float
 
 
 @attrs.frozen

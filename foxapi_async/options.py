@@ -110,6 +110,9 @@ class Retry:
         first: Longest pause before the second attempt; it doubles with each further one.
         longest: Longest pause between two attempts.
         submissions: Whether a POST that certainly created nothing is repeated.
+        patience: How long a submission waits, in seconds, while submissions are paused because they got
+            no clear answers. After that it is given up as not submitted, and so is the rest of a
+            ``map`` operation or a job.
 
     Raises:
         ConfigurationError: A value out of range.
@@ -119,6 +122,7 @@ class Retry:
     first: float = attrs.field(default=0.5, validator=_POSITIVE)
     longest: float = attrs.field(default=30.0, validator=_POSITIVE)
     submissions: bool = attrs.field(default=True, validator=_FLAG)
+    patience: float = attrs.field(default=900.0, validator=_POSITIVE)
 
 
 @attrs.frozen(kw_only=True)

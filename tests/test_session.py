@@ -342,7 +342,7 @@ async def test_events_report_each_step_of_a_submission(
     emulator: Emulator, open_session: OpenSession
 ):
     events: list[Event] = []
-    emulator.script(Fault("submit", error(401)))
+    emulator.script(Fault("submit", error(400)))
     async with open_session(on_event=events.append) as session:
         with pytest.raises(FoxAPIError):
             await session.submit(FOX)

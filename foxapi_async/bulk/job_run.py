@@ -43,6 +43,9 @@ JOURNAL_NAME: Final = "journal.sqlite"
 GRACE: Final = 120.0
 """Seconds that tasks in flight get to complete when a run is stopped."""
 
+_USED_UP: Final = "the balance is used up"
+"""The name under which the journal keeps that a run ended with 402."""
+
 _SAVING: Final = 64
 """Tasks whose files may be fetched or wait for that at once, or more if more may be in flight: tasks that
 end together must not delay the next submissions. Beyond that no outcomes are read, so that a slow disk
@@ -192,7 +195,7 @@ class JobRun(AsyncIterator[Result]):
         session, journal, directory = self._session, self._journal, self._directory
         reports, reported = anyio.create_memory_object_stream[Result](_UNREAD)
         job_input = JobInput(
-            self._job.lines(), journal, self.results, directory, reports, retry=self._retry
+            self._job, journal, self.results, directory, reports, retry=self._retry
         )
         slots = anyio.Semaphore(max(_SAVING, session.limits.outputs))
         worker = _JobWorker(session, journal, directory, job_input, reports, self._stopping, slots)
@@ -269,6 +272,10 @@ class _Stopping:
         if self.reason is not None:
             outcomes.stop_submitting(self.reason)
 
+    @property
+    def stopped_by(self) -> FoxAPIError | None:
+        return None if self._outcomes is None else self._outcomes.stopped_by
+
     def stop(self, reason: FoxAPIError) -> None:
         if self.reason is None:
             self.reason = reason
@@ -308,6 +315,8 @@ class _JobWorker:
     async def run(self) -> None:
         outcomes = self._session.map(self._input)
         self._stopping.attach(outcomes)
+        if await self._journal.recall(_USED_UP):
+            outcomes.send_one_first()
         try:
             async with anyio.create_task_group() as group:
                 try:
@@ -318,12 +327,17 @@ class _JobWorker:
                     self._stopping.error = error
         finally:
             await outcomes.aclose()
+            # What became of the POSTs under way belongs to the summary.
+            await finish_despite_cancellation(outcomes.wait_for_posts)
+            is_used_up = isinstance(outcomes.stopped_by, errors.InsufficientQuotaError)
+            self._journal.remember(_USED_UP, is_used_up or None)
             await self._input.aclose()
 
     async def _finish(self, outcome: Outcome) -> None:
         assert outcome.key is not None
         try:
-            if (reason := self._streak.add_outcome(outcome.status, outcome.error)) is not None:
+            reason = self._streak.add_outcome(outcome.status, outcome.error)
+            if (reason := reason or self._stopping.stopped_by) is not None:
                 self._stopping.stop(reason)
             # What was not submitted because the run stopped is left to the next run.
             if outcome.status != "not_submitted" or self._stopping.reason is None:
