@@ -188,7 +188,9 @@ async def test_the_pause_and_its_end_are_told_once(
     assert isinstance(told[0], SubmissionsPaused)
     assert isinstance(told[0].reason, ServerError)
     lines = [r.getMessage() for r in caplog.records if "submissions" in r.getMessage()]
-    assert [line for line in lines if "paused since" in line and "503" in line and "next try" in line]
+    assert [
+        line for line in lines if "paused since" in line and "503" in line and "next try" in line
+    ]
     assert len([line for line in lines if "pause of submissions is over" in line]) == 1
 
 
@@ -197,12 +199,12 @@ async def test_a_lost_connection_is_waited_for_once_the_service_has_answered(
 ):
     async with open_session(limits=Limits(outputs=2)) as session:
         await session.generate(FOX)
-        url, port = emulator.url, int(emulator.url.rpartition(":")[2])
+        url = emulator.url
         await emulator.stop()
 
         async def restart() -> None:
             await anyio.sleep(100)
-            await emulator.start(port=port)
+            await emulator.start()
 
         async with anyio.create_task_group() as group:
             group.start_soon(restart)
@@ -211,9 +213,12 @@ async def test_a_lost_connection_is_waited_for_once_the_service_has_answered(
     assert [outcome.status for outcome in outcomes] == ["completed"] * 5
 
 
-async def test_a_service_that_was_never_reached_is_not_waited_for(open_session: OpenSession):
+async def test_a_service_that_was_never_reached_is_not_waited_for(
+    emulator: Emulator, open_session: OpenSession
+):
+    await emulator.stop()
     loop = asyncio.get_running_loop()
-    async with open_session(base_url="http://127.0.0.1:9") as session:
+    async with open_session() as session:
         began = loop.time()
         with pytest.raises(APIConnectionError, match="no connection"):
             await session.submit(FOX)
