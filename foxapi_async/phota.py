@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final, Self, cast
 import attrs
 
 from foxapi_async import _validators
+from foxapi_async._typeguards import as_int, as_number_or_none
 from foxapi_async.requests import PATHS, Request
 
 RESOLUTIONS: Final = ("1K", "4K")
@@ -64,7 +65,7 @@ class PhotaImage(_PhotaRequest):
 
     prompt: str = attrs.field(validator=_validators.text)
     num_outputs: int = attrs.field(  # pyright: ignore[reportIncompatibleMethodOverride]
-        default=1, validator=_validators.count, kw_only=True
+        default=1, converter=as_int, validator=_validators.count, kw_only=True
     )
     resolution: str = attrs.field(
         default="1K", validator=_validators.one_of(RESOLUTIONS), kw_only=True
@@ -102,7 +103,7 @@ class PhotaImageEdit(_PhotaRequest):
         converter=_validators.as_tuple, validator=_validators.urls, kw_only=True
     )
     num_outputs: int = attrs.field(  # pyright: ignore[reportIncompatibleMethodOverride]
-        default=1, validator=_validators.count, kw_only=True
+        default=1, converter=as_int, validator=_validators.count, kw_only=True
     )
     resolution: str = attrs.field(
         default="1K", validator=_validators.one_of(RESOLUTIONS), kw_only=True
@@ -138,10 +139,16 @@ class PhotaImageEnhance(_PhotaRequest):
         default="4K", validator=_validators.one_of(RESOLUTIONS), kw_only=True
     )
     creativity: float | None = attrs.field(
-        default=None, validator=_validators.fraction, kw_only=True
+        default=None,
+        converter=as_number_or_none,
+        validator=_validators.fraction,
+        kw_only=True,
     )
     resemblance: float | None = attrs.field(
-        default=None, validator=_validators.fraction, kw_only=True
+        default=None,
+        converter=as_number_or_none,
+        validator=_validators.fraction,
+        kw_only=True,
     )
     profile_ids: tuple[str, ...] | None = attrs.field(
         default=None,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 import aiohttp
 import anyio
 
-from foxapi_async._validators import check_seconds
+from foxapi_async._validators import check_seconds, check_timeout
 from foxapi_async.engine import Engine
 from foxapi_async.environment import check_headers, find_api_key, find_base_url
 from foxapi_async.errors import (
@@ -153,16 +153,18 @@ class Session:
         Args:
             request: What to generate.
             key: As for `submit`.
-            timeout: Seconds for everything together; None for as long as ``Polling.give_up_after``
+            timeout: Seconds for everything together, 0 or more; None for as long as ``Polling.give_up_after``
                 allows. A POST that is under way when they are over is finished first, because its
                 task may be billed; that takes at most ``Timeout.request`` more.
 
         Raises:
+            InvalidRequestError: ``timeout`` is not a number of seconds, or as for `submit`.
             TaskOutcomeError: As for `TaskHandle.wait`; the error names the task.
             APITimeoutError: The time was over before a task was created; nothing was billed.
                 ``__cause__`` is the last refusal, if there was one.
             FoxAPIError: As for `submit`.
         """
+        timeout = check_timeout(timeout)
         engine = self._running()
         submission = Submission(_checked(request), key)
         started = anyio.current_time()
@@ -201,7 +203,7 @@ class Session:
             InvalidRequestError: Not a task id, or not a number of seconds.
         """
         if estimated_time is not None:
-            check_seconds("estimated_time", estimated_time)
+            estimated_time = check_seconds("estimated_time", estimated_time)
         engine = self._running()
         tracked = engine.registry.attach(check_task_id(task_id), estimated_time)
         return TaskHandle(tracked, engine.registry)

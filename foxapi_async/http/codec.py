@@ -20,6 +20,7 @@ import cattrs
 from cattrs.gen import make_dict_structure_fn, override
 
 from foxapi_async._typeguards import is_array, is_object
+from foxapi_async._validators import check_texts
 from foxapi_async.errors import InvalidRequestError, InvalidResponseError
 from foxapi_async.http.ids import TASK_ID
 from foxapi_async.models import Output, Task, TaskError, TaskInfo, TaskStatus, UploadedFile
@@ -57,7 +58,7 @@ def encode(payload: Mapping[str, Any]) -> bytes:
             value=payload,
         )
     try:
-        return _compact(payload).encode()
+        body = _compact(payload)
     except _NOT_JSON as error:
         field, value = _invalid_field(payload)
         raise InvalidRequestError(
@@ -66,6 +67,10 @@ def encode(payload: Mapping[str, Any]) -> bytes:
             field=field,
             value=value,
         ) from error
+    # In ASCII such a character is an escape, as is an emoji; most bodies have neither.
+    if "\\ud" in body or "\\u0000" in body:
+        check_texts("payload()", payload)
+    return body.encode()
 
 
 _NOT_JSON: Final = (TypeError, ValueError, RecursionError)
