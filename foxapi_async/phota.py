@@ -15,6 +15,7 @@ import attrs
 
 from foxapi_async import _validators
 from foxapi_async._typeguards import as_int, as_number_or_none
+from foxapi_async.models import safe_repr
 from foxapi_async.requests import PATHS, Request
 
 RESOLUTIONS: Final = ("1K", "4K")
@@ -100,7 +101,7 @@ class PhotaImageEdit(_PhotaRequest):
 
     prompt: str = attrs.field(validator=_validators.text)
     image_urls: tuple[str, ...] = attrs.field(
-        converter=_validators.as_tuple, validator=_validators.urls, kw_only=True
+        converter=_validators.as_tuple, validator=_validators.urls, repr=safe_repr, kw_only=True
     )
     num_outputs: int = attrs.field(  # pyright: ignore[reportIncompatibleMethodOverride]
         default=1, converter=as_int, validator=_validators.count, kw_only=True
@@ -134,7 +135,7 @@ class PhotaImageEnhance(_PhotaRequest):
     model: ClassVar[str] = "phota-image-enhance"
     num_outputs: ClassVar[int] = 1  # pyright: ignore[reportIncompatibleMethodOverride]
 
-    image_url: str = attrs.field(validator=_validators.url)
+    image_url: str = attrs.field(validator=_validators.url, repr=safe_repr)
     resolution: str = attrs.field(
         default="4K", validator=_validators.one_of(RESOLUTIONS), kw_only=True
     )
@@ -172,7 +173,7 @@ class PhotaCreateProfile(_PhotaRequest):
     model: ClassVar[str] = "phota-create-profile"
     num_outputs: ClassVar[int] = 1  # pyright: ignore[reportIncompatibleMethodOverride]
 
-    image_archive_url: str = attrs.field(validator=_validators.url)
+    image_archive_url: str = attrs.field(validator=_validators.url, repr=safe_repr)
 
 
 CLASSES: Final[Mapping[str, type[Request]]] = {

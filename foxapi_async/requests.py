@@ -15,6 +15,7 @@ from foxapi_async import _validators
 from foxapi_async._typeguards import as_number, is_array, is_mapping, is_tuple
 from foxapi_async._validators import check_count, check_texts, must_be, refuse
 from foxapi_async.errors import InvalidRequestError
+from foxapi_async.models import safe_repr
 
 PATHS: Final[Mapping[str, str]] = {
     "image": "/v1/images/generations",
@@ -162,7 +163,11 @@ class GenerationRequest(Request):
         validator=_validators.model
     )
     params: Mapping[str, Any] = attrs.field(
-        factory=dict[str, Any], converter=_as_dict, validator=_params, hash=False
+        factory=dict[str, Any],
+        converter=_as_dict,
+        validator=_params,
+        hash=False,
+        repr=safe_repr,
     )
     kind: str = attrs.field(  # pyright: ignore[reportIncompatibleMethodOverride]
         default="image", validator=_kind

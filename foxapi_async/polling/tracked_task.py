@@ -19,7 +19,7 @@ from foxapi_async.errors import (
     TaskTimeoutError,
 )
 from foxapi_async.http.codec import one_line
-from foxapi_async.models import Task, TaskStatus
+from foxapi_async.models import Task, TaskStatus, without_queries
 from foxapi_async.options import Polling
 from foxapi_async.polling.schedule import Schedule
 from foxapi_async.requests import Request
@@ -269,7 +269,7 @@ def _group(*parts: object) -> Hashable:
 def _error_of(task: Task) -> FoxAPIError:
     said = task.error
     parts = (said.code, said.message) if said is not None else ()
-    words = one_line(": ".join(part for part in parts if part))
+    words = without_queries(one_line(": ".join(part for part in parts if part)))
     if task.status is TaskStatus.CANCELLED:
         return TaskCancelledError(
             f"task {task.id} was cancelled at the server" + (f" ({words})" if words else ""),
