@@ -2,13 +2,41 @@
 
 from __future__ import annotations
 
+import json
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import attrs
 
 from foxapi_async import APIStatusError, FoxAPIError, Task, TaskStatus, TaskTimeoutError
+from foxapi_async._typeguards import is_mapping
+
+_DEEPEST_JSON: Final = 100
+
+
+def json_text(value: object, *, indent: int | None = None) -> str:
+    """Return a value as JSON that every parser accepts: NaN is null, half a surrogate pair an escape."""
+    return json.dumps(_strict(value, _DEEPEST_JSON), indent=indent, allow_nan=False)
+
+
+def _strict(value: object, levels: int) -> object:
+    if value is None or isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if is_mapping(value) and levels:
+        return {_text(name): _strict(item, levels - 1) for name, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes) and levels:
+        items: Sequence[object] = value
+        return [_strict(item, levels - 1) for item in items]
+    return _text(value if levels or isinstance(value, str) else "nested too deeply")
+
+
+def _text(value: object) -> str:
+    return str(value).encode("utf-8", "backslashreplace").decode()
 
 
 def count(number: int, noun: str) -> str:
