@@ -1,4 +1,4 @@
-"""Values from outside: type guards where isinstance() leaves unknown type arguments, and plain numbers."""
+"""Values from outside: type guards where isinstance() leaves unknown type arguments, and numbers."""
 
 from __future__ import annotations
 

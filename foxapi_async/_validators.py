@@ -1,24 +1,17 @@
-"""attrs validators for requests; their errors name the field, the value and what is allowed."""
+"""attrs converters and validators for values of the caller; their errors name the field, the value and what is allowed."""
 
 from __future__ import annotations
 
 import math
 import re
 import sys
-from collections.abc import Callable, Iterable
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, SupportsIndex
 from urllib.parse import urlsplit
 
 import attrs
 
-from foxapi_async._typeguards import (
-    as_int,
-    as_number,
-    as_number_or_none,
-    is_mapping,
-    is_series,
-    is_tuple,
-)
+from foxapi_async._typeguards import as_int, as_number, is_array, is_mapping, is_series, is_tuple
 from foxapi_async.errors import InvalidRequestError
 
 _UNSENDABLE: Final = "[\0\ud800-\udfff]"
@@ -33,9 +26,14 @@ def refuse(field: str, value: object, allowed: str) -> InvalidRequestError:
     )
 
 
+def to_int(value: SupportsIndex) -> Any:
+    """Return a whole number of any type as an int; leave any other value for the validator to refuse."""
+    return value if type(value) is int else as_int(value)
+
+
 def check_count(field: str, value: Any) -> int:
     """Return a whole number of at least 1 as an int, or raise InvalidRequestError."""
-    number = as_int(value)
+    number = to_int(value)
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise refuse(field, value, "a whole number of at least 1")
     return number
@@ -49,11 +47,9 @@ def check_seconds(field: str, value: Any) -> float:
     return float(number)
 
 
-def check_timeout(value: Any) -> float | None:
-    """Return the value of a parameter ``timeout``, or raise InvalidRequestError."""
-    number = as_number_or_none(value)
-    if number is None:
-        return None
+def check_timeout(value: Any) -> float:
+    """Return the seconds of a parameter ``timeout``, perhaps infinite, or raise InvalidRequestError."""
+    number = as_number(value)
     if not _is_number(number) or not number >= 0:
         raise refuse("timeout", value, "a number of seconds, 0 or more, or None")
     return float(number) if number <= sys.float_info.max else math.inf
@@ -77,9 +73,8 @@ def check_texts(field: str, value: object) -> None:
         for name, item in value.items():
             check_texts(f"the name {name!a} in {field}", name)
             check_texts(f"{field}[{name!r}]", item)
-    elif isinstance(value, list) or is_tuple(value):
-        items: Iterable[object] = value
-        for index, item in enumerate(items):
+    elif is_array(value) or is_tuple(value):
+        for index, item in enumerate(value):
             check_texts(f"{field}[{index}]", item)
 
 
@@ -139,12 +134,11 @@ def _is_web_url(value: object) -> bool:
 
 _A_URL: Final = "a public http(s) URL; session.upload(path) makes one of a file"
 
-_not_blank = must_be("a text that is not empty", is_text)
 
-
-def text(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+def text(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     """Allow texts that are not blank and can be sent."""
-    _not_blank(instance, attribute, value)
+    if not is_text(value):
+        raise refuse(attribute.name, value, "a text that is not empty")
     check_texts(attribute.name, value)
 
 

@@ -6,7 +6,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, cast
 
 from yarl import URL
 
@@ -59,7 +59,7 @@ _ENDPOINT: Final = r"/v1(beta)?(/|$)|/(images|videos|audios?|run|llm)/generation
 
 def find_api_key(given: str | None) -> str:
     """Return the key that was given, or FOXAPI_API_KEY; raise `ConfigurationError` if there is no usable one."""
-    value: object = os.environ.get("FOXAPI_API_KEY", "") if given is None else given
+    value = cast("object", os.environ.get("FOXAPI_API_KEY", "") if given is None else given)
     if not isinstance(value, str):
         raise ConfigurationError(f"the API key is of type {type(value).__name__}; it must be a str")
     key = value.strip()

@@ -70,7 +70,8 @@ class TaskHandle:
             SessionClosedError: The session ended first.
             ConfigurationError: Called from another event loop than that of the session.
         """
-        timeout = check_timeout(timeout)
+        if timeout is not None:
+            timeout = check_timeout(timeout)
         if not self._tracked.ended:
             self._registry.check()
         return await self._registry.wait(self._tracked, timeout)

@@ -20,7 +20,6 @@ from foxapi_async.errors import (
     ConfigurationError,
     InvalidRequestError,
     SessionClosedError,
-    TaskTimeoutError,
 )
 from foxapi_async.events import Event, EventEmitter
 from foxapi_async.handle import TaskHandle
@@ -164,7 +163,8 @@ class Session:
                 ``__cause__`` is the last refusal, if there was one.
             FoxAPIError: As for `submit`.
         """
-        timeout = check_timeout(timeout)
+        if timeout is not None:
+            timeout = check_timeout(timeout)
         engine = self._running()
         submission = Submission(_checked(request), key)
         started = anyio.current_time()
@@ -185,13 +185,11 @@ class Session:
             ) from submission.last_refusal
         if submission.tracked.ended:  # as the answer to the POST has said
             return submission.tracked.result()
-        task = submission.tracked.latest
-        raise TaskTimeoutError(
-            f"task {task.id} is still {task.status.value} after {waited:.3g} s (timeout={timeout:g}); "
-            f"it continues on the server and is billed: session.attach({task.id!r}) waits for it "
-            "again",
-            task_id=task.id,
-            task=task,
+        tracked = submission.tracked
+        raise tracked.timeout_error(
+            f"is still {tracked.words()} after {waited:.3g} s (timeout={timeout:g})",
+            "it continues on the server and is billed: "
+            f"session.attach({tracked.id!r}) waits for it again",
         )
 
     def attach(self, task_id: str, *, estimated_time: float | None = None) -> TaskHandle:

@@ -12,7 +12,7 @@ from typing import Final
 import attrs
 
 from foxapi_async import APIStatusError, FoxAPIError, Task, TaskStatus, TaskTimeoutError
-from foxapi_async._typeguards import is_mapping
+from foxapi_async._typeguards import is_array, is_mapping, is_tuple
 
 _DEEPEST_JSON: Final = 100
 
@@ -29,9 +29,8 @@ def _strict(value: object, levels: int) -> object:
         return value if math.isfinite(value) else None
     if is_mapping(value) and levels:
         return {_text(name): _strict(item, levels - 1) for name, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes) and levels:
-        items: Sequence[object] = value
-        return [_strict(item, levels - 1) for item in items]
+    if (is_array(value) or is_tuple(value)) and levels:
+        return [_strict(item, levels - 1) for item in value]
     return _text(value if levels or isinstance(value, str) else "nested too deeply")
 
 
@@ -128,7 +127,12 @@ def error_text(error: FoxAPIError) -> str:
     """Return an error for the command line; its own text may name Python calls."""
     if isinstance(error, TaskTimeoutError):
         status = "not finished" if error.task is None else f"still {status_text(error.task)}"
-        cause = "" if error.__cause__ is None else f" (the last poll failed: {error.__cause__})"
+        failed = "no poll succeeded, the last one" if error.no_poll_succeeded else "the last poll"
+        cause = "" if error.__cause__ is None else f" ({failed} failed: {error.__cause__})"
+        if error.task is not None and error.task.status is TaskStatus.OTHER and error.task.outputs:
+            cause += (
+                f"; the status is unknown, but {count(len(error.task.outputs), 'output')} are there"
+            )
         return f"task {error.task_id} is {status} at the end of the wait{cause}"
     return str(error)
 

@@ -54,7 +54,8 @@ class TrackedTask:
 
     All times are in seconds: ``started``, ``deadline`` and ``due`` (of the next poll; infinite while
     none is planned) are moments on the loop's clock, ``running_at`` (the last poll that found the
-    task running) and ``ended_at`` (the first that found it ended) are ages of the task. ``started``
+    task running) and ``ended_at`` (the first that found it ended) are ages of the task. ``polled`` tells
+    whether a poll has succeeded. ``started``
     is the submission or, if ``attached``, the moment of attaching. ``jitter`` is the one of the
     planned poll, None if the schedule did not plan it. ``index`` is the position in the input of the
     map operation that submitted the task.
@@ -81,6 +82,7 @@ class TrackedTask:
     ended_at: float | None = None
     ended: bool = False
     error: FoxAPIError | None = None
+    polled: bool = False
     _failures: int = 0
     _last_failure: FoxAPIError | None = None
     _missing_since: float | None = None
@@ -147,16 +149,42 @@ class TrackedTask:
 
     def expire(self) -> None:
         """End the wait because the deadline has passed."""
-        waited = self.deadline - self.started
-        status = self.latest.status.value + (" without outputs" if self.awaits_outputs else "")
+        self.end(
+            self.timeout_error(
+                f"was still {self.words()} after {self.deadline - self.started:g} s",
+                "it continues on the server and is billed: "
+                f"session.attach({self.id!r}) waits for it again",
+            )
+        )
+
+    def timeout_error(self, happened: str, advice: str) -> TaskTimeoutError:
+        """Return the error of a wait that ends before the task; its cause is the last failed poll."""
+        failed = self._failures
+        if failed and not self.polled:
+            polls = "the only poll" if failed == 1 else f"all {failed} polls"
+            happened += f"; no poll succeeded: {polls} failed, at last with: {self._last_failure}"
+        elif not self.polled:
+            happened += "; no poll was answered in that time"
         error = TaskTimeoutError(
-            f"task {self.id} was still {status} after {waited:g} s; it continues on the server and "
-            f"is billed: session.attach({self.id!r}) waits for it again",
+            f"task {self.id} {happened}; {advice}",
             task_id=self.id,
             task=self.latest,
+            no_poll_succeeded=failed > 0 and not self.polled,
         )
         error.__cause__ = self._last_failure
-        self.end(error)
+        return error
+
+    def words(self) -> str:
+        """Return the status in words, for an error."""
+        status = self.latest.status
+        if status is not TaskStatus.OTHER:
+            return f"{status.value}{' without outputs' if self.awaits_outputs else ''}"
+        said = one_line(str(self.latest.raw.get("status")), longest=80)
+        words = f"{said!r}, a status that this release does not know"
+        outputs = len(self.latest.outputs)
+        return words + (
+            f", although {outputs} outputs are there (error.task.outputs)" if outputs else ""
+        )
 
     def end(self, error: FoxAPIError | None) -> None:
         """End the wait, with an error unless the task is completed. The first end counts."""
