@@ -161,8 +161,8 @@ class TrackedTask:
         """Return the error of a wait that ends before the task; its cause is the last failed poll."""
         failed = self._failures
         if failed and not self.polled:
-            polls = "the only poll" if failed == 1 else f"all {failed} polls"
-            happened += f"; no poll succeeded: {polls} failed, at last with: {self._last_failure}"
+            last = self._last_failure
+            happened += f"; no poll succeeded: {failed} failed, the last one with: {last}"
         elif not self.polled:
             happened += "; no poll was answered in that time"
         error = TaskTimeoutError(

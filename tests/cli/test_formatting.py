@@ -81,6 +81,15 @@ def test_a_timeout_is_described_without_python_calls():
     assert formatting.error_text(error) == (
         "task t1 is still pending at the end of the wait (the last poll failed: no route)"
     )
+    error = TaskTimeoutError("x", task_id="t1", task=Task("t1"), no_poll_succeeded=True)
+    error.__cause__ = OSError("no route")
+    assert formatting.error_text(error).endswith(
+        "(no poll succeeded, the last one failed: no route)"
+    )
+    strange = Task("t1", TaskStatus.OTHER, outputs=TASK.outputs, raw={"status": "Gone"})
+    said = formatting.error_text(TaskTimeoutError("x", task_id="t1", task=strange))
+    assert "task t1 is still Gone at the end" in said
+    assert "2 outputs are there" in said
     assert formatting.error_text(TaskTimeoutError("x", task_id="t1")).startswith(
         "task t1 is not finished"
     )
