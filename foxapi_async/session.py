@@ -24,6 +24,7 @@ from foxapi_async.errors import (
 from foxapi_async.events import Event, EventEmitter
 from foxapi_async.handle import TaskHandle
 from foxapi_async.http.ids import check_task_id
+from foxapi_async.http.proxies import Proxies, find_proxies
 from foxapi_async.http.transport import Transport
 from foxapi_async.mapping import Item, OutcomeIterator
 from foxapi_async.models import Output, Task, UploadedFile
@@ -54,7 +55,11 @@ class Session:
         journal: A `Journal`, or the path of its file: it makes submissions durable, and idempotent by
             their key, across coroutines, processes and crashes.
         headers: Extra request headers; they are sent to the API only, never to the host of a result.
-        http: An aiohttp.ClientSession of yours; it is used and not closed.
+        proxy: The URL of an HTTP proxy (``http://user:password@host:3128``) for everything but loopback
+            hosts, "" for none; by default HTTPS_PROXY, ALL_PROXY and NO_PROXY decide. ``.netrc`` is
+            never read.
+        http: An aiohttp.ClientSession of yours; it is used and not closed. Without ``proxy`` its own
+            proxy counts, and the variables only if it has ``trust_env=True``.
         on_event: Called with an `Event` for everything that happens.
 
     Raises:
@@ -72,15 +77,22 @@ class Session:
         timeout: Timeout = Timeout(),  # noqa: B008 - frozen
         journal: Journal | str | os.PathLike[str] | None = None,
         headers: Mapping[str, str] | None = None,
+        proxy: str | None = None,
         http: aiohttp.ClientSession | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> None:
+        url = find_base_url(base_url)
+        proxies: Proxies | None = None
+        if proxy is not None or http is None or http.trust_env:
+            proxies = find_proxies(proxy, os.environ)
+            proxies.check(url)
         self._transport = Transport(
-            find_base_url(base_url),
+            url,
             find_api_key(api_key),
             timeout=timeout,
             headers=check_headers(headers),
             http=http,
+            proxies=proxies,
         )
         self._journal = None if journal is None else _to_journal(journal)
         self._limits = limits
