@@ -121,17 +121,16 @@ def _parse(text: object, source: str) -> Proxy | str | None:
         return not_usable
     try:
         url = URL(text if "://" in text else f"http://{text}")
-        host, port = url.host, url.port
         user, password = url.user, url.password
+        plain = url.with_user(None).origin()
     except ValueError:
         return not_usable
     if url.scheme.startswith("socks"):
         return f"{source}: {url.scheme[:8]}:// proxies are not supported; {_INSTEAD}"
-    if url.scheme not in _SCHEMES or not host or not port:
+    if url.scheme not in _SCHEMES:
         return not_usable
     if user is None and password is not None:
         user = ""
-    plain = URL.build(scheme=url.scheme, host=host, port=port)
     return Proxy(plain, source, user, password or "")
 
 
@@ -148,7 +147,8 @@ def _excepts(entry: str, host: str, port: int | None) -> bool:
     """Return whether an entry of NO_PROXY excepts a host."""
     if entry == "*":
         return True
-    match = re.fullmatch(r"(?:\w+://)?(?:\[(.+)\]|([^:]+)|(.*:.*:.*))(?::(\d+))?/?", entry)
+    bare = re.sub(r"^\w+://|/$", "", entry)
+    match = re.fullmatch(r"(?:\[(.+)\]|([^:]+)|(.*:.*:.*))(?::(\d+))?", bare)
     if match is None:
         return False
     name = str(match[1] or match[2] or match[3]).translate({91: None, 93: None})  # without [ ]
