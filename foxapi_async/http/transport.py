@@ -311,8 +311,6 @@ def _through(proxy: Proxy | None) -> str:
 
 
 def _cause(error: Exception) -> BaseException | None:
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return error.os_error  # the other one holds the password of the proxy
     return error.__cause__ if isinstance(error, _QUOTES_URL) else error
 
 

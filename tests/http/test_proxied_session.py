@@ -20,8 +20,9 @@ from foxapi_async import (
     Session,
     Timeout,
 )
+from foxapi_async.cli.context import CommandContext
 from foxapi_async.emulator import Emulator
-from tests.cli.process import environment, foxapi
+from tests.cli.process import environment, foxapi, together
 from tests.conftest import OpenSession
 from tests.http.connect_proxy import (
     API,
@@ -250,18 +251,38 @@ async def test_the_headers_of_the_session_are_sent_through_a_proxy_too(proxy, em
 
 
 @pytest.mark.ordinary_loop
-async def test_the_command_line_uses_the_proxy_and_the_authority_of_the_system(
-    proxy, emulator, tmp_path
-):
+async def test_the_command_line_uses_the_proxy_and_the_authority_of_the_system(tmp_path):
     env = environment(
         FOXAPI_API_KEY=KEY, FOXAPI_BASE_URL=API, SSL_CERT_FILE=str(AUTHORITY / "ca.pem")
     )
     arguments = ("generate", "a fox", "-o", str(tmp_path), "--json")
-    done = await foxapi(*arguments, "--proxy", proxy.url, env={**env, "HTTPS_PROXY": "http://a:9"})
-    assert done.code == 0, done.err
+    async with (
+        Emulator(duration=0.1, picture_scale=1 / 16) as emulator,
+        behind_a_proxy(emulator) as proxy,
+    ):
+        done, checked = await together(
+            lambda: foxapi(
+                *arguments, "--proxy", proxy.url, env={**env, "HTTPS_PROXY": "http://a:9"}
+            ),
+            lambda: foxapi("doctor", env={**env, "HTTPS_PROXY": proxy.url}),
+        )
+    assert done.code == checked.code == 0, done.err + checked.out
     assert len(done.document["tasks"][0]["outputs"]) == 1
-    done = await foxapi("doctor", env={**env, "HTTPS_PROXY": proxy.url})
-    assert done.code == 0, done.out
-    assert f"{proxy.url} (HTTPS_PROXY)" in done.out
+    assert f"{proxy.url} (HTTPS_PROXY)" in checked.out
     assert set(proxy.asked) == TUNNELS
     check_secrets(proxy, emulator)
+
+
+@pytest.mark.ordinary_loop
+async def test_the_hint_how_to_go_on_names_the_proxy_without_its_password(tmp_path):
+    env = environment(FOXAPI_API_KEY=KEY, FOXAPI_BASE_URL="https://api.fox.test")
+    done = await foxapi(
+        *("generate", "a fox", "-o", str(tmp_path), "--proxy", "socks5://fox:s3cret@127.0.0.1:9"),
+        env=env,
+    )
+    assert done.code == 3
+    assert "socks5:// proxies are not supported" in done.err
+    assert "s3cret" not in done.err + done.out
+    for given, shown in (("http://f:p@ss@h:1", "http://h:1"), ("f:p@h:1", "h:1"), ("", "")):
+        context = CommandContext(proxy=given, base_url=API)
+        assert context.options() == ["--base-url", API, "--proxy", shown]
