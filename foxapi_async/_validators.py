@@ -47,11 +47,11 @@ def check_seconds(field: str, value: Any) -> float:
     return float(number)
 
 
-def check_timeout(value: Any) -> float:
-    """Return the seconds of a parameter ``timeout``, perhaps infinite, or raise InvalidRequestError."""
+def check_timeout(value: Any, field: str = "timeout") -> float:
+    """Return a number of seconds of at least 0, perhaps infinite, or raise InvalidRequestError."""
     number = as_number(value)
     if not _is_number(number) or not number >= 0:
-        raise refuse("timeout", value, "a number of seconds, 0 or more, or None")
+        raise refuse(field, value, "a number of seconds, 0 or more")
     return float(number) if number <= sys.float_info.max else math.inf
 
 
