@@ -34,6 +34,7 @@ class ConnectProxy:
     answer: bytes = b"HTTP/1.1 200 Connection established\r\n\r\n"
     silent: bool = False
     url: str = ""
+    secure_url: str = ""
     asked: list[str] = attrs.field(factory=list)
     heads: list[str] = attrs.field(factory=list)
 
@@ -82,8 +83,8 @@ async def serving(
         tasks.add(task)
         try:
             await handle(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # asyncio would print that a connection was cancelled
         finally:
             writer.close()
             tasks.discard(task)
@@ -119,4 +120,6 @@ async def behind_a_proxy(emulator: Emulator) -> AsyncGenerator[ConnectProxy, Non
         proxy = ConnectProxy(secure)
         proxy_port = await stack.enter_async_context(serving(proxy.serve))
         proxy.url = f"http://127.0.0.1:{proxy_port}"
+        secure_port = await stack.enter_async_context(serving(proxy.serve, context))
+        proxy.secure_url = f"https://127.0.0.1:{secure_port}"
         yield proxy

@@ -90,6 +90,13 @@ async def test_a_given_proxy_overrides_the_environment(proxy, emulator, monkeypa
     check_secrets(proxy, emulator)
 
 
+async def test_the_proxy_itself_may_be_reached_with_tls(proxy, emulator, tmp_path):
+    async with Session(KEY, base_url=API, proxy=proxy.secure_url) as session:
+        await use_everything(session, tmp_path)
+    assert set(proxy.asked) == TUNNELS
+    check_secrets(proxy, emulator)
+
+
 async def test_user_name_and_password_are_sent_to_the_proxy_only(proxy, emulator, tmp_path):
     url = proxy.url.replace("http://", "http://fox:s3cret%40@")
     async with Session(KEY, base_url=API, proxy=url) as session:
