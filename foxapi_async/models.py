@@ -13,7 +13,8 @@ import attrs
 
 def without_queries(text: str) -> str:
     """Return a text with ``?...`` for the query of each URL and path in it: it may be a signature."""
-    return re.sub(r"[^\s'\"]+", _without_query, text)
+    # A quote within a query does not end it, unlike one before a comma or a bracket.
+    return re.sub(r"""(?:[^\s'"]|['"](?=[^\s,\]}):]))+""", _without_query, text)
 
 
 def _without_query(word: re.Match[str]) -> str:

@@ -153,6 +153,20 @@ def test_no_signature_of_a_link_is_in_a_repr(value):
     assert "why/not? yes" in repr(REQUEST)
 
 
+@pytest.mark.parametrize(
+    "query", ["?a='b's3cret", '?a="s3cret', "?a='s3cret\"x", "#s3cret", "?s3cret"]
+)
+def test_a_quote_does_not_end_a_signature(query):
+    url = f"https://cdn.example/1.png{query}"
+    for data in (
+        {},
+        {"url": url},
+        {"all": [url, (url,)], "b": 1},
+        {"json": f'{{"url":"{url}","b":1}}'},
+    ):
+        assert "s3cret" not in repr(Output(0, url, data))
+
+
 def test_a_repr_of_inline_data_takes_no_time():
     data = "/" * 2_000_000
     assert data in repr(Output(0, None, {"b64_json": data}))
