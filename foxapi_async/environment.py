@@ -21,7 +21,6 @@ _OURS: Final = frozenset(
 _BLANK: Final = r"[\s\x00-\x1f\x7f]"
 _NOT_IN_A_HEADER: Final = r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]"
 
-
 _QUOTES: Final = "[\"'`\u00ab\u00b4\u00bb\u2018\u2019\u201c\u201d\u201e]"
 _REPLACE_IT: Final = "is a placeholder: put the key itself there"
 _NO_KEYS: Final = (

@@ -54,11 +54,10 @@ class TrackedTask:
 
     All times are in seconds: ``started``, ``deadline`` and ``due`` (of the next poll; infinite while
     none is planned) are moments on the loop's clock, ``running_at`` (the last poll that found the
-    task running) and ``ended_at`` (the first that found it ended) are ages of the task. ``polled`` tells
-    whether a poll has succeeded. ``started``
+    task running) and ``ended_at`` (the first that found it ended) are ages of the task. ``started``
     is the submission or, if ``attached``, the moment of attaching. ``jitter`` is the one of the
     planned poll, None if the schedule did not plan it. ``index`` is the position in the input of the
-    map operation that submitted the task.
+    map operation that submitted the task. ``polled`` tells whether a poll has succeeded.
 
     100,000 tasks may be in flight, so that each holds as few containers as possible: the tuple
     ``observers`` is shared by all tasks of a map operation (`benchmarks.scale`).
