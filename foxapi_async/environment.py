@@ -40,7 +40,7 @@ _NO_KEYS: Final = (
     (r"^~?/|^\w+://|^file:", "is a path or an address: pass what is stored there"),
     (r"^[<\[{(].*[>\]})]$|<.*>", "is a placeholder in brackets: put the key itself there"),
     (
-        r"\.\.\.|\u2026|\*\*|\u2022\u2022|^(sk-)?[x_-]{3,}$",
+        r"\.\.\.|\u2026|\*\*|\u2022\u2022|^(sk-)?[x_-]{3,}$|^sk[-_]?$",
         "is shortened or masked: copy the whole key",
     ),
     (r"(?<![a-z])your.?(own|real|secret|foxapi|api|key|token)", _REPLACE_IT),

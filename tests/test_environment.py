@@ -101,6 +101,7 @@ def test_a_key_that_cannot_be_in_a_header_is_rejected_and_not_shown(key):
         *(
             (text, "shortened or masked")
             for text in [
+                "sk-",
                 "sk-...",
                 "sk-…",
                 "sk-ab...yz",
