@@ -359,8 +359,20 @@ class TaskTimeoutError(TaskOutcomeError):
     """The wait ended before the task did; ``task_id`` can be attached again.
 
     ``task`` is its last known state, or None; ``__cause__`` is the error of the last poll, if it
-    failed.
+    failed. ``no_poll_succeeded`` tells whether every poll has failed: then ``task`` is what the POST
+    was answered, and whether the task has ended is not known.
     """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        task_id: str,
+        task: Task | None = None,
+        no_poll_succeeded: bool = False,
+    ) -> None:
+        super().__init__(message, task_id=task_id, task=task)
+        self.no_poll_succeeded = no_poll_succeeded
 
 
 class DownloadError(FoxAPIError):

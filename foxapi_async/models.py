@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
 import attrs
+
+
+def without_queries(text: str) -> str:
+    """Return a text with ``?...`` for the query of each URL and path in it: it may be a signature."""
+    # A quote within a query does not end it, unlike one before a comma or a bracket.
+    return re.sub(r"""(?:[^\s'"]|['"](?=[^\s,\]}):]))+""", _without_query, text)
+
+
+def _without_query(word: re.Match[str]) -> str:
+    address, mark, query = re.split(r"([?#]|$)", word[0], maxsplit=1)
+    return f"{address}?..." if mark and query and "/" in address else word[0]
+
+
+def safe_repr(value: object) -> str:
+    """Return the ``repr`` of a value without the queries of URLs: for logs and tracebacks."""
+    return without_queries(repr(value))
 
 
 class TaskStatus(enum.Enum):
@@ -44,7 +61,7 @@ class TaskError:
     """The reason why a task failed; each field may be None, and new codes may appear."""
 
     code: str | None = None
-    message: str | None = None
+    message: str | None = attrs.field(default=None, repr=safe_repr)
     type: str | None = None
 
 
@@ -54,12 +71,13 @@ class Output:
 
     ``index`` is the position, from 0. ``url`` expires a day after the task completed and is None for
     an output that is not a file. ``data`` is the JSON object of the output; a created profile has
-    ``data["profile_id"]``. ``task_id`` and ``kind`` are those of the task that it belongs to.
+    ``data["profile_id"]``. ``task_id`` and ``kind`` are those of the task that it belongs to. The
+    ``repr`` omits the query of a URL, which may be a signature.
     """
 
     index: int
-    url: str | None = None
-    data: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False)
+    url: str | None = attrs.field(default=None, repr=safe_repr)
+    data: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False, repr=safe_repr)
     task_id: str | None = attrs.field(default=None, repr=False)
     kind: str | None = attrs.field(default=None, repr=False)
 
@@ -83,7 +101,7 @@ class Task:
     task_info: TaskInfo = TaskInfo()
     outputs: tuple[Output, ...] = ()
     error: TaskError | None = None
-    usage: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False)
+    usage: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False, repr=safe_repr)
     raw: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False, eq=False, repr=False)
 
 
@@ -95,7 +113,7 @@ class UploadedFile:
     """
 
     id: str | None
-    url: str
+    url: str = attrs.field(repr=safe_repr)
     filename: str | None = None
     size: int | None = None
     created: datetime | None = None

@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from foxapi_async._typeguards import as_int, as_int_or_none, as_number, as_number_or_none
 from foxapi_async.errors import ConfigurationError
 
 _Check = Callable[[Any, "attrs.Attribute[Any]", Any], None]
@@ -60,11 +61,17 @@ class Limits:
         ConfigurationError: A value out of range.
     """
 
-    outputs: int = attrs.field(default=32, validator=_COUNT)
-    total_outputs: int | None = attrs.field(default=None, validator=_COUNT_OR_NONE)
-    submissions_per_second: float | None = attrs.field(default=None, validator=_POSITIVE_OR_NONE)
-    polls_per_second: float | None = attrs.field(default=None, validator=_POSITIVE_OR_NONE)
-    downloads: int = attrs.field(default=8, validator=_COUNT)
+    outputs: int = attrs.field(default=32, converter=as_int, validator=_COUNT)
+    total_outputs: int | None = attrs.field(
+        default=None, converter=as_int_or_none, validator=_COUNT_OR_NONE
+    )
+    submissions_per_second: float | None = attrs.field(
+        default=None, converter=as_number_or_none, validator=_POSITIVE_OR_NONE
+    )
+    polls_per_second: float | None = attrs.field(
+        default=None, converter=as_number_or_none, validator=_POSITIVE_OR_NONE
+    )
+    downloads: int = attrs.field(default=8, converter=as_int, validator=_COUNT)
 
 
 @attrs.frozen(kw_only=True)
@@ -86,10 +93,12 @@ class Polling:
         ConfigurationError: A value out of range, or ``max_interval`` below ``min_interval``.
     """
 
-    poll_cost: float = attrs.field(default=0.25, validator=_POSITIVE)
-    min_interval: float = attrs.field(default=0.5, validator=_POSITIVE)
-    max_interval: float = attrs.field(default=180.0, validator=_POSITIVE)
-    give_up_after: float | None = attrs.field(default=None, validator=_POSITIVE_OR_NONE)
+    poll_cost: float = attrs.field(default=0.25, converter=as_number, validator=_POSITIVE)
+    min_interval: float = attrs.field(default=0.5, converter=as_number, validator=_POSITIVE)
+    max_interval: float = attrs.field(default=180.0, converter=as_number, validator=_POSITIVE)
+    give_up_after: float | None = attrs.field(
+        default=None, converter=as_number_or_none, validator=_POSITIVE_OR_NONE
+    )
     sync_upstream: bool = attrs.field(default=False, validator=_FLAG)
 
     def __attrs_post_init__(self) -> None:
@@ -118,9 +127,9 @@ class Retry:
         ConfigurationError: A value out of range.
     """
 
-    attempts: int = attrs.field(default=4, validator=_COUNT)
-    first: float = attrs.field(default=0.5, validator=_POSITIVE)
-    longest: float = attrs.field(default=30.0, validator=_POSITIVE)
+    attempts: int = attrs.field(default=4, converter=as_int, validator=_COUNT)
+    first: float = attrs.field(default=0.5, converter=as_number, validator=_POSITIVE)
+    longest: float = attrs.field(default=30.0, converter=as_number, validator=_POSITIVE)
     submissions: bool = attrs.field(default=True, validator=_FLAG)
     patience: float = attrs.field(default=900.0, validator=_POSITIVE)
 
@@ -138,6 +147,6 @@ class Timeout:
         ConfigurationError: A value out of range.
     """
 
-    connect: float = attrs.field(default=10.0, validator=_POSITIVE)
-    request: float = attrs.field(default=60.0, validator=_POSITIVE)
-    stall: float = attrs.field(default=60.0, validator=_POSITIVE)
+    connect: float = attrs.field(default=10.0, converter=as_number, validator=_POSITIVE)
+    request: float = attrs.field(default=60.0, converter=as_number, validator=_POSITIVE)
+    stall: float = attrs.field(default=60.0, converter=as_number, validator=_POSITIVE)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 import aiohttp
 import anyio
 
-from foxapi_async._validators import check_seconds
+from foxapi_async._validators import check_seconds, check_timeout
 from foxapi_async.engine import Engine
 from foxapi_async.environment import check_headers, find_api_key, find_base_url
 from foxapi_async.errors import (
@@ -20,11 +20,11 @@ from foxapi_async.errors import (
     ConfigurationError,
     InvalidRequestError,
     SessionClosedError,
-    TaskTimeoutError,
 )
 from foxapi_async.events import Event, EventEmitter
 from foxapi_async.handle import TaskHandle
 from foxapi_async.http.ids import check_task_id
+from foxapi_async.http.proxies import Proxies, find_proxies
 from foxapi_async.http.transport import Transport
 from foxapi_async.mapping import Item, OutcomeIterator
 from foxapi_async.models import Output, Task, UploadedFile
@@ -55,7 +55,11 @@ class Session:
         journal: A `Journal`, or the path of its file: it makes submissions durable, and idempotent by
             their key, across coroutines, processes and crashes.
         headers: Extra request headers; they are sent to the API only, never to the host of a result.
-        http: An aiohttp.ClientSession of yours; it is used and not closed.
+        proxy: The URL of an HTTP proxy (``http://user:password@host:3128``) for everything but loopback
+            hosts, "" for none; by default HTTPS_PROXY, ALL_PROXY and NO_PROXY decide. ``.netrc`` is
+            never read.
+        http: An aiohttp.ClientSession of yours; it is used and not closed. Without ``proxy`` its own
+            proxy counts, and the variables only if it has ``trust_env=True``.
         on_event: Called with an `Event` for everything that happens.
 
     Raises:
@@ -73,15 +77,22 @@ class Session:
         timeout: Timeout = Timeout(),  # noqa: B008 - frozen
         journal: Journal | str | os.PathLike[str] | None = None,
         headers: Mapping[str, str] | None = None,
+        proxy: str | None = None,
         http: aiohttp.ClientSession | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> None:
+        url = find_base_url(base_url)
+        proxies: Proxies | None = None
+        if proxy is not None or http is None or http.trust_env:
+            proxies = find_proxies(proxy, os.environ)
+            proxies.check(url)
         self._transport = Transport(
-            find_base_url(base_url),
+            url,
             find_api_key(api_key),
             timeout=timeout,
             headers=check_headers(headers),
             http=http,
+            proxies=proxies,
         )
         self._journal = None if journal is None else _to_journal(journal)
         self._limits = limits
@@ -153,16 +164,19 @@ class Session:
         Args:
             request: What to generate.
             key: As for `submit`.
-            timeout: Seconds for everything together; None for as long as ``Polling.give_up_after``
+            timeout: Seconds for everything together, 0 or more; None for as long as ``Polling.give_up_after``
                 allows. A POST that is under way when they are over is finished first, because its
                 task may be billed; that takes at most ``Timeout.request`` more.
 
         Raises:
+            InvalidRequestError: ``timeout`` is not a number of seconds, or as for `submit`.
             TaskOutcomeError: As for `TaskHandle.wait`; the error names the task.
             APITimeoutError: The time was over before a task was created; nothing was billed.
                 ``__cause__`` is the last refusal, if there was one.
             FoxAPIError: As for `submit`.
         """
+        if timeout is not None:
+            timeout = check_timeout(timeout)
         engine = self._running()
         submission = Submission(_checked(request), key)
         started = anyio.current_time()
@@ -183,13 +197,11 @@ class Session:
             ) from submission.last_refusal
         if submission.tracked.ended:  # as the answer to the POST has said
             return submission.tracked.result()
-        task = submission.tracked.latest
-        raise TaskTimeoutError(
-            f"task {task.id} is still {task.status.value} after {waited:.3g} s (timeout={timeout:g}); "
-            f"it continues on the server and is billed: session.attach({task.id!r}) waits for it "
-            "again",
-            task_id=task.id,
-            task=task,
+        tracked = submission.tracked
+        raise tracked.timeout_error(
+            f"is still {tracked.words()} after {waited:.3g} s (timeout={timeout:g})",
+            "it continues on the server and is billed: "
+            f"session.attach({tracked.id!r}) waits for it again",
         )
 
     def attach(self, task_id: str, *, estimated_time: float | None = None) -> TaskHandle:
@@ -201,7 +213,7 @@ class Session:
             InvalidRequestError: Not a task id, or not a number of seconds.
         """
         if estimated_time is not None:
-            check_seconds("estimated_time", estimated_time)
+            estimated_time = check_seconds("estimated_time", estimated_time)
         engine = self._running()
         tracked = engine.registry.attach(check_task_id(task_id), estimated_time)
         return TaskHandle(tracked, engine.registry)

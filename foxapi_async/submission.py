@@ -76,7 +76,7 @@ class Submission:
         request = self.request
         with errors_before_sending():
             self.outputs = request.num_outputs
-            check_count("num_outputs of the request", self.outputs)
+            self.outputs = check_count("num_outputs of the request", self.outputs)
             self.model = _checked_text("model", request.model)
             self.kind = _checked_text("kind", request.kind)
             self.path = _checked_text("path", request.path)

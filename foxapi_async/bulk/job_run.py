@@ -19,6 +19,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from foxapi_async import ConfigurationError, FoxAPIError, Journal, Outcome, Session, errors
 from foxapi_async._concurrency import finish_despite_cancellation, run_in_thread
+from foxapi_async._validators import check_timeout
 from foxapi_async.bulk.contact_sheet import write_sheet
 from foxapi_async.bulk.failure_streak import FailureStreak
 from foxapi_async.bulk.job import Job
@@ -155,7 +156,7 @@ class JobRun(AsyncIterator[Result]):
 
         The next run continues those that are not complete by then.
         """
-        self._stopping.interrupt(grace)
+        self._stopping.interrupt(check_timeout(grace, "grace"))
 
     @property
     def results(self) -> ResultsFile:

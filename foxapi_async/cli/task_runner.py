@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,14 @@ import attrs
 from foxapi_async import FoxAPIError, Limits, Polling, Request, Statistics, Task
 from foxapi_async.cli.context import CommandContext
 from foxapi_async.cli.exit_codes import ExitCode, exit_code_for, exit_code_for_outcome, most_severe
-from foxapi_async.cli.formatting import count, error_json, error_text, task_json, wait_command
+from foxapi_async.cli.formatting import (
+    count,
+    error_json,
+    error_text,
+    json_text,
+    task_json,
+    wait_command,
+)
 from foxapi_async.cli.progress import show_progress
 from foxapi_async.cli.signals import Interrupted, run_interruptible
 from foxapi_async.cli.task_state import TaskState, TaskStates
@@ -133,7 +139,7 @@ class TaskRunner:
     async def _save(self, session: Session, task: Task) -> FoxAPIError | None:
         for output in task.outputs:
             if output.url is None:
-                self._context.console.result(json.dumps(dict(output.data), default=str))
+                self._context.console.result(json_text(dict(output.data)))
             elif self._directory is None:
                 self._context.console.result(output.url)
         if self._directory is None or all(output.url is None for output in task.outputs):

@@ -26,7 +26,9 @@ from foxapi_async.errors import (
     ConfigurationError,
     InvalidResponseError,
 )
+from foxapi_async.http.proxies import Proxies, Proxy
 from foxapi_async.http.responses import Reply
+from foxapi_async.models import without_queries
 from foxapi_async.options import Timeout
 from foxapi_async.version import __version__
 
@@ -45,6 +47,14 @@ _FOREIGN: Final = (aiohttp.ClientError, OSError)
 _QUOTES_URL: Final = (aiohttp.ClientResponseError, aiohttp.InvalidURL)
 """Their texts contain the whole URL, and the query of a result URL must not be logged."""
 
+_NOT_SENT: Final = (
+    *(aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL),
+    aiohttp.ClientHttpProxyError,
+)
+
+_DIRECT: Final = URL()
+"""As ``proxy=`` of a request it connects directly, although the session of the caller has a proxy."""
+
 _log = logging.getLogger("foxapi_async.http")
 
 
@@ -59,8 +69,12 @@ class Transport:
         timeout: Timeout,
         headers: Mapping[str, str],
         http: aiohttp.ClientSession | None,
+        proxies: Proxies | None = None,
     ) -> None:
+        """Prepare for requests; without ``proxies`` those of ``http`` are used, if it has any."""
         self.base_url = base_url
+        self._proxies = proxies
+        self._proxy = None if proxies is None else proxies.for_url(base_url)
         self.timeout = timeout
         self._root = str(base_url).rstrip("/")
         self._prefix = base_url.raw_path.rstrip("/")
@@ -74,6 +88,12 @@ class Transport:
         self._headers.update(headers)
         self._headers["Authorization"] = f"Bearer {api_key}"
         self._clock: Callable[[], float] = anyio.current_time
+        self._api_options = self._route(self._proxy)
+        if http is not None and (http.trust_env or http.auth is not None):
+            # As a header of the call it would clash with the auth of that session, or with .netrc.
+            authorization = self._headers.pop("Authorization")
+            others = getattr(http, "_middlewares", ())
+            self._api_options["middlewares"] = (*others, _authorizing(authorization))
 
     async def open(self) -> None:
         """Create the connection pool, unless one was given."""
@@ -84,7 +104,8 @@ class Transport:
                 # would count as a slow connect.
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                headers=self._headers,
+                # aiohttp shows the default headers of a session, and so the key, to the proxy.
+                headers=None if self._proxy else self._headers,
             )
         if not self._http.closed:
             # The default headers and cookies of the other one are secrets, so the hosts of result
@@ -93,7 +114,6 @@ class Transport:
                 connector=self._http.connector,
                 connector_owner=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=self._http.trust_env,
             )
 
     async def aclose(self) -> None:
@@ -139,12 +159,12 @@ class Transport:
                     reply = await self._exchange(method, path, data, None)
         except _FOREIGN as error:
             if type(error) is not TimeoutError or error.args:  # the total timer's has no text
-                raise self._ours(error, what, body) from _cause(error)
+                raise self._ours(error, what, body, self._proxy) from _cause(error)
         took = self._clock() - began
         if reply is None:
-            raise APITimeoutError(
-                f"{what}: no answer within {took:.3g} s", sent=body is None or body.sending
-            )
+            sent = body is None or body.sending
+            through = "" if sent else _through(self._proxy)
+            raise APITimeoutError(f"{what}: no answer within {took:.3g} s{through}", sent=sent)
         _log.debug("%s: HTTP %s, %.3f s", what, reply.status, took)
         return reply
 
@@ -153,8 +173,13 @@ class Transport:
         self, url: URL, headers: Mapping[str, str]
     ) -> AsyncGenerator[aiohttp.ClientResponse, None]:
         """Open a result file, without the API key; the caller reads it within the block."""
+        proxy = None if self._proxies is None else self._proxies.for_url(url)
         timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=self.timeout.connect, sock_read=self.timeout.stall
+            total=None,
+            # The answer of a proxy to CONNECT has no other time limit.
+            connect=self.timeout.request if proxy is not None else None,
+            sock_connect=self.timeout.connect,
+            sock_read=self.timeout.stall,
         )
         what = f"GET {url.with_query(None)}"
         try:
@@ -165,22 +190,33 @@ class Transport:
                 allow_redirects=False,
                 raise_for_status=False,
                 timeout=timeout,
+                **self._route(proxy),
             ) as response:
                 _log.debug("%s: HTTP %s", what, response.status)
                 yield response
         except _FOREIGN as error:
-            raise self._ours(error, what, None) from _cause(error)
+            raise self._ours(error, what, None, proxy) from _cause(error)
+
+    def _route(self, proxy: Proxy | None) -> dict[str, Any]:
+        """Return the arguments with which aiohttp sends a request through a proxy, or directly."""
+        if proxy is None:
+            # The session of the caller may have a proxy, which this one overrides.
+            return {} if self._is_own or self._proxies is None else {"proxy": _DIRECT}
+        authorization = proxy.authorization()
+        headers = None if authorization is None else {"Proxy-Authorization": authorization}
+        return {"proxy": proxy.url, "proxy_headers": headers}
 
     async def _exchange(self, method: str, path: str, data: Any, seconds: float | None) -> Reply:
         async with _usable(self._http).request(
             method,
             self._url(path),
             data=data,
-            headers=None if self._is_own else self._headers,
+            headers=None if self._is_own and self._proxy is None else self._headers,
             # On a 307 aiohttp would repeat the POST, with the key, at another address.
             allow_redirects=False,
             raise_for_status=False,
             timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=self.timeout.connect),
+            **self._api_options,
         ) as response:
             headers = response.headers
             return Reply(
@@ -210,16 +246,20 @@ class Transport:
         # events.
         return bytes(chunks).replace(self._key, b"[API key]") if self._is_secret else bytes(chunks)
 
-    def _ours(self, error: Exception, what: str, body: _Body | None) -> APIConnectionError:
+    def _ours(
+        self, error: Exception, what: str, body: _Body | None, proxy: Proxy | None
+    ) -> APIConnectionError:
         sent = _may_have_left(error) if body is None else body.sending
         if isinstance(error, _QUOTES_URL):
             said = getattr(error, "message", "it is not a URL").partition("\n")[0].rstrip(":")
         else:
-            said = str(error)
+            said = without_queries(str(error))
+        if isinstance(error, aiohttp.ClientHttpProxyError):
+            said = f"it answered HTTP {error.status} {said}"
         words = said.replace(self._key.decode(), "[API key]") or type(error).__name__
         if isinstance(error, TimeoutError):
-            return APITimeoutError(f"{what}: {words}", sent=sent)
-        happened = "the connection broke" if sent else "no connection was made"
+            return APITimeoutError(f"{what}: {words}{'' if sent else _through(proxy)}", sent=sent)
+        happened = "the connection broke" if sent else f"no connection was made{_through(proxy)}"
         return APIConnectionError(f"{what}: {happened}: {words}", sent=sent)
 
 
@@ -256,11 +296,23 @@ class _Body(aiohttp.BytesPayload):
         await super().write_with_length(writer, content_length)
 
 
+def _authorizing(authorization: str) -> aiohttp.ClientMiddlewareType:
+    async def authorize(
+        request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        request.headers["Authorization"] = authorization
+        return await send(request)
+
+    return authorize
+
+
+def _through(proxy: Proxy | None) -> str:
+    return "" if proxy is None else f" through the proxy {proxy}"
+
+
 def _cause(error: Exception) -> BaseException | None:
     return error.__cause__ if isinstance(error, _QUOTES_URL) else error
 
 
 def _may_have_left(error: Exception) -> bool:
-    return not isinstance(
-        error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.InvalidURL
-    )
+    return not isinstance(error, _NOT_SENT)
