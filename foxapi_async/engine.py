@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Generator, Iterable
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
@@ -13,7 +14,7 @@ import anyio.lowlevel
 
 from foxapi_async._concurrency import Supervisor, finish_despite_cancellation
 from foxapi_async.api import Api
-from foxapi_async.errors import FoxAPIError
+from foxapi_async.errors import FoxAPIError, SessionClosedError
 from foxapi_async.events import EventEmitter
 from foxapi_async.files.service import FileService
 from foxapi_async.http.transport import Transport
@@ -94,6 +95,7 @@ class Engine:
             journal=journal,
         )
         self._operations: set[MapOperation] = set()
+        self._calls: set[anyio.CancelScope] = set()
         self._closing = anyio.Event()
         self._ready = anyio.Event()
         self._journal_is_open = False
@@ -143,6 +145,23 @@ class Engine:
             ordered=ordered,
         )
 
+    @contextmanager
+    def until_closed(self, what: str, task_id: str | None = None) -> Generator[None, None, None]:
+        """End the block with `SessionClosedError` when the session closes."""
+        scope = anyio.CancelScope()
+        with scope:
+            self._calls.add(scope)
+            try:
+                yield
+            finally:
+                self._calls.discard(scope)
+        if scope.cancelled_caught:
+            raise SessionClosedError(
+                f"the session ended during {what}; it can be repeated in another session, and "
+                "nothing is billed for that",
+                task_id=task_id,
+            )
+
     async def _run(self) -> None:
         try:
             async with self._supervisor.group:
@@ -154,6 +173,8 @@ class Engine:
                     self.registry.closed = True
                     for operation in tuple(self._operations):
                         operation.close()
+                    for scope in tuple(self._calls):
+                        scope.cancel()
                     timeout = self._transport.timeout.request + _RECORD_TIMEOUT
                     await finish_despite_cancellation(partial(self.submitter.aclose, timeout))
                     self._supervisor.cancel()

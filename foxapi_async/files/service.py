@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from foxapi_async._concurrency import run_in_thread
 from foxapi_async.api import Api
 from foxapi_async.errors import (
     APIConnectionError,
@@ -25,6 +24,7 @@ from foxapi_async.errors import (
 from foxapi_async.events import Downloaded, DownloadProgress, EventEmitter
 from foxapi_async.files.fetch import Fetch, LinkRefusedError
 from foxapi_async.files.filenames import file_name
+from foxapi_async.files.pace import run_with_descriptors
 from foxapi_async.files.partfile import DiskSink, MemorySink, Sink
 from foxapi_async.files.upload import upload_file
 from foxapi_async.http.transport import Transport
@@ -66,7 +66,7 @@ class FileService:
         self._fetching = anyio.Semaphore(max_downloads, fast_acquire=True)
         # A disk may be slower than the network. So the next file is fetched while one is synced, but
         # at most as many files wait for the disk as are fetched.
-        self._unfinished = anyio.Semaphore(2 * max_downloads, fast_acquire=True)
+        self._syncing = anyio.Semaphore(max_downloads, fast_acquire=True)
 
     async def save(
         self, what: Task | Output, directory: str | os.PathLike[str], name: str | None = None
@@ -129,7 +129,7 @@ class FileService:
     ) -> Path:
         hint = name or output.task_id or "output"
         with _task_named(output):
-            async with self._unfinished, DiskSink(folder, hint, _words(output)) as sink:
+            async with DiskSink(folder, hint, _words(output), self._syncing) as sink:
                 fetch = await self._fetch(output, sink, MAX_FILE, links)
                 path = await sink.publish(
                     file_name(name, output.task_id, output.index, fetch.extension, several=several)
@@ -144,20 +144,26 @@ class FileService:
                 self._events.emit(DownloadProgress(output, received, total))
 
         fetch = Fetch(
-            self._transport, sink, self._retry, limit, output.kind, _words(output), on_progress
+            self._transport,
+            sink,
+            self._fetching,
+            self._retry,
+            limit,
+            output.kind,
+            _words(output),
+            on_progress,
         )
         assert output.url is not None
-        async with self._fetching:
-            # A CDN answers 403 or 404 to an expired link. A new link is tried once: if that is refused
-            # too, the file itself is gone. What was received of the same file is kept.
+        # A CDN answers 403 or 404 to an expired link. A new link is tried once: if that is refused
+        # too, the file itself is gone. What was received of the same file is kept.
+        try:
+            await fetch.run(output.url)
+        except LinkRefusedError as refused:
+            link = await links.of(output, refused)
             try:
-                await fetch.run(output.url)
-            except LinkRefusedError as refused:
-                link = await links.of(output, refused)
-                try:
-                    await fetch.run(link)
-                except LinkRefusedError as again:
-                    raise _expired(output, f"{again}, and so was a new one") from None
+                await fetch.run(link)
+            except LinkRefusedError as again:
+                raise _expired(output, f"{again}, and so was a new one") from None
         self.downloads += 1
         self.bytes_downloaded += fetch.received
         return fetch
@@ -169,7 +175,7 @@ class FileService:
         # All or none: the journal counts a task with recorded files as saved.
         for path, output in zip(paths, outputs, strict=True):
             try:
-                files.append(await run_in_thread(describe, path, output.index))
+                files.append(await run_with_descriptors(describe, path, output.index))
             except OSError as error:
                 raise DownloadError(
                     f"task {task_id}: {path} was saved, but could not be read to record it in the "

@@ -12,6 +12,7 @@ import logging
 import platform
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
+from http.cookies import SimpleCookie
 from typing import Any, Final
 
 import aiohttp
@@ -25,6 +26,7 @@ from foxapi_async.errors import (
     APITimeoutError,
     ConfigurationError,
     InvalidResponseError,
+    SessionClosedError,
 )
 from foxapi_async.http.responses import Reply
 from foxapi_async.options import Timeout
@@ -70,6 +72,7 @@ class Transport:
         self._is_own = http is None
         self._http = http
         self._files: aiohttp.ClientSession | None = None
+        self._is_closed = False
         self._headers = CIMultiDict({"User-Agent": USER_AGENT, "Accept": "application/json"})
         self._headers.update(headers)
         self._headers["Authorization"] = f"Bearer {api_key}"
@@ -86,21 +89,22 @@ class Transport:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers=self._headers,
             )
-        if not self._http.closed:
-            # The default headers and cookies of the other one are secrets, so the hosts of result
-            # files share its connections only.
+            # The key is one of its default headers, so the hosts of result files share its
+            # connections only.
             self._files = aiohttp.ClientSession(
                 connector=self._http.connector,
                 connector_owner=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=self._http.trust_env,
             )
+        else:
+            # With its proxy, traces and limits; `_without_secrets` keeps the rest off the requests.
+            self._files = self._http
 
     async def aclose(self) -> None:
         """Close the connection pool, unless it was given."""
-        if self._files is not None:
+        self._is_closed = True
+        if self._is_own and self._http is not None and self._files is not None:
             await self._files.close()
-        if self._is_own and self._http is not None:
             await self._http.close()
 
     async def call(
@@ -157,22 +161,46 @@ class Transport:
             total=None, sock_connect=self.timeout.connect, sock_read=self.timeout.stall
         )
         what = f"GET {url.with_query(None)}"
+        given = {
+            "Host": url.host_port_subcomponent or "",
+            "User-Agent": USER_AGENT,
+            "Accept": "*/*",
+            # The length can be compared with the bytes on disk only without compression.
+            "Accept-Encoding": "identity",
+            **headers,
+        }
         try:
-            async with _usable(self._files).get(
-                url,
-                # The length can be compared with the bytes on disk only without compression.
-                headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers},
-                allow_redirects=False,
-                raise_for_status=False,
-                timeout=timeout,
-            ) as response:
+            # Headers may drip in, too.
+            with anyio.move_on_after(self.timeout.request) as waiting:
+                response = await self._usable(self._files).get(
+                    url,
+                    headers=given,
+                    middlewares=(_without_secrets(given),),
+                    allow_redirects=False,
+                    raise_for_status=False,
+                    auto_decompress=True,
+                    timeout=timeout,
+                )
+            if waiting.cancelled_caught:
+                raise TimeoutError(f"no answer within {self.timeout.request:g} s")
+            async with response:
                 _log.debug("%s: HTTP %s", what, response.status)
                 yield response
         except _FOREIGN as error:
             raise self._ours(error, what, None) from _cause(error)
 
+    def _usable(self, http: aiohttp.ClientSession | None) -> aiohttp.ClientSession:
+        if self._is_closed:
+            raise SessionClosedError("the session has ended; open a new one")
+        if http is None or http.closed:
+            raise ConfigurationError(
+                "the aiohttp.ClientSession of this session is closed; keep it open until the "
+                "session ends"
+            )
+        return http
+
     async def _exchange(self, method: str, path: str, data: Any, seconds: float | None) -> Reply:
-        async with _usable(self._http).request(
+        async with self._usable(self._http).request(
             method,
             self._url(path),
             data=data,
@@ -220,15 +248,29 @@ class Transport:
         if isinstance(error, TimeoutError):
             return APITimeoutError(f"{what}: {words}", sent=sent)
         happened = "the connection broke" if sent else "no connection was made"
-        return APIConnectionError(f"{what}: {happened}: {words}", sent=sent)
+        ours = APIConnectionError(f"{what}: {happened}: {words}", sent=sent)
+        ours.errno = getattr(error, "errno", None)
+        return ours
 
 
-def _usable(http: aiohttp.ClientSession | None) -> aiohttp.ClientSession:
-    if http is None or http.closed:
-        raise ConfigurationError(
-            "the aiohttp.ClientSession of this session is closed; keep it open until the session ends"
-        )
-    return http
+def _without_secrets(allowed: Mapping[str, str]) -> aiohttp.ClientMiddlewareType:
+    """Return a middleware that sends only these headers, and keeps no cookies of the answer.
+
+    aiohttp adds the default headers, the cookies and the ``auth`` of a session, and what .netrc says, before
+    it calls the middlewares of a request. Those of the session, which may add more, are not called.
+    """
+    names = {name.lower() for name in allowed}
+
+    async def middleware(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        for name in {name for name in request.headers if name.lower() not in names}:
+            request.headers.popall(name)
+        response = await handler(request)
+        response.cookies = SimpleCookie()
+        return response
+
+    return middleware
 
 
 class _Body(aiohttp.BytesPayload):
