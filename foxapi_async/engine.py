@@ -213,6 +213,7 @@ class Engine:
         if owner is not None:
             await asyncio.wait([owner])
         await self._transport.aclose()
+        await self.api.spool.aclose()
         if self._journal is not None and self._journal_is_open:
             self._journal_is_open = False
             # What was learned by earlier runs is lost if it is overwritten without having been read,

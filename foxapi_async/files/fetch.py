@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Final
 
 import anyio
@@ -24,10 +25,12 @@ from foxapi_async.files.pace import (
     Pace,
     is_out_of_descriptors,
     pause_for_descriptors,
+    run_with_descriptors,
 )
 from foxapi_async.files.partfile import Sink
 from foxapi_async.files.sniff import HEAD, TAIL, extension_for, is_whole, objection
 from foxapi_async.files.urls import check_link, next_hop, shown
+from foxapi_async.http.outputs import absolute
 from foxapi_async.http.transport import Transport
 from foxapi_async.options import Retry
 from foxapi_async.retry import backoff, parse_retry_after
@@ -168,6 +171,23 @@ class Fetch:
     _tail: bytes = attrs.field(default=b"", init=False)
     _block: bytearray = attrs.field(factory=bytearray, init=False)
 
+    async def copy(self, path: Path) -> None:
+        """Take the file from disk, where inline data was put; raise `DownloadError` if it is no output."""
+        await self._start_over()
+        content = await run_with_descriptors(path.read_bytes)
+        self._check_size(len(content))
+        head, tail = content[:HEAD], content[-TAIL:]
+        wrong = objection(self.kind, head)
+        if wrong is None and not is_whole(head, tail, len(content)):
+            wrong = "it is empty or cut short"
+        if wrong is not None:
+            raise DownloadError(f"{self.what}: what the server sent inline cannot be used: {wrong}")
+        self.extension = extension_for(head, None, "")
+        self._block += content
+        await self._flush()
+        await self.sink.complete()
+        self.on_progress(self.received, self.received)
+
     async def run(self, link: str) -> None:
         """Fetch until the file is complete; raise `LinkRefusedError` at a 403, 404 or 410, else `DownloadError`."""
         url = self._check(link)
@@ -213,7 +233,7 @@ class Fetch:
         loopback = is_loopback(self.transport.base_url.host)
         try:
             if base is None:
-                return check_link(link, loopback=loopback)
+                return check_link(absolute(link, self.transport.base_url), loopback=loopback)
             return next_hop(base, link, loopback=loopback)
         except ValueError as error:
             raise DownloadError(f"{self.what}: {error}") from None

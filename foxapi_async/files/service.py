@@ -27,6 +27,7 @@ from foxapi_async.files.filenames import file_name
 from foxapi_async.files.pace import run_with_descriptors
 from foxapi_async.files.partfile import DiskSink, MemorySink, Sink
 from foxapi_async.files.upload import upload_file
+from foxapi_async.http.outputs import is_inline
 from foxapi_async.http.transport import Transport
 from foxapi_async.models import Output, Task, UploadedFile
 from foxapi_async.options import Retry
@@ -153,20 +154,32 @@ class FileService:
             _words(output),
             on_progress,
         )
-        assert output.url is not None
         # A CDN answers 403 or 404 to an expired link. A new link is tried once: if that is refused
         # too, the file itself is gone. What was received of the same file is kept.
         try:
-            await fetch.run(output.url)
+            await self._run(fetch, output)
         except LinkRefusedError as refused:
-            link = await links.of(output, refused)
+            fresh = await links.of(output, refused)
             try:
-                await fetch.run(link)
+                await self._run(fetch, fresh)
             except LinkRefusedError as again:
                 raise _expired(output, f"{again}, and so was a new one") from None
         self.downloads += 1
         self.bytes_downloaded += fetch.received
         return fetch
+
+    async def _run(self, fetch: Fetch, output: Output) -> None:
+        if output.url is not None and not is_inline(output):
+            await fetch.run(output.url)
+            return
+        path = await self._api.spool.find(output)
+        if path is None:
+            raise LinkRefusedError("what the server sent inline is not here")
+        try:
+            await fetch.copy(path)
+        except FileNotFoundError:  # another download of it has just ended
+            raise LinkRefusedError("what the server sent inline was fetched already") from None
+        await self._api.spool.discard(output, path)
 
     async def _record(
         self, journal: Journal, task_id: str, outputs: tuple[Output, ...], paths: list[Path]
@@ -205,7 +218,7 @@ class _FreshLinks:
         self._lock = anyio.Lock()
         self._task: Task | None = None
 
-    async def of(self, output: Output, refused: LinkRefusedError) -> str:
+    async def of(self, output: Output, refused: LinkRefusedError) -> Output:
         if output.task_id is None:
             raise _expired(output, f"{refused}, and its task is not known") from None
         try:
@@ -222,7 +235,7 @@ class _FreshLinks:
             ) from error
         for fresh in self._task.outputs:
             if fresh.index == output.index and fresh.url is not None:
-                return fresh.url
+                return fresh
         raise _expired(output, f"{refused}, and the task has no other")
 
 
@@ -232,7 +245,7 @@ def _files_of(what: Task | Output) -> tuple[Output, ...]:
             f"task {what.id} is {what.status.value} and has no outputs to download", task_id=what.id
         )
     outputs = (what,) if isinstance(what, Output) else what.outputs
-    files = tuple(output for output in outputs if output.url is not None)
+    files = tuple(each for each in outputs if each.url is not None or is_inline(each))
     if not files:
         first = outputs[0]
         data = ", ".join(f"{name}={value!r}" for name, value in first.data.items()) or "no data"

@@ -13,7 +13,7 @@ import platform
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from http.cookies import SimpleCookie
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import aiohttp
 import anyio
@@ -21,6 +21,7 @@ from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict
 from yarl import URL
 
+from foxapi_async._concurrency import WeightedLimiter
 from foxapi_async.errors import (
     APIConnectionError,
     APITimeoutError,
@@ -32,8 +33,20 @@ from foxapi_async.http.responses import Reply
 from foxapi_async.options import Timeout
 from foxapi_async.version import __version__
 
-MAX_BODY: Final = 8 * 1024 * 1024
-"""The most bytes that are read of an answer."""
+MAX_BODY: Final = 64 * 1024 * 1024
+"""The most bytes that are read of an answer, which may hold pictures."""
+
+_SMALL_BODY: Final = 256 * 1024
+"""The most bytes of an answer that needs no share of the memory for large ones."""
+
+_MEMORY: Final = 128 * 1024 * 1024
+"""Bytes for all large answers of a session together."""
+
+_COPIES: Final = 2
+"""A large answer is held as bytes and as the texts in it."""
+
+_SLOWEST: Final = 1024 * 1024
+"""Bytes per second at which a large answer is expected at least, beyond ``Timeout.request``."""
 
 USER_AGENT: Final = (
     f"foxapi-async/{__version__} Python/{platform.python_version()} aiohttp/{aiohttp.__version__}"
@@ -73,6 +86,7 @@ class Transport:
         self._http = http
         self._files: aiohttp.ClientSession | None = None
         self._is_closed = False
+        self.memory: WeightedLimiter = WeightedLimiter(_MEMORY)
         self._headers = CIMultiDict({"User-Agent": USER_AGENT, "Accept": "application/json"})
         self._headers.update(headers)
         self._headers["Authorization"] = f"Bearer {api_key}"
@@ -137,7 +151,10 @@ class Transport:
             if patience is None:
                 # aiohttp's own timer costs half as much as a cancel scope.
                 limit = self.timeout.request if seconds is None else seconds
-                reply = await self._exchange(method, path, data, limit)
+                try:
+                    reply = await self._exchange(method, path, data, limit)
+                except _LargeAnswer as large:
+                    reply = await self._exchange_large(method, path, large.size)
             else:
                 with patience:
                     reply = await self._exchange(method, path, data, None)
@@ -170,8 +187,9 @@ class Transport:
             **headers,
         }
         try:
+            response = None
             # Headers may drip in, too.
-            with anyio.move_on_after(self.timeout.request) as waiting:
+            with anyio.move_on_after(self.timeout.request):
                 response = await self._usable(self._files).get(
                     url,
                     headers=given,
@@ -181,7 +199,7 @@ class Transport:
                     auto_decompress=True,
                     timeout=timeout,
                 )
-            if waiting.cancelled_caught:
+            if response is None:
                 raise TimeoutError(f"no answer within {self.timeout.request:g} s")
             async with response:
                 _log.debug("%s: HTTP %s", what, response.status)
@@ -199,7 +217,9 @@ class Transport:
             )
         return http
 
-    async def _exchange(self, method: str, path: str, data: Any, seconds: float | None) -> Reply:
+    async def _exchange(
+        self, method: str, path: str, data: Any, seconds: float | None, *, held: int = 0
+    ) -> Reply:
         async with self._usable(self._http).request(
             method,
             self._url(path),
@@ -211,32 +231,64 @@ class Transport:
             timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=self.timeout.connect),
         ) as response:
             headers = response.headers
+            body, held = await self._read(response, f"{method} {path}", held)
             return Reply(
                 response.status,
-                await self._read(response, f"{method} {path}"),
+                body,
                 retry_after=headers.get("Retry-After"),
                 date=headers.get("Date"),
                 request_id=headers.get("X-Request-Id"),
+                held=held,
             )
+
+    async def _exchange_large(self, method: str, path: str, size: int) -> Reply:
+        """Ask again for an answer that turned out to be large, once there is memory for it.
+
+        The first attempt is given up, because it would hold its part while it waits, and the time
+        limit of a poll is too short for so many bytes.
+        """
+        held = await self.memory.acquire(_COPIES * size)
+        seconds = self.timeout.request + size / _SLOWEST
+        try:
+            return await self._exchange(method, path, None, seconds, held=held)
+        except BaseException:
+            self.memory.release(held)
+            raise
 
     def _url(self, path: str) -> URL:
         if "?" in path:
             return URL(f"{self._root}{path}", encoded=True)
         return self.base_url.with_path(f"{self._prefix}{path}", encoded=True)  # does not parse
 
-    async def _read(self, response: aiohttp.ClientResponse, what: str) -> bytes:
+    async def _read(
+        self, response: aiohttp.ClientResponse, what: str, held: int
+    ) -> tuple[bytes, int]:
         content = response.content
         chunks = bytearray()
-        while not content.at_eof():  # usually one chunk
-            chunks += await content.readany()
-            if len(chunks) > MAX_BODY:
-                response.close()
-                raise InvalidResponseError(
-                    f"{what}: the answer is larger than {MAX_BODY} bytes", status=response.status
-                )
+        acquired = 0
+        try:
+            while not content.at_eof():  # usually one chunk
+                chunks += await content.readany()
+                if len(chunks) > _SMALL_BODY and not held:
+                    held = acquired = await self._make_room(response)
+                if len(chunks) > MAX_BODY:
+                    _refuse(response, what)
+        except BaseException:
+            self.memory.release(acquired)
+            raise
         # A server may quote the key ("incorrect key sk-…"), and answers end up in errors, logs and
         # events.
-        return bytes(chunks).replace(self._key, b"[API key]") if self._is_secret else bytes(chunks)
+        body = bytes(chunks)
+        return (body.replace(self._key, b"[API key]") if self._is_secret else body), held
+
+    async def _make_room(self, response: aiohttp.ClientResponse) -> int:
+        size = response.content_length
+        if size is None or size > MAX_BODY or "Content-Encoding" in response.headers:
+            size = MAX_BODY
+        if response.method == "GET":
+            response.close()
+            raise _LargeAnswer(size)
+        return await self.memory.acquire(_COPIES * size)  # a POST cannot be asked again
 
     def _ours(self, error: Exception, what: str, body: _Body | None) -> APIConnectionError:
         sent = _may_have_left(error) if body is None else body.sending
@@ -251,6 +303,21 @@ class Transport:
         ours = APIConnectionError(f"{what}: {happened}: {words}", sent=sent)
         ours.errno = getattr(error, "errno", None)
         return ours
+
+
+class _LargeAnswer(Exception):  # noqa: N818 - not an error, and it never leaves this module
+    """The answer to a GET is larger than `_SMALL_BODY`: at most ``size`` bytes."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.size = size
+
+
+def _refuse(response: aiohttp.ClientResponse, what: str) -> NoReturn:
+    response.close()
+    raise InvalidResponseError(
+        f"{what}: the answer is larger than {MAX_BODY} bytes", status=response.status
+    )
 
 
 def _without_secrets(allowed: Mapping[str, str]) -> aiohttp.ClientMiddlewareType:

@@ -94,11 +94,14 @@ async def test_a_middleware_of_the_session_adds_no_secret():
 @pytest.mark.parametrize("password", [None, "s3cret"])
 async def test_downloads_go_through_the_proxy_of_the_session(password):
     auth = None if password is None else aiohttp.BasicAuth("fox", password)
-    async with Recorder() as proxy, Recorder(b"not asked") as cdn:
-        async with aiohttp.ClientSession(
+    async with (
+        Recorder() as proxy,
+        Recorder(b"not asked") as cdn,
+        aiohttp.ClientSession(
             proxy=proxy.url, proxy_auth=auth, headers={"X-Api-Key": "s3cret"}
-        ) as http:
-            assert await read(http, cdn.url + "/a.png", cdn.url) == PNG
+        ) as http,
+    ):
+        assert await read(http, cdn.url + "/a.png", cdn.url) == PNG
     [request] = proxy.requests
     assert cdn.requests == []
     assert str(request.raw_path) == cdn.url + "/a.png"
