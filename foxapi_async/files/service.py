@@ -163,6 +163,11 @@ class FileService:
             try:
                 await self._run(fetch, fresh)
             except LinkRefusedError as again:
+                if is_inline(fresh):
+                    raise DownloadError(
+                        f"{_words(output)}: what the server sent inline cannot be decoded or stored, "
+                        "as the log says; the task is paid for and can be downloaded again"
+                    ) from None
                 raise _expired(output, f"{again}, and so was a new one") from None
         self.downloads += 1
         self.bytes_downloaded += fetch.received

@@ -82,7 +82,7 @@ class Spool:
                     file.write(piece)
         except (OSError, ValueError) as error:
             # The task is completed all the same; a download asks for it again.
-            _log.warning("the data of %s could not be put aside: %s", what, error)
+            _log.warning("the inline data of %s cannot be decoded or stored: %s", what, error)
             if path is not None:
                 _remove(path)
             return None
