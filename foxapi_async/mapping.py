@@ -306,7 +306,8 @@ class MapOperation:
         self, tracked: TrackedTask, request: Request, key: str | None, index: int
     ) -> None:
         if tracked.error is None:
-            outcome = Outcome(request, key, index, "completed", tracked.latest)
+            task, seconds = tracked.latest, tracked.ended_at
+            outcome = Outcome(request, key, index, "completed", task, seconds=seconds)
         else:
             self._note_fatal(tracked.error)
             outcome = Outcome.of_error(request, key, index, tracked.error.again(), tracked.latest)

@@ -69,6 +69,7 @@ def run_job(
     retry_failed: bool = False,
     retry_unknown: bool = False,
     sheet: bool = True,
+    timeout: float | None = None,
 ) -> JobRun:
     """Return a run of a job; enter it with ``async with`` and iterate over its results.
 
@@ -83,12 +84,14 @@ def run_job(
         retry_failed: Submit failed requests, and pay for them, once more.
         retry_unknown: Submit requests that may have been billed once more: they may be billed twice.
         sheet: Write the contact sheet ``index.html`` before the iteration ends.
+        timeout: Seconds from the submission of a request until its files are saved; None for no bound.
+            Files that are late are "unsaved". ``Polling.give_up_after`` bounds the task itself.
 
     Raises:
         ConfigurationError: The session has no journal.
     """
     retry = {Step.FAILED: retry_failed, Step.UNKNOWN: retry_unknown}
-    return JobRun(session, job, Path(directory), retry=retry, sheet=sheet)
+    return JobRun(session, job, Path(directory), retry=retry, sheet=sheet, timeout=timeout)
 
 
 class JobRun(AsyncIterator[Result]):
@@ -100,7 +103,14 @@ class JobRun(AsyncIterator[Result]):
     """
 
     def __init__(
-        self, session: Session, job: Job, directory: Path, *, retry: dict[Step, bool], sheet: bool
+        self,
+        session: Session,
+        job: Job,
+        directory: Path,
+        *,
+        retry: dict[Step, bool],
+        sheet: bool,
+        timeout: float | None,
     ) -> None:
         if session.journal is None:
             raise ConfigurationError("a job needs a journal: Session(journal='journal.sqlite')")
@@ -110,6 +120,7 @@ class JobRun(AsyncIterator[Result]):
         self._directory = directory
         self._retry = retry
         self._wants_sheet = sheet
+        self._timeout = timeout
         self._progress = Progress(session, job.requests, directory / RESULTS_NAME)
         self._stopping = _Stopping()
         self._results: ResultsFile | None = None
@@ -195,7 +206,9 @@ class JobRun(AsyncIterator[Result]):
             self._job.lines(), journal, self.results, directory, reports, retry=self._retry
         )
         slots = anyio.Semaphore(max(_SAVING, session.limits.outputs))
-        worker = _JobWorker(session, journal, directory, job_input, reports, self._stopping, slots)
+        worker = _JobWorker(
+            session, journal, directory, job_input, reports, self._stopping, slots, self._timeout
+        )
         try:
             with send, reports, reported:
                 async with anyio.create_task_group() as group:
@@ -303,6 +316,7 @@ class _JobWorker:
     _reports: MemoryObjectSendStream[Result]
     _stopping: _Stopping
     _slots: anyio.Semaphore
+    _timeout: float | None
     _streak: FailureStreak = attrs.field(factory=FailureStreak)
 
     async def run(self) -> None:
@@ -347,7 +361,10 @@ class _JobWorker:
         )
         if outcome.status != "completed" or task is None:
             return result
-        saved = await save_outputs(self._session, self._journal, self._directory, line, task)
+        seconds = None if self._timeout is None else self._timeout - (outcome.seconds or 0.0)
+        saved = await save_outputs(
+            self._session, self._journal, self._directory, line, task, seconds=seconds
+        )
         if (reason := self._streak.add_saving(saved.error)) is not None:
             self._stopping.stop(reason)
         data = tuple(output.data for output in task.outputs if output.url is None)

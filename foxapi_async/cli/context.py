@@ -34,7 +34,8 @@ Timeout = Annotated[
         "--timeout",
         metavar="SECONDS",
         min=0.001,
-        help="How long to wait for a task. The task itself continues at the server (exit code 7).",
+        help="How long to wait for a task and its files. The task itself continues at the server "
+        "(exit code 7; 8 if only files are missing).",
     ),
 ]
 
