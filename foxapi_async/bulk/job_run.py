@@ -19,7 +19,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from foxapi_async import ConfigurationError, FoxAPIError, Journal, Outcome, Session, errors
 from foxapi_async._concurrency import finish_despite_cancellation, run_in_thread
-from foxapi_async.bulk.contact_sheet import write_sheet
+from foxapi_async.bulk.contact_sheet import load_template, write_sheet
 from foxapi_async.bulk.failure_streak import FailureStreak
 from foxapi_async.bulk.job import Job
 from foxapi_async.bulk.job_input import JobInput
@@ -181,9 +181,10 @@ class JobRun(AsyncIterator[Result]):
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             remove_stale_parts(self._directory, time.time())
-        except OSError as error:
+            load_template()
+        except (OSError, ValueError) as error:  # ValueError: the path cannot be encoded
             raise ConfigurationError(
-                f"cannot save files in {self._directory}: {error.strerror or error}"
+                f"cannot save files in {self._directory}: {getattr(error, 'strerror', None) or error}"
             ) from error
         path = self._directory / RESULTS_NAME
         self._results = ResultsFile(path)

@@ -146,7 +146,7 @@ def is_present(directory: Path, file: SavedFile) -> bool:
     """Return whether a file has the recorded name and size."""
     try:
         return path_of(directory, file).stat().st_size == file.size
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name that this locale cannot encode
         return False
 
 

@@ -105,7 +105,7 @@ def _intact_files(
 def _rename_damaged(directory: Path, file: SavedFile) -> None:
     # Not deleted: somebody may have edited the picture.
     path = path_of(directory, file)
-    with suppress(OSError):
+    with suppress(OSError, ValueError):
         if path.is_file() and not path.is_symlink():
             names = (f"{numbered(path.name, number)}.damaged" for number in count(1))
             path.rename(next(directory / name for name in names if not (directory / name).exists()))

@@ -140,9 +140,9 @@ def prepare_directory(directory: Path) -> Path:
     directory = directory.expanduser()
     try:
         directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a name that this locale cannot encode
         raise ConfigurationError(
-            f"nothing can be saved in {directory}: {error.strerror or error}"
+            f"nothing can be saved in {directory}: {getattr(error, 'strerror', None) or error}"
         ) from error
     if not os.access(directory, os.W_OK | os.X_OK):
         raise ConfigurationError(f"nothing can be saved in {directory}: it is not writable")

@@ -11,8 +11,9 @@ import asyncio
 import logging
 import platform
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from http.cookies import SimpleCookie
+from importlib import import_module
 from typing import Any, Final, NoReturn
 
 import aiohttp
@@ -53,6 +54,10 @@ USER_AGENT: Final = (
 )
 
 _KEEPALIVE: Final = 15.0
+
+_LATE: Final = ("encodings.idna", "idna.uts46data")
+"""Modules that Python and yarl import when they first meet a host name. The package may be replaced on
+disk while a session is open, or no descriptor may be left to read a module."""
 
 _SHORTEST_SECRET: Final = 8
 
@@ -95,6 +100,9 @@ class Transport:
     async def open(self) -> None:
         """Create the connection pool, unless one was given."""
         self._clock = asyncio.get_running_loop().time
+        for module in _LATE:
+            with suppress(ImportError):
+                import_module(module)
         if self._http is None:
             self._http = aiohttp.ClientSession(
                 # The session has its own limits. With a limit here, waiting for a free connection
