@@ -18,6 +18,7 @@ from foxapi_async._concurrency import run_in_thread
 from foxapi_async.bulk.job_line import JobLine
 from foxapi_async.bulk.plan import Step, is_intact, step_for
 from foxapi_async.bulk.results_file import Result, ResultsFile, ResultStatus
+from foxapi_async.files.pace import run_with_descriptors
 from foxapi_async.journal.entry import Entry
 
 _BATCH: Final = 64
@@ -55,12 +56,13 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
     )
     _lock: anyio.Lock = attrs.field(factory=anyio.Lock, init=False)
     _closed: bool = attrs.field(default=False, init=False)
+    _read: list[JobLine] = attrs.field(factory=list[JobLine], init=False)
 
     async def __anext__(self) -> tuple[str, Request]:
         async with self._lock:
             while True:
                 if not self._batch and not self._closed:
-                    self._batch.extend(await run_in_thread(self._next_batch))
+                    self._batch.extend(await run_with_descriptors(self._next_batch))
                 if not self._batch:
                     raise StopAsyncIteration
                 match self._batch.popleft():
@@ -69,7 +71,7 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
                     case _Submission(line, forget, resubmit):
                         if forget is not None:
                             # Not if somebody else has decided on the key since.
-                            await run_in_thread(
+                            await run_with_descriptors(
                                 partial(self._journal.forget, only=forget), line.key
                             )
                         if resubmit is not None:
@@ -86,9 +88,12 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
                 await run_in_thread(self._lines.close)
 
     def _next_batch(self) -> list[Result | _Submission]:
-        lines = list(islice(self._lines, _BATCH))
+        # Kept until they are decided, for another attempt.
+        lines = self._read = self._read or list(islice(self._lines, _BATCH))
         found = self._journal.find(line.key for line in lines) if lines else {}
-        return [self._decide(line, found.get(line.key)) for line in lines]
+        decided = [self._decide(line, found.get(line.key)) for line in lines]
+        self._read = []
+        return decided
 
     def _decide(self, line: JobLine, entry: Entry | None) -> Result | _Submission:
         step = step_for(entry)

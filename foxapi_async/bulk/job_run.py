@@ -27,6 +27,7 @@ from foxapi_async.bulk.plan import Step
 from foxapi_async.bulk.results_file import Result, ResultsFile, ResultStatus, error_code_of, lasting
 from foxapi_async.bulk.save_results import save_outputs
 from foxapi_async.bulk.summary import Progress, Summary
+from foxapi_async.files.pace import run_with_descriptors
 from foxapi_async.files.partfile import remove_stale_parts
 from foxapi_async.journal.entry import JournalStatus
 
@@ -220,7 +221,7 @@ class JobRun(AsyncIterator[Result]):
                         finally:
                             # Also after a cancellation, so that the summary is complete.
                             with anyio.CancelScope(shield=True):
-                                await run_in_thread(self._count_pending, job_input)
+                                await run_with_descriptors(self._count_pending, job_input)
                     # Ends `_record` after the last result.
                     reports.close()
                 await self._write_sheet()

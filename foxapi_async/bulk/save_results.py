@@ -13,7 +13,6 @@ import anyio
 import attrs
 
 from foxapi_async import FoxAPIError, Journal, Output, Session, Task, errors
-from foxapi_async._concurrency import run_in_thread
 from foxapi_async.bulk.job_line import JobLine
 from foxapi_async.bulk.plan import is_intact, path_of
 from foxapi_async.files.filenames import numbered, safe_name
@@ -54,7 +53,7 @@ async def save_outputs(
         return SavedOutputs((), error=nothing)
     outputs = [output for output in task.outputs if output.url is not None]
     several = max(len(outputs), line.request.num_outputs) > 1
-    intact = await run_in_thread(_intact_files, journal, directory, line.key, task.id)
+    intact = await run_with_descriptors(_intact_files, journal, directory, line.key, task.id)
     saved = {output.index: intact[output.index] for output in outputs if output.index in intact}
     kept = len(saved)
     failures: dict[int, FoxAPIError] = {}

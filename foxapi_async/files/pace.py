@@ -6,6 +6,7 @@ import errno
 import logging
 import random
 import socket
+import sqlite3
 from collections.abc import Callable
 from typing import Final, TypeVar, TypeVarTuple
 
@@ -13,6 +14,7 @@ import anyio
 import attrs
 
 from foxapi_async._concurrency import run_in_thread
+from foxapi_async.errors import FoxAPIError
 from foxapi_async.retry import backoff
 
 T = TypeVar("T")
@@ -23,6 +25,9 @@ MIN_RATE: Final = 1024
 
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
+_DOUBTFUL: Final = 3
+"""Attempts at a database that cannot be opened, whatever the reason."""
+
 _OUT_OF_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
 _log = logging.getLogger("foxapi_async.files")
@@ -52,11 +57,14 @@ class Pace:
 
 def is_out_of_descriptors(error: BaseException | None) -> bool:
     """Return whether an error came from having no file descriptor left."""
-    if getattr(error, "errno", None) in _OUT_OF_DESCRIPTORS:
-        return True
-    if isinstance(error, OSError):  # any other reason
-        return False
-    # Resolving a host name fails without saying why.
+    while error is not None:
+        number = getattr(error, "errno", None)
+        if number in _OUT_OF_DESCRIPTORS:
+            return True
+        if number is not None and number > 0:  # any other reason
+            return False
+        error = error.__cause__
+    # Resolving a host name and SQLite fail without saying why.
     try:
         socket.socket().close()
     except OSError as trouble:
@@ -84,8 +92,10 @@ async def run_with_descriptors(function: Callable[[*P], T], *args: *P) -> T:
     while True:
         try:
             return await run_in_thread(function, *args)
-        except OSError as error:
-            if not is_out_of_descriptors(error):
+        except (OSError, FoxAPIError) as error:
+            # SQLite does not say why, and meanwhile a descriptor may have become free.
+            may_be = attempt < _DOUBTFUL and isinstance(error.__cause__, sqlite3.OperationalError)
+            if not may_be and not is_out_of_descriptors(error):
                 raise
         attempt += 1
         await pause_for_descriptors(attempt)

@@ -55,8 +55,11 @@ USER_AGENT: Final = (
 
 _KEEPALIVE: Final = 15.0
 
-_LATE: Final = ("encodings.idna", "idna.uts46data")
-"""Modules that Python and yarl import when they first meet a host name. The package may be replaced on
+_LATE: Final = (
+    *("encodings.idna", "idna.uts46data", "encodings.utf_16", "encodings.utf_32"),
+    *("encodings.utf_16_le", "encodings.utf_16_be", "encodings.utf_32_le", "encodings.utf_32_be"),
+)
+"""Modules that Python and yarl import when they first meet a host name, or JSON in another encoding. The package may be replaced on
 disk while a session is open, or no descriptor may be left to read a module."""
 
 _SHORTEST_SECRET: Final = 8

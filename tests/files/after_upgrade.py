@@ -34,7 +34,9 @@ async def main(url: str, folder: Path) -> None:
         await session.download(task, folder)
         await session.read(task.outputs[0])
         await session.upload(b"\x89PNG\r\n\x1a\n")
-        outcomes = [outcome async for outcome in session.map([PhotaImage("b"), ("c", PhotaImage("c"))])]
+        outcomes = [
+            outcome async for outcome in session.map([PhotaImage("b"), ("c", PhotaImage("c"))])
+        ]
         for outcome in outcomes:
             await session.download(outcome.result(), folder)
         async for _ in session.attach(task.id).updates():
