@@ -44,8 +44,9 @@ async def main(url: str, folder: Path) -> None:
             while taken:  # one after the other
                 os.close(taken.pop())
                 await anyio.sleep(0.01)
-        left = session.journal.unfinished() if session.journal is not None else ()
-    print(len(set(saved)), len(list(left)), sorted(p.suffix for p in folder.iterdir())[:1])
+        assert session.journal is not None
+        left = list(session.journal.unfinished())
+    sys.stdout.write(f"{len(set(saved))} saved, {len(left)} not")
 
 
 if __name__ == "__main__":

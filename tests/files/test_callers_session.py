@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import aiohttp
 import pytest
 from aiohttp import web
@@ -45,7 +47,7 @@ class Recorder:
             return web.json_response(task)
         return web.Response(body=self.content, headers={"Set-Cookie": "cdn=1; Path=/"})
 
-    async def __aenter__(self) -> Recorder:
+    async def __aenter__(self) -> Self:
         await self.server.start_server()
         self.port = self.server.port
         return self
@@ -140,8 +142,11 @@ async def test_a_session_of_a_subclass_makes_the_requests_itself():
 
 
 async def test_the_api_still_gets_the_headers_of_the_session_and_the_key():
-    async with Recorder() as api, aiohttp.ClientSession(headers={"X-Route": "eu"}) as http:
-        async with Session("sk-s3cret-key", base_url=api.url, http=http) as session:
-            await session.retrieve("task-1")
+    async with (
+        Recorder() as api,
+        aiohttp.ClientSession(headers={"X-Route": "eu"}) as http,
+        Session("sk-s3cret-key", base_url=api.url, http=http) as session,
+    ):
+        await session.retrieve("task-1")
     assert api.requests[0].headers["X-Route"] == "eu"
     assert api.requests[0].headers["Authorization"] == "Bearer sk-s3cret-key"

@@ -99,7 +99,7 @@ async def test_each_shape_becomes_a_file(shape, tmp_path):
         assert path.read_bytes() == PNG
         assert await session.read(task.outputs[0]) == PNG  # fetched twice
     assert all(path.startswith("/proxy/v1") for path, key in api.asked if key is not None)
-    assert len([path for path in tmp_path.iterdir()]) == 1
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.parametrize(
@@ -197,17 +197,15 @@ async def test_large_answers_are_read_one_after_the_other(kind, tmp_path, monkey
     async with session_with(Api(results=[{"b64_json": TEXT}])) as session:
         async with anyio.create_task_group() as group:
             for number in range(20):
-                if kind == "GET":
-                    group.start_soon(_save, session, session.attach(f"t{number}").wait, tmp_path)
-                else:
-                    wait = session.generate
-                    group.start_soon(_save, session, lambda: wait(PhotaImage("fox")), tmp_path)
+                group.start_soon(_save, session, kind, f"task-{number}", tmp_path)
         assert session._transport.memory._free == 100_000
     assert 0 < most <= 100_000
 
 
-async def _save(session, wait, folder):
-    await session.download(await wait(), folder)
+async def _save(session, kind, task_id, folder):
+    request = PhotaImage("a fox")
+    wait = session.attach(task_id).wait() if kind == "GET" else session.generate(request)
+    await session.download(await wait, folder)
 
 
 @pytest.mark.much

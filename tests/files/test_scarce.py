@@ -21,16 +21,17 @@ async def run(module: str, url: str, folder: Path) -> str:
     return done.stdout.decode().strip()
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-async def test_a_session_imports_nothing_after_it_was_opened(host, tmp_path):
+async def test_a_session_imports_nothing_after_it_was_opened(tmp_path):
     async with Emulator(duration=0.1, picture_scale=1 / 16) as emulator:
         emulator.script(Fault("download", cut(0.5)))
-        url = emulator.url.replace("127.0.0.1", host)
-        assert await run("after_upgrade", url, tmp_path) == "[] 3"
+        # The name of a host needs modules that an address does not need.
+        url = emulator.url.replace("127.0.0.1", "localhost")
+        assert await run("after_upgrade", url, tmp_path) == "[]"
+    assert len(list(tmp_path.glob("*.png"))) == 3
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
 async def test_without_descriptors_downloads_wait(tmp_path):
     async with Emulator(duration=0.1, picture_scale=1 / 16) as emulator:
         output = await run("few_descriptors", emulator.url, tmp_path)
-    assert output == "12 0 ['.png']"
+    assert output == "12 saved, 0 not"

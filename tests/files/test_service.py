@@ -312,7 +312,7 @@ async def test_the_next_file_is_fetched_while_one_is_synced_but_the_files_that_w
         group.start_soon(files.save, task, tmp_path)
         for _ in range(2):
             await anyio.to_thread.run_sync(waiting.acquire)
-        while shop.emulator.counters.downloads < 4:
+        while shop.emulator.counters.downloads < 4:  # noqa: ASYNC110 - counters have no event
             await anyio.sleep(0.01)
         for _ in range(100):
             await anyio.lowlevel.checkpoint()

@@ -46,11 +46,13 @@ async def server(routes: dict[str, tuple[bytes, bytes, int, float]]) -> AsyncIte
             except (anyio.BrokenResourceError, anyio.EndOfStream):
                 pass
 
-    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
-        async with anyio.create_task_group() as group:
-            group.start_soon(listener.serve, serve)
-            yield f"http://127.0.0.1:{listener.extra(SocketAttribute.local_port)}"
-            group.cancel_scope.cancel()
+    async with (
+        await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(listener.serve, serve)
+        yield f"http://127.0.0.1:{listener.extra(SocketAttribute.local_port)}"
+        group.cancel_scope.cancel()
 
 
 def output(url: str) -> Output:
