@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -28,6 +29,8 @@ from foxapi_async.retry import Retrier
 from foxapi_async.statistics import Counters
 
 T = TypeVar("T")
+
+_log = logging.getLogger("foxapi_async")
 
 _POLL_TIMEOUT = 15.0
 """Seconds for one poll, as other clients of this API allow: a hung poll would hide the answer."""
@@ -110,7 +113,10 @@ class Api:
                 return answer
         jobs: list[ThreadJob[Path | None]] = []
         if task is not None:
-            task, jobs = self.spool.take(task)
+            try:
+                task, jobs = self.spool.take(task)
+            except Exception:  # noqa: BLE001 - a task that was just billed must not be lost for this
+                _log.exception("the outputs of task %s are kept as they came", task.id)
         share = held // max(len(jobs), 1)
         for job in jobs:
             job.when_done(partial(self._transport.memory.release, share))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 import anyio
 import anyio.lowlevel
 
-from foxapi_async._concurrency import Supervisor, finish_despite_cancellation
+from foxapi_async._concurrency import Signal, Supervisor, finish_despite_cancellation
 from foxapi_async.api import Api
 from foxapi_async.errors import FoxAPIError, SessionClosedError
 from foxapi_async.events import EventEmitter
@@ -34,6 +34,9 @@ _log = logging.getLogger("foxapi_async")
 
 _RECORD_TIMEOUT: Final = 5.0
 """Seconds beyond ``Timeout.request`` in which the outcome of a POST is recorded."""
+
+_UNWINDING: Final = 5.0
+"""Seconds in which cancelled downloads and uploads remove what they have begun."""
 
 _CLOSED_PER_TURN: Final = 100
 """Waits that are ended in one turn of the event loop: 100,000 at once would block it."""
@@ -96,6 +99,7 @@ class Engine:
         )
         self._operations: set[MapOperation] = set()
         self._calls: set[anyio.CancelScope] = set()
+        self._call_ended = Signal()
         self._closing = anyio.Event()
         self._ready = anyio.Event()
         self._journal_is_open = False
@@ -155,6 +159,7 @@ class Engine:
                 yield
             finally:
                 self._calls.discard(scope)
+                self._call_ended.set()
         if scope.cancelled_caught:
             raise SessionClosedError(
                 f"the session ended during {what}; it can be repeated in another session, and "
@@ -212,6 +217,9 @@ class Engine:
         owner = self._owner
         if owner is not None:
             await asyncio.wait([owner])
+        with anyio.move_on_after(_UNWINDING):
+            while self._calls:
+                await self._call_ended.wait()
         await self._transport.aclose()
         await self.api.spool.aclose()
         if self._journal is not None and self._journal_is_open:

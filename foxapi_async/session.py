@@ -55,7 +55,8 @@ class Session:
         journal: A `Journal`, or the path of its file: it makes submissions durable, and idempotent by
             their key, across coroutines, processes and crashes.
         headers: Extra request headers; they are sent to the API only, never to the host of a result.
-        http: An aiohttp.ClientSession of yours; it is used and not closed.
+        http: An aiohttp.ClientSession of yours; it is used and not closed. It serves downloads, too, but
+            the hosts of results get none of its headers, cookies and credentials.
         on_event: Called with an `Event` for everything that happens.
 
     Raises:
@@ -252,6 +253,8 @@ class Session:
 
         A file appears under its name only when it is whole, and never replaces another file. A
         broken download is resumed; for an expired link the server is asked once for a fresh one.
+        Content that the server sent inline is saved, too. While the process has no file descriptor
+        left, downloads wait.
 
         Args:
             task_or_output: A completed task, or one output of it.

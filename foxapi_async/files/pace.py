@@ -6,7 +6,6 @@ import errno
 import logging
 import random
 import socket
-import sqlite3
 from collections.abc import Callable
 from typing import Final, TypeVar, TypeVarTuple
 
@@ -93,8 +92,9 @@ async def run_with_descriptors(function: Callable[[*P], T], *args: *P) -> T:
         try:
             return await run_in_thread(function, *args)
         except (OSError, FoxAPIError) as error:
-            # SQLite does not say why, and meanwhile a descriptor may have become free.
-            may_be = attempt < _DOUBTFUL and isinstance(error.__cause__, sqlite3.OperationalError)
+            # SQLite (which most sessions do not load) does not say why, and meanwhile a descriptor
+            # may have become free.
+            may_be = attempt < _DOUBTFUL and type(error.__cause__).__module__ == "sqlite3"
             if not may_be and not is_out_of_descriptors(error):
                 raise
         attempt += 1

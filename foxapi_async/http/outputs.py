@@ -40,6 +40,7 @@ _HOST: Final = re.compile(
 )
 
 _SLICE: Final = 1024 * 1024
+_DEEPEST: Final = 16
 _URL_SAFE: Final = str.maketrans("-_", "+/")
 
 
@@ -103,16 +104,21 @@ def decoded(text: str) -> Iterator[bytes]:
         yield base64.b64decode(rest + "=" * (-len(rest) % 4), validate=True)
 
 
-def without_inline(value: Any, name: str = "") -> Any:
-    """Return a JSON value in which short notes stand in the place of inline data."""
+def without_inline(value: Any, name: str = "", depth: int = 0) -> Any:
+    """Return a JSON value in which short notes stand in the place of inline data.
+
+    What is nested deeper than any result stays as it is.
+    """
+    if depth > _DEEPEST:
+        return value
     if isinstance(value, str):
         is_content = _is_content(value) or (name in INLINE_FIELDS and len(value) >= _SHORTEST)
         return f"({len(value)} characters, kept apart)" if is_content else value
     if isinstance(value, Mapping):
         fields = cast("Mapping[str, Any]", value)
-        return {key: without_inline(each, key) for key, each in fields.items()}
+        return {key: without_inline(each, key, depth + 1) for key, each in fields.items()}
     if is_array(value):
-        return [without_inline(each, name) for each in value]
+        return [without_inline(each, name, depth + 1) for each in value]
     return value
 
 
