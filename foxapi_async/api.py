@@ -15,7 +15,7 @@ import anyio
 
 from foxapi_async._concurrency import ThreadJob
 from foxapi_async.errors import APIConnectionError, InvalidResponseError
-from foxapi_async.files.spool import Spool
+from foxapi_async.http.spool import Spool
 from foxapi_async.http.codec import read_task
 from foxapi_async.http.outputs import PLAIN
 from foxapi_async.http.responses import Answer, Reply, classify, from_exception

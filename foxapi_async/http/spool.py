@@ -16,7 +16,7 @@ from foxapi_async._concurrency import ThreadJob, run_in_thread
 from foxapi_async.http.outputs import INLINE, absolute, decoded, inline_text, without_inline
 from foxapi_async.models import Output, Task
 
-_log = logging.getLogger("foxapi_async.files")
+_log = logging.getLogger("foxapi_async.http")
 
 
 class Spool:
