@@ -81,6 +81,11 @@ class WeightedLimiter:
             raise
         return weight
 
+    def occupy(self, weight: int) -> int:
+        """Take so much without waiting, even beyond the total, and return what to release."""
+        self._free -= weight
+        return weight
+
     def release(self, weight: int) -> None:
         """Give back what was acquired."""
         self._free += weight

@@ -15,11 +15,11 @@ import anyio
 
 from foxapi_async._concurrency import ThreadJob
 from foxapi_async.errors import APIConnectionError, InvalidResponseError
-from foxapi_async.http.spool import Spool
 from foxapi_async.http.codec import read_task
 from foxapi_async.http.outputs import PLAIN
 from foxapi_async.http.responses import Answer, Reply, classify, from_exception
 from foxapi_async.http.retry_rules import IDEMPOTENT_DECISIONS, RetryDecision
+from foxapi_async.http.spool import Spool
 from foxapi_async.http.transport import Transport
 from foxapi_async.limits.limiter import Limiter
 from foxapi_async.limits.rate_scheduler import Lane

@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import anyio
 import attrs
 from aiohttp import ClientResponse
 from yarl import URL
 
+from foxapi_async._concurrency import run_in_thread
 from foxapi_async.environment import is_loopback
 from foxapi_async.errors import APIConnectionError, APITimeoutError, DownloadError
 from foxapi_async.files.pace import (
@@ -174,17 +175,24 @@ class Fetch:
     async def copy(self, path: Path) -> None:
         """Take the file from disk, where inline data was put; raise `DownloadError` if it is no output."""
         await self._start_over()
-        content = await run_with_descriptors(path.read_bytes)
-        self._check_size(len(content))
-        head, tail = content[:HEAD], content[-TAIL:]
-        wrong = objection(self.kind, head)
-        if wrong is None and not is_whole(head, tail, len(content)):
+        opened: list[BinaryIO] = []
+        try:
+            # A cancellation would lose the result of the thread, but not the list.
+            await run_with_descriptors(lambda: opened.append(path.open("rb", buffering=0)))
+            while block := await run_in_thread(opened[0].read, BLOCK):
+                self._head = self._head or block[:HEAD]
+                self._tail = (self._tail + block[-TAIL:])[-TAIL:]
+                self._block += block
+                await self._flush()
+        finally:
+            for file in opened:
+                await run_in_thread(file.close)
+        wrong = objection(self.kind, self._head)
+        if wrong is None and not is_whole(self._head, self._tail, self.received):
             wrong = "it is empty or cut short"
         if wrong is not None:
             raise DownloadError(f"{self.what}: what the server sent inline cannot be used: {wrong}")
-        self.extension = extension_for(head, None, "")
-        self._block += content
-        await self._flush()
+        self.extension = extension_for(self._head, None, "")
         await self.sink.complete()
         self.on_progress(self.received, self.received)
 

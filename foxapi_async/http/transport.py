@@ -199,8 +199,9 @@ class Transport:
         }
         try:
             response = None
-            # Headers may drip in, too.
-            with anyio.move_on_after(self.timeout.request):
+            # Headers may drip in, too. In a session of the caller connections may be scarce as well.
+            limit = self.timeout.connect + self.timeout.stall
+            with anyio.move_on_after(limit if self._is_own else self.timeout.request):
                 response = await self._usable(self._files).get(
                     url,
                     headers=given,
@@ -211,7 +212,7 @@ class Transport:
                     timeout=timeout,
                 )
             if response is None:
-                raise TimeoutError(f"no answer within {self.timeout.request:g} s")
+                raise TimeoutError("the headers of the answer did not arrive in time")
             async with response:
                 _log.debug("%s: HTTP %s", what, response.status)
                 yield response
@@ -299,7 +300,10 @@ class Transport:
         if response.method == "GET":
             response.close()
             raise _LargeAnswer(size)
-        return await self.memory.acquire(_COPIES * size)  # a POST cannot be asked again
+        # A POST cannot be asked again, and its time limit is running.
+        with anyio.move_on_after(self.timeout.request / 4):
+            return await self.memory.acquire(_COPIES * size)
+        return self.memory.occupy(_COPIES * size)
 
     def _ours(self, error: Exception, what: str, body: _Body | None) -> APIConnectionError:
         sent = _may_have_left(error) if body is None else body.sending

@@ -86,7 +86,7 @@ async def test_files_that_drip_do_not_block_others_and_are_given_up(way, tmp_pat
                     group.start_soon(fetch, f"fast{number}")
         took = anyio.current_time() - began
     assert len(saved) == 6
-    assert max(saved) < (100 if way == "headers" else 45)
+    assert max(saved) < 45
     assert len(failed) == 2
     assert "given up after 4 attempts" in failed[0]
     assert took < 400
