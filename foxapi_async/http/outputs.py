@@ -14,20 +14,29 @@ from urllib.parse import unquote, unquote_to_bytes
 
 from yarl import URL
 
-from foxapi_async._typeguards import is_array
+from foxapi_async._typeguards import is_array, is_object
 from foxapi_async.environment import is_loopback
 from foxapi_async.models import Output, Task
 
 INLINE: Final = "inline:"
 """How the `Output.url` of inline data begins, once the data itself has been put aside."""
 
-INLINE_FIELDS: Final = ("b64_json", "b64", "base64", "image_base64", "image_b64", "b64_image")
+INLINE_FIELDS: Final = frozenset(
+    {
+        *("b64_json", "b64", "base64", "image_base64", "image_b64", "b64_image"),
+        *("audio_base64", "video_base64"),
+    }
+)
 """Fields that hold a file as base64."""
 
 PLAIN: Final = ("https://", "http://")
 """How absolute links begin; all that the documentation knows are."""
-_SIGNATURES: Final = ("iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR", "Qk0", "PHN2Zy", "PD94bWwg")
-"""How base64 of a PNG, JPEG, GIF, WebP, BMP or SVG begins."""
+_SIGNATURES: Final = (
+    *("iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR", "Qk0", "PHN2Zy", "PD94bWwg"),
+    *("SUQz", "T2dnU", "AAAAGGZ0eX", "AAAAHGZ0eX", "AAAAIGZ0eX", "JVBERi", "UEsDB"),
+)
+"""How base64 of PNG, JPEG, GIF, WebP or WAV, BMP, SVG, MP3, Ogg, MP4 or AVIF, PDF and ZIP begins."""
+
 _SHORTEST: Final = 64
 """Characters; a shorter text is not a picture."""
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_\s-]{64}")
@@ -41,6 +50,7 @@ _HOST: Final = re.compile(
 
 _SLICE: Final = 1024 * 1024
 _DEEPEST: Final = 16
+_NESTED: Final = 2  # Objects around the content of an output
 _URL_SAFE: Final = str.maketrans("-_", "+/")
 
 
@@ -78,10 +88,7 @@ def inline_text(output: Output) -> str | None:
     """
     if output.url is not None:
         return output.url if _is_content(output.url) else None
-    for name, value in output.data.items():
-        if isinstance(value, str) and value and (name in INLINE_FIELDS or _is_content(value)):
-            return value
-    return None
+    return _content_of(output.data)
 
 
 def decoded(text: str) -> Iterator[bytes]:
@@ -135,6 +142,18 @@ def missing_picture(task: Task, kind: str | None) -> str | None:
     if "result_type" in names or any(name.endswith("_id") for name in names):
         return None
     return repr([dict(output.data) for output in outputs])[:300]
+
+
+def _content_of(data: Mapping[str, Any], depth: int = 0) -> str | None:
+    for name, value in data.items():
+        found = None
+        if isinstance(value, str) and (name in INLINE_FIELDS or _is_content(value)):
+            found = value
+        elif is_object(value) and depth < _NESTED:  # {"inlineData": {"mimeType": …, "data": …}}
+            found = _content_of(value, depth + 1)
+        if found:
+            return found
+    return None
 
 
 def _is_content(text: str) -> bool:

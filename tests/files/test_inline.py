@@ -65,6 +65,7 @@ SHAPES = {
     "b64": {"results": [{"b64": TEXT}]},
     "image_base64": {"results": [{"image_base64": TEXT, "seed": 7}]},
     "an unknown field": {"results": [{"picture": TEXT}]},
+    "nested": {"results": [{"inlineData": {"mimeType": "image/png", "data": TEXT}}]},
     "in the place of the link": {"results": [{"url": TEXT}]},
     "bare": {"results": [TEXT]},
     "one object": {"results": {"b64_json": TEXT}},
