@@ -291,8 +291,11 @@ _BY_STATUS: dict[int, type[APIStatusError]] = {
 class APIConnectionError(FoxAPIError):
     """The server could not be reached, or the connection broke.
 
-    ``sent`` is False if the request certainly did not reach the server.
+    ``sent`` is False if the request certainly did not reach the server. ``errno`` is the number of
+    the operating system's error, if it was one.
     """
+
+    errno: int | None = None
 
     def __init__(self, message: str, *, sent: bool = True, task_id: str | None = None) -> None:
         super().__init__(message, task_id=task_id)

@@ -341,7 +341,8 @@ class MapOperation:
         self, tracked: TrackedTask, request: Request, key: str | None, index: int
     ) -> None:
         if tracked.error is None:
-            outcome = Outcome(request, key, index, "completed", tracked.latest)
+            task, seconds = tracked.latest, tracked.ended_at
+            outcome = Outcome(request, key, index, "completed", task, seconds=seconds)
         else:
             if getattr(tracked.error, "ends_run", False):
                 self.note_fatal(tracked.error)

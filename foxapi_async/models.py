@@ -70,7 +70,9 @@ class Output:
     """One result of a task.
 
     ``index`` is the position, from 0. ``url`` expires a day after the task completed and is None for
-    an output that is not a file. ``data`` is the JSON object of the output; a created profile has
+    an output that is not a file. It is absolute, or begins with ``inline:`` if the server sent the
+    content in place of a link: then only `Session.download` and `Session.read` know what to do with it.
+    ``data`` is the JSON object of the output, with a note in place of such content; a created profile has
     ``data["profile_id"]``. ``task_id`` and ``kind`` are those of the task that it belongs to. The
     ``repr`` omits the query of a URL, which may be a signature.
     """
@@ -88,7 +90,7 @@ class Task:
 
     Only ``id`` is always known. ``progress`` is 0 to 100 or None and may decrease; ``created`` is in
     UTC; there may be fewer ``outputs`` than requested; the units of ``usage`` are not documented;
-    ``raw`` is the JSON object as received.
+    ``raw`` is the JSON object as received, with notes in place of inline content.
     """
 
     id: str

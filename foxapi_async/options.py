@@ -141,7 +141,8 @@ class Timeout:
     Args:
         connect: For establishing a TCP and TLS connection.
         request: For one whole request, POSTs included.
-        stall: For a download or an upload without any byte.
+        stall: For a download or an upload without noteworthy progress: less than 1 KiB a second on
+            average counts as none.
 
     Raises:
         ConfigurationError: A value out of range.
@@ -149,4 +150,4 @@ class Timeout:
 
     connect: float = attrs.field(default=10.0, converter=as_number, validator=_POSITIVE)
     request: float = attrs.field(default=60.0, converter=as_number, validator=_POSITIVE)
-    stall: float = attrs.field(default=60.0, converter=as_number, validator=_POSITIVE)
+    stall: float = attrs.field(default=20.0, converter=as_number, validator=_POSITIVE)

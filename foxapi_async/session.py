@@ -59,7 +59,8 @@ class Session:
             hosts, "" for none; by default HTTPS_PROXY, ALL_PROXY and NO_PROXY decide. ``.netrc`` is
             never read.
         http: An aiohttp.ClientSession of yours; it is used and not closed. Without ``proxy`` its own
-            proxy counts, and the variables only if it has ``trust_env=True``.
+            proxy counts, and the variables only if it has ``trust_env=True``. It serves downloads, too,
+            but the hosts of results get none of its headers, cookies and credentials.
         on_event: Called with an `Event` for everything that happens.
 
     Raises:
@@ -228,7 +229,9 @@ class Session:
             APIConnectionError: No answer.
             InvalidResponseError: No usable answer.
         """
-        return await self._running().api.retrieve(check_task_id(task_id))
+        engine = self._running()
+        with engine.until_closed(f"retrieve({task_id!r})", check_task_id(task_id)):
+            return await engine.api.retrieve(task_id)
 
     def map(
         self, requests: Iterable[Item] | AsyncIterable[Item], *, ordered: bool = False
@@ -262,6 +265,8 @@ class Session:
 
         A file appears under its name only when it is whole, and never replaces another file. A
         broken download is resumed; for an expired link the server is asked once for a fresh one.
+        Content that the server sent inline is saved, too. While the process has no file descriptor
+        left, downloads wait.
 
         Args:
             task_or_output: A completed task, or one output of it.
@@ -273,8 +278,12 @@ class Session:
             OutputExpiredError: A link has expired, and the server gave no other.
             DownloadError: There is no file, one could not be fetched whole, or the directory cannot
                 be written to. The other outputs are saved first; they are in ``paths``.
+            SessionClosedError: The session ended meanwhile.
         """
-        return await self._running().files.save(task_or_output, directory, name)
+        engine = self._running()
+        task_id = task_or_output.id if isinstance(task_or_output, Task) else task_or_output.task_id
+        with engine.until_closed("a download", task_id):
+            return await engine.files.save(task_or_output, directory, name)
 
     async def read(self, output: Output) -> bytes:
         """Return the bytes of an output, at most 256 MiB.
@@ -282,8 +291,11 @@ class Session:
         Raises:
             OutputExpiredError: The link has expired, and the server gave no other.
             DownloadError: It is not a file, or could not be fetched whole.
+            SessionClosedError: The session ended meanwhile.
         """
-        return await self._running().files.read(output)
+        engine = self._running()
+        with engine.until_closed("a download", output.task_id):
+            return await engine.files.read(output)
 
     async def upload(
         self,
@@ -306,9 +318,11 @@ class Session:
             PayloadTooLargeError: The server accepts no file of that size.
             FoxAPIError: Any other refusal or failure, after the last attempt.
         """
-        return await self._running().files.upload(
-            path_or_bytes, filename=filename, auto_cleanup=auto_cleanup
-        )
+        engine = self._running()
+        with engine.until_closed("an upload"):
+            return await engine.files.upload(
+                path_or_bytes, filename=filename, auto_cleanup=auto_cleanup
+            )
 
     @property
     def journal(self) -> Journal | None:

@@ -21,6 +21,7 @@ from foxapi_async.bulk.job import Job
 from foxapi_async.bulk.job_line import JobLine
 from foxapi_async.bulk.plan import Step, is_intact, step_for
 from foxapi_async.bulk.results_file import Result, ResultsFile, ResultStatus
+from foxapi_async.files.pace import run_with_descriptors
 from foxapi_async.journal.entry import Entry, JournalStatus
 
 _BATCH: Final = 64
@@ -62,6 +63,7 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
     _put_off: array[int] | None = attrs.field(factory=lambda: array("Q"), init=False)
     _lock: anyio.Lock = attrs.field(factory=anyio.Lock, init=False)
     _closed: bool = attrs.field(default=False, init=False)
+    _read: list[JobLine] = attrs.field(factory=list[JobLine], init=False)
 
     def __attrs_post_init__(self) -> None:
         self._lines = self._job.lines()
@@ -70,7 +72,7 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
         async with self._lock:
             while True:
                 if not self._batch and not self._closed:
-                    self._batch.extend(await run_in_thread(self._next_batch))
+                    self._batch.extend(await run_with_descriptors(self._next_batch))
                 if not self._batch:
                     raise StopAsyncIteration
                 match self._batch.popleft():
@@ -79,7 +81,7 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
                     case _Submission(line, forget, resubmit):
                         if forget is not None:
                             # Not if somebody else has decided on the key since.
-                            await run_in_thread(
+                            await run_with_descriptors(
                                 partial(self._journal.forget, only=forget), line.key
                             )
                         if resubmit is not None:
@@ -98,15 +100,19 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
     def _next_batch(self) -> list[Result | _Submission]:
         batch: list[Result | _Submission] = []
         while not batch:
-            lines = list(islice(self._lines, _BATCH))
+            # Kept until they are decided, for another attempt.
+            lines = self._read = self._read or list(islice(self._lines, _BATCH))
             if not lines:
                 if not self._put_off:
                     break
                 self._lines, self._put_off = self._read_again(self._put_off), None
                 continue
             found = self._journal.find(line.key for line in lines)
-            steps = (self._decide(line, found.get(line.key)) for line in lines)
-            batch = [step for step in steps if step is not None]
+            decided = [(line, self._decide(line, found.get(line.key))) for line in lines]
+            self._read = []
+            if self._put_off is not None:
+                self._put_off.extend(line.number for line, step in decided if step is None)
+            batch = [step for _, step in decided if step is not None]
         return batch
 
     def _read_again(self, numbers: Iterable[int]) -> Generator[JobLine, None, None]:
@@ -128,7 +134,6 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
             # If nothing was billed, the line was corrected. Otherwise the journal refuses the key.
             return _Submission(line, forget=entry if step is Step.SUBMIT else None)
         if entry.status is JournalStatus.REJECTED and self._put_off is not None:
-            self._put_off.append(line.number)
             return None
         if step in self._retry:
             return _Submission(line, resubmit=entry) if self._retry[step] else _ended(line, entry)

@@ -20,7 +20,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from foxapi_async import ConfigurationError, FoxAPIError, Journal, Outcome, Session, errors
 from foxapi_async._concurrency import finish_despite_cancellation, run_in_thread
 from foxapi_async._validators import check_timeout
-from foxapi_async.bulk.contact_sheet import write_sheet
+from foxapi_async.bulk.contact_sheet import load_template, write_sheet
 from foxapi_async.bulk.failure_streak import FailureStreak
 from foxapi_async.bulk.job import Job
 from foxapi_async.bulk.job_input import JobInput
@@ -28,6 +28,7 @@ from foxapi_async.bulk.plan import Step
 from foxapi_async.bulk.results_file import Result, ResultsFile, ResultStatus, error_code_of, lasting
 from foxapi_async.bulk.save_results import save_outputs
 from foxapi_async.bulk.summary import Progress, Summary
+from foxapi_async.files.pace import run_with_descriptors
 from foxapi_async.files.partfile import remove_stale_parts
 from foxapi_async.journal.entry import JournalStatus
 
@@ -73,6 +74,7 @@ def run_job(
     retry_failed: bool = False,
     retry_unknown: bool = False,
     sheet: bool = True,
+    timeout: float | None = None,
 ) -> JobRun:
     """Return a run of a job; enter it with ``async with`` and iterate over its results.
 
@@ -87,12 +89,14 @@ def run_job(
         retry_failed: Submit failed requests, and pay for them, once more.
         retry_unknown: Submit requests that may have been billed once more: they may be billed twice.
         sheet: Write the contact sheet ``index.html`` before the iteration ends.
+        timeout: Seconds from the submission of a request until its files are saved; None for no bound.
+            Files that are late are "unsaved". ``Polling.give_up_after`` bounds the task itself.
 
     Raises:
         ConfigurationError: The session has no journal.
     """
     retry = {Step.FAILED: retry_failed, Step.UNKNOWN: retry_unknown}
-    return JobRun(session, job, Path(directory), retry=retry, sheet=sheet)
+    return JobRun(session, job, Path(directory), retry=retry, sheet=sheet, timeout=timeout)
 
 
 class JobRun(AsyncIterator[Result]):
@@ -104,7 +108,14 @@ class JobRun(AsyncIterator[Result]):
     """
 
     def __init__(
-        self, session: Session, job: Job, directory: Path, *, retry: dict[Step, bool], sheet: bool
+        self,
+        session: Session,
+        job: Job,
+        directory: Path,
+        *,
+        retry: dict[Step, bool],
+        sheet: bool,
+        timeout: float | None,
     ) -> None:
         if session.journal is None:
             raise ConfigurationError("a job needs a journal: Session(journal='journal.sqlite')")
@@ -114,6 +125,7 @@ class JobRun(AsyncIterator[Result]):
         self._directory = directory
         self._retry = retry
         self._wants_sheet = sheet
+        self._timeout = timeout
         self._progress = Progress(session, job.requests, directory / RESULTS_NAME)
         self._stopping = _Stopping()
         self._results: ResultsFile | None = None
@@ -174,9 +186,10 @@ class JobRun(AsyncIterator[Result]):
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             remove_stale_parts(self._directory, time.time())
-        except OSError as error:
+            load_template()
+        except (OSError, ValueError) as error:  # ValueError: the path cannot be encoded
             raise ConfigurationError(
-                f"cannot save files in {self._directory}: {error.strerror or error}"
+                f"cannot save files in {self._directory}: {getattr(error, 'strerror', None) or error}"
             ) from error
         path = self._directory / RESULTS_NAME
         self._results = ResultsFile(path)
@@ -199,7 +212,9 @@ class JobRun(AsyncIterator[Result]):
             self._job, journal, self.results, directory, reports, retry=self._retry
         )
         slots = anyio.Semaphore(max(_SAVING, session.limits.outputs))
-        worker = _JobWorker(session, journal, directory, job_input, reports, self._stopping, slots)
+        worker = _JobWorker(
+            session, journal, directory, job_input, reports, self._stopping, slots, self._timeout
+        )
         try:
             with send, reports, reported:
                 async with anyio.create_task_group() as group:
@@ -210,7 +225,7 @@ class JobRun(AsyncIterator[Result]):
                         finally:
                             # Also after a cancellation, so that the summary is complete.
                             with anyio.CancelScope(shield=True):
-                                await run_in_thread(self._count_pending, job_input)
+                                await run_with_descriptors(self._count_pending, job_input)
                     # Ends `_record` after the last result.
                     reports.close()
                 await self._write_sheet()
@@ -311,6 +326,7 @@ class _JobWorker:
     _reports: MemoryObjectSendStream[Result]
     _stopping: _Stopping
     _slots: anyio.Semaphore
+    _timeout: float | None
     _streak: FailureStreak = attrs.field(factory=FailureStreak)
 
     async def run(self) -> None:
@@ -362,7 +378,10 @@ class _JobWorker:
         )
         if outcome.status != "completed" or task is None:
             return result
-        saved = await save_outputs(self._session, self._journal, self._directory, line, task)
+        seconds = None if self._timeout is None else self._timeout - (outcome.seconds or 0.0)
+        saved = await save_outputs(
+            self._session, self._journal, self._directory, line, task, seconds=seconds
+        )
         if (reason := self._streak.add_saving(saved.error)) is not None:
             self._stopping.stop(reason)
         data = tuple(output.data for output in task.outputs if output.url is None)

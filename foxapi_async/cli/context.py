@@ -35,7 +35,8 @@ Timeout = Annotated[
         "--timeout",
         metavar="SECONDS",
         min=0.001,
-        help="How long to wait for a task. The task itself continues at the server (exit code 7).",
+        help="How long to wait for a task and its files. The task itself continues at the server "
+        "(exit code 7; 8 if only files are missing).",
     ),
 ]
 
@@ -153,9 +154,9 @@ def prepare_directory(directory: Path) -> Path:
     directory = directory.expanduser()
     try:
         directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a name that this locale cannot encode
         raise ConfigurationError(
-            f"nothing can be saved in {directory}: {error.strerror or error}"
+            f"nothing can be saved in {directory}: {getattr(error, 'strerror', None) or error}"
         ) from error
     if not os.access(directory, os.W_OK | os.X_OK):
         raise ConfigurationError(f"nothing can be saved in {directory}: it is not writable")

@@ -196,6 +196,8 @@ def is_usable(output: Output) -> bool:
 def _outputs(fields: dict[str, Any], kind: str | None) -> tuple[Output, ...]:
     results: object = fields.get("results")
     items = cast("list[object]", results) if isinstance(results, list) else []
+    if isinstance(results, dict) and results:
+        items = [cast("object", results)]
     items = items or _older_results(fields.get("output"))
     urls: set[str | None] = set()
     outputs: list[Output] = []
@@ -203,14 +205,21 @@ def _outputs(fields: dict[str, Any], kind: str | None) -> tuple[Output, ...]:
         given = {"url": item} if isinstance(item, str) else item
         if not isinstance(given, dict):
             continue
-        data, url = cast("dict[str, Any]", given), None
-        for name in _URL_FIELDS:
-            url = url or _text(data.get(name))
-        output = Output(len(outputs), url, data, fields["id"], kind)
-        if is_usable(output) if url is None else url not in urls:
-            urls.add(url)
-            outputs.append(output)
+        fields_of_item = cast("dict[str, Any]", given)
+        listed: object = fields_of_item.get("url")
+        for data in _one_per_url(fields_of_item) if isinstance(listed, list) else (fields_of_item,):
+            url = None
+            for name in _URL_FIELDS:
+                url = url or _text(data.get(name))
+            output = Output(len(outputs), url, data, fields["id"], kind)
+            if is_usable(output) if url is None else url not in urls:
+                urls.add(url)
+                outputs.append(output)
     return tuple(outputs)
+
+
+def _one_per_url(item: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{**item, "url": url} for url in item["url"]]
 
 
 def _older_results(output: object) -> list[object]:

@@ -40,6 +40,8 @@ class Reply(NamedTuple):
     retry_after: str | None = None
     date: str | None = None
     request_id: str | None = None
+    held: int = 0
+    """Memory that a large body has acquired from `Transport.memory`; the receiver releases it."""
 
 
 class Answer(NamedTuple, Generic[T]):

@@ -149,7 +149,7 @@ FAULTS: dict[str, Effect | Sequence[Effect]] = {
     "another task's id": Rewrite({"id": "task-of-another-client"}),
     "a redirect": Redirect("https://elsewhere.example/"),
     "an empty body": Answer(200, b""),
-    "a body above the size limit": Rewrite({"padding": "x" * 9_000_000}),
+    "a large body": Rewrite({"padding": "x" * 9_000_000}),
     "slow": Delay(12),
 }
 
