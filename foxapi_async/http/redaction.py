@@ -1,0 +1,76 @@
+"""Removes the API key from what a server says, however it was escaped.
+
+The texts of a server end up in errors, logs, events and journals. A server may quote the key as it is,
+in JSON escapes, percent-encoded, in HTML entities, or in UTF-16.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from functools import cached_property
+from typing import Final
+
+from foxapi_async.http.codec import to_text
+
+REPLACEMENT: Final = "[API key]"
+
+_SHORTEST_SECRET: Final = 8
+"""Shorter keys, which are not real ones, may occur in an id or a URL by chance."""
+
+_MARKS: Final = ("\\", "%", "&", "\0")
+"""One of them is in every text that escapes a character."""
+_BYTE_MARKS: Final = tuple(mark.encode() for mark in _MARKS)
+
+
+class Redactor:
+    """Replaces one API key in texts and bodies."""
+
+    def __init__(self, secret: str) -> None:
+        self._is_secret = len(secret) >= _SHORTEST_SECRET
+        self._secret = secret
+        self._bytes = secret.encode()
+
+    def text(self, text: str) -> str:
+        """Return the text without the key."""
+        if not self._is_secret:
+            return text
+        if self._secret not in text and not any(mark in text for mark in _MARKS):
+            return text
+        return self._pattern.sub(REPLACEMENT, text)
+
+    def cut_text(self, text: str) -> str:
+        """Return the beginning of a longer text without the key, nor a part of it at the end."""
+        text = self.text(text)
+        for length in range(len(self._secret) - 1, _SHORTEST_SECRET - 1, -1):
+            if text.endswith(self._secret[:length]):
+                return text[:-length] + REPLACEMENT
+        return text
+
+    def body(self, body: bytes) -> bytes:
+        """Return a body without the key: as it was, or in UTF-8 if it had to be changed."""
+        if not self._is_secret:
+            return body
+        if self._bytes not in body and not any(mark in body for mark in _BYTE_MARKS):
+            return body
+        text, found = self._pattern.subn(REPLACEMENT, to_text(body))
+        return text.encode("utf-8", "surrogatepass") if found else body
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        # A NUL between two characters is what UTF-16 looks like to a reader of UTF-8.
+        return re.compile(r"\0*".join(map(_forms_of, self._secret)))
+
+
+def _forms_of(character: str) -> str:
+    """Return a pattern for a character and its escapes; an escape may be escaped once more."""
+    number = ord(character)
+    code = f"(?i:{number:02x})"
+    percent = rf"(?:%|\\+u0025)(?:25)*{code}"
+    entity = rf"&(?:amp;)*#(?:0*{number}|[xX]0*{code});"
+    forms = [re.escape(character), percent, rf"\\+(?:u00|u\{{0*|x){code}\}}?", entity]
+    if character in '"\\/':
+        forms.append(rf"\\+{re.escape(character)}")
+    if (named := html.escape(character)) != character:
+        forms.append(re.escape(named))
+    return f"(?:{'|'.join(forms)})"
