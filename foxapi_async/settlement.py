@@ -14,6 +14,7 @@ import anyio
 from foxapi_async.api import Api
 from foxapi_async.errors import FoxAPIError, NotFoundError
 from foxapi_async.http.candidates import find_candidates, is_ours
+from foxapi_async.http.codec import decode
 from foxapi_async.http.retry_rules import IDEMPOTENT_DECISIONS, RetryDecision
 from foxapi_async.limits.limiter import Limiter
 from foxapi_async.limits.rate_scheduler import Lane
@@ -47,7 +48,12 @@ async def confirm_task(
     ``response`` is what the server said, ``known`` the ids that belong to other submissions. Only free
     GETs are sent; no error is raised.
     """
-    candidates = [each for each in find_candidates(response or "") if each not in known]
+    text = response or ""
+    try:
+        payload = decode(text.encode())
+    except ValueError:
+        payload = None
+    candidates = [each for each in find_candidates(text, payload) if each not in known]
     try:
         if journal is not None:
             candidates = [each for each in candidates if not await journal.has_task(each)]
@@ -66,9 +72,7 @@ async def confirm_task(
     return None
 
 
-async def _ask(
-    candidate: str, submission: Submission, api: Api, limiter: Limiter
-) -> Task | None:
+async def _ask(candidate: str, submission: Submission, api: Api, limiter: Limiter) -> Task | None:
     for attempt in range(1, _ATTEMPTS + 1):
         sent_at = await limiter.admit(Lane.OTHER)
         answer = await api.get_task(candidate)

@@ -121,9 +121,7 @@ class Submission:
             self.error = SessionClosedError("the submission was cancelled before it was sent")
         return self.error
 
-    def unknown(
-        self, cause: BaseException, response: str | None = None
-    ) -> SubmissionUnknownError:
+    def unknown(self, cause: BaseException, response: str | None = None) -> SubmissionUnknownError:
         """Return the error that says that a task may have been created."""
         error = SubmissionUnknownError(
             f"the submission to {self.model} ({self.outputs} outputs) may have created and billed a "

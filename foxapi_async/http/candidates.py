@@ -7,12 +7,11 @@ in such an answer is a candidate only: the server must confirm that the task was
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Final
 
-from foxapi_async._typeguards import is_array, is_object
-from foxapi_async.http.codec import code_of, decode
+from foxapi_async._typeguards import is_object
 from foxapi_async.http.ids import TASK_ID
+from foxapi_async.http.retry_rules import named_values
 from foxapi_async.models import Task
 
 MOST: Final = 4
@@ -28,36 +27,16 @@ _FIELD: Final = re.compile(r"""\\*["'](?:task_)?id\\*["']\s*:\s*\\*["']([^"'\\\s
 """A field ``id`` or ``task_id`` in broken JSON, or in JSON within a text."""
 
 
-def find_candidates(text: str) -> tuple[str, ...]:
-    """Return the ids that a text names, at most `MOST`: first those in known fields of a JSON object."""
-    found: dict[str, None] = {}
-    try:
-        payload = decode(text.encode("utf-8", "surrogatepass"))
-    except ValueError:
-        payload = None
-    if is_object(payload):
-        found.update(dict.fromkeys(filter(None, map(code_of, named_values(payload)))))
-    found.update(dict.fromkeys(_FORM.findall(text)))
-    if not is_object(payload):
-        found.update(dict.fromkeys(_FIELD.findall(text)))
-    return tuple(value for value in found if TASK_ID.fullmatch(value))[:MOST]
+def find_candidates(text: str, payload: object) -> tuple[str, ...]:
+    """Return the ids that an answer names, at most `MOST`: first those in known fields of its JSON.
 
-
-def named_values(payload: object) -> Iterator[object]:
-    """Yield what is not empty of ``id``, ``task_id``, ``data.id`` and ``data.task_id`` of a decoded answer."""
+    ``payload`` is the decoded text; anything but an object if it cannot be decoded.
+    """
+    found = [value for value in named_values(payload) if isinstance(value, str)]
+    found += _FORM.findall(text)
     if not is_object(payload):
-        return
-    data = payload.get("data")
-    if is_array(data) and len(data) == 1:
-        data = data[0]
-    for fields in (payload, data, payload.get("error")):
-        if not is_object(fields):
-            continue
-        # The "id" inside the error object is the id of the error.
-        names = ("task_id",) if fields is payload.get("error") else ("id", "task_id")
-        for name in names:
-            if value := fields.get(name):
-                yield value
+        found += _FIELD.findall(text)
+    return tuple(value for value in dict.fromkeys(found) if TASK_ID.fullmatch(value))[:MOST]
 
 
 def is_ours(task: Task, *, model: str, posted: float, now: float) -> bool:

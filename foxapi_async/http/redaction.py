@@ -11,16 +11,13 @@ import re
 from functools import cached_property
 from typing import Final
 
-from foxapi_async.http.codec import to_text
-
 REPLACEMENT: Final = "[API key]"
 
 _SHORTEST_SECRET: Final = 8
 """Shorter keys, which are not real ones, may occur in an id or a URL by chance."""
 
-_MARKS: Final = ("\\", "%", "&", "\0")
+_MARKS: Final = r"\\|%|\0|&(?:amp;)*#"
 """One of them is in every text that escapes a character."""
-_BYTE_MARKS: Final = tuple(mark.encode() for mark in _MARKS)
 
 
 class Redactor:
@@ -29,13 +26,15 @@ class Redactor:
     def __init__(self, secret: str) -> None:
         self._is_secret = len(secret) >= _SHORTEST_SECRET
         self._secret = secret
-        self._bytes = secret.encode()
+        # Most texts contain neither the key nor an escape, and this is found out fast.
+        traces = rf"{re.escape(secret)}|{_MARKS}"
+        self._traces = re.compile(traces)
+        self.traces = re.compile(traces.encode())
+        """Found in every body that contains the key."""
 
     def text(self, text: str) -> str:
         """Return the text without the key."""
-        if not self._is_secret:
-            return text
-        if self._secret not in text and not any(mark in text for mark in _MARKS):
+        if not self._is_secret or not self._traces.search(text):
             return text
         return self._pattern.sub(REPLACEMENT, text)
 
@@ -46,15 +45,6 @@ class Redactor:
             if text.endswith(self._secret[:length]):
                 return text[:-length] + REPLACEMENT
         return text
-
-    def body(self, body: bytes) -> bytes:
-        """Return a body without the key: as it was, or in UTF-8 if it had to be changed."""
-        if not self._is_secret:
-            return body
-        if self._bytes not in body and not any(mark in body for mark in _BYTE_MARKS):
-            return body
-        text, found = self._pattern.subn(REPLACEMENT, to_text(body))
-        return text.encode("utf-8", "surrogatepass") if found else body
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:

@@ -14,8 +14,9 @@ from foxapi_async.errors import (
     FoxAPIError,
     InvalidResponseError,
 )
+from foxapi_async.http.candidates import find_candidates
 from foxapi_async.http.codec import code_of, decode, excerpt, kept_text, one_line, to_text
-from foxapi_async.http.retry_rules import ResponseClass, classify_status
+from foxapi_async.http.retry_rules import TOO_MANY, ResponseClass, classify_status
 from foxapi_async.retry import parse_retry_after
 
 T = TypeVar("T")
@@ -32,7 +33,6 @@ _ADVICE: Final = {
 }
 
 
-_TOO_MANY: Final = 429
 _MOST_LOOKED_AT: Final = 64 * 1024
 
 
@@ -79,8 +79,13 @@ def classify(
         retry_after = parse_retry_after(reply.retry_after, now=datetime.now(UTC), date=reply.date)
         # Only a POST has something to lose, and many polls may fail at once.
         response = _response(reply) if task_id is None else None
-        response_class = classify_status(reply.status, payload, asked=task_id, text=response or "")
-        no_quota = response_class is ResponseClass.REFUSED and reply.status == _TOO_MANY
+        # The text of another refusal may quote the request, for example the link of an earlier result.
+        is_429 = reply.status == TOO_MANY
+        names_task = is_429 and bool(find_candidates(response or "", payload))
+        response_class = classify_status(
+            reply.status, payload, asked=task_id, names_task=names_task
+        )
+        no_quota = is_429 and response_class is ResponseClass.REFUSED
         return Answer(
             response_class,
             error=_status_error(
@@ -88,7 +93,7 @@ def classify(
             ),
             status=reply.status,
             retry_after=retry_after,
-            rate_limited=reply.status == _TOO_MANY and not no_quota,
+            rate_limited=is_429 and not no_quota,
             response=response,
         )
     try:

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from foxapi_async._typeguards import is_object
-from foxapi_async.http.candidates import find_candidates, named_values
+from foxapi_async._typeguards import is_array, is_object
 
 
 class ResponseClass(enum.Enum):
@@ -64,6 +63,7 @@ IDEMPOTENT_DECISIONS: Final[Mapping[ResponseClass, RetryDecision]] = {
 }
 """Decisions for free requests: GETs and uploads."""
 
+TOO_MANY: Final = 429
 NO_CHANNEL_CODES: Final = frozenset({"no_compatible_channel", "no_available_model"})
 
 QUOTA_CODES: Final = frozenset(
@@ -91,25 +91,25 @@ class _Rule(NamedTuple):
         return self.codes is None or error_code(payload) in self.codes
 
 
-_TOO_MANY: Final = 429
 _RULES: Final = (
-    _Rule(frozenset({_TOO_MANY}), ResponseClass.RATE_LIMITED),
+    _Rule(frozenset({TOO_MANY}), ResponseClass.RATE_LIMITED),
     _Rule(frozenset({422, 503}), ResponseClass.NO_CHANNEL, codes=NO_CHANNEL_CODES),
     _Rule(frozenset({400, 401, 402, 403, 404, 413, 422}), ResponseClass.REFUSED),
 )
 
 
 def classify_status(
-    status: int, payload: object, *, asked: str | None = None, text: str = ""
+    status: int, payload: object, *, asked: str | None = None, names_task: bool = False
 ) -> ResponseClass:
     """Return the class of a status that is not a 2xx.
 
-    ``payload`` is the decoded body, ``text`` the body as text, ``asked`` the id of the requested task,
-    if any.
+    ``payload`` is the decoded body, ``asked`` the id of the requested task, if any, ``names_task``
+    whether the text of the body names one.
     """
-    if asked is None and _names_a_task(status, payload, text):
+    # An error with a task id is no refusal, because the task may exist.
+    if asked is None and (any(named_values(payload)) or (names_task and status == TOO_MANY)):
         return ResponseClass.UNCLEAR
-    if asked is None and status == _TOO_MANY and _lacks_quota(payload):
+    if asked is None and status == TOO_MANY and _lacks_quota(payload):
         return ResponseClass.REFUSED
     return next(
         (rule.response_class for rule in _RULES if rule.fits(status, payload)),
@@ -135,18 +135,27 @@ def _envelope(payload: object) -> dict[str, Any]:
 
 def _lacks_quota(payload: object) -> bool:
     fields = _envelope(payload)
-    words = (fields.get("code"), fields.get("type"))
+    words = [fields.get("code"), fields.get("type")]
     if is_object(payload) and not fields:  # some relays have no envelope
-        words = (payload.get("code"), payload.get("type"), payload.get("error"))
+        words = [payload.get(name) for name in ("code", "type", "error")]
     return any(
         isinstance(word, str) and re.sub(r"[\s-]+", "_", word.strip().lower()) in QUOTA_CODES
         for word in words
     )
 
 
-def _names_a_task(status: int, payload: object, text: str) -> bool:
-    # An error with a task id is no refusal, because the task may exist.
-    if any(named_values(payload)):
-        return True
-    # The text of another refusal may quote the request, for example the link of an earlier result.
-    return status == _TOO_MANY and bool(find_candidates(text))
+def named_values(payload: object) -> Iterator[object]:
+    """Yield what is not empty of ``id``, ``task_id``, ``data.id`` and ``data.task_id`` of a decoded answer."""
+    if not is_object(payload):
+        return
+    data = payload.get("data")
+    if is_array(data) and len(data) == 1:
+        data = data[0]
+    for fields in (payload, data, payload.get("error")):
+        if not is_object(fields):
+            continue
+        # The "id" inside the error object is the id of the error.
+        names = ("task_id",) if fields is payload.get("error") else ("id", "task_id")
+        for name in names:
+            if value := fields.get(name):
+                yield value
