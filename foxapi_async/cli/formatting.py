@@ -8,7 +8,14 @@ from pathlib import Path
 
 import attrs
 
-from foxapi_async import APIStatusError, FoxAPIError, Task, TaskStatus, TaskTimeoutError
+from foxapi_async import (
+    APIStatusError,
+    FoxAPIError,
+    SubmissionUnknownError,
+    Task,
+    TaskStatus,
+    TaskTimeoutError,
+)
 
 
 def count(number: int, noun: str) -> str:
@@ -93,6 +100,8 @@ def error_json(error: FoxAPIError, exit_code: int) -> dict[str, object]:
         described["task_id"] = error.task_id
     if isinstance(error, APIStatusError):
         described |= {"status": error.status, "code": error.code, "request_id": error.request_id}
+    if isinstance(error, SubmissionUnknownError):
+        described["response"] = error.response
     return described
 
 

@@ -1,0 +1,81 @@
+"""The API key is found in every form in which a server may quote it."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foxapi_async.http.redaction import REPLACEMENT, Redactor
+
+KEY = "sk-Ab3/x_+9zQ=="
+REDACTOR = Redactor(KEY)
+
+JSON_ESCAPED = "".join(f"\\u{ord(c):04x}" for c in KEY)
+
+FORMS = {
+    "plain": KEY,
+    "slash escaped": KEY.replace("/", "\\/"),
+    "first letter escaped": "\\u0073" + KEY[1:],
+    "all escaped": JSON_ESCAPED,
+    "all escaped, upper case": JSON_ESCAPED.upper().replace("\\U", "\\u"),
+    "JSON in JSON": json.dumps(json.dumps(KEY.replace("/", "\\/")))[3:-3],
+    "escaped JSON in JSON": json.dumps(JSON_ESCAPED)[1:-1],
+    "percent-encoded": quote(KEY, safe=""),
+    "all percent-encoded": "".join(f"%{ord(c):02X}" for c in KEY),
+    "percent-encoded twice": quote("".join(f"%{ord(c):02x}" for c in KEY), safe=""),
+    "percent-encoded in JSON": "".join(f"\\u0025{ord(c):02x}" for c in KEY),
+    "decimal entities": "".join(f"&#{ord(c)};" for c in KEY),
+    "hexadecimal entities": "".join(f"&#x{ord(c):X};" for c in KEY),
+    "entities twice": "".join(f"&amp;#{ord(c)};" for c in KEY),
+    "a literal of Python": "".join(f"\\x{ord(c):02x}" for c in KEY),
+    "UTF-16 read as UTF-8": "\0".join(KEY),
+    "mixed": f"%73\\u006b{KEY[2:8]}&#{ord(KEY[8])};{KEY[9:]}",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_key_is_found_in_every_form(form):
+    assert REDACTOR.text(f"<{FORMS[form]}>") == f"<{REPLACEMENT}>"
+    assert REDACTOR.traces.search(FORMS[form].encode())
+
+
+@pytest.mark.parametrize("form", sorted(FORMS.keys() - {"a literal of Python", "UTF-16 read as UTF-8"}))
+def test_json_stays_json(form):
+    text = f'{{"error": {{"message": "\\"{FORMS[form]}\\"\\\\", "{FORMS[form]}": 1}}}}'
+    json.loads(text)
+    clean = json.loads(REDACTOR.text(text))
+    assert REPLACEMENT in clean["error"]
+    assert clean["error"]["message"] == f'"{REPLACEMENT}"\\'
+
+
+def test_the_rest_is_left_as_it_is():
+    text = '{"url": "https:\\/\\/cdn.example\\/a%20b?x=1\\u0026sig=sk-Ab3%2Fx", "n": "\\ud83e\\udd8a"}'
+    assert REDACTOR.text(text) == text
+
+
+def test_a_key_that_is_too_short_to_be_one_is_left():
+    assert Redactor("sk-1").text("task-sk-1") == "task-sk-1"
+
+
+@pytest.mark.parametrize("length", range(8, len(KEY)))
+def test_a_part_of_the_key_at_the_end_of_a_cut_text_is_removed(length):
+    assert REDACTOR.cut_text(f"the key {KEY[:length]}") == f"the key {REPLACEMENT}"
+    assert REDACTOR.cut_text(KEY[:7]) == KEY[:7]
+
+
+@given(st.text(), st.text(), st.sampled_from(sorted(FORMS)))
+def test_the_key_is_found_between_any_texts(before, after, form):
+    clean = REDACTOR.text(before + FORMS[form] + after)
+    assert REPLACEMENT in clean
+    assert FORMS[form] not in clean
+
+
+@given(st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=8, max_size=30))
+def test_any_key_is_found_in_json(key):
+    text = json.dumps({"message": f"Incorrect key {key}."})
+    clean = json.loads(Redactor(key).text(text))
+    assert key not in clean["message"] or key in REPLACEMENT + "Incorrect ."
