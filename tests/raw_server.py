@@ -47,8 +47,12 @@ def task_json(number: int = 1, **fields: object) -> bytes:
     """Return a task that was created now, as the API describes it."""
     now = int(time.time())
     task = {
-        **{"id": f"task-unified-{now}-aaaa{number:04d}", "object": "image.generation.task"},
-        **{"type": "image", "model": "phota-image", "status": "pending", "created": now},
+        "id": f"task-unified-{now}-aaaa{number:04d}",
+        "object": "image.generation.task",
+        "type": "image",
+        "model": "phota-image",
+        "status": "pending",
+        "created": now,
         **fields,
     }
     return json.dumps(task).encode()
@@ -56,7 +60,11 @@ def task_json(number: int = 1, **fields: object) -> bytes:
 
 def response(body: bytes, status: str = "200 OK", headers: dict[str, str] | None = None) -> bytes:
     """Return a whole HTTP response."""
-    lines = {"Content-Type": "application/json", "Content-Length": str(len(body)), **(headers or {})}
+    lines = {
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+        **(headers or {}),
+    }
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
     return f"HTTP/1.1 {status}\r\n{head}\r\n".encode("latin-1") + body
 

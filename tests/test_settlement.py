@@ -44,7 +44,7 @@ class Shop:
             task = task_json(len(self.tasks) + 1)
             self.tasks[json.loads(task)["id"]] = task
             said = self.say(task)
-            if said is None or b"Content-Length" in said and not said.endswith(b"-CUT"):
+            if said is None or (b"Content-Length" in said and not said.endswith(b"-CUT")):
                 return said
             request.writer.write(said.removesuffix(b"-CUT"))
             await request.writer.drain()
@@ -67,8 +67,19 @@ def session_at(server: RawServer, **options: object) -> Session:
     return Session(KEY, base_url=server.url, timeout=Timeout(request=6), **options)
 
 
+def in_turn(*says: Say) -> Say:
+    turns = iter(says)
+
+    def say(task: bytes) -> bytes | None:
+        return next(turns)(task)
+
+    return say
+
+
 def wrapped(task: bytes, **fields: object) -> bytes:
-    return json.dumps({"code": 200, "message": "x" * 300, "data": json.loads(task), **fields}).encode()
+    return json.dumps(
+        {"code": 200, "message": "x" * 300, "data": json.loads(task), **fields}
+    ).encode()
 
 
 def id_of(task: bytes) -> str:
@@ -109,8 +120,9 @@ NAMING: dict[str, Say] = {
     "a late id": lambda task: response(b'"' + b"x" * 15_000 + b"\n" + task),
     "a raw line break in a text": lambda task: response(task[:-1] + b', "note": "a\nb"}'),
     "two objects": lambda task: response(b"{}\n" + task),
-    "a length that is too great": lambda task: response(task, headers={"Content-Length": "9999"})
-    + b"-CUT",
+    "a length that is too great": lambda task: (
+        response(task, headers={"Content-Length": "9999"}) + b"-CUT"
+    ),
     "a broken chunk": lambda task: chunked(task) + b"ZZZ\r\n",
     "a missing last chunk": lambda task: chunked(task[:90], task[90:]),
     "a wrapper in gzip": lambda task: packed(wrapped(task), "gzip"),
@@ -206,8 +218,7 @@ async def test_a_task_that_may_be_somebody_elses_is_not_taken(case, tmp_path: Pa
 
 
 async def test_a_task_that_this_session_knows_is_not_taken_again():
-    answers: list[Say] = [response, lambda _: response(wrapped(first))]
-    shop = Shop(lambda task: answers.pop(0)(task))
+    shop = Shop(in_turn(response, lambda _: response(wrapped(first))))
     async with raw_server(shop) as server, session_at(server) as session:
         handle = await session.submit(FOX)
         first = shop.tasks[handle.id]
@@ -220,8 +231,7 @@ async def test_a_task_that_this_session_knows_is_not_taken_again():
 
 
 async def test_a_task_that_the_journal_knows_is_not_taken_again(tmp_path: Path):
-    answers: list[Say] = [response, lambda _: response(wrapped(first))]
-    shop = Shop(lambda task: answers.pop(0)(task))
+    shop = Shop(in_turn(response, lambda _: response(wrapped(first))))
     async with raw_server(shop) as server:
         async with session_at(server, journal=tmp_path / "journal") as session:
             first = shop.tasks[(await session.submit(FOX)).id]
@@ -261,15 +271,18 @@ async def test_a_session_that_ends_meanwhile_keeps_the_answer(tmp_path: Path):
     shop = Shop(lambda task: response(wrapped(task), "502 Bad Gateway"))
     shop.failures = 1000
     journal = Journal(tmp_path / "journal")
-    async with raw_server(shop) as server, anyio.create_task_group() as group:
-        async with session_at(server, journal=journal) as session:
+    async with (
+        raw_server(shop) as server,
+        anyio.create_task_group() as group,
+        session_at(server, journal=journal) as session,
+    ):
 
-            async def submit() -> None:
-                with pytest.raises(SubmissionUnknownError):
-                    await session.submit(FOX, key="k")
+        async def submit() -> None:
+            with pytest.raises(SubmissionUnknownError):
+                await session.submit(FOX, key="k")
 
-            group.start_soon(submit)
-            await anyio.sleep(0.2)
+        group.start_soon(submit)
+        await anyio.sleep(0.2)
     [entry] = journal.entries("unknown")
     assert shop.only_id in entry.response
 
@@ -286,10 +299,10 @@ async def test_a_429_without_the_envelope_is_repeated(body):
 
 async def test_a_429_without_the_envelope_is_a_refusal_when_repeats_are_off():
     shop = Shop(lambda _: response(b"", "429 Too Many Requests"))
-    async with raw_server(shop) as server:
-        async with session_at(server, retry=Retry(submissions=False)) as session:
-            with pytest.raises(RateLimitError):
-                await session.submit(FOX)
+    once = Retry(submissions=False)
+    async with raw_server(shop) as server, session_at(server, retry=once) as session:
+        with pytest.raises(RateLimitError):
+            await session.submit(FOX)
 
 
 async def test_a_429_because_of_the_quota_stops_a_map_and_slows_nothing():

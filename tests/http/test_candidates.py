@@ -56,7 +56,7 @@ def test_the_id_is_found(said):
         '{"id": "a.7", "sta',
         "{'id': 'a.7', 'data': None}",
         '{"task_id":"a.7"} trailing',
-        r'{\"id\": \"a.7\", ',
+        r"{\"id\": \"a.7\", ",
     ],
 )
 def test_an_id_of_another_form_is_found_in_fields_of_broken_json(said):

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from foxapi_async.http.compression import decompress
 
-TEXT = b'{"id": "task-unified-1760000000-k3v9x2ab", "padding": "' + bytes(range(97, 122)) * 40 + b'"}'
+TEXT = (
+    b'{"id": "task-unified-1760000000-k3v9x2ab", "padding": "' + bytes(range(97, 122)) * 40 + b'"}'
+)
 LONGEST = 1 << 20
 
 

@@ -213,9 +213,7 @@ json_values = st.recursive(
 @given(st.integers(100, 999).filter(lambda status: not 200 <= status <= 299), json_values)
 def test_a_submission_is_repeated_only_by_the_two_rules_for_any_answer(status, payload):
     if submit(status, payload) is RetryDecision.REPEAT:
-        assert status == 429 or (
-            status in {422, 503} and error_code(payload) in NO_CHANNEL_CODES
-        )
+        assert status == 429 or (status in {422, 503} and error_code(payload) in NO_CHANNEL_CODES)
         assert not isinstance(payload, dict) or not payload.get("id")
         assert not isinstance(payload, dict) or not payload.get("task_id")
 
