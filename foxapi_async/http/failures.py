@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
@@ -70,9 +70,8 @@ def decoded(body: bytes, response: aiohttp.ClientResponse, longest: int) -> byte
     return decompress(body, encodings, longest)
 
 
-def _unread(content: aiohttp.StreamReader) -> bytes:
+def _unread(content: Any) -> bytes:
     """Return what a broken stream has received and not handed out."""
     # Its exception would be raised instead. aiohttp has no other way to the bytes before the break.
-    content._exception = None  # noqa: SLF001
-    content._waiter = None  # noqa: SLF001
-    return content.read_nowait()
+    content._exception = content._waiter = None  # noqa: SLF001
+    return bytes(content.read_nowait())

@@ -335,8 +335,10 @@ class CleanConnector(aiohttp.TCPConnector):
     aiohttp would take it for the answer to the next request, or that answer for its rest.
     """
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, *, limit: int, keepalive_timeout: float) -> None:
+        super().__init__(  # pyright: ignore[reportUnknownMemberType] - of aiohttp
+            limit=limit, keepalive_timeout=keepalive_timeout
+        )
         self._factory: Any = partial(_Protocol, loop=self._loop)
 
     async def connect(self, *args: Any, **options: Any) -> aiohttp.connector.Connection:
