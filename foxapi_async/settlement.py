@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 import time
@@ -57,43 +56,52 @@ async def confirm_task(
     try:
         if journal is not None:
             candidates = [each for each in candidates if not await journal.has_task(each)]
-        confirmed: list[Task] = []
+        found: list[tuple[Task, float]] = []
         with anyio.move_on_after(_LONGEST):
-            for candidate in candidates:
-                task = await _ask(candidate, submission, api, limiter)
-                if task is not None:
-                    confirmed.append(task)
-            # With two of them, one belongs to somebody else. Another submission may have taken the
-            # same one meanwhile.
-            if len(confirmed) == 1 and confirmed[0].id not in known:
-                return confirmed[0]
+            found = await _ask_for(candidates, api, limiter)
     except FoxAPIError as trouble:
         _log.warning("the id in an unclear answer could not be checked: %s", trouble)
-    return None
+        return None
+    ours = [task for task, offset in found if _is_from(submission, task, offset)]
+    # With two of them, one belongs to somebody else. Another submission may have taken the same one
+    # meanwhile.
+    return ours[0] if len(ours) == 1 and ours[0].id not in known else None
 
 
-async def _ask(candidate: str, submission: Submission, api: Api, limiter: Limiter) -> Task | None:
+async def _ask_for(candidates: list[str], api: Api, limiter: Limiter) -> list[tuple[Task, float]]:
+    """Return the tasks that the server knows, each with the seconds that its clock is ahead."""
+    found: list[tuple[Task, float]] = []
     for attempt in range(1, _ATTEMPTS + 1):
-        sent_at = await limiter.admit(Lane.OTHER)
-        answer = await api.get_task(candidate)
-        limiter.record_answer(Lane.OTHER, answer, sent_at)
-        if answer.value is not None:
-            now = time.time()
-            # By the server's clock: its date is cut to whole seconds.
-            stated = http_date(answer.date)
-            ahead = 0.0 if stated is None else stated.timestamp() + 0.5 - now
-            ahead = ahead if abs(ahead) > 1.0 else 0.0
-            posted = submission.posted + ahead
-            ours = is_ours(answer.value, model=submission.model, posted=posted, now=now + ahead)
-            return answer.value if ours else None
-        decision = IDEMPOTENT_DECISIONS[answer.response_class]
-        # A task that was just created may be unknown for a moment.
-        is_new = isinstance(answer.error, NotFoundError)
-        if decision is not RetryDecision.REPEAT and not is_new:
-            return None
-        if attempt < _ATTEMPTS and not answer.rate_limited:
-            jitter = random.random()  # noqa: S311
-            await asyncio.sleep(
-                backoff(attempt, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE, jitter=jitter)
-            )
-    return None
+        again: list[str] = []
+        for candidate in candidates:
+            sent_at = await limiter.admit(Lane.OTHER)
+            answer = await api.get_task(candidate)
+            limiter.record_answer(Lane.OTHER, answer, sent_at)
+            decision = IDEMPOTENT_DECISIONS[answer.response_class]
+            if answer.value is not None:
+                found.append((answer.value, _clock_offset(answer.date)))
+            # A task that was just created may be unknown for a moment.
+            elif decision is RetryDecision.REPEAT or isinstance(answer.error, NotFoundError):
+                again.append(candidate)
+        candidates = again
+        if not candidates or attempt == _ATTEMPTS:
+            break
+        jitter = random.random()  # noqa: S311
+        await anyio.sleep(
+            backoff(attempt, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE, jitter=jitter)
+        )
+    return found
+
+
+def _clock_offset(date: str | None) -> float:
+    stated = http_date(date)
+    if stated is None:
+        return 0.0
+    # The date is cut to whole seconds, so a small difference means nothing.
+    offset = stated.timestamp() + 0.5 - time.time()
+    return offset if abs(offset) > 1.0 else 0.0
+
+
+def _is_from(submission: Submission, task: Task, offset: float) -> bool:
+    posted, now = submission.posted + offset, time.time() + offset
+    return is_ours(task, model=submission.model, posted=posted, now=now)
