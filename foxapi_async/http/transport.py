@@ -69,7 +69,8 @@ class Transport:
         self._root = str(base_url).rstrip("/")
         self._prefix = base_url.raw_path.rstrip("/")
         self._redactor = Redactor(api_key)
-        self._may_quote_key = self._redactor.traces.search
+        self._key = api_key.encode()
+        self._escape_of_key = self._redactor.escape.search
         self._is_own = http is None
         self._http = http
         self._files: aiohttp.ClientSession | None = None
@@ -248,7 +249,12 @@ class Transport:
             )
             error.response = self._said(exchange)
             raise error
-        if self._may_quote_key(body):  # answers end up in errors, logs and events
+        # A server may quote the key, and answers end up in errors, logs and events.
+        if (
+            self._key in body
+            or b"\0" in body
+            or ((b"%" in body or b"\\" in body or b"&" in body) and self._escape_of_key(body))
+        ):
             body = self._redactor.text(to_text(body)).encode("utf-8", "surrogatepass")
         request_id, location = headers.get("X-Request-Id"), headers.get("Location")
         return Reply(

@@ -40,7 +40,11 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_the_key_is_found_in_every_form(form):
     assert REDACTOR.text(f"<{FORMS[form]}>") == f"<{REPLACEMENT}>"
-    assert REDACTOR.traces.search(FORMS[form].encode())
+
+
+@pytest.mark.parametrize("form", sorted(FORMS.keys() - {"plain", "UTF-16 read as UTF-8"}))
+def test_every_escape_is_noticed_in_a_body(form):
+    assert REDACTOR.escape.search(FORMS[form].encode())
 
 
 @pytest.mark.parametrize(
@@ -52,6 +56,11 @@ def test_json_stays_json(form):
     clean = json.loads(REDACTOR.text(text))
     assert REPLACEMENT in clean["error"]
     assert clean["error"]["message"] == f'"{REPLACEMENT}"\\'
+
+
+def test_ordinary_escapes_cost_nothing_more_than_a_search():
+    body = b'{"url": "https://cdn.example/a%E3%81%82?x=1\\u0026y=%22", "n": "\\n\\"\\ud83e"}'
+    assert Redactor("sk-0123456789abcdef").escape.search(body) is None
 
 
 def test_the_rest_is_left_as_it_is():
