@@ -249,7 +249,7 @@ class AuthenticationError(APIStatusError):
 
 
 class InsufficientQuotaError(APIStatusError):
-    """402: the balance is too low."""
+    """402, or a 429 that says so: the balance or quota is used up."""
 
 
 class PermissionDeniedError(APIStatusError):
@@ -292,10 +292,12 @@ class APIConnectionError(FoxAPIError):
     """The server could not be reached, or the connection broke.
 
     ``sent`` is False if the request certainly did not reach the server. ``errno`` is the number of
-    the operating system's error, if it was one.
+    the operating system's error, if it was one. ``response`` is what came of the answer to a POST
+    before, at most 16 KiB, None if nothing came.
     """
 
     errno: int | None = None
+    response: str | None = None
 
     def __init__(self, message: str, *, sent: bool = True, task_id: str | None = None) -> None:
         super().__init__(message, task_id=task_id)
@@ -309,8 +311,11 @@ class APITimeoutError(APIConnectionError):
 class InvalidResponseError(FoxAPIError):
     """The answer does not have the form that the API documents.
 
-    ``status`` is its HTTP status, ``excerpt`` the beginning of its body.
+    ``status`` is its HTTP status, ``excerpt`` the beginning of its body in one line, ``response`` the
+    first 16 KiB of its body if it answers a POST.
     """
+
+    response: str | None = None
 
     def __init__(
         self,
@@ -329,13 +334,22 @@ class SubmissionUnknownError(FoxAPIError):
     """A task may have been created and billed, but its id is not known.
 
     ``request`` is the request that was sent, ``key`` its idempotency key (None without one),
+    ``response`` what the server said (at most 16 KiB, without the API key; None if it said nothing),
     ``__cause__`` the error. The package never repeats such a request: that could bill it twice.
     """
 
-    def __init__(self, message: str, *, request: Request | None, key: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        request: Request | None,
+        key: str | None = None,
+        response: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.request = request
         self.key = key
+        self.response = response
 
 
 class TaskOutcomeError(FoxAPIError):

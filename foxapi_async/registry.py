@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("foxapi_async")
 
 _IDS_PER_LINE: Final = 50
+_MOST_RECENT_IDS: Final = 4096
+"""A task is ours only if it was created since its POST, so older ids cannot be taken for new ones."""
 
 
 class TaskRegistry:
@@ -53,6 +55,8 @@ class TaskRegistry:
         counters: Counters,
     ) -> None:
         self.tasks: dict[str, TrackedTask] = {}
+        self.recent_ids: dict[str, None] = {}
+        """The ids that were tracked last, also those of tasks that have ended."""
         self._ends: dict[str, anyio.Event] = {}
         self.queue: PollQueue = PollQueue(self.tasks, schedule, polling)
         self._polling = polling
@@ -98,7 +102,7 @@ class TaskRegistry:
             estimate=task.task_info.estimated_time,
             images=images,
         )
-        self.tasks[task.id] = tracked
+        self._add(tracked)
         submission.sending = False  # until here a fault of ours leaves the outcome unknown
         self._counters.submitted += 1
         self._counters.images_billed += images
@@ -228,8 +232,14 @@ class TaskRegistry:
             )
         return tracked.result()
 
-    def _attach(self, tracked: TrackedTask, now: float) -> None:
+    def _add(self, tracked: TrackedTask) -> None:
         self.tasks[tracked.id] = tracked
+        self.recent_ids[tracked.id] = None
+        if len(self.recent_ids) > _MOST_RECENT_IDS:
+            del self.recent_ids[next(iter(self.recent_ids))]
+
+    def _attach(self, tracked: TrackedTask, now: float) -> None:
+        self._add(tracked)
         self.queue.add(tracked, now, first_poll=now)
 
     def _settle(self, tracked: TrackedTask) -> None:

@@ -85,14 +85,15 @@ def parse_retry_after(value: str | None, *, now: datetime, date: str | None = No
     if re.fullmatch(_SECONDS, text):
         seconds = float(text)
     else:
-        until = _http_date(text)
+        until = http_date(text)
         if until is None:
             return None
-        seconds = max((until - (_http_date(date) or now)).total_seconds(), 0.0)
+        seconds = max((until - (http_date(date) or now)).total_seconds(), 0.0)
     return seconds if seconds <= LONGEST_BELIEVED else None
 
 
-def _http_date(text: str | None) -> datetime | None:
+def http_date(text: str | None) -> datetime | None:
+    """Return the moment of an HTTP date in UTC, None if there is none."""
     if not text:
         return None
     try:

@@ -44,8 +44,9 @@ class Submission:
 
     ``sending`` is true from the first byte of a POST to its answer; meanwhile the POST must not be
     cut off. ``last_refusal`` is why the last POST created nothing, if another follows. ``index`` is
-    the position in the input of a map operation, ``group`` names the tasks that take about as long.
-    ``held_since`` is when it was first held back in an outage, on the loop's clock.
+    the position in the input of a map operation, ``group`` names the tasks that take about as long,
+    ``posted`` is when the first byte of the last POST left, in seconds since 1970. ``held_since`` is
+    when it was first held back in an outage, on the loop's clock.
 
     A request may be of the caller's own class. All that is needed of it is read before anything is
     sent: code of the caller that fails between the answer to a POST and its record would cost the id.
@@ -60,6 +61,7 @@ class Submission:
     stopped: bool = False
     finished: bool = False
     group: Hashable = None
+    posted: float = 0.0
     claim: Claim | None = None
     last_refusal: FoxAPIError | None = None
     held_since: float | None = None
@@ -124,7 +126,7 @@ class Submission:
             self.error = SessionClosedError("the submission was cancelled before it was sent")
         return self.error
 
-    def unknown(self, cause: BaseException) -> SubmissionUnknownError:
+    def unknown(self, cause: BaseException, response: str | None = None) -> SubmissionUnknownError:
         """Return the error that says that a task may have been created."""
         error = SubmissionUnknownError(
             f"the submission to {self.model} ({self.outputs} outputs) may have created and billed a "
@@ -132,6 +134,7 @@ class Submission:
             "again only if you accept that it may be billed twice",
             request=self.request,
             key=self.key,
+            response=response,
         )
         error.__cause__ = cause
         return error

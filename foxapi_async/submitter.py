@@ -7,8 +7,10 @@ a byte has left is finished, so that the id of every billed task becomes known.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import random
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
@@ -27,7 +29,7 @@ from foxapi_async.errors import (
     SessionClosedError,
 )
 from foxapi_async.events import EventEmitter, SubmissionFailed, SubmissionStarted
-from foxapi_async.http.codec import encode
+from foxapi_async.http.codec import encode, kept_text
 from foxapi_async.http.responses import Answer
 from foxapi_async.http.retry_rules import SUBMISSION_DECISIONS, ResponseClass, RetryDecision
 from foxapi_async.limits.circuit_breaker import Post
@@ -39,6 +41,7 @@ from foxapi_async.outcome import OutcomeStatus, status_of
 from foxapi_async.polling.tracked_task import TrackedTask, group_of
 from foxapi_async.registry import TaskRegistry
 from foxapi_async.retry import Retrier
+from foxapi_async.settlement import confirm_task
 from foxapi_async.statistics import Counters
 from foxapi_async.submission import Submission, error_before_sending, errors_before_sending
 from foxapi_async.submission_gate import SubmissionGate
@@ -232,7 +235,7 @@ class Submitter:
                 return
             decision = SUBMISSION_DECISIONS[answer.response_class]
             if decision is RetryDecision.UNKNOWN:
-                raise submission.unknown(error)
+                raise submission.error or submission.unknown(error, answer.response)
             retrier = retrier or Retrier(self._retry, self._clock(), self._counters.progress)
             may_retry = retrier.may_retry(
                 rate_limited=answer.rate_limited,
@@ -283,18 +286,19 @@ class Submitter:
                 await submission.claim.sending()
             self._gate.sent(post)
             answer = await self._post(submission, body)
-            task = answer.value
-            if task is None:
-                submission.sending = False
-                if isinstance(answer.error, InsufficientQuotaError) and answer.enveloped:
-                    # Before the gate lets the next submission pass.
-                    self._end_run(submission, answer.error)
-            else:
+            if answer.value is not None:
                 self._limiter.task_created(outputs)
+            elif isinstance(answer.error, InsufficientQuotaError) and answer.enveloped:
+                # Before the gate lets the next submission pass.
+                self._end_run(submission, answer.error)
             self._limiter.record_answer(Lane.SUBMIT, answer, sent_at)
+            if SUBMISSION_DECISIONS[answer.response_class] is RetryDecision.UNKNOWN:
+                answer = await self._settle(submission, answer)
             self._gate.answered(post, answer)
-            if task is not None:
-                await self._registry.track(task, submission)
+            if answer.value is None:
+                submission.sending = False
+            else:
+                await self._registry.track(answer.value, submission)
             return answer
         finally:
             self._gate.withdrawn(post)
@@ -315,12 +319,33 @@ class Submitter:
             self._gate.withdrawn(post)
             self._limiter.not_created(submission.outputs)
 
+    async def _settle(self, submission: Submission, answer: Answer[Task]) -> Answer[Task]:
+        """Return the task that an unclear answer names, if the server confirms it, else the answer."""
+        assert answer.error is not None
+        # From here on the caller may be cancelled and the session may end.
+        submission.error = submission.unknown(answer.error, answer.response)
+        task = await confirm_task(
+            answer.response,
+            submission,
+            api=self._api,
+            limiter=self._limiter,
+            known=self._registry.recent_ids,
+            journal=self._journal,
+        )
+        if task is None:
+            return answer
+        _log.warning("%s; the server confirms that it created task %s", answer.error, task.id)
+        submission.error = None
+        self._limiter.task_created(submission.outputs)
+        return Answer(ResponseClass.OK, value=task, status=answer.status)
+
     async def _post(self, submission: Submission, body: bytes) -> Answer[Task]:
         def on_sending() -> None:
             if submission.cancelled:
                 # aiohttp writes in a task of its own, which a cancellation may reach too late.
                 raise _CancelledBeforeSendingError
             submission.sending = True
+            submission.posted = time.time()
 
         if self._events.has_listener:
             self._events.emit(SubmissionStarted(submission.request, submission.key))
@@ -332,7 +357,10 @@ class Submitter:
                 f"{answer.value.id}, which belongs to another submission",
                 status=answer.status,
             )
-            return Answer(ResponseClass.UNUSABLE, error=error, status=answer.status)
+            response = kept_text(json.dumps(answer.value.raw))
+            return Answer(
+                ResponseClass.UNUSABLE, error=error, status=answer.status, response=response
+            )
         return answer
 
     async def _record_failure(self, submission: Submission) -> None:

@@ -119,7 +119,7 @@ def test_each_documented_status_has_its_class():
     documented = {
         cls: int(cls.__doc__[:3])
         for cls in family(APIStatusError)
-        if re.match(r"\d{3}:", cls.__doc__ or "")
+        if re.match(r"\d{3}[:,]", cls.__doc__ or "")
     }
     assert len(documented) == 8
     for cls, status in documented.items():

@@ -29,7 +29,8 @@ MOST_PARAMETERS, MOST_CALLABLES = 8, 2
 PURE = {
     *("_typeguards", "_validators", "errors", "models", "options", "outcome"),
     *("phota", "requests", "retry", "statistics", "version"),
-    *(f"http.{name}" for name in ("codec", "ids", "responses", "retry_rules")),
+    *(f"http.{name}" for name in ("candidates", "codec", "compression", "ids", "redaction")),
+    *(f"http.{name}" for name in ("responses", "retry_rules")),
     *(f"limits.{name}" for name in ("departures", "quota", "rate", "rate_scheduler", "window")),
     *(f"polling.{name}" for name in ("durations", "history", "inspection")),
     *("polling.schedule", "polling.tracked_task"),
@@ -39,7 +40,7 @@ PURE = {
 IMPURE = {"aiohttp", "anyio", "asyncio", "random", "secrets", "select", "socket", "sqlite3", "ssl",
           "subprocess", "threading", "time", "urllib.request"}  # fmt: skip
 
-MAY_IMPORT_AIOHTTP = {"session", "http.transport"}
+MAY_IMPORT_AIOHTTP = {"session", "http.failures", "http.transport"}
 """``session`` for the type of ``http=``; modules of ``files`` and ``emulator`` may, too."""
 
 

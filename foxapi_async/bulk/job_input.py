@@ -164,7 +164,14 @@ def _ended(line: JobLine, entry: Entry) -> Result:
         f"sent at {entry.updated:%Y-%m-%d %H:%M:%S} UTC; it may have been billed, but no task id was "
         f"received{f' ({detail})' if detail else ''}"
     )
-    return _known(line, entry, "unknown", error_code="SubmissionUnknownError", error=error)
+    return _known(
+        line,
+        entry,
+        "unknown",
+        error_code="SubmissionUnknownError",
+        error=error,
+        response=entry.response,
+    )
 
 
 def _known(line: JobLine, entry: Entry, status: ResultStatus, **fields: Any) -> Result:

@@ -375,6 +375,7 @@ class _JobWorker:
             task_id=outcome.task_id,
             error_code=error_code_of(error, task),
             error=None if error is None else str(error),
+            response=getattr(error, "response", None) if outcome.status == "unknown" else None,
         )
         if outcome.status != "completed" or task is None:
             return result

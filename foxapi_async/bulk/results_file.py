@@ -52,7 +52,7 @@ class Result:
 
     ``line`` counts from 1. ``fetched`` is the number of files that this run downloaded;
     ``from_journal`` is True if nothing was requested from the server. ``error_code`` and ``error`` are
-    None for "completed".
+    None for "completed"; ``response`` is what the server said to an unknown request.
     """
 
     line: int
@@ -64,6 +64,7 @@ class Result:
     data: tuple[Mapping[str, Any], ...] = attrs.field(default=(), hash=False)
     error_code: str | None = None
     error: str | None = None
+    response: str | None = None
     fetched: int = 0
     from_journal: bool = False
 
@@ -264,6 +265,8 @@ def _fields_of(result: Result) -> dict[str, Any]:
     if result.data:
         fields["data"] = [dict(data) for data in result.data]
     error = {"code": result.error_code, "message": result.error}
+    if result.response is not None:
+        error["response"] = result.response
     fields["error"] = error if any(value is not None for value in error.values()) else None
     return fields
 

@@ -17,6 +17,7 @@ from foxapi_async.cli.commands.demo import demo
 from foxapi_async.cli.commands.doctor import doctor
 from foxapi_async.cli.commands.emulator import emulator
 from foxapi_async.cli.commands.generate import generate
+from foxapi_async.cli.commands.resolve import resolve
 from foxapi_async.cli.commands.run import run as run_jobs
 from foxapi_async.cli.commands.tasks import status, upload, wait
 from foxapi_async.cli.console import Console, standard_output
@@ -54,6 +55,7 @@ app: typer.Typer = typer.Typer(
 )
 for each in (generate, run_jobs, status, wait, upload, doctor):
     app.command()(command(each))
+app.command()(command(resolve, local=True))
 for each in (demo, emulator):
     app.command()(command(each, local=True))
 

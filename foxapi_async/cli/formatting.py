@@ -11,7 +11,14 @@ from typing import Final
 
 import attrs
 
-from foxapi_async import APIStatusError, FoxAPIError, Task, TaskStatus, TaskTimeoutError
+from foxapi_async import (
+    APIStatusError,
+    FoxAPIError,
+    SubmissionUnknownError,
+    Task,
+    TaskStatus,
+    TaskTimeoutError,
+)
 from foxapi_async._typeguards import is_array, is_mapping, is_tuple
 
 _DEEPEST_JSON: Final = 100
@@ -120,6 +127,8 @@ def error_json(error: FoxAPIError, exit_code: int) -> dict[str, object]:
         described["task_id"] = error.task_id
     if isinstance(error, APIStatusError):
         described |= {"status": error.status, "code": error.code, "request_id": error.request_id}
+    if isinstance(error, SubmissionUnknownError):
+        described["response"] = error.response
     return described
 
 

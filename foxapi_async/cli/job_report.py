@@ -140,8 +140,9 @@ def next_step(command: str, summary: Summary) -> str | None:
         return advice
     if summary.unknown:
         return (
-            "check at the service what was billed; to submit the unknown requests again, perhaps "
-            f"billed twice:\n  {command} --retry-unknown"
+            "check at the service what was billed; `foxapi resolve KEY TASK_ID` records a task that "
+            "you find there; to submit the unknown requests again, perhaps billed twice:\n"
+            f"  {command} --retry-unknown"
         )
     if summary.failed:
         return f"to submit the failed requests again, billed again:\n  {command} --retry-failed"

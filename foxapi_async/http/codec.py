@@ -29,6 +29,7 @@ from foxapi_async.models import Output, Task, TaskError, TaskInfo, TaskStatus, U
 _log = logging.getLogger("foxapi_async")
 
 _EXCERPT: Final = 200
+_MOST_KEPT: Final = 16 * 1024
 _MOST_DIGITS: Final = 4000
 _STATUSES: Final[Mapping[object, TaskStatus]] = {
     **{status.value: status for status in TaskStatus if status is not TaskStatus.OTHER},
@@ -101,11 +102,21 @@ def _invalid_field(payload: Mapping[str, Any]) -> tuple[str | None, object]:
     return None, payload
 
 
+def to_text(body: bytes) -> str:
+    """Return a body as text, in the encoding that it has as JSON; invalid bytes are replaced."""
+    return body.decode(json.detect_encoding(body), "replace")
+
+
 def decode(body: bytes) -> object:
-    """Return the JSON value of a body; raise `ValueError` if it is not JSON."""
+    """Return the JSON value of a body; raise `ValueError` if it is not JSON.
+
+    Invalid bytes in a string are replaced: the rest of the answer is worth more.
+    """
     try:
         try:
             return json.loads(body)
+        except UnicodeDecodeError:
+            return json.loads(to_text(body), parse_int=_whole_number)
         except ValueError:
             # Python refuses to parse integers of more digits; no field that is read needs one.
             return json.loads(body, parse_int=_whole_number)
@@ -119,7 +130,14 @@ def _whole_number(digits: str) -> int | float:
 
 def excerpt(body: bytes) -> str:
     """Return the beginning of a body as one printable line."""
-    return one_line(body[: 4 * _EXCERPT].decode("utf-8", "replace"), longest=_EXCERPT)
+    return one_line(to_text(body[: 4 * _EXCERPT]), longest=_EXCERPT)
+
+
+def kept_text(text: str) -> str | None:
+    """Return as much of what a server said as is kept: 16 KiB in UTF-8; None if it said nothing."""
+    if len(text) > _MOST_KEPT // 4:
+        text = text.encode("utf-8", "replace")[:_MOST_KEPT].decode("utf-8", "ignore")
+    return text or None
 
 
 def one_line(text: str, *, longest: int = 500) -> str:

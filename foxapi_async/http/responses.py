@@ -14,8 +14,9 @@ from foxapi_async.errors import (
     FoxAPIError,
     InvalidResponseError,
 )
-from foxapi_async.http.codec import code_of, decode, excerpt, one_line
-from foxapi_async.http.retry_rules import ResponseClass, classify_status, has_envelope
+from foxapi_async.http.candidates import find_candidates
+from foxapi_async.http.codec import code_of, decode, excerpt, kept_text, one_line, to_text
+from foxapi_async.http.retry_rules import TOO_MANY, ResponseClass, classify_status, has_envelope
 from foxapi_async.retry import parse_retry_after
 
 T = TypeVar("T")
@@ -32,6 +33,9 @@ _ADVICE: Final = {
 }
 
 
+_MOST_LOOKED_AT: Final = 64 * 1024
+
+
 class Reply(NamedTuple):
     """A complete HTTP response."""
 
@@ -42,6 +46,7 @@ class Reply(NamedTuple):
     request_id: str | None = None
     held: int = 0
     """Memory that a large body has acquired from `Transport.memory`; the receiver releases it."""
+    location: str | None = None
 
 
 class Answer(NamedTuple, Generic[T]):
@@ -53,9 +58,13 @@ class Answer(NamedTuple, Generic[T]):
     status: int | None = None
     retry_after: float | None = None
     rate_limited: bool = False
-    """Whether the status is 429, in any format."""
+    """Whether the status is 429, in any format, and not because the balance is used up."""
     enveloped: bool = False
     """Whether an error is in the format of the API, so that it is the API's word and not an edge's."""
+    response: str | None = None
+    """What the server said, if that may be the only copy of a task id: at most 16 KiB."""
+    date: str | None = None
+    """The ``Date`` header of a value."""
 
 
 def classify(
@@ -72,13 +81,25 @@ def classify(
         payload = _NOT_JSON
     if not 200 <= reply.status <= 299:  # noqa: PLR2004
         retry_after = parse_retry_after(reply.retry_after, now=datetime.now(UTC), date=reply.date)
+        # Only a POST has something to lose, and many polls may fail at once.
+        response = _response(reply) if task_id is None else None
+        # The text of another refusal may quote the request, for example the link of an earlier result.
+        is_429 = reply.status == TOO_MANY
+        names_task = is_429 and bool(find_candidates(response or "", payload))
+        response_class = classify_status(
+            reply.status, payload, asked=task_id, names_task=names_task
+        )
+        no_quota = is_429 and response_class is ResponseClass.REFUSED
         return Answer(
-            classify_status(reply.status, payload, asked=task_id),
-            error=_status_error(reply, payload, what, retry_after, task_id),
+            response_class,
+            error=_status_error(
+                reply, payload, what, retry_after, task_id, status=402 if no_quota else reply.status
+            ),
             status=reply.status,
             retry_after=retry_after,
-            rate_limited=reply.status == 429,  # noqa: PLR2004
+            rate_limited=is_429 and not no_quota,
             enveloped=has_envelope(payload),
+            response=response,
         )
     try:
         value = read(payload)
@@ -92,19 +113,38 @@ def classify(
             excerpt=start,
             task_id=task_id,
         )
-        return Answer(ResponseClass.UNUSABLE, error=error, status=reply.status)
-    return Answer(ResponseClass.OK, value=value, status=reply.status)
+        if task_id is None:
+            error.response = _response(reply)
+        return Answer(
+            ResponseClass.UNUSABLE, error=error, status=reply.status, response=error.response
+        )
+    return Answer(ResponseClass.OK, value=value, status=reply.status, date=reply.date)
 
 
 def from_exception(error: APIConnectionError | InvalidResponseError) -> Answer[Any]:
     """Return the answer for a request without a complete reply."""
     never_sent = isinstance(error, APIConnectionError) and not error.sent
-    return Answer(ResponseClass.NOT_SENT if never_sent else ResponseClass.CUT_OFF, error=error)
+    response_class = ResponseClass.NOT_SENT if never_sent else ResponseClass.CUT_OFF
+    return Answer(response_class, error=error, response=error.response)
+
+
+def _response(reply: Reply) -> str | None:
+    said = to_text(reply.body[:_MOST_LOOKED_AT])
+    if reply.location is not None:
+        said = f"Location: {reply.location}\n\n{said}"
+    return kept_text(said)
 
 
 def _status_error(
-    reply: Reply, payload: object, what: str, retry_after: float | None, task_id: str | None
+    reply: Reply,
+    payload: object,
+    what: str,
+    retry_after: float | None,
+    task_id: str | None,
+    *,
+    status: int,
 ) -> APIStatusError:
+    """Return the error of a reply; ``status`` gives its class and its advice."""
     envelope: object = payload.get("error") if is_object(payload) else None
     fields = envelope if is_object(envelope) else {"message": envelope}
     message, code, type_ = (code_of(fields.get(name)) for name in ("message", "code", "type"))
@@ -112,10 +152,10 @@ def _status_error(
     text = f"{what}: HTTP {reply.status}" + (f" ({one_line(words)})" if words else "")
     if retry_after is not None:
         text += f"; the server asks to wait {retry_after:g} s"
-    if (advice := _ADVICE.get(reply.status)) is not None:
+    if (advice := _ADVICE.get(status)) is not None:
         text += f"; {advice}"
     in_message = re.search(_REQUEST_ID, message or "")
-    return APIStatusError.class_for(reply.status)(
+    return APIStatusError.class_for(status)(
         text,
         status=reply.status,
         type=type_,

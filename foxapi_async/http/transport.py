@@ -1,9 +1,4 @@
-"""HTTP through aiohttp: the only module that catches exceptions of aiohttp.
-
-Whether a POST was sent is observed, not guessed from the class of an exception: aiohttp asks the body
-to write itself once the connection is established, and `_Body` records that moment. A server cannot
-act on a POST without a byte of its body, so before that moment nothing was sent.
-"""
+"""HTTP through aiohttp: requests with the API key, and what comes back."""
 
 from __future__ import annotations
 
@@ -12,13 +7,11 @@ import logging
 import platform
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from http.cookies import SimpleCookie
 from importlib import import_module
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import aiohttp
 import anyio
-from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -30,9 +23,19 @@ from foxapi_async.errors import (
     InvalidResponseError,
     SessionClosedError,
 )
+from foxapi_async.http.codec import one_line, to_text
+from foxapi_async.http.compression import ACCEPTED
+from foxapi_async.http.connection import (
+    CleanConnector,
+    HttpExchange,
+    authorizing,
+    early_answer,
+    without_secrets,
+)
+from foxapi_async.http.failures import FOREIGN, decoded, failure_of, text_of_answer, through
 from foxapi_async.http.proxies import Proxies, Proxy
+from foxapi_async.http.redaction import Redactor
 from foxapi_async.http.responses import Reply
-from foxapi_async.models import without_queries
 from foxapi_async.options import Timeout
 from foxapi_async.version import __version__
 
@@ -64,16 +67,8 @@ _LATE: Final = (
 """Modules that Python and yarl import when they first meet a host name, or JSON in another encoding. The package may be replaced on
 disk while a session is open, or no descriptor may be left to read a module."""
 
-_SHORTEST_SECRET: Final = 8
-
-_FOREIGN: Final = (aiohttp.ClientError, OSError)
-_QUOTES_URL: Final = (aiohttp.ClientResponseError, aiohttp.InvalidURL)
-"""Their texts contain the whole URL, and the query of a result URL must not be logged."""
-
-_NOT_SENT: Final = (
-    *(aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL),
-    aiohttp.ClientHttpProxyError,
-)
+_LONGEST_HEADER: Final = 65 * 1024
+"""Bytes of one header line; aiohttp reads 8,190 by default and discards the whole answer otherwise."""
 
 _DIRECT: Final = URL()
 """As ``proxy=`` of a request it connects directly, although the session of the caller has a proxy."""
@@ -101,15 +96,18 @@ class Transport:
         self.timeout = timeout
         self._root = str(base_url).rstrip("/")
         self._prefix = base_url.raw_path.rstrip("/")
+        self._redactor = Redactor(api_key)
         self._key = api_key.encode()
-        # Shorter keys, which are not real ones, may occur in an id or a URL by chance.
-        self._is_secret = len(api_key) >= _SHORTEST_SECRET
+        self._escape_of_key = self._redactor.escape.search
         self._is_own = http is None
         self._http = http
         self._files: aiohttp.ClientSession | None = None
         self._is_closed = False
         self.memory: WeightedLimiter = WeightedLimiter(_MEMORY)
-        self._headers = CIMultiDict({"User-Agent": USER_AGENT, "Accept": "application/json"})
+        self._longest_line = self._longest_header = _LONGEST_HEADER
+        self._headers = CIMultiDict(
+            {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": ACCEPTED}
+        )
         self._headers.update(headers)
         self._headers["Authorization"] = f"Bearer {api_key}"
         self._clock: Callable[[], float] = anyio.current_time
@@ -118,7 +116,7 @@ class Transport:
             # As a header of the call it would clash with the auth of that session, or with .netrc.
             authorization = self._headers.pop("Authorization")
             others = getattr(http, "_middlewares", ())
-            self._api_options["middlewares"] = (*others, _authorizing(authorization))
+            self._api_options["middlewares"] = (*others, authorizing(authorization))
 
     async def open(self) -> None:
         """Create the connection pool, unless one was given."""
@@ -130,7 +128,7 @@ class Transport:
             self._http = aiohttp.ClientSession(
                 # The session has its own limits. With a limit here, waiting for a free connection
                 # would count as a slow connect.
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE),
+                connector=CleanConnector(limit=0, keepalive_timeout=_KEEPALIVE),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 # aiohttp shows the default headers of a session, and so the key, to the proxy.
                 headers=None if self._proxy else self._headers,
@@ -143,8 +141,11 @@ class Transport:
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         else:
-            # With its proxy, traces and limits; `_without_secrets` keeps the rest off the requests.
+            # With its proxy, traces and limits; `without_secrets` keeps the rest off the requests.
             self._files = self._http
+        # The caller's own session may allow more.
+        self._longest_line = max(_LONGEST_HEADER, getattr(self._http, "_max_line_size", 0))
+        self._longest_header = max(_LONGEST_HEADER, getattr(self._http, "_max_field_size", 0))
 
     async def aclose(self) -> None:
         """Close the connection pool, unless it was given."""
@@ -175,31 +176,68 @@ class Transport:
             InvalidResponseError: The answer is larger than `MAX_BODY`.
         """
         what = f"{method} {path.partition('?')[0]}"
-        body = None if json is None else _Body(json, on_sending)
-        data = body if form is None else form
+        exchange = HttpExchange(on_sending)
+        data: aiohttp.Payload | None = None
+        if json is not None:
+            data = exchange.watch(aiohttp.BytesPayload(json, content_type="application/json"))
+        elif form is not None:
+            data = exchange.watch(form())
+        limit = self.timeout.request if seconds is None else seconds
         began = self._clock()
-        reply: Reply | None = None
         try:
-            if patience is None:
-                # aiohttp's own timer costs half as much as a cancel scope.
-                limit = self.timeout.request if seconds is None else seconds
-                try:
-                    reply = await self._exchange(method, path, data, limit)
-                except _LargeAnswer as large:
-                    reply = await self._exchange_large(method, path, large.size)
-            else:
-                with patience:
-                    reply = await self._exchange(method, path, data, None)
-        except _FOREIGN as error:
-            if type(error) is not TimeoutError or error.args:  # the total timer's has no text
-                raise self._ours(error, what, body, self._proxy) from _cause(error)
-        took = self._clock() - began
-        if reply is None:
-            sent = body is None or body.sending
-            through = "" if sent else _through(self._proxy)
-            raise APITimeoutError(f"{what}: no answer within {took:.3g} s{through}", sent=sent)
+            failure = await self._attempt(method, path, data, exchange, patience or limit)
+            if exchange.size_to_come:
+                limit = self.timeout.request + exchange.size_to_come / _SLOWEST
+                exchange = await self._once_there_is_memory(exchange.size_to_come)
+                failure = await self._attempt(method, path, None, exchange, limit)
+            took = self._clock() - began
+            if failure is None and not exchange.is_complete:
+                sent = data is None or exchange.sending
+                route = "" if sent else through(self._proxy)
+                failure = APITimeoutError(
+                    f"{what}: no answer within {took:.3g} s{route}", sent=sent
+                )
+            reply = self._reply(exchange, what) if failure is None else None
+        except BaseException:
+            self.memory.release(exchange.held)
+            raise
+        if failure is not None:
+            # Here, where no exception is being handled: those of aiohttp hold the request's headers,
+            # and a `__cause__` or `__context__` would lead to them.
+            self.memory.release(exchange.held)
+            if data is not None:
+                failure.response = self._said(exchange)
+            raise failure
+        assert reply is not None
         _log.debug("%s: HTTP %s, %.3f s", what, reply.status, took)
         return reply
+
+    async def _attempt(
+        self,
+        method: str,
+        path: str,
+        data: aiohttp.Payload | None,
+        exchange: HttpExchange,
+        limit: float | anyio.CancelScope,
+    ) -> APIConnectionError | None:
+        """Send a request once; return what broke the exchange, None if it is complete or late."""
+        try:
+            if isinstance(limit, anyio.CancelScope):
+                with limit:
+                    await self._exchange(method, path, data, exchange)
+            else:
+                # Not aiohttp's timer: its streams use the timer of the request for which they were
+                # made, so it does not end the wait for a body that an earlier request has left.
+                async with asyncio.timeout(limit):
+                    await self._exchange(method, path, data, exchange)
+        except FOREIGN as error:
+            if type(error) is TimeoutError and not error.args:  # the timeout's has no text
+                return None
+            exchange.error = error
+            what = f"{method} {path.partition('?')[0]}"
+            sent = exchange.sending if data is not None else None
+            return failure_of(error, what, self._redactor, sent=sent, proxy=self._proxy)
+        return None
 
     @asynccontextmanager
     async def stream(
@@ -223,6 +261,7 @@ class Transport:
             "Accept-Encoding": "identity",
             **headers,
         }
+        failure = None
         try:
             response = None
             # Headers may drip in, too. In a session of the caller connections may be scarce as well.
@@ -231,7 +270,7 @@ class Transport:
                 response = await self._usable(self._files).get(
                     url,
                     headers=given,
-                    middlewares=(_without_secrets(given),),
+                    middlewares=(without_secrets(given),),
                     allow_redirects=False,
                     raise_for_status=False,
                     auto_decompress=True,
@@ -243,8 +282,10 @@ class Transport:
             async with response:
                 _log.debug("%s: HTTP %s", what, response.status)
                 yield response
-        except _FOREIGN as error:
-            raise self._ours(error, what, None, proxy) from _cause(error)
+        except FOREIGN as error:
+            failure = failure_of(error, what, self._redactor, proxy=proxy)
+        if failure is not None:
+            raise failure
 
     def _route(self, proxy: Proxy | None) -> dict[str, Any]:
         """Return the arguments with which aiohttp sends a request through a proxy, or directly."""
@@ -266,8 +307,9 @@ class Transport:
         return http
 
     async def _exchange(
-        self, method: str, path: str, data: Any, seconds: float | None, *, held: int = 0
-    ) -> Reply:
+        self, method: str, path: str, data: aiohttp.Payload | None, exchange: HttpExchange
+    ) -> None:
+        """Send a request and read the answer, as far as it comes."""
         async with self._usable(self._http).request(
             method,
             self._url(path),
@@ -276,168 +318,92 @@ class Transport:
             # On a 307 aiohttp would repeat the POST, with the key, at another address.
             allow_redirects=False,
             raise_for_status=False,
-            timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=self.timeout.connect),
+            auto_decompress=False,
+            max_line_size=self._longest_line,
+            max_field_size=self._longest_header,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.timeout.connect),
             **self._api_options,
         ) as response:
-            headers = response.headers
-            body, held = await self._read(response, f"{method} {path}", held)
-            return Reply(
-                response.status,
-                body,
-                retry_after=headers.get("Retry-After"),
-                date=headers.get("Date"),
-                request_id=headers.get("X-Request-Id"),
-                held=held,
-            )
+            if data is not None and not exchange.sending:
+                exchange.is_refused = True
+                response.close()
+                raise early_answer()
+            exchange.response = response
+            content = response.content
+            while not content.at_eof():  # usually one chunk
+                exchange.body += await content.readany()
+                if len(exchange.body) > _SMALL_BODY and not exchange.held:
+                    await self._make_room(exchange, response)
+                    if exchange.size_to_come:
+                        return
+                if len(exchange.body) > MAX_BODY:
+                    response.close()
+                    break
+            exchange.is_complete = True
 
-    async def _exchange_large(self, method: str, path: str, size: int) -> Reply:
-        """Ask again for an answer that turned out to be large, once there is memory for it.
+    async def _make_room(self, exchange: HttpExchange, response: aiohttp.ClientResponse) -> None:
+        size = response.content_length
+        if size is None or size > MAX_BODY or "Content-Encoding" in response.headers:
+            size = MAX_BODY
+        if response.method == "GET":
+            # It would hold its part while it waits, and the time limit of a poll is too short for so
+            # many bytes. So it is asked again.
+            response.close()
+            exchange.size_to_come = size
+            return
+        # A POST cannot be asked again, and its time limit is running.
+        with anyio.move_on_after(self.timeout.request / 4):
+            exchange.held = await self.memory.acquire(_COPIES * size)
+        if not exchange.held:
+            exchange.held = self.memory.occupy(_COPIES * size)
 
-        The first attempt is given up, because it would hold its part while it waits, and the time
-        limit of a poll is too short for so many bytes.
-        """
-        held = await self.memory.acquire(_COPIES * size)
-        seconds = self.timeout.request + size / _SLOWEST
-        try:
-            return await self._exchange(method, path, None, seconds, held=held)
-        except BaseException:
-            self.memory.release(held)
-            raise
+    async def _once_there_is_memory(self, size: int) -> HttpExchange:
+        exchange = HttpExchange(None)
+        exchange.held = await self.memory.acquire(_COPIES * size)
+        return exchange
 
     def _url(self, path: str) -> URL:
         if "?" in path:
             return URL(f"{self._root}{path}", encoded=True)
         return self.base_url.with_path(f"{self._prefix}{path}", encoded=True)  # does not parse
 
-    async def _read(
-        self, response: aiohttp.ClientResponse, what: str, held: int
-    ) -> tuple[bytes, int]:
-        content = response.content
-        chunks = bytearray()
-        acquired = 0
-        try:
-            while not content.at_eof():  # usually one chunk
-                chunks += await content.readany()
-                if len(chunks) > _SMALL_BODY and not held:
-                    held = acquired = await self._make_room(response)
-                if len(chunks) > MAX_BODY:
-                    _refuse(response, what)
-        except BaseException:
-            self.memory.release(acquired)
-            raise
-        # A server may quote the key ("incorrect key sk-…"), and answers end up in errors, logs and
-        # events.
-        body = bytes(chunks)
-        return (body.replace(self._key, b"[API key]") if self._is_secret else body), held
+    def _reply(self, exchange: HttpExchange, what: str) -> Reply:
+        assert exchange.response is not None
+        status, headers = exchange.response.status, exchange.response.headers
+        body = bytes(exchange.body)
+        if "Content-Encoding" in headers:
+            body = decoded(body, exchange.response, MAX_BODY)
+            if len(body) > _SMALL_BODY and not exchange.held:
+                exchange.held = self.memory.occupy(_COPIES * len(body))
+        if len(body) > MAX_BODY:
+            error = InvalidResponseError(
+                f"{what}: the answer is larger than {MAX_BODY} bytes", status=status
+            )
+            error.response = self._said(exchange)
+            raise error
+        # A server may quote the key, and answers end up in errors, logs and events.
+        if (
+            self._key in body
+            or b"\0" in body
+            or ((b"%" in body or b"\\" in body or b"&" in body) and self._escape_of_key(body))
+        ):
+            body = self._redactor.text(to_text(body)).encode("utf-8", "surrogatepass")
+        request_id, location = headers.get("X-Request-Id"), headers.get("Location")
+        return Reply(
+            status,
+            body,
+            retry_after=headers.get("Retry-After"),
+            date=headers.get("Date"),
+            request_id=request_id and one_line(self._redactor.text(request_id)),
+            location=location and one_line(self._redactor.text(location)),
+            held=exchange.held,
+        )
 
-    async def _make_room(self, response: aiohttp.ClientResponse) -> int:
-        size = response.content_length
-        if size is None or size > MAX_BODY or "Content-Encoding" in response.headers:
-            size = MAX_BODY
-        if response.method == "GET":
-            response.close()
-            raise _LargeAnswer(size)
-        # A POST cannot be asked again, and its time limit is running.
-        with anyio.move_on_after(self.timeout.request / 4):
-            return await self.memory.acquire(_COPIES * size)
-        return self.memory.occupy(_COPIES * size)
-
-    def _ours(
-        self, error: Exception, what: str, body: _Body | None, proxy: Proxy | None
-    ) -> APIConnectionError:
-        sent = _may_have_left(error) if body is None else body.sending
-        if isinstance(error, _QUOTES_URL):
-            said = getattr(error, "message", "it is not a URL").partition("\n")[0].rstrip(":")
-        else:
-            said = without_queries(str(error))
-        if isinstance(error, aiohttp.ClientHttpProxyError):
-            said = f"it answered HTTP {error.status} {said}"
-        words = said.replace(self._key.decode(), "[API key]") or type(error).__name__
-        if isinstance(error, TimeoutError):
-            return APITimeoutError(f"{what}: {words}{'' if sent else _through(proxy)}", sent=sent)
-        happened = "the connection broke" if sent else f"no connection was made{_through(proxy)}"
-        ours = APIConnectionError(f"{what}: {happened}: {words}", sent=sent)
-        ours.errno = getattr(error, "errno", None)
-        return ours
-
-
-class _LargeAnswer(Exception):  # noqa: N818 - not an error, and it never leaves this module
-    """The answer to a GET is larger than `_SMALL_BODY`: at most ``size`` bytes."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__(size)
-        self.size = size
-
-
-def _refuse(response: aiohttp.ClientResponse, what: str) -> NoReturn:
-    response.close()
-    raise InvalidResponseError(
-        f"{what}: the answer is larger than {MAX_BODY} bytes", status=response.status
-    )
-
-
-def _without_secrets(allowed: Mapping[str, str]) -> aiohttp.ClientMiddlewareType:
-    """Return a middleware that sends only these headers, and keeps no cookies of the answer.
-
-    aiohttp adds the default headers, the cookies and the ``auth`` of a session, and what .netrc says, before
-    it calls the middlewares of a request. Those of the session, which may add more, are not called.
-    """
-    names = {name.lower() for name in allowed}
-
-    async def middleware(
-        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        for name in {name for name in request.headers if name.lower() not in names}:
-            request.headers.popall(name)
-        response = await handler(request)
-        response.cookies = SimpleCookie()
-        return response
-
-    return middleware
-
-
-class _Body(aiohttp.BytesPayload):
-    """A JSON body that records when its first byte is about to be written."""
-
-    def __init__(self, value: bytes, on_sending: Callable[[], None] | None) -> None:
-        super().__init__(value, content_type="application/json")
-        self.sending = False
-        self._on_sending = on_sending
-
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        await self.write_with_length(writer, None)
-
-    async def write_with_length(
-        self, writer: AbstractStreamWriter, content_length: int | None
-    ) -> None:
-        if not self.sending:
-            connection = getattr(writer, "transport", None)
-            if connection is not None and connection.is_closing():
-                # The server has just closed this kept-alive connection; no byte can be written.
-                raise ConnectionResetError("the connection was closed before the request")
-            if self._on_sending is not None:
-                self._on_sending()
-            self.sending = True
-        await super().write_with_length(writer, content_length)
-
-
-def _authorizing(authorization: str) -> aiohttp.ClientMiddlewareType:
-    async def authorize(
-        request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        request.headers["Authorization"] = authorization
-        return await send(request)
-
-    return authorize
-
-
-def _through(proxy: Proxy | None) -> str:
-    return "" if proxy is None else f" through the proxy {proxy}"
-
-
-def _cause(error: Exception) -> BaseException | None:
-    return error.__cause__ if isinstance(error, _QUOTES_URL) else error
-
-
-def _may_have_left(error: Exception) -> bool:
-    return not isinstance(error, _NOT_SENT)
+    def _said(self, exchange: HttpExchange) -> str | None:
+        return text_of_answer(
+            exchange.response,
+            bytes(exchange.body),
+            exchange.error,
+            exchange.unreadable(),
+            self._redactor,
+        )

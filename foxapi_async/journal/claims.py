@@ -153,7 +153,9 @@ class Claim:
             check_transition(before, after)
         self.status = after
         may_have_task = after in {JournalStatus.ACCEPTED, JournalStatus.UNKNOWN}
-        code = reason.code if isinstance(reason, APIStatusError) else None
+        cause = reason.__cause__ if isinstance(reason, SubmissionUnknownError) else reason
+        code = cause.code if isinstance(cause, APIStatusError) else None
+        response = reason.response if isinstance(reason, SubmissionUnknownError) else None
         return Transition(
             new=self._new,
             before=before,
@@ -162,6 +164,7 @@ class Claim:
             keep=keep,
             error_code=code and storable(code),
             text=None if reason is None else storable(str(reason) or type(reason).__name__),
+            response=response and storable(response),
             previous=None if may_have_task else self._previous,
         )
 
@@ -298,7 +301,9 @@ def _unknown_error(entry: Entry, request: Request) -> SubmissionUnknownError:
     return SubmissionUnknownError(
         f"the submission {entry.key!r} of {entry.updated:%Y-%m-%d %H:%M:%S} UTC may have been billed, "
         f"but its task id is not known{reason}; it is not sent again. Check what the service has billed, "
-        f"then call journal.forget({entry.key!r}) to allow a new submission",
+        f"then call journal.resolve({entry.key!r}, task_id) if there is a task, else "
+        f"journal.forget({entry.key!r}) to allow a new submission",
         request=request,
         key=entry.key,
+        response=entry.response,
     )

@@ -55,8 +55,14 @@ _STEPS: Final[tuple[tuple[str, ...], ...]] = (
         "CREATE INDEX entries_by_task ON entries (task_id) WHERE task_id IS NOT NULL",
         "CREATE TABLE memory (name TEXT PRIMARY KEY, value TEXT NOT NULL, updated REAL NOT NULL)",
     ),
+    # What the server said to an unknown submission.
+    ("ALTER TABLE entries ADD COLUMN response TEXT",),
 )
 """Step n upgrades a file from version n to version n + 1."""
+_VIEWS: Final = {
+    1: "CREATE TEMP VIEW entries AS SELECT *, NULL AS response FROM main.entries",
+}
+"""What shows a file of an older version as a new one to a reader, who cannot upgrade it."""
 
 
 def open_to_write(path: Path) -> sqlite3.Connection:
@@ -94,8 +100,12 @@ def open_to_read(path: Path) -> sqlite3.Connection | None:
                 with contextlib.ExitStack() as stack:
                     connection = _connect(uri, uri=True)
                     stack.callback(connection.close)
-                    if _version(connection, path) == 0:
+                    version = _version(connection, path)
+                    if version == 0:
                         return None
+                    if (view := _VIEWS.get(version)) is not None:
+                        connection.execute("PRAGMA temp_store = MEMORY")
+                        connection.execute(view)
                     stack.pop_all()
                     return connection
             except sqlite3.Error as error:

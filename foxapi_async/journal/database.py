@@ -80,6 +80,11 @@ class Database:
         row = self._execute("SELECT value FROM memory WHERE name = ?", (name,)).fetchone()
         return None if row is None else str(row[0])
 
+    def has_task(self, task_id: str) -> bool:
+        """Return whether an entry has the task."""
+        query = "SELECT 1 FROM entries WHERE task_id = ? LIMIT 1"
+        return self._execute(query, (task_id,)).fetchone() is not None
+
     def _update(self, key: bytes, values: Mapping[str, Any], *, only_own: bool = False) -> None:
         columns = ", ".join(f"{name} = ?" for name in values)
         parameters = [*values.values(), key]
@@ -156,7 +161,7 @@ class Database:
         key = transition.new.key
         if transition.after is not JournalStatus.SENDING:
             submitted = previous.submitted and previous.submitted.timestamp()
-            columns = ("status", "task_id", "estimated_time", "error_code", "error")
+            columns = ("status", "task_id", "estimated_time", "error_code", "error", "response")
             values = {name: getattr(previous, name) for name in columns}
             values |= {"updated": previous.updated.timestamp(), "submitted": submitted}
             values["owner"] = None
@@ -170,7 +175,7 @@ class Database:
         )
         if not transition.is_lost:
             outdated = ("task_id", "submitted", "estimated_time", "error_code", "error", "files")
-            mine = {"status": JournalStatus.SENDING, "owner": self._owner.id}
+            mine = {"status": JournalStatus.SENDING, "owner": self._owner.id, "response": None}
             self._update(key, dict.fromkeys(outdated) | mine | {"updated": transition.at})
 
     def _insert(self, entries: Sequence[ops.NewEntry]) -> None:
@@ -190,7 +195,7 @@ class Database:
                 (
                     *(each.new.key, each.before, each.after, each.at),
                     *(self._owner.id if each.keep else None, each.task_id),
-                    *(each.estimated_time, each.error_code, each.text),
+                    *(each.estimated_time, each.error_code, each.text, each.response),
                 )
                 for each in some
             ]
@@ -227,7 +232,8 @@ class Database:
                 self._insert([transition.new])
             columns = ("task_id", "estimated_time")
             values = {name: getattr(transition, name) for name in columns}
-            values |= {"status": transition.after, "owner": None, "error_code": None, "error": None}
+            values |= {"status": transition.after, "owner": None, "response": None}
+            values |= {"error_code": None, "error": None}
             values |= {"updated": transition.at, "submitted": transition.at}
             self._update(transition.new.key, values)
 

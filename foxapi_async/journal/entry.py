@@ -66,7 +66,8 @@ class Entry:
     ``key`` is the caller's, or a random one if ``keyed`` is False. ``payload`` is the JSON object of
     the POST to ``path``. ``task_id``, ``submitted`` (when the id became known) and
     ``estimated_time`` (seconds) are None until the server has answered. ``error_code`` and ``error``
-    give the reason of a rejected, failed, unknown or unsent submission. Times are in UTC.
+    give the reason of a rejected, failed, unknown or unsent submission, ``response`` what the server
+    said to an unknown one (at most 16 KiB, without the API key). Times are in UTC.
     """
 
     key: str
@@ -82,6 +83,7 @@ class Entry:
     estimated_time: float | None = None
     error_code: str | None = None
     error: str | None = None
+    response: str | None = None
     files: tuple[SavedFile, ...] = ()
     created: datetime
     updated: datetime
@@ -118,7 +120,7 @@ class Entry:
 
 COLUMNS: Final = (
     "key, status, keyed, model, kind, path, payload, num_outputs, task_id, submitted, "
-    "estimated_time, error_code, error, files, created, updated"
+    "estimated_time, error_code, error, files, created, updated, response"
 )
 """The columns that `entry_from_row` takes, in its order."""
 _DAMAGE: Final = (ArithmeticError, AttributeError, OSError, RecursionError, TypeError, ValueError)
@@ -144,6 +146,7 @@ def entry_from_row(row: Sequence[Any]) -> Entry:
             estimated_time=row[10],
             error_code=row[11],
             error=row[12],
+            response=row[16],
             files=tuple(SavedFile(**file) for file in json.loads(row[13])) if row[13] else (),
             created=datetime.fromtimestamp(row[14], UTC),
             updated=datetime.fromtimestamp(row[15], UTC),

@@ -14,6 +14,7 @@ import anyio
 import attrs
 
 from foxapi_async.errors import ConfigurationError, InvalidRequestError
+from foxapi_async.http.ids import check_task_id
 from foxapi_async.journal import queries
 from foxapi_async.journal.claims import Claim, ClaimRegistry
 from foxapi_async.journal.database import Database
@@ -107,6 +108,22 @@ class Journal:
         for entry in removed:
             _log.warning("key %r forgotten: it was %s, task %s", key, entry.status, entry.task_id)
         return removed
+
+    def resolve(self, key: str, task_id: str) -> Entry:
+        """Settle an unknown submission by hand: its task exists and has this id. Return the new entry.
+
+        The next submission of the key, in any process, gives a handle on the task and sends nothing.
+
+        Raises:
+            InvalidRequestError: The id has a wrong form or belongs to another entry, there is no entry
+                of the key, or it is not unknown.
+            ConfigurationError: The file cannot be written.
+        """
+        check_task_id(task_id)
+        self._flush()
+        entry = queries.resolve(self.path, key, task_id)
+        _log.warning("key %r resolved: its task is %s", key, task_id)
+        return entry
 
     def export(self, target: str | os.PathLike[str] | TextIO) -> int:
         """Write all entries as JSON lines to a file or a path; return their number.
@@ -236,6 +253,10 @@ class Journal:
         except (ValueError, RecursionError) as error:
             _log.warning("%s: the value of %r is ignored, it is not JSON: %s", self, name, error)
             return None
+
+    async def has_task(self, task_id: str) -> bool:
+        """Return whether an entry has the task."""
+        return await self._running().writer.has_task(storable(task_id))
 
     def _current(self) -> ClaimRegistry | None:
         claims = self._claims

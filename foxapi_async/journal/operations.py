@@ -108,6 +108,7 @@ class Transition(Operation):
     estimated_time: float | None = None
     error_code: str | None = None
     text: str | None = None
+    response: str | None = None
     previous: Entry | None = None
     is_lost: bool = False
 

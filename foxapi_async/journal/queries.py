@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from foxapi_async.errors import ConfigurationError
+from foxapi_async.errors import ConfigurationError, InvalidRequestError
 from foxapi_async.journal import owners
 from foxapi_async.journal.connection import (
     open_to_read,
@@ -30,6 +30,7 @@ from foxapi_async.journal.entry import (
     bytes_of,
     entry_from_row,
     storable,
+    text_of,
 )
 
 _PAGE: Final = 500
@@ -63,12 +64,13 @@ def delete_entries(rows: int) -> str:
 @cache
 def update_statuses(rows: int) -> str:
     """Take transitions, and the owner that all must have; skip entries in another status."""
-    columns = "key was now at owner task_id estimated_time error_code error"
+    columns = "key was now at owner task_id estimated_time error_code error response"
     return (
         "UPDATE entries SET status = new.now, updated = new.at, owner = new.owner,"
         " task_id = new.task_id, estimated_time = new.estimated_time,"
         " submitted = iif(new.task_id IS NULL, NULL, new.at),"
-        f" error_code = new.error_code, error = new.error FROM {_table(columns, rows)}"
+        " error_code = new.error_code, error = new.error, response = new.response"
+        f" FROM {_table(columns, rows)}"
         " WHERE entries.key = new.key AND +entries.status = new.was AND +entries.owner = ?"
     )
 
@@ -172,6 +174,46 @@ def forget(path: Path, key: str, only: Entry | None = None) -> list[Entry]:
             (_FORGOTTEN + storable(key), time.time()),
         )
         return [entry]
+
+
+def resolve(path: Path, key: str, task_id: str) -> Entry:
+    """Make an unknown entry accepted with the id of its task; return it."""
+    if not path.exists():
+        raise _cannot_resolve(f"there is no journal {str(path)!r}", "key", key)
+    with closing(open_to_write(path)) as file, translated_errors(path), transaction(file):
+        row = file.execute(select_entries(1), (bytes_of(key),)).fetchone()
+        if row is None:
+            raise _cannot_resolve(
+                f"the journal {str(path)!r} has no entry of the key {key!r}", "key", key
+            )
+        entry = _entry_now(path, row)
+        if entry.status is not JournalStatus.UNKNOWN:
+            task = "" if entry.task_id is None else f", task {entry.task_id}"
+            raise _cannot_resolve(
+                f"the key {key!r} is {entry.status}{task}; only an unknown submission can be resolved",
+                "key",
+                key,
+            )
+        other = file.execute(
+            "SELECT key FROM entries WHERE task_id = ? LIMIT 1", (task_id,)
+        ).fetchone()
+        if other is not None:
+            raise _cannot_resolve(
+                f"the task {task_id} belongs to the key {text_of(other[0])!r} already",
+                "task_id",
+                task_id,
+            )
+        file.execute(
+            # Submitted when its POST ended, which is the last that is known of it.
+            "UPDATE entries SET status = ?, task_id = ?, submitted = updated, updated = ?,"
+            " owner = NULL, error_code = NULL, error = NULL, response = NULL WHERE key = ?",
+            (JournalStatus.ACCEPTED, task_id, time.time(), bytes_of(key)),
+        )
+        return _entry_now(path, file.execute(select_entries(1), (bytes_of(key),)).fetchone())
+
+
+def _cannot_resolve(reason: str, field: str, value: str) -> InvalidRequestError:
+    return InvalidRequestError(f"{reason}; nothing was changed", field=field, value=value)
 
 
 def was_forgotten(path: Path, key: str) -> bool:

@@ -130,6 +130,12 @@ class Writer:
         with translated_errors(self._path):
             return await self._loop.run_in_executor(self._thread, self._database.recall, name)
 
+    async def has_task(self, task_id: str) -> bool:
+        """Return whether an entry has the task."""
+        await self.flush()
+        with translated_errors(self._path):
+            return await self._loop.run_in_executor(self._thread, self._database.has_task, task_id)
+
     async def flush(self) -> None:
         """Write the queue; facts that could not be written before are tried once more."""
         if self._batch is not None:

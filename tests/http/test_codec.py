@@ -648,6 +648,13 @@ def test_an_excerpt_is_the_beginning_of_a_body():
     assert excerpt(b"x" * 200) == "x" * 200
 
 
+@pytest.mark.parametrize(
+    "c", "\u202e\u202a\u2066\u2069\u200f\u061c\u2028\u2029\x85\x0b\x9b\ufeff\U000e0041"
+)
+def test_no_control_of_direction_or_lines_is_left_in_a_text_of_the_server(c):
+    assert one_line(f"a{c}b") == excerpt(f"a{c}b".encode()) == "a b"
+
+
 def test_a_text_of_the_server_becomes_one_line_and_is_truncated():
     assert one_line("a\nb\x1b[0m\ud800c") == "a b [0m c"
     assert one_line("x" * 10**7) == "x" * 500 + "…"

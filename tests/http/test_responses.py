@@ -207,7 +207,47 @@ def test_an_invalid_retry_after_is_ignored(nonsense):
 
 def test_a_429_in_any_format_is_rate_limited():
     assert answer(429, b"slow down").rate_limited
-    assert answer(429, b"slow down").response_class is ResponseClass.UNCLEAR
+    assert answer(429, b"slow down").response_class is ResponseClass.RATE_LIMITED
+    assert answer(429, b"").response_class is ResponseClass.RATE_LIMITED
+
+
+@pytest.mark.parametrize("status", [402, 429])
+def test_a_429_because_of_the_quota_counts_as_402(status):
+    body = b'{"error": {"code": "insufficient_user_quota", "message": "nothing left"}}'
+    refused = classify(Reply(status, body, retry_after="5"), read_task, WHAT)
+    assert type(refused.error) is InsufficientQuotaError
+    assert (refused.error.status, refused.error.code) == (status, "insufficient_user_quota")
+    assert refused.response_class is ResponseClass.REFUSED
+    assert not refused.rate_limited
+    assert "top it up" in str(refused.error)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"busy: task-unified-1760000000-k3v9x2ab waits", b'{"error": {}, "data": {"task_id": "t-1"}}'],
+)
+def test_a_429_that_names_a_task_is_unclear(body):
+    assert classify(Reply(429, body), read_task, WHAT).response_class is ResponseClass.UNCLEAR
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_what_the_server_said_to_a_post_is_kept(status):
+    body = b"caf\xe9 \xf0\x9f\xa6\x8a " + b"x" * 100_000
+    unclear = classify(Reply(status, body), read_task, WHAT)
+    assert unclear.response is not None
+    assert unclear.response.startswith("caf\ufffd \U0001f98a xx")
+    assert 16_000 < len(unclear.response.encode()) <= 16 * 1024
+    assert classify(Reply(status, body), read_task, WHAT, task_id="task-1").response is None
+
+
+def test_the_address_of_a_redirection_is_kept():
+    moved = classify(Reply(302, b"", location="/v1/tasks/task-9"), read_task, WHAT)
+    assert moved.response == "Location: /v1/tasks/task-9\n\n"
+
+
+def test_one_invalid_byte_does_not_cost_the_task():
+    body = b'{"id": "task-1", "model": "caf\xe9"}'
+    assert classify(Reply(200, body), read_task, WHAT).value.model == "caf\ufffd"
 
 
 replies = st.builds(

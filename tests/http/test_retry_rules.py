@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from foxapi_async.http.retry_rules import (
     IDEMPOTENT_DECISIONS,
     NO_CHANNEL_CODES,
+    QUOTA_CODES,
     SUBMISSION_DECISIONS,
     ResponseClass,
     RetryDecision,
@@ -86,9 +87,31 @@ def test_a_429_in_the_error_format_of_the_api_is_repeated():
 
 
 @pytest.mark.parametrize("payload", NO_ENVELOPES, ids=repr)
-def test_a_429_in_another_format_is_unclear(payload):
-    assert submit(429, payload) is RetryDecision.UNKNOWN
+def test_a_429_in_another_format_is_repeated_too(payload):
+    assert submit(429, payload) is RetryDecision.REPEAT
     assert poll(429, payload) is RetryDecision.REPEAT
+
+
+def test_a_429_whose_text_names_a_task_is_unclear():
+    assert classify_status(429, NOT_JSON, names_task=True) is ResponseClass.UNCLEAR
+    assert classify_status(429, NOT_JSON, names_task=True, asked="task-1") is (
+        ResponseClass.RATE_LIMITED
+    )
+    assert classify_status(400, NOT_JSON, names_task=True) is ResponseClass.REFUSED
+
+
+@pytest.mark.parametrize("code", [*sorted(QUOTA_CODES), "Insufficient-Quota", " QUOTA_EXCEEDED "])
+def test_a_429_because_the_quota_is_used_up_is_a_refusal_of_a_submission(code):
+    forms = [coded(code), {"error": {"type": code}}, {"code": code}, {"error": code}]
+    for payload in forms:
+        assert submit(429, payload) is RetryDecision.RAISE
+        assert classify_status(429, payload, asked="task-1") is ResponseClass.RATE_LIMITED
+        assert classify_status(429, {**payload, "id": "task-1"}) is ResponseClass.UNCLEAR
+
+
+@pytest.mark.parametrize("code", ["rate_limit_exceeded", "resource_exhausted", None, 5, [], ""])
+def test_a_429_with_another_code_is_no_matter_of_the_quota(code):
+    assert submit(429, coded(code)) is RetryDecision.REPEAT
 
 
 @pytest.mark.parametrize("status", [422, 503])
@@ -142,6 +165,9 @@ def test_any_other_status_is_unknown_for_a_submission_and_repeated_when_free(sta
     [
         {"id": "task-1"},
         {"task_id": "task-1"},
+        {"data": {"id": "task-1"}},
+        {"data": {"task_id": "task-1"}},
+        {"data": [{"task_id": "task-1"}]},
         {"error": {"code": "no_compatible_channel", "task_id": "task-1"}},
         {"id": {"odd": 1}},
     ],
@@ -187,11 +213,9 @@ json_values = st.recursive(
 @given(st.integers(100, 999).filter(lambda status: not 200 <= status <= 299), json_values)
 def test_a_submission_is_repeated_only_by_the_two_rules_for_any_answer(status, payload):
     if submit(status, payload) is RetryDecision.REPEAT:
-        assert (status == 429 and has_envelope(payload)) or (
-            status in {422, 503} and error_code(payload) in NO_CHANNEL_CODES
-        )
-        assert not payload.get("id")
-        assert not payload.get("task_id")
+        assert status == 429 or (status in {422, 503} and error_code(payload) in NO_CHANNEL_CODES)
+        assert not isinstance(payload, dict) or not payload.get("id")
+        assert not isinstance(payload, dict) or not payload.get("task_id")
 
 
 def test_all_statuses_give_the_table_of_the_contract():

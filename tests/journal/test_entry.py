@@ -21,7 +21,7 @@ from foxapi_async.requests import GenerationRequest, Request
 def entry_of(request: Request) -> Entry:
     new = new_entry("k", request, time.time(), keyed=True)
     row = [b"k", "planned", 1, new.model, new.kind, new.path, new.payload, new.num_outputs]
-    return entry_from_row([*row, None, None, None, None, None, None, 0.0, 1.5])
+    return entry_from_row([*row, None, None, None, None, None, None, 0.0, 1.5, None])
 
 
 REQUESTS: list[Request] = [

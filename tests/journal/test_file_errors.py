@@ -112,6 +112,27 @@ def test_a_journal_of_a_newer_release_is_not_changed(path: Path):
         Journal(path).unfinished()
 
 
+def test_a_journal_of_the_first_release_can_be_read_and_is_upgraded_when_it_is_written(
+    path: Path, monkeypatch
+):
+    monkeypatch.setattr(connection, "_STEPS", connection._STEPS[:1])
+    with sqlite3.connect(path) as first:
+        connection._upgrade(first, path)
+        first.execute(
+            "INSERT INTO entries (key, status, keyed, model, kind, path, payload, num_outputs, error,"
+            " created, updated) VALUES (x'6b', 'unknown', 1, 'm', 'image', '/', '{}', 1, 'no', 0, 0)"
+        )
+    first.close()
+    monkeypatch.undo()
+    [entry] = Journal(path).entries("unknown")
+    assert (entry.key, entry.error, entry.response) == ("k", "no", None)
+    assert Journal(path).count() == {"unknown": 1}
+    assert [*Journal(path).find(["k"])] == ["k"]
+    assert Journal(path).resolve("k", "task-1").task_id == "task-1"
+    [entry] = Journal(path).unfinished()
+    assert (entry.key, entry.task_id) == ("k", "task-1")
+
+
 def test_a_journal_of_an_older_release_is_upgraded(path: Path, monkeypatch):
     fill(path, "a", "b")
     steps = (*connection._STEPS, ("ALTER TABLE entries ADD COLUMN mood TEXT DEFAULT 'good'",))
@@ -121,7 +142,7 @@ def test_a_journal_of_an_older_release_is_upgraded(path: Path, monkeypatch):
         moods = other.execute("SELECT mood FROM entries ORDER BY id").fetchall()
         version = other.execute("PRAGMA user_version").fetchone()
     other.close()
-    assert (moods, version) == ([("good",)] * 3, (2,))
+    assert (moods, version) == ([("good",)] * 3, (len(steps),))
     assert [entry.task_id for entry in Journal(path).unfinished()] == [
         f"task of {key}" for key in "abc"
     ]
