@@ -19,7 +19,8 @@ from foxapi_async.events import EventEmitter
 from foxapi_async.files.service import FileService
 from foxapi_async.http.transport import Transport
 from foxapi_async.limits.limiter import Limiter
-from foxapi_async.mapping import Item, MapOperation
+from foxapi_async.map_input import Item
+from foxapi_async.mapping import MapOperation
 from foxapi_async.options import Limits, Polling, Retry
 from foxapi_async.polling.poller import Poller
 from foxapi_async.polling.schedule import Schedule

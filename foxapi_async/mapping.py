@@ -14,40 +14,25 @@ import anyio.lowlevel
 import attrs
 
 from foxapi_async._concurrency import Signal, Supervisor
-from foxapi_async._typeguards import is_tuple
 from foxapi_async.errors import (
-    APIConnectionError,
-    APIStatusError,
-    AuthenticationError,
     ConfigurationError,
     FoxAPIError,
-    InsufficientQuotaError,
-    InvalidRequestError,
-    PermissionDeniedError,
     SessionClosedError,
 )
+from foxapi_async.map_input import Item, iterate, key_and_request
 from foxapi_async.outcome import Outcome
 from foxapi_async.polling.tracked_task import TrackedTask
+from foxapi_async.refusal_streak import RefusalStreak
 from foxapi_async.registry import TaskRegistry
 from foxapi_async.requests import Request
 from foxapi_async.submission import Submission
 from foxapi_async.submitter import Submitter
 
-Item = Request | tuple[str | None, Request]
-
 _EXTRA_WINDOW: Final = 64
-
-_ITEMS_PER_TURN: Final = 16
 
 _CONCURRENT_CLAIMS: Final = 64
 """Keys that the journal is asked for at once: they share one commit, which takes about as long as
 sixty POSTs."""
-
-LONGEST_STREAK: Final = 25
-"""Consecutive refusals of the key, or submissions that found no connection, after which nothing more is
-submitted."""
-
-_REFUSALS: Final = (AuthenticationError, InsufficientQuotaError, PermissionDeniedError)
 
 
 class OutcomeIterator(AsyncIterator[Outcome]):
@@ -138,7 +123,7 @@ class MapOperation:
         self._claims_pending = 0
         self._outputs_pending = 0
         self._fatal: FoxAPIError | None = None
-        self._streak = 0
+        self._streak = RefusalStreak()
         self._input_error: Exception | None = None
         self._scope = anyio.CancelScope()
         self._observers = (self,)
@@ -225,7 +210,8 @@ class MapOperation:
             if submission.stopped and self._fatal is not None:
                 self._add_not_submitted(submission, self._fatal)
                 return
-            self._count(error)
+            if (fatal := self._streak.add(error)) is not None:
+                self.note_fatal(fatal)
             self._add_error(submission, error)
         elif tracked.ended:
             self._add_outcome_of(tracked, submission.request, submission.key, submission.index)
@@ -236,9 +222,9 @@ class MapOperation:
         ):
             # Most tasks: the tuple and this object serve them all.
             tracked.observers, tracked.index = self._observers, submission.index
-            self._streak = 0
+            self._streak.reset()
         else:
-            self._streak = 0
+            self._streak.reset()
             tracked.add_observer(_OutcomeObserver(self, submission))
 
     def task_changed(self, tracked: TrackedTask) -> None:
@@ -267,13 +253,13 @@ class MapOperation:
             self._operations.discard(self)
 
     async def _read(self) -> None:
-        async for item in _iterate(self._items):
+        async for item in iterate(self._items):
             # While outcomes wait to be read, the caller may have left: an iterator that is still
             # referenced after a `break` does not say so.
             while self._outcomes or self._open >= self._window:
                 await self._space_freed.wait()
             index = self._items_read
-            key, request = _key_and_request(item, index)
+            key, request = key_and_request(item, index)
             self._items_read += 1
             self._open += 1
             try:
@@ -357,25 +343,6 @@ class MapOperation:
         request, key, index = submission.request, submission.key, submission.index
         self._put(Outcome(request, key, index, "not_submitted", None, error.again()))
 
-    def _count(self, error: FoxAPIError | None) -> None:
-        """Count consecutive submissions that say that the next ones would fail, too."""
-        no_connection = isinstance(error, APIConnectionError) and not error.sent
-        if not (no_connection or isinstance(error, _REFUSALS)):
-            self._streak = 0
-            return
-        self._streak += 1
-        if self._streak >= LONGEST_STREAK:
-            what = (
-                "refusals"
-                if isinstance(error, APIStatusError)
-                else "submissions without a connection"
-            )
-            fatal = FoxAPIError(
-                f"stopped after {self._streak} consecutive {what}; the last error: {error}"
-            )
-            fatal.__cause__ = error
-            self.note_fatal(fatal)
-
     def _put(self, outcome: Outcome) -> None:
         if self._cancelled:
             return
@@ -407,29 +374,3 @@ def _cancel_soon(operation: MapOperation, loop: asyncio.AbstractEventLoop) -> No
     """Cancel an operation whose iterator was collected, perhaps in another thread."""
     with contextlib.suppress(RuntimeError):  # the loop is closed
         loop.call_soon_threadsafe(operation.cancel)
-
-
-async def _iterate(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncIterator[Item]:
-    if isinstance(items, AsyncIterable):
-        async for item in items:
-            yield item
-        return
-    for number, item in enumerate(items, 1):
-        yield item
-        # A long input whose items are decided at once must not block the event loop.
-        if number % _ITEMS_PER_TURN == 0:
-            await anyio.lowlevel.checkpoint()
-
-
-def _key_and_request(item: object, index: int) -> tuple[str | None, Request]:
-    key: object = None
-    request: object = item
-    if is_tuple(item) and len(item) == 2:  # noqa: PLR2004
-        key, request = item
-    if not isinstance(request, Request) or not (key is None or isinstance(key, str)):
-        raise InvalidRequestError(
-            f"item {index} of the input is {item!r}; it must be a request or a (key, request) pair",
-            field=f"requests[{index}]",
-            value=item,
-        )
-    return key, request

@@ -26,7 +26,8 @@ from foxapi_async.handle import TaskHandle
 from foxapi_async.http.ids import check_task_id
 from foxapi_async.http.proxies import Proxies, find_proxies
 from foxapi_async.http.transport import Transport
-from foxapi_async.mapping import Item, OutcomeIterator
+from foxapi_async.map_input import Item
+from foxapi_async.mapping import OutcomeIterator
 from foxapi_async.models import Output, Task, UploadedFile
 from foxapi_async.options import Limits, Polling, Retry, Timeout
 from foxapi_async.requests import Request

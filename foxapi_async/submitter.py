@@ -250,9 +250,8 @@ class Submitter:
                 has_rechecked = True
             # In an outage the gate decides how long to go on.
             is_held = answer.response_class is ResponseClass.NOT_SENT and self._gate.is_paused
-            if not (repeat and self._retry.submissions and (may_retry or is_held)):
-                raise error
-            if submission.cancelled:
+            may_retry = (may_retry or is_held) and self._retry.submissions
+            if not (repeat and may_retry) or submission.cancelled:
                 raise error
             if submission.claim is not None:
                 await submission.claim.postponed(error)

@@ -56,6 +56,7 @@ from foxapi_async.emulator import (
     rate_limit,
     text,
 )
+from foxapi_async.http import transport
 from tests.conftest import OpenSession
 
 FOX = PhotaImage("a fox in the snow")
@@ -345,6 +346,7 @@ async def test_an_answer_with_the_id_of_another_submission_is_unknown(
 async def test_an_answer_above_the_size_limit_is_unknown(
     emulator: Emulator, open_session: OpenSession, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr(transport, "MAX_BODY", 8_000_000)
     emulator.script(Fault("submit", Rewrite({"padding": "x" * 9_000_000}, without=["id"])))
     async with open_session() as session:
         with pytest.raises(SubmissionUnknownError) as caught:

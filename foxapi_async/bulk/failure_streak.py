@@ -7,8 +7,8 @@ from typing import Final
 import attrs
 
 from foxapi_async import DownloadError, FoxAPIError, OutputExpiredError, errors
-from foxapi_async.mapping import LONGEST_STREAK
 from foxapi_async.outcome import OutcomeStatus
+from foxapi_async.refusal_streak import LONGEST_STREAK
 
 _FATAL: Final = (
     errors.BudgetExceededError,

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from http.cookies import SimpleCookie
-from typing import Any
+from importlib import import_module
+from typing import Any, Final
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
@@ -20,6 +22,20 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
 from foxapi_async.http.failures import MOST_KEPT
+
+_LATE: Final = (
+    *("encodings.idna", "idna.uts46data", "encodings.utf_16", "encodings.utf_32"),
+    *("encodings.utf_16_le", "encodings.utf_16_be", "encodings.utf_32_le", "encodings.utf_32_be"),
+)
+"""Modules that Python and yarl import when they first meet a host name, or JSON in another encoding. The package may be replaced on
+disk while a session is open, or no descriptor may be left to read a module."""
+
+
+def load_late_modules() -> None:
+    """Import what would otherwise be imported during a request."""
+    for module in _LATE:
+        with suppress(ImportError):
+            import_module(module)
 
 
 class HttpExchange:

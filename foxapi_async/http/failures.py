@@ -51,7 +51,7 @@ def failure_of(
     words = one_line(redactor.text(said)) or type(error).__name__
     if isinstance(error, TimeoutError):
         return APITimeoutError(f"{what}: {words}{route}", sent=sent)
-    happened = "the connection broke" if sent else "nothing was sent"
+    happened = "the connection broke" if sent else f"nothing was sent{route}"
     if not is_connected:
         happened = f"no connection was made{route}"
     ours = APIConnectionError(f"{what}: {happened}: {words}", sent=sent)

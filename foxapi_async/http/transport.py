@@ -6,8 +6,7 @@ import asyncio
 import logging
 import platform
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
-from importlib import import_module
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import aiohttp
@@ -30,6 +29,7 @@ from foxapi_async.http.connection import (
     HttpExchange,
     authorizing,
     early_answer,
+    load_late_modules,
     without_secrets,
 )
 from foxapi_async.http.failures import FOREIGN, decoded, failure_of, text_of_answer, through
@@ -59,13 +59,6 @@ USER_AGENT: Final = (
 )
 
 _KEEPALIVE: Final = 15.0
-
-_LATE: Final = (
-    *("encodings.idna", "idna.uts46data", "encodings.utf_16", "encodings.utf_32"),
-    *("encodings.utf_16_le", "encodings.utf_16_be", "encodings.utf_32_le", "encodings.utf_32_be"),
-)
-"""Modules that Python and yarl import when they first meet a host name, or JSON in another encoding. The package may be replaced on
-disk while a session is open, or no descriptor may be left to read a module."""
 
 _LONGEST_HEADER: Final = 65 * 1024
 """Bytes of one header line; aiohttp reads 8,190 by default and discards the whole answer otherwise."""
@@ -121,9 +114,7 @@ class Transport:
     async def open(self) -> None:
         """Create the connection pool, unless one was given."""
         self._clock = asyncio.get_running_loop().time
-        for module in _LATE:
-            with suppress(ImportError):
-                import_module(module)
+        load_late_modules()
         if self._http is None:
             self._http = aiohttp.ClientSession(
                 # The session has its own limits. With a limit here, waiting for a free connection

@@ -1,0 +1,50 @@
+"""Decides when a map operation must stop, because further submissions would fail as well. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from attrs import define
+
+from foxapi_async.errors import (
+    APIConnectionError,
+    APIStatusError,
+    AuthenticationError,
+    FoxAPIError,
+    InsufficientQuotaError,
+    PermissionDeniedError,
+)
+
+LONGEST_STREAK: Final = 25
+"""Consecutive failures after which nothing more is submitted."""
+
+_REFUSALS: Final = (AuthenticationError, InsufficientQuotaError, PermissionDeniedError)
+
+
+@define(eq=False)
+class RefusalStreak:
+    """Counts consecutive refusals of the key, and submissions that found no connection."""
+
+    _length: int = 0
+
+    def reset(self) -> None:
+        """Record that a submission was accepted."""
+        self._length = 0
+
+    def add(self, error: FoxAPIError) -> FoxAPIError | None:
+        """Record why a submission created no task; return why to stop, None to go on."""
+        no_connection = isinstance(error, APIConnectionError) and not error.sent
+        if not (no_connection or isinstance(error, _REFUSALS)):
+            self._length = 0
+            return None
+        self._length += 1
+        if self._length < LONGEST_STREAK:
+            return None
+        what = (
+            "refusals" if isinstance(error, APIStatusError) else "submissions without a connection"
+        )
+        fatal = FoxAPIError(
+            f"stopped after {self._length} consecutive {what}; the last error: {error}"
+        )
+        fatal.__cause__ = error
+        return fatal
