@@ -7,15 +7,23 @@ FoxAPIError
 ├── SessionClosedError
 ├── BudgetExceededError
 ├── APIStatusError
-│   ├── BadRequestError, AuthenticationError, InsufficientQuotaError, PermissionDeniedError
-│   ├── NotFoundError, PayloadTooLargeError, UnprocessableEntityError, RateLimitError
+│   ├── BadRequestError
+│   ├── AuthenticationError
+│   ├── InsufficientQuotaError
+│   ├── PermissionDeniedError
+│   ├── NotFoundError
+│   ├── PayloadTooLargeError
+│   ├── UnprocessableEntityError
+│   ├── RateLimitError
 │   └── ServerError
 ├── APIConnectionError
 │   └── APITimeoutError
 ├── InvalidResponseError
 ├── SubmissionUnknownError
 ├── TaskOutcomeError
-│   └── TaskFailedError, TaskCancelledError, TaskTimeoutError
+│   ├── TaskFailedError
+│   ├── TaskCancelledError
+│   └── TaskTimeoutError
 └── DownloadError
     └── OutputExpiredError
 

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from typing import Final
 
 import anyio
-import anyio.lowlevel
 import attrs
 
 from foxapi_async._concurrency import Signal, Supervisor

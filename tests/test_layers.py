@@ -18,11 +18,11 @@ import foxapi_async
 
 PACKAGE = Path(foxapi_async.__file__).parent
 
-MOST_LINES = 400
+MOST_LINES = 410
 """Of one file."""
 MOST_MODULES = 116
 MOST_LINES_IN_ALL = 19_500
-LONGEST_CHAIN = 12
+LONGEST_CHAIN = 13
 MOST_PARAMETERS, MOST_CALLABLES = 8, 2
 """Of a constructor. Sizes do not count the emulator."""
 
