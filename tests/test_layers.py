@@ -30,7 +30,7 @@ PURE = {
     *("_typeguards", "_validators", "errors", "models", "options", "outcome"),
     *("phota", "requests", "retry", "statistics", "version"),
     *(f"http.{name}" for name in ("codec", "ids", "responses", "retry_rules")),
-    *(f"limits.{name}" for name in ("departures", "quota", "rate", "rate_scheduler", "window")),
+    *(f"limits.{name}" for name in ("cubic", "in_flight", "rate_scheduler")),
     *(f"polling.{name}" for name in ("durations", "history", "inspection")),
     *("polling.schedule", "polling.tracked_task"),
 }

@@ -79,10 +79,8 @@ class TaskRun:
         now = self.clock.now
         most = min(self.cap, self.outputs) if self.knows_cap else self.outputs
         if self._occupied + self.images > most:
-            self.scheduler.waiting(Lane.SUBMIT, 0)
             return math.inf
         room = self.scheduler.room_delay(self.images, self._occupied, now)
-        self.scheduler.waiting(Lane.SUBMIT, 0 if room else 1)
         wait = max(room, self.scheduler.delay(Lane.SUBMIT, now))
         if wait == 0.0:
             self._occupied += self.images
@@ -92,7 +90,6 @@ class TaskRun:
 
     def _poll(self) -> float:
         now = self.clock.now
-        self.scheduler.waiting(Lane.POLL, len(self._due))
         if not self._due:
             return math.inf
         wait = self.scheduler.delay(Lane.POLL, now)
