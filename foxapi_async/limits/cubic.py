@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
-from attrs import define, field
+from attrs import define
 
 _BETA = 0.85
 """Fraction of ``w_max`` that is left after a cut. TCP's 0.7 would leave 10 % of a limit unused."""
@@ -39,12 +39,12 @@ that sends Retry-After has said itself how long to wait."""
 class CubicRate:
     """The rate of one lane: unlimited before the first refusal, then a sawtooth at the limit."""
 
+    _departures: deque[float]  # when requests were sent, at least the last few seconds
     _w_max: float | None = None
     _grows_from: float = -math.inf
     _cut_at: float = -math.inf
     _probes: int | None = None  # sent since the last refusal; None once one is served
     _told: bool = False
-    _departures: deque[float] = field(factory=lambda: deque[float](maxlen=4096))
 
     def rate(self, now: float) -> float | None:
         """Return the requests per second that are allowed; None means unlimited."""
@@ -70,9 +70,8 @@ class CubicRate:
         grown = max(gap, _FIRST_GAP) * _GAP_GROWTH ** min(self._probes, 50)
         return max(gap, min(grown, longest))
 
-    def sent(self, now: float) -> None:
+    def sent(self) -> None:
         """Record that a request was sent."""
-        self._departures.append(now)
         if self._probes is not None:
             self._probes += 1
 

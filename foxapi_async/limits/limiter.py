@@ -84,7 +84,7 @@ class Limiter:
         return now
 
     def rate(self) -> float | None:
-        """Return the submissions per second that the server was found to bear; None if unlimited."""
+        """Return the requests per second of the slower lane; None while no limit is known."""
         return self._scheduler.rate(self._clock())
 
     def record_answer(self, lane: Lane, answer: Answer[Any], sent_at: float) -> None:
