@@ -1,9 +1,12 @@
 """Estimates a server's cap on images in flight from refused submissions.
 
 A cap is a hypothesis: refusals come only at or above some number of images in flight, acceptances only
-below it. It is believed after `_EVIDENCE` refusals in a row that agree, and forgotten when a submission
-is accepted far above it or refused far below it. A believed cap is the better explanation of a refusal:
-the rate is then not cut. One submission above the cap probes it from time to time.
+below it. It is believed after `_EVIDENCE` refusals in a row that agree, and given up when a refusal
+comes at another number. A believed cap explains a refusal, so the rate is not cut.
+
+Unlike a rate, a cap is known exactly after one refusal, so nothing is gained by going below it. Now
+and then one submission above the cap probes it. While probes are accepted, they double, as in the slow
+start of TCP.
 """
 
 from __future__ import annotations
@@ -14,11 +17,12 @@ from attrs import define
 
 _EVIDENCE = 3
 """Refusals at about the same number of images until a cap is believed: two may be chance."""
-_NOISE = 1 / 8
-"""Fraction of the cap within which numbers agree: the session learns later than the server that a
-task has ended, so it may count more."""
-_PROBE_EVERY, _PROBE_ACCEPTED = 25.0, 12
-"""Seconds, and accepted submissions, between two probes: at 8 images of 25 s, one in 13 is refused."""
+_NOISE, _LEAST_NOISE = 1 / 8, 2
+"""Fraction of the cap, and images, within which numbers agree: the session learns later than the
+server that a task has ended, so it may count more."""
+_PROBE_EVERY, _PROBE_AFTER, _PROBE_AFTER_CAPS = 25.0, 12, 1.5
+"""Seconds, accepted submissions, and submissions as a multiple of the cap, from a refusal to the next
+probe. At most one submission in 13 is refused, and one in 25 at 16 images or more."""
 
 
 @define(eq=False, repr=False)
@@ -31,23 +35,25 @@ class InFlightLimit:
     _evidence: int = 0  # refusals in a row that agree
     _refused_at: float = -math.inf
     _accepted: int = 0  # since then
-    _step: int = 1
+    _step: int = 1  # submissions above the cap that may be in flight
 
     def accepted(self, in_flight: int, sent_at: float) -> None:
         """Record that a submission was accepted; ``in_flight`` includes its images."""
+        if sent_at <= self._refused_at:
+            if self.limit is None:  # the server had counted it when it refused the other one
+                self._level = max(self._level, in_flight)
+            return
         self._accepted += 1
         if in_flight <= self._level:
             return
-        if sent_at <= self._refused_at and self.limit is None:
-            self._level = in_flight
-        elif self.limit is not None:
+        if self.limit is not None:
             self._step *= 2
         if in_flight - self._level > self._noise:
+            self._level = in_flight
             if self.limit is None:
                 self._evidence = 0
-            self._level = in_flight
-        if self.limit is not None:
-            self.limit = self._level
+            else:
+                self.limit = in_flight
 
     def refused(self, in_flight: int, now: float) -> bool:
         """Record that a submission was refused, and return whether the cap explains it."""
@@ -64,10 +70,12 @@ class InFlightLimit:
         """Return the seconds until some more images may be in flight; 0.0 means now."""
         if self.limit is None or in_flight == 0 or in_flight + images <= self.limit:
             return 0.0
-        if in_flight + images <= self.limit + self._step and self._accepted >= max(_PROBE_ACCEPTED, 1.5 * self.limit):
-            return max(self._refused_at + _PROBE_EVERY - now, 0.0)
-        return _PROBE_EVERY
+        step = self._step if in_flight > self.limit else 1
+        is_full = in_flight > self.limit + (step - 1) * images
+        if is_full or self._accepted < max(_PROBE_AFTER, _PROBE_AFTER_CAPS * self.limit):
+            return _PROBE_EVERY
+        return max(self._refused_at + _PROBE_EVERY - now, 0.0)
 
     @property
     def _noise(self) -> int:
-        return max(math.ceil(_NOISE * self._level), 2)
+        return max(math.ceil(_NOISE * self._level), _LEAST_NOISE)
