@@ -71,8 +71,10 @@ class InFlightLimit:
         if self.limit is None or in_flight == 0 or in_flight + images <= self.limit:
             return 0.0
         step = self._step if in_flight > self.limit else 1
-        is_full = in_flight > self.limit + (step - 1) * images
-        if is_full or self._accepted < max(_PROBE_AFTER, _PROBE_AFTER_CAPS * self.limit):
+        if in_flight > self.limit + (step - 1) * images:
+            return _PROBE_EVERY
+        is_probing = self._step > 1
+        if not is_probing and self._accepted < max(_PROBE_AFTER, _PROBE_AFTER_CAPS * self.limit):
             return _PROBE_EVERY
         return max(self._refused_at + _PROBE_EVERY - now, 0.0)
 

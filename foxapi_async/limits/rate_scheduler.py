@@ -14,8 +14,8 @@ from foxapi_async.retry import LONGEST_BELIEVED
 
 _CATCH_UP = 0.02
 """Seconds of timer lateness that are compensated, so that late timers do not lower the rate."""
-_REMEMBERED = 4096
-"""Departures of a lane: those of 10 s at 400 requests per second."""
+_REMEMBERED = 16384
+"""Departures of a lane: those of 10 s at the most that a session can send."""
 
 
 class Lane(enum.Enum):
@@ -131,7 +131,7 @@ class RateScheduler:
         if in_flight is not None and not was_probing:
             self._images = self._images or InFlightLimit()
             is_cap = self._images.refused(in_flight, now)
-        pace.cubic.refused(now, sent_at, told=told, cut=not is_cap)
+        pace.cubic.refused(now, sent_at, told=told, is_cap=is_cap)
         if not was_probing:
             pace.free = max(pace.free, now + pace.cubic.gap(now))
 
