@@ -25,7 +25,7 @@ _LONGEST_503: Final = 60.0
 _LOGGED_PAUSE: Final = 30.0
 """Seconds of Retry-After from which a 429 is logged as a warning."""
 _YIELD: Final = 0.05
-"""Seconds by which a poll lets another request go first: timers are that late at most."""
+"""Seconds by which a poll and another request let each other go first: timers are rarely later."""
 
 
 class Limiter:
@@ -47,7 +47,7 @@ class Limiter:
         self._queues = {lane: anyio.Lock(fast_acquire=True) for lane in Lane}
         self._waiting = dict.fromkeys(Lane, 0)
         self._shorter = Signal()
-        self._poll_was_last = False
+        self._poll_was_last = self._poll_waits = False
         self._images_sent = 0
         self._images_accepted = 0
 
@@ -64,7 +64,7 @@ class Limiter:
             now = self._clock()
             self._scheduler.sent(lane, now)
             self._images_sent += images
-            self._poll_was_last = False
+            self._poll_was_last &= lane is not Lane.OTHER
             return now
         finally:
             self._waiting[lane] -= 1
@@ -72,15 +72,19 @@ class Limiter:
     def poll_delay(self) -> float:
         """Return the seconds until a poll may leave."""
         delay = self._scheduler.delay(Lane.POLL, self._clock())
-        # Polls share their rate with other requests; if one waits, the next turn is not a poll's.
-        return delay + _YIELD if self._poll_was_last and self._waiting[Lane.OTHER] else delay
+        if delay > 0:
+            # Polls and other requests share a rate, and take turns while both wait.
+            self._poll_waits = True
+            if self._poll_was_last and self._waiting[Lane.OTHER]:
+                delay += _YIELD
+        return delay
 
     def admit_poll(self) -> float:
         """Admit a poll, once `poll_delay` is 0, and return the moment."""
         now = self._clock()
         self._scheduler.sent(Lane.POLL, now)
         self._counters.polls += 1
-        self._poll_was_last = True
+        self._poll_was_last, self._poll_waits = True, False
         return now
 
     def rate(self) -> float | None:
@@ -134,6 +138,8 @@ class Limiter:
     def _delay(self, lane: Lane, images: int) -> float:
         now = self._clock()
         delay = self._scheduler.delay(lane, now)
+        if lane is Lane.OTHER and delay > 0 and self._poll_waits and not self._poll_was_last:
+            delay += _YIELD
         if images:
             delay = max(delay, self._scheduler.room_delay(images, self._images_sent, now))
         return delay

@@ -81,7 +81,7 @@ async def test_another_request_is_not_starved_by_polls():
 
     async def other() -> None:
         while True:
-            await limiter.admit(Lane.OTHER)
+            limiter.record_answer(Lane.OTHER, ACCEPTED, await limiter.admit(Lane.OTHER))
             left.append("other")
 
     with anyio.move_on_after(20.0):
