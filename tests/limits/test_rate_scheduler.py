@@ -235,7 +235,18 @@ def test_the_rate_of_a_token_bucket_is_found_and_followed(rate, burst, retry_aft
         (TokenBucket(30, 30), http_date),
         (TokenBucket(10, 50), constant(2.0)),
     ],
-    ids=str,
+    ids=[
+        "window of 1 s",
+        "window of 10 s",
+        "window of 60 s",
+        "window of 60 s, Retry-After",
+        "sliding",
+        "sliding, Retry-After",
+        "no burst",
+        "no burst, Retry-After",
+        "dates",
+        "always 2 s",
+    ],
 )
 def test_the_rate_of_other_servers_is_found(server, retry_after: RetryAfter):
     rate = server.rate
