@@ -175,7 +175,7 @@ class Api:
         return answer._replace(value=task)
 
     async def _until_answered(self, attempt: Callable[[], Awaitable[Answer[T]]]) -> T:
-        retrier = Retrier(self._retry, self._clock(), self._counters.progress)
+        retrier = Retrier(self._retry, self._clock())
         while True:
             sent_at = await self._limiter.admit(Lane.OTHER)
             answer = await attempt()
@@ -186,14 +186,12 @@ class Api:
             may_retry = retrier.may_retry(
                 rate_limited=answer.rate_limited,
                 now=self._clock(),
-                progress=self._counters.progress,
-                in_flight=0,
+                was_served=self._counters.progress > 0,
             )
             decision = IDEMPOTENT_DECISIONS[answer.response_class]
             if decision is not RetryDecision.REPEAT or not may_retry:
                 raise answer.error
-            if not answer.rate_limited:  # after a 429 the limiter pauses the whole session
-                await anyio.sleep(retrier.pause(random.random()))  # noqa: S311
+            await anyio.sleep(retrier.pause(random.random()))  # noqa: S311
 
 
 _ANSWERS = frozenset({ResponseClass.REFUSED, ResponseClass.RATE_LIMITED, ResponseClass.NO_CHANNEL})

@@ -111,7 +111,7 @@ class PollFailed(Event):
 
 @attrs.frozen
 class RateLimited(Event):
-    """The server answered 429; the whole session slows down.
+    """The server answered 429; all requests of that kind (submissions, or all others) slow down.
 
     ``retry_after`` is the server's Retry-After in seconds, None without a usable one.
     """

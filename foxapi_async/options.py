@@ -115,7 +115,8 @@ class Retry:
 
     Args:
         attempts: Attempts of one GET, upload or download, and of a POST that certainly created
-            nothing, including the first. A 429 counts only while the session makes no progress.
+            nothing, including the first. A 429 counts only until the server has accepted something
+            of the session; it is then repeated for at most 15 minutes.
         first: Longest pause before the second attempt; it doubles with each further one.
         longest: Longest pause between two attempts.
         submissions: Whether a POST that certainly created nothing is repeated.

@@ -22,25 +22,23 @@ _SECONDS: Final = r"(?a:\d+(?:\.\d*)?|\.\d+)"
 class Retrier:
     """Counts the attempts of one request.
 
-    A 429 says nothing about the request, only that the session is too fast. So it counts only while
-    the session makes no progress: otherwise a request would be given up because others were served.
-    ``progress`` is a number that grows whenever the server accepts or finishes something.
+    A 429 says nothing about the request, only that the session is too fast. So it does not count
+    once the server has accepted something of this session: a phase of refusals ends, however long it
+    lasts. A server that has refused everything so far may never accept anything.
     """
 
-    def __init__(self, retry: Retry, started: float, progress: int) -> None:
+    def __init__(self, retry: Retry, started: float) -> None:
         self._retry = retry
         self._started = started
-        self._progress = progress
         self._failed = 0
 
-    def may_retry(self, *, rate_limited: bool, now: float, progress: int, in_flight: int) -> bool:
+    def may_retry(self, *, rate_limited: bool, now: float, was_served: bool) -> bool:
         """Count a failed attempt and return whether another is allowed.
 
-        Each of the tasks ``in_flight`` may make the room that the server wants when it ends.
+        ``was_served``: the server has accepted or finished something of this session.
         """
         self._failed += 1
-        if rate_limited and (in_flight or progress != self._progress):
-            self._progress = progress
+        if rate_limited and was_served:
             self._failed = 1
         if rate_limited and now - self._started > RATE_LIMIT_TIMEOUT:
             return False

@@ -46,7 +46,8 @@ class Statistics:
     """Files that were fetched whole."""
     bytes_downloaded: int
     requests_per_second: float | None
-    """The rate that the server was found to accept; None while no limit was met."""
+    """The rate that the server was found to accept, of submissions or of all other requests, whichever is
+    lower; None while no limit was met."""
 
 
 @attrs.define(eq=False, weakref_slot=False)

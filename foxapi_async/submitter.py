@@ -236,12 +236,11 @@ class Submitter:
             decision = SUBMISSION_DECISIONS[answer.response_class]
             if decision is RetryDecision.UNKNOWN:
                 raise submission.error or submission.unknown(error, answer.response)
-            retrier = retrier or Retrier(self._retry, self._clock(), self._counters.progress)
+            retrier = retrier or Retrier(self._retry, self._clock())
             may_retry = retrier.may_retry(
                 rate_limited=answer.rate_limited,
                 now=self._clock(),
-                progress=self._counters.progress,
-                in_flight=len(self._registry.tasks),
+                was_served=bool(self._counters.progress or self._registry.tasks),
             )
             repeat = decision is RetryDecision.REPEAT
             if isinstance(error, AuthenticationError | PermissionDeniedError) and answer.enveloped:
@@ -258,7 +257,7 @@ class Submitter:
             submission.last_refusal = error
             self._counters.repeated_submissions += 1
             _log.info("%s: it created nothing and is sent again", error)
-            if not answer.rate_limited:  # after a 429 the limiter pauses the whole session
+            if not answer.rate_limited:  # after a 429 the limiter pauses all submissions
                 await anyio.sleep(retrier.pause(random.random()))  # noqa: S311
 
     async def _refutes(self, submission: Submission, error: APIStatusError) -> bool:

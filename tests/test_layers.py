@@ -31,7 +31,7 @@ PURE = {
     *("phota", "refusal_streak", "requests", "retry", "statistics", "version"),
     *(f"http.{name}" for name in ("candidates", "codec", "compression", "ids", "redaction")),
     *(f"http.{name}" for name in ("responses", "retry_rules")),
-    *(f"limits.{name}" for name in ("departures", "quota", "rate", "rate_scheduler", "window")),
+    *(f"limits.{name}" for name in ("circuit_breaker", "cubic", "in_flight", "rate_scheduler")),
     *(f"polling.{name}" for name in ("durations", "history", "inspection")),
     *("polling.schedule", "polling.tracked_task"),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 
 import anyio
 import pytest
@@ -20,7 +21,7 @@ from foxapi_async import (
     Session,
     SessionClosedError,
 )
-from foxapi_async.emulator import Drop, Emulator, Fate, Fault, error, rate_limit
+from foxapi_async.emulator import Call, Drop, Emulator, Fate, Fault, error, rate_limit
 from tests.conftest import OpenSession
 
 
@@ -357,13 +358,53 @@ async def test_all_tasks_complete_on_a_server_with_a_low_cap_on_images_in_flight
         assert emulator.counters.images_billed == 60
 
 
-async def test_a_429_pauses_polls_and_submissions(emulator: Emulator, open_session: OpenSession):
+async def test_a_429_to_a_submission_does_not_pause_polls(
+    emulator: Emulator, open_session: OpenSession
+):
     async with open_session() as session:
-        await session.submit(PhotaImage("a fox"))
+        handle = await session.submit(PhotaImage("a fox"))
         emulator.script(Fault("submit", rate_limit(200)))
         paused = anyio.current_time()
-        with anyio.move_on_after(150):
-            await session.submit(PhotaImage("a fox"))
-        polls = emulator.counters.polls
-        assert anyio.current_time() - paused >= 150
-        assert session.statistics().polls == polls == 0
+        async with anyio.create_task_group() as group:
+            group.start_soon(session.submit, PhotaImage("a fox"))
+            await handle
+            assert anyio.current_time() - paused < 150
+        assert anyio.current_time() - paused >= 200
+
+
+def has_prompt(prompt: str, call: Call) -> bool:
+    return call.prompt == prompt
+
+
+@pytest.mark.parametrize("retry_after", [0, None])
+async def test_a_few_requests_that_are_refused_several_times_are_soon_done(
+    emulator: Emulator, open_session: OpenSession, retry_after: int | None
+):
+    refused = {"fox 1", "fox 4", "fox 6", "fox 9"}
+    for prompt in refused:
+        emulator.script(
+            Fault("submit", rate_limit(retry_after), times=3, when=partial(has_prompt, prompt))
+        )
+    async with open_session() as session:
+        began = anyio.current_time()
+        async with anyio.create_task_group() as group:
+            for n in range(10):
+                group.start_soon(session.submit, PhotaImage(f"fox {n}"))
+        assert anyio.current_time() - began < 10
+        assert session.statistics().submitted == 10
+    assert emulator.counters.answered_429 == 12
+
+
+async def test_no_request_is_given_up_in_minutes_of_429(
+    emulator: Emulator, open_session: OpenSession
+):
+    async with open_session(limits=Limits(outputs=2)) as session:
+        await session.generate(PhotaImage("a fox"))
+        began = anyio.current_time()
+        refuse = Fault(
+            "submit", rate_limit(0), times=None, when=lambda _: anyio.current_time() < began + 180
+        )
+        emulator.script(refuse)
+        outcomes = await collect(session.map(foxes(8)))
+        assert anyio.current_time() - began >= 180
+        assert {outcome.status for outcome in outcomes} == {"completed"}

@@ -25,15 +25,15 @@ jitters = st.floats(0, 1)
 
 
 def new_retrier(**options: float) -> Retrier:
-    return Retrier(Retry(**options), 0.0, 0)
+    return Retrier(Retry(**options), 0.0)
 
 
 def failed(retrier: Retrier, *, now: float = 1.0) -> bool:
-    return retrier.may_retry(rate_limited=False, now=now, progress=0, in_flight=0)
+    return retrier.may_retry(rate_limited=False, now=now, was_served=True)
 
 
-def limited(retrier: Retrier, *, now: float = 1.0, progress: int = 0, in_flight: int = 0) -> bool:
-    return retrier.may_retry(rate_limited=True, now=now, progress=progress, in_flight=in_flight)
+def limited(retrier: Retrier, *, now: float = 1.0, was_served: bool = True) -> bool:
+    return retrier.may_retry(rate_limited=True, now=now, was_served=was_served)
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 4])
@@ -42,36 +42,25 @@ def test_a_request_is_attempted_as_often_as_configured(attempts):
     assert [failed(retrier) for _ in range(attempts)] == [True] * (attempts - 1) + [False]
 
 
-def test_a_failure_counts_regardless_of_the_progress_of_other_requests():
-    retrier = new_retrier(attempts=2)
-    assert retrier.may_retry(rate_limited=False, now=1.0, progress=5, in_flight=9)
-    assert not retrier.may_retry(rate_limited=False, now=1.0, progress=6, in_flight=9)
-
-
-def test_a_429_counts_without_progress():
+def test_a_429_counts_before_the_server_has_accepted_anything():
     retrier = new_retrier(attempts=3)
-    assert [limited(retrier) for _ in range(3)] == [True, True, False]
+    assert [limited(retrier, was_served=False) for _ in range(3)] == [True, True, False]
 
 
-def test_a_429_does_not_count_while_other_requests_succeed():
+def test_a_429_does_not_count_once_the_server_has_accepted_something():
     retrier = new_retrier(attempts=2)
-    assert all(limited(retrier, progress=step) for step in range(1, 100))
-    assert not limited(retrier, progress=99)
-
-
-def test_a_429_does_not_count_while_tasks_are_in_flight():
-    retrier = new_retrier(attempts=2)
-    assert all(limited(retrier, in_flight=1) for _ in range(100))
+    assert all(limited(retrier) for _ in range(100))
+    assert not failed(retrier)
 
 
 def test_429s_are_retried_only_until_the_rate_limit_timeout():
     retrier = new_retrier()
-    assert limited(retrier, now=RATE_LIMIT_TIMEOUT, in_flight=1)
-    assert not limited(retrier, now=RATE_LIMIT_TIMEOUT + 0.1, in_flight=1)
+    assert limited(retrier, now=RATE_LIMIT_TIMEOUT)
+    assert not limited(retrier, now=RATE_LIMIT_TIMEOUT + 0.1)
 
 
 def test_attempts_of_one_disables_retries_after_a_429():
-    assert not limited(new_retrier(attempts=1), in_flight=1, progress=1)
+    assert not limited(new_retrier(attempts=1))
 
 
 def test_pauses_double_up_to_the_longest():

@@ -1,4 +1,4 @@
-"""Print how well the rate scheduler finds limits: ``python -m benchmarks.limits [--quick] [--seeds N]``."""
+"""Print how well a session finds limits: ``python -m benchmarks.limits [--quick] [--seeds N]``."""
 
 from __future__ import annotations
 
@@ -6,39 +6,8 @@ import argparse
 import platform
 from collections import Counter
 
-from benchmarks.limits.measures import between, refused_share
-from benchmarks.limits.scenarios import SETTLED, run_scenario, scenarios
-from benchmarks.limits.servers import TokenBucket, silent, whole_seconds
-from benchmarks.limits.tasks import TaskRun
-from foxapi_async.limits.rate_scheduler import RateScheduler
-
-
-def _cap_row(cap: int, *, header: bool, rate: float | None, seed: int, end: float) -> str:
-    def run(*, knows_cap: bool) -> TaskRun:
-        server = None if rate is None else TokenBucket(rate, rate)
-        retry_after = whole_seconds if header else silent
-        result = TaskRun(
-            cap,
-            RateScheduler(),
-            seed=seed,
-            knows_cap=knows_cap,
-            retry_after=retry_after,
-            server=server,
-        )
-        result.run(end)
-        return result
-
-    best, ours = run(knows_cap=True), run(knows_cap=False)
-    done = sum(at >= SETTLED for at in ours.finished)
-    possible = sum(at >= SETTLED for at in best.finished)
-    refused = refused_share(ours.records, SETTLED, end)
-    requests = len(between(ours.records, SETTLED, end))
-    limit = "no limit" if rate is None else f"{rate:g}/s"
-    missed = "" if done >= 0.95 * possible and refused < 0.02 else "  missed"
-    return (
-        f"{cap:>4} images {limit:<9} {'seconds' if header else '-':<11} "
-        f"{done / possible:>7.3f} {100 * refused:>6.2f}% {requests:>9}{missed}"
-    )
+from benchmarks.limits.phases import RECOVERED, caps, phases
+from benchmarks.limits.scenarios import run_scenario, scenarios, seconds
 
 
 def main() -> None:
@@ -55,11 +24,10 @@ def main() -> None:
         "rate: served / limit; 429: share of 429 answers, minutes 1 to 4 (quota per minute: from 3);"
     )
     print(
-        "submit: share of submissions among the served; halve, double: seconds to adapt after the"
+        "halve, double: seconds to adapt after the limit changed. jitter, slow: seconds of delay to"
     )
-    print("limit changed. jitter, slow: seconds of delay to and from the server.\n")
-    print(f"{'limit and Retry-After':<32} {'rate':>7} {'429':>7} {'submit':>6}", end=" ")
-    print(f"{'halve':>7} {'double':>7}")
+    print("and from the server.\n")
+    print(f"{'limit and Retry-After':<32} {'rate':>7} {'429':>7} {'halve':>7} {'double':>7}")
     runs, misses = 0, Counter[str]()
     for scenario in scenarios(quick=options.quick):
         for seed in seeds:
@@ -70,15 +38,29 @@ def main() -> None:
                 print(result, flush=True)
     each = ", ".join(f"{name} {misses[name]}" for name in sorted(misses) if name != "any")
     print(f"\n{misses['any']} of {runs} runs miss a target{f': {each}' if each else ''}.")
-    print("\nA cap on images in flight, tasks of 5 to 45 s, 64 wanted; done: relative to a session")
-    print("that knows the cap.\n")
-    print(f"{'cap':<33} {'done':>7} {'429':>7} {'requests':>9}")
-    end = 360.0 if options.quick else 960.0
-    for cap in (16,) if options.quick else (4, 16, 48, 100):
-        for rate in (None, 5.0):
-            for header in (False, True):
-                for seed in seeds:
-                    print(_cap_row(cap, header=header, rate=rate, seed=seed, end=end), flush=True)
+
+    print(
+        "\nAll submissions refused for some seconds, with that Retry-After; recovered: seconds from the"
+    )
+    print("end of the phase to 10 s with 0.8 of the former submissions; 429: refusals.\n")
+    print(f"{'job, phase and Retry-After':<34} {'recovered':>9} {'429':>5}")
+    for phase in phases(quick=options.quick):
+        for seed in seeds:
+            recovered, refusals = phase.run(seed)
+            missed = recovered is None or recovered > RECOVERED
+            if missed or not options.missed:
+                mark = "  missed" if missed else ""
+                print(f"{phase!s:<34} {seconds(recovered):>9} {refusals:>5}{mark}", flush=True)
+
+    print(
+        "\nA cap on images in flight, 64 wanted; done: relative to a session that knows the cap.\n"
+    )
+    print(f"{'cap, tasks and Retry-After':<32} {'done':>7} {'429':>7} {'halve':>7} {'double':>7}")
+    for cap in caps(quick=options.quick):
+        for seed in seeds:
+            row = cap.run(seed)
+            if "missed" in row or not options.missed:
+                print(f"{cap!s:<32} {row}", flush=True)
 
 
 if __name__ == "__main__":

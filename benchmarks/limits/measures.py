@@ -23,25 +23,31 @@ def refused_share(records: Sequence[Record], start: float, end: float) -> float:
     return sum(not record.served for record in selected) / max(len(selected), 1)
 
 
-def lane_share(records: Sequence[Record], lane: Lane, start: float, end: float) -> float:
-    served = [record.lane for record in between(records, start, end) if record.served]
-    return served.count(lane) / max(len(served), 1)
+def submissions(records: Sequence[Record]) -> list[Record]:
+    return [record for record in records if record.lane is Lane.SUBMIT]
 
 
 def time_to_adapt(
-    records: Sequence[Record], change: float, end: float, rate: float, *, span: float = 10.0
+    records: Sequence[Record],
+    change: float,
+    end: float,
+    rate: float,
+    *,
+    served: float = 0.85,
+    refused: float = 0.05,
+    span: float = 10.0,
 ) -> float | None:
     """Return the seconds after a change until the first good ``span``; None if there is none.
 
-    A span is good if at least 0.9 of the rate is served and at most 5 % (or one) are refused.
+    A span is good if at least this fraction of the rate is served, and at most this fraction refused.
+    At low rates one request decides, so two requests less, or one that is refused, are accepted.
     """
     start = change
     while start + span <= end:
         selected = between(records, start, start + span)
-        served = sum(record.served for record in selected)
-        # At low rates few requests fit into the span, so one request less is accepted.
-        enough = served >= min(0.9 * rate * span, rate * span - 1.5)
-        if enough and len(selected) - served <= max(0.05 * len(selected), 1):
+        count = sum(record.served for record in selected)
+        enough = count >= min(served * rate * span, rate * span - 2.5)
+        if enough and len(selected) - count <= max(refused * len(selected), 1):
             return start - change
         start += 0.5
     return None

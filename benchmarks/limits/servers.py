@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+from attrs import define
+
 
 class Server(Protocol):
     """Serves or refuses requests in the order of their arrival."""
@@ -114,6 +116,29 @@ class SlidingWindow:
     def free_in(self, now: float) -> float:
         beyond = len(self._served) - self._quota
         return max(self._served[beyond] + self._length - now, 0.0) if beyond >= 0 else 0.0
+
+
+@define
+class Outage:
+    """Serves what another server serves, and nothing from ``begin`` to ``end``."""
+
+    server: Server
+    begin: float
+    end: float
+
+    @property
+    def rate(self) -> float:
+        return self.server.rate
+
+    @rate.setter
+    def rate(self, rate: float) -> None:
+        self.server.rate = rate
+
+    def allows(self, now: float) -> bool:
+        return not self.begin <= now < self.end and self.server.allows(now)
+
+    def free_in(self, now: float) -> float:
+        return self.end - now if self.begin <= now < self.end else self.server.free_in(now)
 
 
 RetryAfter = Callable[[float, float], "float | None"]

@@ -89,7 +89,7 @@ class RateRun:
     retry_after: RetryAfter = silent
     jitter: float = 0.0
     slow: float = 0.0
-    lanes: Sequence[Lane] = (Lane.SUBMIT, Lane.POLL)
+    lanes: Sequence[Lane] = (Lane.SUBMIT,)
     demand: Callable[[float], int] | None = None
     clock: Clock = field(factory=Clock)
     records: list[Record] = field(factory=list[Record])
@@ -106,8 +106,6 @@ class RateRun:
             self.clock.at(0.0, self._tick)
 
     def run(self, until: float) -> None:
-        for lane in self.lanes:
-            self.scheduler.waiting(lane, CONCURRENT if self.demand is None else 0)
         self.clock.run(until)
 
     def _tick(self) -> None:
@@ -119,9 +117,6 @@ class RateRun:
     def _dispatch(self) -> None:
         now = self.clock.now
         while self._concurrent < CONCURRENT and (self.demand is None or self._queued):
-            if self.demand is not None:
-                for lane in self.lanes:
-                    self.scheduler.waiting(lane, self._queued)
             self._round += 1
             order = [
                 self.lanes[(self._round + n) % len(self.lanes)] for n in range(len(self.lanes))
@@ -132,9 +127,6 @@ class RateRun:
                 self._wake(now + shortest)
                 return
             self._send(order[which])
-        if self.demand is not None:
-            for lane in self.lanes:
-                self.scheduler.waiting(lane, self._queued)
 
     def _wake(self, moment: float) -> None:
         if self._wake_at <= self.clock.now or moment < self._wake_at:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections import deque
+from collections.abc import Collection
 
 from attrs import define, field
 
@@ -33,6 +34,7 @@ class TaskRun:
         scheduler: The rate scheduler under test.
         knows_cap: Whether the session knows the cap, which gives the best possible result.
         server: A rate limit in addition to the cap.
+        limited: The lanes that the server limits.
     """
 
     cap: int
@@ -43,6 +45,7 @@ class TaskRun:
     images: int = 1
     outputs: int = 64
     server: Server | None = None
+    limited: Collection[Lane] = (Lane.SUBMIT, Lane.POLL)
     shortest: float = 5.0
     longest: float = 45.0
     clock: Clock = field(factory=Clock)
@@ -79,10 +82,8 @@ class TaskRun:
         now = self.clock.now
         most = min(self.cap, self.outputs) if self.knows_cap else self.outputs
         if self._occupied + self.images > most:
-            self.scheduler.waiting(Lane.SUBMIT, 0)
             return math.inf
         room = self.scheduler.room_delay(self.images, self._occupied, now)
-        self.scheduler.waiting(Lane.SUBMIT, 0 if room else 1)
         wait = max(room, self.scheduler.delay(Lane.SUBMIT, now))
         if wait == 0.0:
             self._occupied += self.images
@@ -92,7 +93,6 @@ class TaskRun:
 
     def _poll(self) -> float:
         now = self.clock.now
-        self.scheduler.waiting(Lane.POLL, len(self._due))
         if not self._due:
             return math.inf
         wait = self.scheduler.delay(Lane.POLL, now)
@@ -104,7 +104,7 @@ class TaskRun:
 
     def _arrive(self, lane: Lane, sent_at: float, task: Task | None) -> None:
         now = self.clock.now
-        served = self.server is None or self.server.allows(now)
+        served = self.server is None or lane not in self.limited or self.server.allows(now)
         wait = 0.0 if self.server is None or served else self.server.free_in(now)
         if served and lane is Lane.SUBMIT:
             self._running = [each for each in self._running if each.ends_at > now]

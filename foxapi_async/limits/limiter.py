@@ -24,6 +24,8 @@ _LONGEST_503: Final = 60.0
 """Longest pause in seconds after a 503: it may concern one model or one server only."""
 _LOGGED_PAUSE: Final = 30.0
 """Seconds of Retry-After from which a 429 is logged as a warning."""
+_YIELD: Final = 0.05
+"""Seconds by which a poll and another request let each other go first: timers are rarely later."""
 
 
 class Limiter:
@@ -44,7 +46,8 @@ class Limiter:
         self._clock = asyncio.get_running_loop().time
         self._queues = {lane: anyio.Lock(fast_acquire=True) for lane in Lane}
         self._waiting = dict.fromkeys(Lane, 0)
-        self._images_finished = Signal()
+        self._shorter = Signal()
+        self._poll_was_last = self._poll_waits = False
         self._images_sent = 0
         self._images_accepted = 0
 
@@ -57,29 +60,35 @@ class Limiter:
                 async with self._queues[lane]:
                     while (delay := self._delay(lane, images)) > 0:
                         with anyio.move_on_after(delay):
-                            await self._images_finished.wait()
+                            await self._shorter.wait()
             now = self._clock()
             self._scheduler.sent(lane, now)
             self._images_sent += images
+            self._poll_was_last &= lane is not Lane.OTHER
             return now
         finally:
             self._waiting[lane] -= 1
-            self._scheduler.waiting(lane, self._waiting[lane])
 
-    def poll_delay(self, waiting: int) -> float:
-        """Return the seconds until a poll may leave, while so many polls are due."""
-        self._scheduler.waiting(Lane.POLL, waiting)
-        return self._scheduler.delay(Lane.POLL, self._clock())
+    def poll_delay(self) -> float:
+        """Return the seconds until a poll may leave."""
+        delay = self._scheduler.delay(Lane.POLL, self._clock())
+        if delay > 0:
+            # Polls and other requests share a rate, and take turns while both wait.
+            self._poll_waits = True
+            if self._poll_was_last and self._waiting[Lane.OTHER]:
+                delay += _YIELD
+        return delay
 
     def admit_poll(self) -> float:
         """Admit a poll, once `poll_delay` is 0, and return the moment."""
         now = self._clock()
         self._scheduler.sent(Lane.POLL, now)
         self._counters.polls += 1
+        self._poll_was_last, self._poll_waits = True, False
         return now
 
     def rate(self) -> float | None:
-        """Return the requests per second that the server was found to bear; None while unlimited."""
+        """Return the requests per second of the slower lane; None while no limit is known."""
         return self._scheduler.rate(self._clock())
 
     def record_answer(self, lane: Lane, answer: Answer[Any], sent_at: float) -> None:
@@ -90,8 +99,9 @@ class Limiter:
             self._counters.rate_limited += 1
             if (answer.retry_after or 0.0) >= _LOGGED_PAUSE:
                 _log.warning(
-                    "429: the server asks to wait %g s, so the whole session pauses",
+                    "429: the server asks to wait %g s, so all %s of the session pause",
                     answer.retry_after,
+                    "submissions" if lane is Lane.SUBMIT else "polls",
                 )
             self._events.emit(RateLimited(answer.retry_after))
             self._scheduler.refused(
@@ -99,8 +109,9 @@ class Limiter:
             )
         elif answer.status is not None:
             if answer.status == _UNAVAILABLE and answer.retry_after is not None:
-                self._scheduler.pause(now, min(answer.retry_after, _LONGEST_503))
-            self._scheduler.answered(lane, now, sent_at=sent_at, in_flight=in_flight)
+                self._scheduler.pause(lane, now, min(answer.retry_after, _LONGEST_503))
+            if self._scheduler.answered(lane, now, sent_at=sent_at, in_flight=in_flight):
+                self._shorter.set()
 
     def task_created(self, images: int) -> None:
         """Record that an admitted submission has created a task of so many images."""
@@ -115,19 +126,20 @@ class Limiter:
     def not_created(self, images: int) -> None:
         """Record that an admitted submission of so many images has created no task that is known."""
         self._images_sent -= images
-        self._images_finished.set()
+        self._shorter.set()
 
     def task_ended(self, images: int) -> None:
         """Record that a task of so many images has ended, and free its slots."""
         self._images_accepted -= images
         self._images_sent -= images
-        self._images_finished.set()
+        self._shorter.set()
         self.slots.free(images)
 
     def _delay(self, lane: Lane, images: int) -> float:
         now = self._clock()
-        room = self._scheduler.room_delay(images, self._images_sent, now) if images else 0.0
-        # Submissions that wait for room do not count as waiting for the rate: they would hold up
-        # the other lanes for a turn that they cannot use.
-        self._scheduler.waiting(lane, 0 if room > 0 else self._waiting[lane])
-        return max(room, self._scheduler.delay(lane, now))
+        delay = self._scheduler.delay(lane, now)
+        if lane is Lane.OTHER and delay > 0 and self._poll_waits and not self._poll_was_last:
+            delay += _YIELD
+        if images:
+            delay = max(delay, self._scheduler.room_delay(images, self._images_sent, now))
+        return delay

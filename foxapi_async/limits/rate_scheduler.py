@@ -4,33 +4,45 @@ from __future__ import annotations
 
 import enum
 import math
+from collections import deque
 
-from foxapi_async.limits.rate import RateSearch
-from foxapi_async.limits.window import WindowSearch
+from attrs import define, field
+
+from foxapi_async.limits.cubic import CubicRate
+from foxapi_async.limits.in_flight import InFlightLimit
 from foxapi_async.retry import LONGEST_BELIEVED
 
 _CATCH_UP = 0.02
 """Seconds of timer lateness that are compensated, so that late timers do not lower the rate."""
-_GRACE, _GRACE_GAPS = 0.05, 0.5
-"""Seconds, and fraction of the gap between two requests, for which a free turn is reserved for the
-lane that is next. A longer time would slow all lanes down: each lane sleeps until its own grace
-ends, and is not notified when the other lane sends."""
+_REMEMBERED = 16384
+"""Departures of a lane: those of 10 s at the most that a session can send."""
 
 
 class Lane(enum.Enum):
-    """The purpose of a request. All lanes share one rate."""
+    """The purpose of a request. Submissions have a rate of their own; the others share one."""
 
     SUBMIT = "submit"
     POLL = "poll"
     OTHER = "other"
 
 
+@define(eq=False, repr=False)
+class _Pace:
+    """When the next request of a lane may leave."""
+
+    departures: deque[float] = field(factory=lambda: deque[float](maxlen=_REMEMBERED))
+    cubic: CubicRate | None = None  # while a limit is known
+    free: float = -math.inf  # by the rate
+    paused_until: float = -math.inf
+    event_at: float = -math.inf  # when the last refusal was counted
+
+
 class RateScheduler:
     """Decides when a request may be sent.
 
-    Before the first 429, only the ceilings apply. After it, one rate applies to the whole session. It
-    is shared equally between the lanes that have requests waiting; a lane may use what the others
-    leave. A cap on images in flight is distinguished from a rate limit.
+    Before the first 429, only the ceilings apply. After it, the rate that the server accepts is
+    estimated for submissions, and apart from it for all other requests: a 429 to the one does not
+    slow the other. A cap on images in flight is distinguished from a rate limit.
 
     The caller calls `delay()`, sleeps that long, calls it again, and calls `sent()` once it returns
     0.0. The caller reports each answer with `answered()` or `refused()`. A request without an
@@ -49,65 +61,48 @@ class RateScheduler:
                 raise ValueError(f"a rate must be a finite number above 0, not {ceiling!r}")
         self._ceilings = {lane: each for lane, each in ceilings.items() if each is not None}
         self._ceiling_free = dict.fromkeys(Lane, -math.inf)
-        self._waiting = dict.fromkeys(Lane, 0)
-        # Start-time fair queueing (Goyal, Vin and Cheng 1996) with equal weights.
-        self._finish = dict.fromkeys(Lane, 0.0)
-        self._virtual = 0.0
-        self._rate = RateSearch()
-        self._window = WindowSearch()
-        self._free = -math.inf
-        self._paused_until = -math.inf
-        self._event_at = -math.inf
-        # The estimate (may be None) before refusals that may later turn out to be caused by a cap.
-        self._doubtful: tuple[float | None] | None = None
-
-    def waiting(self, lane: Lane, count: int) -> None:
-        """Set how many requests of a lane wait for the rate, not for images in flight to end."""
-        self._waiting[lane] = count
+        others = _Pace()
+        self._paces = {Lane.SUBMIT: _Pace(), Lane.POLL: others, Lane.OTHER: others}
+        self._images: InFlightLimit | None = None
 
     def delay(self, lane: Lane, now: float) -> float:
         """Return the seconds until a request of this lane may be sent; 0.0 means now.
 
-        The delay may become shorter after an answer or when another lane becomes idle.
+        The delay may become shorter after an answer.
         """
-        earliest = max(self._paused_until, self._ceiling_free[lane])
-        rate = self._rate.rate(now)
-        if rate is not None:
-            free = self._free
-            if self._is_behind(lane, max(free, now)):
-                free += min(_GRACE, _GRACE_GAPS / rate)
-            earliest = max(earliest, free)
-        return max(earliest - now, 0.0)
+        pace = self._paces[lane]
+        return max(pace.paused_until - now, self._ceiling_free[lane] - now, pace.free - now, 0.0)
 
     def sent(self, lane: Lane, now: float) -> None:
         """Record that a request of this lane is sent now; call it only after `delay()` returned 0.0."""
         if lane in self._ceilings:
             free, ceiling = self._ceiling_free[lane], self._ceilings[lane]
-            self._ceiling_free[lane] = _following(free, now, ceiling, _CATCH_UP)
-        self._rate.sent(now)
-        if lane is Lane.SUBMIT:
-            self._window.submissions += 1
-        else:
-            self._window.others += 1
-        rate = self._rate.rate(now)
-        if rate is not None:
-            self._free = _following(self._free, now, rate, self._rate.catch_up)
-        self._virtual = max(self._virtual, self._finish[lane])
-        self._finish[lane] = self._virtual + 1.0
+            self._ceiling_free[lane] = _following(free, now, 1.0 / ceiling)
+        pace = self._paces[lane]
+        pace.departures.append(now)
+        if pace.cubic is not None:
+            gap = pace.cubic.gap(now)
+            pace.free = _following(pace.free, now, gap)
+            pace.cubic.sent()
+            if gap == 0:
+                pace.cubic = None
 
     def answered(
         self, lane: Lane, now: float, *, sent_at: float | None = None, in_flight: int | None = None
-    ) -> None:
-        """Record an answer other than 429.
+    ) -> bool:
+        """Record an answer other than 429, and return whether delays have become shorter.
 
         For an accepted submission, ``in_flight`` is the number of images of tasks with a known id and
         no known end, including the new task.
         """
-        self._rate.answered(now, now if sent_at is None else sent_at)
-        if self._window.limit is not None:
-            self._window.answered(now)
-            if lane is Lane.SUBMIT and in_flight is not None:
-                self._window.accepted(in_flight)
+        pace = self._paces[lane]
+        sent_at = now if sent_at is None else sent_at
+        if self._images is not None and lane is Lane.SUBMIT and in_flight is not None:
+            self._images.accepted(in_flight, sent_at)
+        if pace.cubic is None or not pace.cubic.answered(now, sent_at):
+            return False
+        pace.free = min(pace.free, now + pace.cubic.gap(now))
+        return True
 
     def refused(
         self,
@@ -121,57 +116,44 @@ class RateScheduler:
         """Record a 429.
 
         Retry-After values from 0 to 3600 s are obeyed exactly; others are ignored. Refusals of requests
-        that were sent before the last pause began belong to the same event; without ``sent_at``,
-        refusals that arrive during the pause do. ``in_flight`` excludes the refused submission.
+        that were sent before the last one was known belong to the same event. ``in_flight`` excludes
+        the refused submission.
         """
-        is_believed = retry_after is not None and 0.0 <= retry_after <= LONGEST_BELIEVED
-        asked = retry_after if is_believed else None
-        left = now if sent_at is None else sent_at
-        if left <= self._event_at or (sent_at is None and now < self._paused_until):
-            self.pause(now, asked or 0.0)
+        told = retry_after is not None and 0.0 <= retry_after <= LONGEST_BELIEVED
+        self.pause(lane, now, retry_after if told and retry_after is not None else 0.0)
+        pace = self._paces[lane]
+        sent_at = now if sent_at is None else sent_at
+        if sent_at <= pace.event_at:
             return
-        self._event_at = now
-        if lane is not Lane.SUBMIT:
-            self._window.poll_refused()
-            self._doubtful = None
-        elif in_flight is not None:
-            if self._window.is_cause(in_flight):
-                self._window.refused(now, in_flight, asked or 0.0)
-                self.pause(now, asked or 0.0)
-                if self._doubtful is not None:
-                    self._rate.restore(*self._doubtful)
-                    self._doubtful = None
-                return
-            self._doubtful = self._doubtful or (self._rate.estimate,)
-        pause = self._rate.refused(now, left, asked)
-        self.pause(now, pause if asked is None else asked)
+        pace.event_at = now
+        pace.cubic = pace.cubic or CubicRate(pace.departures)
+        was_probing, is_cap = pace.cubic.is_probing, False
+        if in_flight is not None and not was_probing:
+            self._images = self._images or InFlightLimit()
+            is_cap = self._images.refused(in_flight, now)
+        pace.cubic.refused(now, sent_at, told=told, is_cap=is_cap)
+        if not was_probing:
+            pace.free = max(pace.free, now + pace.cubic.gap(now))
 
-    def pause(self, now: float, seconds: float) -> None:
-        """Send nothing for some seconds; a longer pause in progress stays in force."""
-        self._paused_until = max(self._paused_until, now + seconds)
-        self._free = max(self._free, self._paused_until)
-        self._rate.resume(self._paused_until)
+    def pause(self, lane: Lane, now: float, seconds: float) -> None:
+        """Send nothing in a lane for some seconds; a longer pause in progress stays in force."""
+        pace = self._paces[lane]
+        pace.paused_until = max(pace.paused_until, now + seconds)
 
     def room_delay(self, images: int, in_flight: int, now: float) -> float:
         """Return the seconds until some more images may be in flight; 0.0 means now.
 
         ``in_flight`` includes submissions in progress. The delay becomes shorter when a task ends.
         """
-        return 0.0 if self._window.limit is None else self._window.delay(images, in_flight, now)
+        return 0.0 if self._images is None else self._images.delay(images, in_flight, now)
 
     def rate(self, now: float) -> float | None:
-        """Return the requests per second for all lanes together; None if no limit is known."""
-        return self._rate.rate(now)
-
-    def _is_behind(self, lane: Lane, then: float) -> bool:
-        turn = max(self._finish[lane], self._virtual)
-        return any(
-            max(self._finish[other], self._virtual) < turn
-            for other in Lane
-            if other is not lane and self._waiting[other] and self._ceiling_free[other] <= then
-        )
+        """Return the requests per second of the slower lane; None while no limit is known."""
+        cubics = {pace.cubic for pace in self._paces.values()} - {None}
+        rates = [rate for each in cubics if each and (rate := each.rate(now)) is not None]
+        return min(rates, default=None)
 
 
-def _following(free: float, now: float, rate: float, catch_up: float) -> float:
+def _following(free: float, now: float, gap: float) -> float:
     """Return the next send time, after a request that was allowed at `free` is sent now."""
-    return (free if now - free <= catch_up else now) + 1.0 / rate
+    return (free if now - free <= _CATCH_UP else now) + gap

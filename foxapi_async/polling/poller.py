@@ -95,9 +95,8 @@ class Poller:
         for _ in range(_TAKEN_PER_POLL):
             if not self._queue.is_due(now):
                 self._is_scarce = False
-                self._limiter.poll_delay(0)
                 return None
-            delay = self._limiter.poll_delay(1)
+            delay = self._limiter.poll_delay()
             if delay > 0:
                 self._is_scarce = True
                 self._queue.timer.set(now + delay)

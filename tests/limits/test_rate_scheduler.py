@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.limits.measures import (
-    lane_share,
     refused_share,
     served_per_second,
+    submissions,
     time_to_adapt,
 )
+from benchmarks.limits.phases import RECOVERED, Cap, Phase
 from benchmarks.limits.servers import (
     FixedWindow,
     RetryAfter,
@@ -34,7 +35,6 @@ pytestmark = pytest.mark.once
 def send_all(scheduler: RateScheduler, lane: Lane, *, lateness: list[float]) -> list[float]:
     """Send as fast as allowed, each request with a given lateness, and return the send times."""
     now, moments = 0.0, []
-    scheduler.waiting(lane, 1)
     for late in lateness:
         while (delay := scheduler.delay(lane, now)) > 0:
             now += delay
@@ -42,18 +42,6 @@ def send_all(scheduler: RateScheduler, lane: Lane, *, lateness: list[float]) -> 
         scheduler.sent(lane, now)
         moments.append(now)
     return moments
-
-
-def slowed(rate: float = 10.0) -> tuple[RateScheduler, float]:
-    """Return a scheduler that has met a limit, and a time after its pause."""
-    scheduler = RateScheduler()
-    for n in range(100):
-        scheduler.sent(Lane.POLL, n / rate)
-        scheduler.answered(Lane.POLL, n / rate, sent_at=n / rate)
-    for _ in range(2):
-        now = 100 / rate
-        scheduler.refused(Lane.POLL, now, None, sent_at=99 / rate)
-    return scheduler, now + 1.0
 
 
 def test_without_a_429_there_is_no_limit():
@@ -89,13 +77,33 @@ def test_an_invalid_ceiling_is_refused(ceiling):
         RateScheduler(polls_per_second=ceiling)
 
 
-@given(st.floats(0, 3600), st.sampled_from(Lane), st.sampled_from(Lane))
-def test_nothing_is_sent_before_retry_after_has_passed(wait, refused, lane):
+@given(st.floats(0, 3600), st.sampled_from(Lane))
+def test_nothing_is_sent_before_retry_after_has_passed(wait, lane):
+    scheduler = RateScheduler()
+    scheduler.sent(lane, 0.0)
+    scheduler.refused(lane, 1.0, wait, sent_at=0.0, in_flight=7)
+    assert 1.0 + scheduler.delay(lane, 1.0) >= 1.0 + wait
+    assert scheduler.delay(lane, 1.0 + wait + 1.2) == 0.0
+
+
+@pytest.mark.parametrize("retry_after", [None, 0.0, 30.0])
+@pytest.mark.parametrize(
+    ("refused", "free"),
+    [(Lane.SUBMIT, Lane.POLL), (Lane.SUBMIT, Lane.OTHER), (Lane.POLL, Lane.SUBMIT)],
+)
+def test_submissions_and_other_requests_pause_separately(refused, free, retry_after):
     scheduler = RateScheduler()
     scheduler.sent(refused, 0.0)
-    scheduler.refused(refused, 1.0, wait, sent_at=0.0, in_flight=7)
-    assert 1.0 + scheduler.delay(lane, 1.0) >= 1.0 + wait
-    assert scheduler.delay(Lane.POLL, 1.0 + wait + 0.06) == 0.0
+    scheduler.refused(refused, 0.1, retry_after, sent_at=0.0)
+    assert scheduler.delay(refused, 0.1) > 0
+    assert scheduler.delay(free, 0.1) == 0.0
+
+
+def test_polls_and_other_requests_pause_together():
+    scheduler = RateScheduler()
+    scheduler.sent(Lane.POLL, 0.0)
+    scheduler.refused(Lane.POLL, 0.1, 5.0, sent_at=0.0)
+    assert scheduler.delay(Lane.OTHER, 0.1) == scheduler.delay(Lane.POLL, 0.1) == 5.0
 
 
 @pytest.mark.parametrize("wait", [-1.0, float("nan"), float("inf"), 3600.1])
@@ -131,71 +139,42 @@ def test_a_burst_of_refusals_is_one_event(with_sent_at):
         assert often.room_delay(64, 64, 0.2) == once.room_delay(64, 64, 0.2)
 
 
-def test_a_pause_applies_to_every_lane():
+def test_a_pause_applies_to_its_lane_only():
     scheduler = RateScheduler()
-    scheduler.pause(1.0, 4.0)
-    assert [scheduler.delay(lane, 2.0) for lane in Lane] == [3.0] * 3
+    scheduler.pause(Lane.SUBMIT, 1.0, 4.0)
+    assert [scheduler.delay(lane, 2.0) for lane in Lane] == [3.0, 0.0, 0.0]
 
 
-def test_lanes_with_waiting_requests_share_the_rate_equally():
-    scheduler, now = slowed()
-    for lane in Lane:
-        scheduler.waiting(lane, 5)
-    sent = []
-    for _ in range(9):
-        delay, lane = min(
-            ((scheduler.delay(lane, now), lane) for lane in Lane), key=lambda it: it[0]
-        )
-        now += delay
-        scheduler.sent(lane, now)
-        sent.append(lane)
-    assert all(2 <= sent.count(lane) <= 4 for lane in Lane)
-    assert set(sent[-3:]) == set(Lane)
-
-
-def test_an_idle_lane_does_not_accumulate_turns():
-    scheduler, now = slowed()
-    scheduler.waiting(Lane.POLL, 5)
+def test_an_answer_ends_the_gap_between_probes():
+    scheduler = RateScheduler()
+    now = 0.0
     for _ in range(20):
-        now += scheduler.delay(Lane.POLL, now)
-        scheduler.sent(Lane.POLL, now)
-    scheduler.waiting(Lane.SUBMIT, 5)
-    sent = []
-    for _ in range(6):
-        delays = {lane: scheduler.delay(lane, now) for lane in (Lane.SUBMIT, Lane.POLL)}
-        lane = min(delays, key=lambda each: delays[each])
-        now += delays[lane]
-        scheduler.sent(lane, now)
-        sent.append(lane)
-    assert sent.count(Lane.SUBMIT) in (3, 4)
+        now += scheduler.delay(Lane.SUBMIT, now)
+        scheduler.sent(Lane.SUBMIT, now)
+        scheduler.refused(Lane.SUBMIT, now + 0.01, None, sent_at=now)
+    now += scheduler.delay(Lane.SUBMIT, now)
+    scheduler.sent(Lane.SUBMIT, now)
+    assert scheduler.delay(Lane.SUBMIT, now) > 3
+    assert scheduler.answered(Lane.SUBMIT, now + 0.1, sent_at=now)
+    assert scheduler.delay(Lane.SUBMIT, now + 0.1) < 1.5
 
 
-def test_a_lane_that_skips_its_turn_delays_the_others_only_briefly():
-    scheduler, now = slowed()
-    scheduler.waiting(Lane.SUBMIT, 1)
-    scheduler.sent(Lane.POLL, now)
-    free = now + scheduler.delay(Lane.SUBMIT, now)
-    assert 0 < now + scheduler.delay(Lane.POLL, now) - free <= 0.06
-
-
-def test_a_rate_reduction_caused_by_a_cap_is_reverted():
-    scheduler, found = RateScheduler(), []
-    for start in (0.0, 20.0):
-        for n in range(20):
-            lane = Lane.SUBMIT if n == 19 else Lane.POLL
-            now = start + n / 2
-            scheduler.sent(lane, now)
-            if lane is Lane.POLL:
-                scheduler.answered(lane, now + 0.1, sent_at=now)
-        scheduler.refused(Lane.SUBMIT, now + 0.1, None, sent_at=now, in_flight=16)
-        found.append((scheduler.rate(now + 0.1) is None, scheduler._window.limit))
-    assert found == [(False, None), (True, 16)]
-    assert scheduler.room_delay(1, 16, now + 0.1) > 0
-    assert scheduler.delay(Lane.POLL, now + 0.1) == 0.0
+def test_the_rate_is_that_of_the_slower_lane():
+    scheduler = RateScheduler()
+    assert scheduler.rate(0.0) is None
+    for n in range(40):
+        scheduler.sent(Lane.POLL, n / 10)
+    scheduler.refused(Lane.POLL, 4.0, None, sent_at=3.9)
+    polls = scheduler.rate(4.0)
+    scheduler.sent(Lane.SUBMIT, 4.0)
+    scheduler.refused(Lane.SUBMIT, 4.1, None, sent_at=4.0)
+    both = scheduler.rate(4.1)
+    assert polls == pytest.approx(8.5, rel=0.1)
+    assert both == pytest.approx(0.85)
 
 
 actions = st.tuples(
-    st.sampled_from(["sent", "answered", "refused", "pause", "waiting"]),
+    st.sampled_from(["sent", "answered", "refused", "pause"]),
     st.sampled_from(Lane),
     st.floats(0, 50) | st.floats(0, 0.1),
     st.none() | st.floats(),
@@ -216,23 +195,20 @@ def test_every_delay_ends(events):
             scheduler.answered(lane, now, sent_at=now - gap, in_flight=in_flight)
         elif what == "refused":
             scheduler.refused(lane, now, number, sent_at=now - gap, in_flight=in_flight)
-        elif what == "pause":
-            scheduler.pause(now, gap)
         else:
-            scheduler.waiting(lane, in_flight or 0)
-        assert all(0 <= scheduler.delay(each, now) <= 3700 for each in Lane)
+            scheduler.pause(lane, now, gap)
+        assert all(0 <= scheduler.delay(each, now) <= 7200 for each in Lane)
         assert math.isfinite(scheduler.room_delay(1, in_flight or 0, now))
 
 
 @pytest.mark.parametrize("retry_after", [silent, whole_seconds])
-@pytest.mark.parametrize(("rate", "burst"), [(2, 10), (5, 5), (20, 20)])
+@pytest.mark.parametrize(("rate", "burst"), [(5, 25), (5, 5), (20, 20)])
 def test_the_rate_of_a_token_bucket_is_found_and_followed(rate, burst, retry_after):
     server = TokenBucket(rate, burst)
     run = RateRun(server, RateScheduler(), seed=11, retry_after=retry_after)
     run.run(240)
-    assert served_per_second(run.records, 60, 240) >= 0.95 * rate
-    assert refused_share(run.records, 60, 240) < 0.02
-    assert 0.45 < lane_share(run.records, Lane.SUBMIT, 60, 240) < 0.55
+    assert served_per_second(run.records, 60, 240) >= 0.85 * rate
+    assert refused_share(run.records, 60, 240) <= 0.05
     server.rate = rate / 2
     run.run(390)
     server.rate = rate
@@ -240,22 +216,18 @@ def test_the_rate_of_a_token_bucket_is_found_and_followed(rate, burst, retry_aft
     halved = time_to_adapt(run.records, 240, 390, rate / 2)
     doubled = time_to_adapt(run.records, 390, 540, rate)
     assert halved is not None
-    assert halved <= 60
+    assert halved <= 40
     assert doubled is not None
-    assert doubled <= 60
-
-
-@pytest.mark.parametrize("seed", [1, 2])
-def test_the_rate_of_a_fixed_window_is_found(seed):
-    run = RateRun(FixedWindow(20, 1.0), RateScheduler(), seed=seed)
-    run.run(240)
-    assert served_per_second(run.records, 60, 240) >= 0.95 * 20
-    assert refused_share(run.records, 60, 240) < 0.02
+    assert doubled <= 40
 
 
 @pytest.mark.parametrize(
     ("server", "retry_after"),
     [
+        (FixedWindow(20, 1.0), silent),
+        (FixedWindow(20, 10.0), silent),
+        (FixedWindow(20, 60.0), silent),
+        (FixedWindow(20, 60.0), whole_seconds),
         (SlidingWindow(20, 10.0), silent),
         (SlidingWindow(5, 10.0), whole_seconds),
         (TokenBucket(20, 1), silent),
@@ -264,6 +236,10 @@ def test_the_rate_of_a_fixed_window_is_found(seed):
         (TokenBucket(10, 50), constant(2.0)),
     ],
     ids=[
+        "window of 1 s",
+        "window of 10 s",
+        "window of 60 s",
+        "window of 60 s, Retry-After",
         "sliding",
         "sliding, Retry-After",
         "no burst",
@@ -275,9 +251,17 @@ def test_the_rate_of_a_fixed_window_is_found(seed):
 def test_the_rate_of_other_servers_is_found(server, retry_after: RetryAfter):
     rate = server.rate
     run = RateRun(server, RateScheduler(), seed=21, retry_after=retry_after)
+    run.run(360)
+    assert served_per_second(run.records, 180, 360) >= 0.85 * rate
+    assert refused_share(run.records, 180, 360) <= 0.05
+
+
+def test_two_lanes_share_a_limit():
+    lanes = (Lane.SUBMIT, Lane.POLL)
+    run = RateRun(TokenBucket(20, 20), RateScheduler(), seed=2, lanes=lanes)
     run.run(240)
-    assert served_per_second(run.records, 60, 240) >= 0.93 * rate
-    assert refused_share(run.records, 60, 240) < 0.02
+    assert served_per_second(run.records, 60, 240) >= 0.85 * 20
+    assert refused_share(run.records, 60, 240) <= 0.05
 
 
 def test_nothing_is_sent_while_the_server_asks_to_wait():
@@ -297,23 +281,24 @@ def test_nothing_is_sent_while_the_server_asks_to_wait():
         assert not [each for each in run.records if known + trip < each.at < end]
 
 
-def test_a_server_that_refuses_everything_for_minutes_does_not_end_the_session():
-    class Broken(TokenBucket):
+@pytest.mark.parametrize("retry_after", [None, 0.0, 5.0, 30.0])
+@pytest.mark.parametrize("length", [5.0, 20.0, 60.0, 180.0])
+def test_a_phase_of_refusals_is_over_soon_after_its_end(length, retry_after):
+    recovered, refusals = Phase((2.0, 10.0), 32, length, retry_after).run(seed=3)
+    assert recovered is not None
+    assert recovered <= RECOVERED
+    assert refusals <= 32 + length
+
+
+def test_two_phases_of_refusals_in_a_row_leave_the_rate():
+    class Twice(TokenBucket):
         def allows(self, now: float) -> bool:
-            return not 30 <= now < 330 and super().allows(now)
+            return not (30 <= now < 90 or 110 <= now < 170) and super().allows(now)
 
-    run = RateRun(Broken(20, 20), RateScheduler(), seed=25)
-    run.run(480)
-    during = [each for each in run.records if 40 <= each.at < 330]
-    assert 5 <= len(during) <= 40
-    assert served_per_second(run.records, 420, 480) >= 0.9 * 20
-
-
-def test_a_limit_of_a_hundred_requests_per_second_is_found():
-    run = RateRun(TokenBucket(100, 100), RateScheduler(), seed=3)
-    run.run(120)
-    assert served_per_second(run.records, 60, 120) >= 95
-    assert refused_share(run.records, 60, 120) < 0.01
+    run = RateRun(Twice(20, 20), RateScheduler(), seed=25)
+    run.run(260)
+    assert time_to_adapt(run.records, 170, 260, 20, served=0.8) is not None
+    assert served_per_second(run.records, 200, 260) >= 0.85 * 20
 
 
 def test_throttling_ends_when_the_limit_is_removed():
@@ -321,8 +306,8 @@ def test_throttling_ends_when_the_limit_is_removed():
     run = RateRun(server, RateScheduler(), seed=5)
     run.run(60)
     server.rate = 1e9
-    run.run(180)
-    assert served_per_second(run.records, 178, 180) > 100
+    run.run(140)
+    assert served_per_second(run.records, 138, 140) > 100
 
 
 def test_a_client_below_the_limit_is_soon_not_throttled():
@@ -335,28 +320,16 @@ def test_a_client_below_the_limit_is_soon_not_throttled():
     assert refused_share(run.records, 60, 180) < 0.02
 
 
-@pytest.mark.parametrize("retry_after", [silent, whole_seconds])
-@pytest.mark.parametrize("cap", [4, 16, 48])
-def test_a_cap_on_images_in_flight_is_found_and_kept_busy(cap, retry_after):
-    best = TaskRun(cap, RateScheduler(), seed=13, knows_cap=True)
-    ours = TaskRun(cap, RateScheduler(), seed=13, retry_after=retry_after)
-    for run in (best, ours):
-        run.run(600)
-    done, possible = (sum(at >= 60 for at in run.finished) for run in (ours, best))
-    assert done >= 0.95 * possible
-    assert refused_share(ours.records, 60, 600) < 0.02
-    assert ours.scheduler.rate(600) is None
+@pytest.mark.parametrize("has_header", [False, True])
+@pytest.mark.parametrize("cap", [8, 16, 48])
+def test_a_cap_on_images_in_flight_is_found_followed_and_kept_busy(cap, has_header):
+    assert "missed" not in Cap(cap, (2.0, 10.0), has_header).run(seed=13)
 
 
 def test_a_limit_on_the_rate_is_not_mistaken_for_a_cap():
-    run = TaskRun(1000, RateScheduler(), seed=17, server=TokenBucket(5, 5))
+    server = TokenBucket(2, 2)
+    run = TaskRun(1000, RateScheduler(), seed=17, server=server, limited=(Lane.SUBMIT,))
     run.run(300)
-    assert run.scheduler._window.limit is None
-    assert lane_share(run.records, Lane.SUBMIT, 60, 300) > 0.1
-
-
-def test_a_cap_and_a_limit_on_the_rate_are_found_together():
-    run = TaskRun(16, RateScheduler(), seed=19, server=TokenBucket(10, 10))
-    run.run(600)
-    assert run.scheduler._window.limit in range(12, 21)
-    assert refused_share(run.records, 60, 600) < 0.03
+    sent = submissions(run.records)
+    assert served_per_second(sent, 60, 300) >= 0.8 * 2
+    assert refused_share(sent, 60, 300) <= 0.1
