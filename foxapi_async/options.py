@@ -121,8 +121,8 @@ class Retry:
         longest: Longest pause between two attempts.
         submissions: Whether a POST that certainly created nothing is repeated.
         patience: How long a submission waits, in seconds, while submissions are paused because they got
-            no clear answers. After that it is given up as not submitted, and so is the rest of a
-            ``map`` operation or a job.
+            no clear answers, and how long a request is repeated that is answered 429. After that it is
+            given up as not submitted; in a pause, so is the rest of a ``map`` operation or a job.
 
     Raises:
         ConfigurationError: A value out of range.

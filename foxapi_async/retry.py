@@ -10,9 +10,6 @@ from typing import Final
 
 from foxapi_async.options import Retry
 
-RATE_LIMIT_TIMEOUT: Final = 900.0
-"""Seconds after which a request that is still answered 429 is given up, whatever else succeeds."""
-
 LONGEST_BELIEVED: Final = 3600.0
 """The longest Retry-After that is accepted, in seconds."""
 
@@ -40,7 +37,7 @@ class Retrier:
         self._failed += 1
         if rate_limited and was_served:
             self._failed = 1
-        if rate_limited and now - self._started > RATE_LIMIT_TIMEOUT:
+        if rate_limited and now - self._started > self._retry.patience:
             return False
         return self._failed < self._retry.attempts
 

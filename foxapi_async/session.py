@@ -239,8 +239,10 @@ class Session:
     ) -> OutcomeIterator:
         """Submit all requests of an input within the limits, and yield the outcome of each.
 
-        No outcome raises: see `Outcome.status`. After 401, 402 or 403 nothing more is sent, the rest
-        is "not_submitted", and tasks in flight are still waited for. If the input itself raises, its
+        No outcome raises: see `Outcome.status`. After a refusal of the key or the account
+        (`APIStatusError.ends_run`), after 25 refusals in a row, and when ``Retry.patience`` is over in an
+        outage, nothing more is sent, the rest is "not_submitted", and tasks in flight are still waited
+        for. If the input itself raises, its
         error follows after the outcomes of the tasks in flight. A ``break`` stops submitting. While
         an outcome waits to be read nothing is submitted either, so do long work beside the loop.
 

@@ -240,7 +240,10 @@ class Submitter:
             may_retry = retrier.may_retry(
                 rate_limited=answer.rate_limited,
                 now=self._clock(),
-                was_served=bool(self._counters.progress or self._registry.tasks),
+                # A map operation has the patience to see the end of a phase of refusals.
+                was_served=bool(
+                    submission.owner or self._counters.progress or self._registry.tasks
+                ),
             )
             repeat = decision is RetryDecision.REPEAT
             if isinstance(error, AuthenticationError | PermissionDeniedError) and answer.enveloped:
@@ -251,6 +254,8 @@ class Submitter:
             is_held = answer.response_class is ResponseClass.NOT_SENT and self._gate.is_paused
             may_retry = (may_retry or is_held) and self._retry.submissions
             if not (repeat and may_retry) or submission.cancelled:
+                if answer.rate_limited and submission.owner is not None and not may_retry:
+                    submission.owner.note_fatal(error)
                 raise error
             if submission.claim is not None:
                 await submission.claim.postponed(error)

@@ -18,6 +18,8 @@ from foxapi_async import (
     Outcome,
     PhotaImage,
     Polling,
+    RateLimitError,
+    Retry,
     Session,
     SessionClosedError,
 )
@@ -408,3 +410,14 @@ async def test_no_request_is_given_up_in_minutes_of_429(
         outcomes = await collect(session.map(foxes(8)))
         assert anyio.current_time() - began >= 180
         assert {outcome.status for outcome in outcomes} == {"completed"}
+
+
+async def test_a_server_that_refuses_for_good_ends_a_map_operation(
+    emulator: Emulator, open_session: OpenSession
+):
+    emulator.script(Fault("submit", rate_limit(0), times=None))
+    async with open_session(retry=Retry(patience=60.0)) as session:
+        requests = [PhotaImage(f"fox {number}") for number in range(100)]
+        outcomes = [outcome async for outcome in session.map(requests)]
+    assert {outcome.status for outcome in outcomes} == {"rejected", "not_submitted"}
+    assert all(isinstance(outcome.error, RateLimitError) for outcome in outcomes)

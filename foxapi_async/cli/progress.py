@@ -166,7 +166,7 @@ class _EventLines:
 
 
 class RetryMessages:
-    """Prints what fails and is retried: the first 429, and the first failed poll of each task."""
+    """Prints what fails and is retried: pauses, the first 429, and the first failed poll of each task."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -182,6 +182,14 @@ class RetryMessages:
                 self._console.info(
                     f"the server limits the rate (429): slowing down{pause}", "yellow"
                 )
+            case events.SubmissionsPaused(since, reason, next_try):
+                self._console.info(
+                    f"submissions are paused since {since.astimezone():%H:%M:%S}, because {reason}; "
+                    f"next try in {duration(next_try)}",
+                    "yellow",
+                )
+            case events.SubmissionsResumed(seconds):
+                self._console.info(f"submissions go on after a pause of {duration(seconds)}")
             case events.PollFailed(task_id, error) if task_id not in self._failed_polls:
                 self._failed_polls.add(task_id)
                 self._console.info(
