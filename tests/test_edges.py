@@ -19,11 +19,11 @@ from foxapi_async.bulk import Job, run_job
 from foxapi_async.emulator import Call, Effect, Emulator, Fate, Fault, error, html
 from tests.conftest import OpenSession
 
-PROMPTS = [f"fox {number}" for number in range(50)]
+PROMPTS = [f"fox {number}" for number in range(40)]
 
 
 def poison(call: Call) -> bool:
-    return call.prompt == "fox 20"
+    return call.prompt == "fox 4"
 
 
 @pytest.mark.parametrize("effect", [html(403), html(401), html(402), error(403), error(401)])
@@ -31,8 +31,8 @@ async def test_a_refusal_of_one_request_does_not_end_a_map_operation(
     effect: Effect, emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(Fault("submit", effect, when=poison, times=None))
-    async with open_session() as session:
-        requests = map(PhotaImage, PROMPTS)
+    async with open_session(limits=Limits(outputs=2)) as session:
+        requests = map(PhotaImage, PROMPTS[:9])
         statuses = [outcome.status async for outcome in session.map(requests)]
     assert sorted(set(statuses)) == ["completed", "rejected"]
     assert statuses.count("rejected") == 1
@@ -48,7 +48,7 @@ async def test_twenty_five_refusals_in_a_row_end_a_map_operation(
     assert [statuses.count(name) for name in ("completed", "rejected", "not_submitted")] == [
         10,
         25,
-        15,
+        5,
     ]
     assert "25 consecutive" in str(outcomes[-1].error)
 
@@ -107,7 +107,7 @@ async def test_a_revoked_key_ends_the_waits(emulator: Emulator, open_session: Op
 
 
 def job_file(path: Path) -> Path:
-    lines = [json.dumps({"key": f"k{number}", "prompt": p}) for number, p in enumerate(PROMPTS)]
+    lines = [json.dumps({"key": prompt, "prompt": prompt}) for prompt in PROMPTS[:9]]
     path.write_text("\n".join(lines))
     return path
 
@@ -131,9 +131,9 @@ async def test_formerly_rejected_lines_are_submitted_last(
         run_job(session, job, tmp_path / "out", sheet=False) as run,
     ):
         statuses = [result.status async for result in run]
-    assert statuses.count("completed") == 49
+    assert statuses.count("completed") == 8
     prompts = [call.prompt for call in emulator.calls[earlier:] if call.route == "submit"]
-    assert prompts[-1] == "fox 20"
+    assert prompts[-1] == "fox 4"
 
 
 async def test_after_a_run_that_ended_with_402_the_next_sends_one_post_first(
@@ -158,4 +158,4 @@ async def test_after_a_run_that_ended_with_402_the_next_sends_one_post_first(
         open_session(journal=tmp_path / "journal.sqlite") as session,
         run_job(session, job, tmp_path / "out", sheet=False) as run,
     ):
-        assert [r.status async for r in run] == ["completed"] * len(PROMPTS)
+        assert [r.status async for r in run] == ["completed"] * 9

@@ -105,12 +105,9 @@ def rate(sent: dict[float, int], begin: float, end: float) -> float:
 @pytest.mark.parametrize(
     ("kind", "seconds", "gets_fail"),
     [
-        ("503", 5.0, False),
         ("503", 180.0, True),
-        ("503", 180.0, False),
-        ("500 of the API", 20.0, False),
-        ("dropped", 60.0, True),
-        ("dropped", 60.0, False),
+        ("500 of the API", 5.0, False),
+        ("dropped", 180.0, False),
         ("silent", 20.0, False),
         ("silent", 60.0, True),
     ],
@@ -168,7 +165,7 @@ async def test_when_the_patience_is_over_the_rest_of_a_map_operation_is_not_subm
 ):
     emulator.script(Fault("submit", Drop(), times=None))
     async with open_session(retry=Retry(patience=120.0)) as session:
-        requests = [PhotaImage(f"fox {number}") for number in range(300)]
+        requests = [PhotaImage(f"fox {number}") for number in range(100)]
         outcomes = [outcome async for outcome in session.map(requests)]
     statuses = [outcome.status for outcome in outcomes]
     assert set(statuses) == {"unknown", "not_submitted"}
@@ -181,7 +178,7 @@ async def test_the_pause_and_its_end_are_told_once(
     emulator.script(Fault("submit", html(503), times=3))
     events: list[Event] = []
     async with open_session(on_event=events.append) as session:
-        async for _ in session.map([FOX] * 20):
+        async for _ in session.map([FOX] * 8):
             pass
     told = [each for each in events if isinstance(each, SubmissionsPaused | SubmissionsResumed)]
     assert [type(each) for each in told] == [SubmissionsPaused, SubmissionsResumed]
@@ -233,6 +230,6 @@ async def test_random_failures_do_not_stop_a_map_operation(
 ):
     emulator.script(Fault("submit", html(502), times=None, chance=0.2))
     async with open_session() as session:
-        outcomes = [outcome async for outcome in session.map([FOX] * 100)]
+        outcomes = [outcome async for outcome in session.map([FOX] * 40)]
     assert {outcome.status for outcome in outcomes} == {"completed", "unknown"}
-    assert len(outcomes) == 100
+    assert len(outcomes) == 40
