@@ -43,8 +43,8 @@ def complaints(samples: Sequence[Sample]) -> list[str]:
     found: list[str] = []
     for name, unit, least, share in (
         ("memory", "MiB", 4.0, 0.05),
-        ("descriptors", "", 10.0, 0.2),
-        ("tasks", "", 10.0, 0.2),
+        ("descriptors", "", 15.0, 0.3),
+        ("tasks", "", 15.0, 0.3),
         ("lag", "ms", 30.0, 0.5),
     ):
         values = [float(getattr(sample, name)) for sample in watched]
