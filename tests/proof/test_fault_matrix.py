@@ -43,7 +43,7 @@ from tests.proof.fault_matrix import (
     Row,
 )
 
-pytestmark = pytest.mark.much
+pytestmark = [pytest.mark.once, pytest.mark.much]
 
 FOX = PhotaImage("a fox")
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(2_000)

@@ -65,19 +65,20 @@ def check_bills(emulator: Emulator, outcomes: list[Outcome]) -> Counter[str]:
     return Counter(outcome.status for outcome in outcomes)
 
 
-async def test_limited_with_503_the_rest_is_unknown_and_not_repeated(
-    emulator: Emulator, tmp_path: Path
-):
+async def test_limited_with_503_nothing_is_sent_twice(emulator: Emulator, tmp_path: Path):
     limit = {
-        "http": "limit_req_zone $binary_remote_addr zone=posts:1m rate=1r/m;",
+        "http": "limit_req_zone $binary_remote_addr zone=posts:1m rate=10r/s;",
         "submit": "limit_req zone=posts burst=2 nodelay;",
     }
     async with (
         open_nginx(emulator.url, tmp_path, **limit) as nginx,
-        open_session(nginx.url, limits=Limits(outputs=12)) as session,
+        open_session(nginx.url, limits=Limits(outputs=10)) as session,
     ):
-        outcomes = await run_map(session, 12)
-    assert check_bills(emulator, outcomes) == {"completed": 3, "unknown": 9}
+        outcomes = await run_map(session, 10)
+    statuses = check_bills(emulator, outcomes)
+    # A page without the envelope of the API does not say that no task was created.
+    assert set(statuses) == {"completed", "unknown"}
+    assert statuses["completed"] >= 3
     unknown = [outcome for outcome in outcomes if outcome.status == "unknown"]
     assert all("503" in str(outcome.error) for outcome in unknown)
 
