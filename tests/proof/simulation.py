@@ -135,6 +135,7 @@ class Process:
     """The keys that a POST of this process was started for."""
     accepted: set[str] = attrs.field(factory=set)
     ended: set[str] = attrs.field(factory=set)
+    crashed: bool = False
 
     def start(self, call: Awaitable[None]) -> None:
         """Run a call of the caller beside the others."""
@@ -356,6 +357,7 @@ class World:
         ):
             now.backup(copy)
             sending = copy.execute("SELECT key FROM entries WHERE status = 'sending'").fetchall()
+        old.crashed = True
         closed = old.http.close()
         for call in old.calls:
             call.cancel()
@@ -406,6 +408,8 @@ class World:
         await process.http.close()
 
     def _note(self, process: Process, event: Event) -> None:
+        if process.crashed:  # what it learns after the copy was made is lost
+            return
         match event:
             case SubmissionStarted(key=str(key)):
                 process.keys.add(key)
