@@ -101,9 +101,8 @@ class Cell:
             return {await self._submit(0)}
         # The first and the third attempt are hit: of three calls, or of two that are repeated.
         ended = [await self._submit(number) for number in range(3)]
-        assert ended[0] == ended[2]
         assert ended[1] == "completed"
-        return {ended[0]}
+        return {ended[0], ended[2]}
 
     async def _submit(self, number: int) -> str:
         before = self.emulator.counters
