@@ -1,4 +1,4 @@
-"""What anyio and asyncio lack: five small pieces of structured concurrency.
+"""What anyio and asyncio lack: six small pieces of structured concurrency.
 
 Each says what it is for. `benchmarks/README.md` has the figures of those that are here for speed.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
@@ -50,6 +51,51 @@ class Signal:
         # Created here because most signals have no waiter.
         self._next = self._next or anyio.Event()
         await self._next.wait()
+
+
+class WeightedLimiter:
+    """Lends at most ``total`` of something, first come first served; tokens of anyio's weigh one each.
+
+    A borrower takes all that it needs at once. So nobody waits while holding a part, and the waits
+    cannot block each other.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total = self._free = total
+        self._queue: deque[tuple[int, anyio.Event]] = deque()
+
+    async def acquire(self, weight: int) -> int:
+        """Wait for so much, or for all if it is more, and return what to release."""
+        weight = min(weight, self._total)
+        waiter = (weight, anyio.Event())
+        self._queue.append(waiter)
+        self._admit()
+        try:
+            await waiter[1].wait()
+        except BaseException:
+            if waiter[1].is_set():
+                self.release(weight)
+            else:
+                self._queue.remove(waiter)
+                self._admit()
+            raise
+        return weight
+
+    def occupy(self, weight: int) -> int:
+        """Take so much without waiting, even beyond the total, and return what to release."""
+        self._free -= weight
+        return weight
+
+    def release(self, weight: int) -> None:
+        """Give back what was acquired."""
+        self._free += weight
+        self._admit()
+
+    def _admit(self) -> None:
+        while self._queue and self._queue[0][0] <= self._free:
+            weight, admitted = self._queue.popleft()
+            self._free -= weight
+            admitted.set()
 
 
 class _TimerWait(NamedTuple):
@@ -251,6 +297,10 @@ class ThreadJob(Generic[T]):
         if pool is None:
             pool = _pools[loop] = ThreadPoolExecutor(_MAX_THREADS, "foxapi-files")
         self._future = loop.run_in_executor(pool, function, *args)
+
+    def when_done(self, callback: Callable[[], object]) -> None:
+        """Call back in the event loop when the function has ended."""
+        self._future.add_done_callback(lambda _: callback())
 
     async def wait(self) -> T:
         """Return what the function returns, or raise what it raises."""

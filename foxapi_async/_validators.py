@@ -1,17 +1,20 @@
-"""attrs validators for requests; their errors name the field, the value and what is allowed."""
+"""attrs converters and validators for values of the caller; their errors name the field, the value and what is allowed."""
 
 from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, SupportsIndex
 from urllib.parse import urlsplit
 
 import attrs
 
-from foxapi_async._typeguards import is_series, is_tuple
+from foxapi_async._typeguards import as_int, as_number, is_array, is_mapping, is_series, is_tuple
 from foxapi_async.errors import InvalidRequestError
+
+_UNSENDABLE: Final = "[\0\ud800-\udfff]"
 
 Check = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
@@ -23,17 +26,56 @@ def refuse(field: str, value: object, allowed: str) -> InvalidRequestError:
     )
 
 
-def check_count(field: str, value: object) -> None:
-    """Raise InvalidRequestError unless the value is a whole number of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+def to_int(value: SupportsIndex) -> Any:
+    """Return a whole number of any type as an int; leave any other value for the validator to refuse."""
+    return value if type(value) is int else as_int(value)
+
+
+def check_count(field: str, value: Any) -> int:
+    """Return a whole number of at least 1 as an int, or raise InvalidRequestError."""
+    number = to_int(value)
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise refuse(field, value, "a whole number of at least 1")
+    return number
 
 
-def check_seconds(field: str, value: object) -> None:
-    """Raise InvalidRequestError unless the value is a finite number of at least 0."""
-    number = value if isinstance(value, int | float) and not isinstance(value, bool) else -1.0
-    if not 0 <= number < math.inf:
+def check_seconds(field: str, value: Any) -> float:
+    """Return a finite number of at least 0, or raise InvalidRequestError."""
+    number = as_number(value)
+    if not _is_number(number) or not 0 <= number <= sys.float_info.max:
         raise refuse(field, value, "a number of seconds, 0 or more")
+    return float(number)
+
+
+def check_timeout(value: Any, field: str = "timeout") -> float:
+    """Return a number of seconds of at least 0, perhaps infinite, or raise InvalidRequestError."""
+    number = as_number(value)
+    if not _is_number(number) or not number >= 0:
+        raise refuse(field, value, "a number of seconds, 0 or more")
+    return float(number) if number <= sys.float_info.max else math.inf
+
+
+def check_texts(field: str, value: object) -> None:
+    """Raise InvalidRequestError if a text, or one within lists and mappings, cannot be sent.
+
+    JSON can write a NUL and half of a surrogate pair, but servers reject them or cut the text there,
+    perhaps after they have billed it.
+    """
+    if isinstance(value, str):
+        if (bad := re.search(_UNSENDABLE, value)) is not None:
+            what = "a NUL character" if bad[0] == "\0" else "half of a surrogate pair"
+            raise InvalidRequestError(
+                f"{field} contains {what} ({bad[0]!a}) at position {bad.start()}; remove it",
+                field=field,
+                value=value,
+            )
+    elif is_mapping(value):
+        for name, item in value.items():
+            check_texts(f"the name {name!a} in {field}", name)
+            check_texts(f"{field}[{name!r}]", item)
+    elif is_array(value) or is_tuple(value):
+        for index, item in enumerate(value):
+            check_texts(f"{field}[{index}]", item)
 
 
 def count(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -65,12 +107,23 @@ def is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-def _is_fraction(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_fraction(value: Any) -> bool:
+    return _is_number(value) and 0 <= value <= 1
+
+
+def model(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Allow texts that can be the id of a model."""
+    if not is_text(value):
+        raise refuse(attribute.name, value, "the id of a model, such as 'phota-image'")
+    check_texts(attribute.name, value)
 
 
 def _is_web_url(value: object) -> bool:
-    if not isinstance(value, str) or re.search(r"[\s\x00-\x1f]", value):
+    if not isinstance(value, str) or re.search(r"[\s\x00-\x1f\ud800-\udfff]", value):
         return False
     try:
         parts = urlsplit(value)
@@ -81,7 +134,14 @@ def _is_web_url(value: object) -> bool:
 
 _A_URL: Final = "a public http(s) URL; session.upload(path) makes one of a file"
 
-text = must_be("a text that is not empty", is_text)
+
+def text(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Allow texts that are not blank and can be sent."""
+    if not is_text(value):
+        raise refuse(attribute.name, value, "a text that is not empty")
+    check_texts(attribute.name, value)
+
+
 url = must_be(_A_URL, _is_web_url)
 fraction = must_be(
     "a number from 0 to 1, or None", lambda value: value is None or _is_fraction(value)
@@ -106,6 +166,7 @@ def profile_ids(_: object, attribute: attrs.Attribute[Any], value: object) -> No
     for index, item in enumerate(value):
         if not is_text(item):
             raise refuse(f"{attribute.name}[{index}]", item, "the id of a profile")
+    check_texts(attribute.name, value)
 
 
 def as_tuple(value: Any) -> Any:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import enum
+import logging
 import random
 from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
 import anyio
 
+from foxapi_async._concurrency import ThreadJob
 from foxapi_async.errors import APIConnectionError, InvalidResponseError
 from foxapi_async.http.codec import read_task
+from foxapi_async.http.outputs import PLAIN
 from foxapi_async.http.responses import Answer, Reply, classify, from_exception
-from foxapi_async.http.retry_rules import IDEMPOTENT_DECISIONS, RetryDecision
+from foxapi_async.http.retry_rules import IDEMPOTENT_DECISIONS, ResponseClass, RetryDecision
+from foxapi_async.http.spool import Spool
 from foxapi_async.http.transport import Transport
 from foxapi_async.limits.limiter import Limiter
 from foxapi_async.limits.rate_scheduler import Lane
@@ -24,8 +31,25 @@ from foxapi_async.statistics import Counters
 
 T = TypeVar("T")
 
+_log = logging.getLogger("foxapi_async")
+
 _POLL_TIMEOUT = 15.0
 """Seconds for one poll, as other clients of this API allow: a hung poll would hide the answer."""
+
+_CHECK_TIMEOUT = 8.0
+"""Seconds for a request of `check_key`, which is repeated every few seconds during an outage."""
+
+_CHECKED_PATHS = ("/v1/account/credits", "/v1/models")
+"""Free requests that need a key; a server may lack one of them."""
+
+
+class KeyCheck(enum.Enum):
+    """What free requests have shown of the service and the key."""
+
+    WORKS = "the service accepts the key"
+    REFUSED = "the API refuses the key in its own error format"
+    UNDECIDED = "the service answers, but neither accepts nor refuses the key"
+    NO_ANSWER = "the service does not answer"
 
 
 class Api:
@@ -34,12 +58,17 @@ class Api:
     def __init__(
         self, transport: Transport, limiter: Limiter, retry: Retry, counters: Counters
     ) -> None:
+        self.spool: Spool = Spool(transport.base_url)
         self._transport = transport
         self._limiter = limiter
         self._retry = retry
         self._counters = counters
         self._clock = asyncio.get_running_loop().time
         self._poll_timeout = min(_POLL_TIMEOUT, transport.timeout.request)
+        self._check_timeout = min(_CHECK_TIMEOUT, transport.timeout.request)
+        self._check_lock = anyio.Lock()
+        self._checked = KeyCheck.UNDECIDED
+        self._checks = 0  # that have begun
 
     async def submit(
         self, path: str, model: str, body: bytes, on_sending: Callable[[], None]
@@ -49,7 +78,7 @@ class Api:
             reply = await self._transport.call("POST", path, json=body, on_sending=on_sending)
         except (APIConnectionError, InvalidResponseError) as error:
             return from_exception(error)
-        return classify(reply, read_task, f"POST {path} ({model})")
+        return self._usable(classify(reply, read_task, f"POST {path} ({model})"), reply.held)
 
     async def get_task(self, task_id: str, *, sync_upstream: bool = False) -> Answer[Task]:
         """Ask for a task once."""
@@ -60,13 +89,45 @@ class Api:
         except (APIConnectionError, InvalidResponseError) as error:
             error.task_id = task_id
             return from_exception(error)
-        return classify(
+        answer = classify(
             reply, lambda body: read_task(body, asked=task_id), f"GET {path}", task_id=task_id
         )
+        return self._usable(answer, reply.held)
 
     async def retrieve(self, task_id: str) -> Task:
         """Ask for a task until there is an answer; raises as `call` does."""
         return await self._until_answered(lambda: self.get_task(task_id))
+
+    async def check_key(self) -> KeyCheck:
+        """Find out with free requests whether the service answers and accepts the key.
+
+        Callers that wait for a check that began after their call share its result.
+        """
+        checks = self._checks
+        async with self._check_lock:
+            if self._checks == checks:
+                self._checks += 1
+                self._checked = await self._check_key()
+            return self._checked
+
+    async def _check_key(self) -> KeyCheck:
+        found = KeyCheck.NO_ANSWER
+        for path in _CHECKED_PATHS:
+            sent_at = await self._limiter.admit(Lane.OTHER)
+            try:
+                reply = await self._transport.call("GET", path, seconds=self._check_timeout)
+            except (APIConnectionError, InvalidResponseError):
+                return found
+            self._transport.memory.release(reply.held)
+            answer = classify(reply, _is_json, f"GET {path}")
+            self._limiter.record_answer(Lane.OTHER, answer, sent_at)
+            if answer.response_class is ResponseClass.OK:
+                return KeyCheck.WORKS
+            if answer.status in {401, 403} and answer.enveloped:
+                found = KeyCheck.REFUSED
+            elif found is KeyCheck.NO_ANSWER and answer.response_class in _ANSWERS:
+                found = KeyCheck.UNDECIDED
+        return found
 
     async def call(
         self, send: Callable[[], Awaitable[Reply]], read: Callable[[object], T], what: str
@@ -87,9 +148,31 @@ class Api:
                 reply = await send()
             except (APIConnectionError, InvalidResponseError) as error:
                 return from_exception(error)
+            self._transport.memory.release(reply.held)
             return classify(reply, read, what)
 
         return await self._until_answered(attempt)
+
+    def _usable(self, answer: Answer[Task], held: int) -> Answer[Task]:
+        """Put inline data aside, make links absolute, and release memory when that is done."""
+        task = answer.value
+        if not held:  # nearly always
+            for output in () if task is None else task.outputs:
+                if output.url is None or not output.url.startswith(PLAIN):
+                    break
+            else:
+                return answer
+        jobs: list[ThreadJob[Path | None]] = []
+        if task is not None:
+            try:
+                task, jobs = self.spool.take(task)
+            except Exception:  # noqa: BLE001 - a task that was just billed must not be lost for this
+                _log.exception("the outputs of task %s are kept as they came", task.id)
+        share = held // max(len(jobs), 1)
+        for job in jobs:
+            job.when_done(partial(self._transport.memory.release, share))
+        self._transport.memory.release(held - share * len(jobs))
+        return answer._replace(value=task)
 
     async def _until_answered(self, attempt: Callable[[], Awaitable[Answer[T]]]) -> T:
         retrier = Retrier(self._retry, self._clock(), self._counters.progress)
@@ -111,3 +194,13 @@ class Api:
                 raise answer.error
             if not answer.rate_limited:  # after a 429 the limiter pauses the whole session
                 await anyio.sleep(retrier.pause(random.random()))  # noqa: S311
+
+
+_ANSWERS = frozenset({ResponseClass.REFUSED, ResponseClass.RATE_LIMITED, ResponseClass.NO_CHANNEL})
+"""Classes of refusals that only a service in order gives."""
+
+
+def _is_json(payload: object) -> bool:
+    if not isinstance(payload, dict | list):
+        raise InvalidResponseError("the answer is not JSON")
+    return True

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Generator, Iterable
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 import anyio
 import anyio.lowlevel
 
-from foxapi_async._concurrency import Supervisor, finish_despite_cancellation
+from foxapi_async._concurrency import Signal, Supervisor, finish_despite_cancellation
 from foxapi_async.api import Api
-from foxapi_async.errors import FoxAPIError
+from foxapi_async.errors import FoxAPIError, SessionClosedError
 from foxapi_async.events import EventEmitter
 from foxapi_async.files.service import FileService
 from foxapi_async.http.transport import Transport
@@ -33,6 +34,9 @@ _log = logging.getLogger("foxapi_async")
 
 _RECORD_TIMEOUT: Final = 5.0
 """Seconds beyond ``Timeout.request`` in which the outcome of a POST is recorded."""
+
+_UNWINDING: Final = 5.0
+"""Seconds in which cancelled downloads and uploads remove what they have begun."""
 
 _CLOSED_PER_TURN: Final = 100
 """Waits that are ended in one turn of the event loop: 100,000 at once would block it."""
@@ -94,6 +98,8 @@ class Engine:
             journal=journal,
         )
         self._operations: set[MapOperation] = set()
+        self._calls: set[anyio.CancelScope] = set()
+        self._call_ended = Signal()
         self._closing = anyio.Event()
         self._ready = anyio.Event()
         self._journal_is_open = False
@@ -143,6 +149,24 @@ class Engine:
             ordered=ordered,
         )
 
+    @contextmanager
+    def until_closed(self, what: str, task_id: str | None = None) -> Generator[None, None, None]:
+        """End the block with `SessionClosedError` when the session closes."""
+        scope = anyio.CancelScope()
+        with scope:
+            self._calls.add(scope)
+            try:
+                yield
+            finally:
+                self._calls.discard(scope)
+                self._call_ended.set()
+        if scope.cancelled_caught:
+            raise SessionClosedError(
+                f"the session ended during {what}; it can be repeated in another session, and "
+                "nothing is billed for that",
+                task_id=task_id,
+            )
+
     async def _run(self) -> None:
         try:
             async with self._supervisor.group:
@@ -154,6 +178,8 @@ class Engine:
                     self.registry.closed = True
                     for operation in tuple(self._operations):
                         operation.close()
+                    for scope in tuple(self._calls):
+                        scope.cancel()
                     timeout = self._transport.timeout.request + _RECORD_TIMEOUT
                     await finish_despite_cancellation(partial(self.submitter.aclose, timeout))
                     self._supervisor.cancel()
@@ -191,7 +217,11 @@ class Engine:
         owner = self._owner
         if owner is not None:
             await asyncio.wait([owner])
+        with anyio.move_on_after(_UNWINDING):
+            while self._calls:
+                await self._call_ended.wait()
         await self._transport.aclose()
+        await self.api.spool.aclose()
         if self._journal is not None and self._journal_is_open:
             self._journal_is_open = False
             # What was learned by earlier runs is lost if it is overwritten without having been read,

@@ -6,7 +6,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, cast
 
 from yarl import URL
 
@@ -21,16 +21,56 @@ _OURS: Final = frozenset(
 _BLANK: Final = r"[\s\x00-\x1f\x7f]"
 _NOT_IN_A_HEADER: Final = r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]"
 
+_QUOTES: Final = "[\"'`\u00ab\u00b4\u00bb\u2018\u2019\u201c\u201d\u201e]"
+_REPLACE_IT: Final = "is a placeholder: put the key itself there"
+_NO_KEYS: Final = (
+    (rf"^{_QUOTES}|{_QUOTES}$", "is in quotes: pass it without them"),
+    (
+        r"^(export\s+|set\s+|\$env:)?[a-z]\w*\s*=\s*[^=\s]",
+        "begins with the name of a variable and '=': pass only what follows it",
+    ),
+    (
+        r"^(authorization|bearer)\b",
+        "begins with the name of a header or Bearer: pass the key alone",
+    ),
+    (
+        r"\$\{|\{\{|^\$|^%\w+%$|^env:",
+        "is the name of a variable that was not replaced by its value: set the variable",
+    ),
+    (r"^~?/|^\w+://|^file:", "is a path or an address: pass what is stored there"),
+    (r"^[<\[{(].*[>\]})]$|<.*>", "is a placeholder in brackets: put the key itself there"),
+    (
+        r"\.\.\.|\u2026|\*\*|\u2022\u2022|^(sk-)?[x_-]{3,}$|^sk[-_]?$",
+        "is shortened or masked: copy the whole key",
+    ),
+    (r"(?<![a-z])your.?(own|real|secret|foxapi|api|key|token)", _REPLACE_IT),
+    (
+        r"(?<![a-z])(insert|enter|put|paste|add|replace|change).?(me|your|the|api|key|here|this)",
+        _REPLACE_IT,
+    ),
+    (r"key.?here$|^(sk-)?((foxapi.?)?api.?key|placeholder)$", _REPLACE_IT),
+    (r"^(none|null|nil|undefined|todo|tbd)$", _REPLACE_IT),
+)
+"""What people pass in place of a key, and what to do about it."""
+
+_ENDPOINT: Final = r"/v1(beta)?(/|$)|/(images|videos|audios?|run|llm)/generations|/chat/completions"
+
 
 def find_api_key(given: str | None) -> str:
     """Return the key that was given, or FOXAPI_API_KEY; raise `ConfigurationError` if there is no usable one."""
-    key = (os.environ.get("FOXAPI_API_KEY", "") if given is None else given).strip()
+    value = cast("object", os.environ.get("FOXAPI_API_KEY", "") if given is None else given)
+    if not isinstance(value, str):
+        raise ConfigurationError(f"the API key is of type {type(value).__name__}; it must be a str")
+    key = value.strip()
     if not key:
         raise ConfigurationError(
             "no API key: pass Session(api_key=…) or set the environment variable FOXAPI_API_KEY"
         )
+    # The texts omit the key, which may be the right one with a stray character.
+    for pattern, why in _NO_KEYS:
+        if re.search(pattern, key, re.IGNORECASE):
+            raise ConfigurationError(f"the API key {why}; keys look like sk-…")
     if not re.fullmatch(r"[\x21-\x7e]+", key):
-        # The text omits the key, which may be the right one with a stray character.
         raise ConfigurationError(
             "the API key contains a space or a character that is not plain ASCII; keys look like sk-…"
         )
@@ -59,13 +99,22 @@ def find_base_url(given: str | None) -> URL:
     if url.scheme == "http" and not is_loopback(host):
         raise _bad_base_url("it is not HTTPS, so the API key would be sent unencrypted")
     path = url.path.rstrip("/")
-    if path.endswith("/v1"):
-        raise _bad_base_url("it ends in /v1, which the SDK adds itself")
+    if path.lower().endswith("/v1"):
+        raise _bad_base_url("it ends in /v1, which the SDK adds itself", url)
+    if re.search(_ENDPOINT, path, re.IGNORECASE):
+        raise _bad_base_url(
+            "it is the address of one endpoint; leave out the path from /v1 on, which the SDK adds "
+            "itself",
+            url,
+        )
     return url.with_path(path or "/")
 
 
-def _bad_base_url(why: str) -> ConfigurationError:
-    return ConfigurationError(f"base_url: {why}; it should look like {DEFAULT_BASE_URL}")
+def _bad_base_url(why: str, url: URL | None = None) -> ConfigurationError:
+    # Only a plain host is shown: a path may hold the key.
+    is_plain = url is not None and re.match(r"/v1(/|$)", url.path, re.IGNORECASE)
+    here = f", here {url.origin()}" if url is not None and is_plain else ""
+    return ConfigurationError(f"base_url: {why}; it should look like {DEFAULT_BASE_URL}{here}")
 
 
 def is_loopback(host: str | None) -> bool:

@@ -206,8 +206,11 @@ class APIStatusError(FoxAPIError):
 
     ``status`` is the HTTP status. ``type``, ``code`` and ``message`` are fields of the answer, None
     where it has none. ``request_id`` identifies the request to the vendor's support;
-    ``retry_after`` is the server's Retry-After in seconds.
+    ``retry_after`` is the server's Retry-After in seconds. ``ends_run`` is whether it concerns the key or
+    the account, so that a ``map`` operation or a job submits nothing more.
     """
+
+    ends_run: bool = False
 
     def __init__(
         self,
@@ -288,8 +291,11 @@ _BY_STATUS: dict[int, type[APIStatusError]] = {
 class APIConnectionError(FoxAPIError):
     """The server could not be reached, or the connection broke.
 
-    ``sent`` is False if the request certainly did not reach the server.
+    ``sent`` is False if the request certainly did not reach the server. ``errno`` is the number of
+    the operating system's error, if it was one.
     """
+
+    errno: int | None = None
 
     def __init__(self, message: str, *, sent: bool = True, task_id: str | None = None) -> None:
         super().__init__(message, task_id=task_id)
@@ -356,8 +362,20 @@ class TaskTimeoutError(TaskOutcomeError):
     """The wait ended before the task did; ``task_id`` can be attached again.
 
     ``task`` is its last known state, or None; ``__cause__`` is the error of the last poll, if it
-    failed.
+    failed. ``no_poll_succeeded`` tells whether every poll has failed: then ``task`` is what the POST
+    was answered, and whether the task has ended is not known.
     """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        task_id: str,
+        task: Task | None = None,
+        no_poll_succeeded: bool = False,
+    ) -> None:
+        super().__init__(message, task_id=task_id, task=task)
+        self.no_poll_succeeded = no_poll_succeeded
 
 
 class DownloadError(FoxAPIError):

@@ -10,15 +10,17 @@ Tell them apart with ``match``::
                 print(task_id, "is completed")
 
 The listener is called in the session's event loop, so it must return quickly. What it raises is
-logged and otherwise ignored. No event contains the API key.
+logged and otherwise ignored, KeyboardInterrupt and SystemExit included: an exit from the middle of a
+submission could lose the id of a billed task. To end the program, let the listener set an event or
+cancel a task of yours. No event contains the API key.
 """
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import attrs
@@ -36,6 +38,8 @@ __all__ = [
     "RateLimited",
     "SubmissionFailed",
     "SubmissionStarted",
+    "SubmissionsPaused",
+    "SubmissionsResumed",
     "TaskEnded",
     "TaskSubmitted",
     "TaskUpdated",
@@ -116,6 +120,26 @@ class RateLimited(Event):
 
 
 @attrs.frozen
+class SubmissionsPaused(Event):
+    """Submissions got no clear answers, so no POST leaves; tasks in flight are polled as before.
+
+    ``since`` is in UTC, ``reason`` the error of the last submission, ``next_try`` the seconds until the
+    next request that finds out whether the service has recovered.
+    """
+
+    since: datetime
+    reason: FoxAPIError | None
+    next_try: float
+
+
+@attrs.frozen
+class SubmissionsResumed(Event):
+    """A submission got a clear answer, so the pause of so many ``seconds`` is over."""
+
+    seconds: float
+
+
+@attrs.frozen
 class DownloadProgress(Event):
     """Bytes of an output arrived; ``total`` is None if the server does not announce the size."""
 
@@ -152,6 +176,6 @@ class EventEmitter:
             return
         try:
             self._listener(event)
-        # A CancelledError of the listener's own must not look like a cancellation of the session.
-        except (Exception, asyncio.CancelledError):  # noqa: BLE001
+        # Not even SystemExit may pass: it would end the poller, or cut off a billed POST.
+        except BaseException:  # noqa: BLE001
             _log.exception("on_event raised an exception for %s", type(event).__name__)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Generator
 from typing import Any
 
 from foxapi_async._concurrency import Signal
+from foxapi_async._validators import check_timeout
 from foxapi_async.errors import TaskCancelledError, TaskFailedError
 from foxapi_async.models import Task
 from foxapi_async.polling.tracked_task import TrackedTask
@@ -55,10 +56,11 @@ class TaskHandle:
         """Return the task once it is completed.
 
         Args:
-            timeout: Seconds to wait; None for as long as ``Polling.give_up_after`` allows. After a
+            timeout: Seconds to wait, 0 or more; None for as long as ``Polling.give_up_after`` allows. After a
                 timeout the session still tracks the task.
 
         Raises:
+            InvalidRequestError: ``timeout`` is not a number of seconds.
             TaskFailedError: The task failed.
             TaskCancelledError: The task was cancelled at the server.
             TaskTimeoutError: The time was over first; the handle can be awaited again.
@@ -68,6 +70,8 @@ class TaskHandle:
             SessionClosedError: The session ended first.
             ConfigurationError: Called from another event loop than that of the session.
         """
+        if timeout is not None:
+            timeout = check_timeout(timeout)
         if not self._tracked.ended:
             self._registry.check()
         return await self._registry.wait(self._tracked, timeout)

@@ -16,6 +16,8 @@ import attrs
 from foxapi_async._concurrency import Signal, Supervisor
 from foxapi_async._typeguards import is_tuple
 from foxapi_async.errors import (
+    APIConnectionError,
+    APIStatusError,
     AuthenticationError,
     ConfigurationError,
     FoxAPIError,
@@ -41,7 +43,11 @@ _CONCURRENT_CLAIMS: Final = 64
 """Keys that the journal is asked for at once: they share one commit, which takes about as long as
 sixty POSTs."""
 
-_FATAL: Final = (AuthenticationError, InsufficientQuotaError, PermissionDeniedError)
+LONGEST_STREAK: Final = 25
+"""Consecutive refusals of the key, or submissions that found no connection, after which nothing more is
+submitted."""
+
+_REFUSALS: Final = (AuthenticationError, InsufficientQuotaError, PermissionDeniedError)
 
 
 class OutcomeIterator(AsyncIterator[Outcome]):
@@ -69,6 +75,15 @@ class OutcomeIterator(AsyncIterator[Outcome]):
             self._started = True
         return await self._operation.next_outcome()
 
+    @property
+    def stopped_by(self) -> FoxAPIError | None:
+        """Why nothing more is submitted; None while everything is."""
+        return self._operation.stop_reason()
+
+    def send_one_first(self) -> None:
+        """Let one POST leave and hold the others until it has got a clear answer."""
+        self._operation.send_one_first()
+
     def stop_submitting(self, reason: FoxAPIError) -> None:
         """Submit nothing more; what was read and not sent is "not_submitted", a POST is finished."""
         self._operation.stop_submitting(reason)
@@ -80,6 +95,10 @@ class OutcomeIterator(AsyncIterator[Outcome]):
     async def aclose(self) -> None:
         """Submit nothing more, and end the iteration."""
         self._operation.cancel()
+
+    async def wait_for_posts(self) -> None:
+        """Wait for the ends of the submissions under way; after `aclose`, of the POSTs that have left."""
+        await self._operation.wait_for_posts()
 
 
 class MapOperation:
@@ -119,6 +138,7 @@ class MapOperation:
         self._claims_pending = 0
         self._outputs_pending = 0
         self._fatal: FoxAPIError | None = None
+        self._streak = 0
         self._input_error: Exception | None = None
         self._scope = anyio.CancelScope()
         self._observers = (self,)
@@ -183,16 +203,29 @@ class MapOperation:
         """Return the fatal answer after which nothing more is submitted."""
         return self._fatal
 
+    def note_fatal(self, error: FoxAPIError) -> None:
+        """Submit nothing more; the rest of the input is read, and is "not_submitted"."""
+        if self._fatal is None:
+            self._fatal = error
+
+    def send_one_first(self) -> None:
+        """Let one POST leave and hold the others until it has got a clear answer."""
+        self._submitter.send_one_first()
+
+    async def wait_for_posts(self) -> None:
+        """Wait for the ends of the submissions under way."""
+        await self._submitter.wait_for(tuple(self._submissions))
+
     def submission_finished(self, submission: Submission) -> None:
         """Take the outcome of a submission, or follow its task."""
         self._submissions.discard(submission)
         tracked = submission.tracked
         if tracked is None:
             error = submission.failure()
-            if error is self._fatal:
-                self._add_not_submitted(submission, error)
+            if submission.stopped and self._fatal is not None:
+                self._add_not_submitted(submission, self._fatal)
                 return
-            self._note_fatal(error)
+            self._count(error)
             self._add_error(submission, error)
         elif tracked.ended:
             self._add_outcome_of(tracked, submission.request, submission.key, submission.index)
@@ -203,7 +236,9 @@ class MapOperation:
         ):
             # Most tasks: the tuple and this object serve them all.
             tracked.observers, tracked.index = self._observers, submission.index
+            self._streak = 0
         else:
+            self._streak = 0
             tracked.add_observer(_OutcomeObserver(self, submission))
 
     def task_changed(self, tracked: TrackedTask) -> None:
@@ -306,9 +341,11 @@ class MapOperation:
         self, tracked: TrackedTask, request: Request, key: str | None, index: int
     ) -> None:
         if tracked.error is None:
-            outcome = Outcome(request, key, index, "completed", tracked.latest)
+            task, seconds = tracked.latest, tracked.ended_at
+            outcome = Outcome(request, key, index, "completed", task, seconds=seconds)
         else:
-            self._note_fatal(tracked.error)
+            if getattr(tracked.error, "ends_run", False):
+                self.note_fatal(tracked.error)
             outcome = Outcome.of_error(request, key, index, tracked.error.again(), tracked.latest)
         self._put(outcome)
 
@@ -320,9 +357,24 @@ class MapOperation:
         request, key, index = submission.request, submission.key, submission.index
         self._put(Outcome(request, key, index, "not_submitted", None, error.again()))
 
-    def _note_fatal(self, error: FoxAPIError) -> None:
-        if self._fatal is None and isinstance(error, _FATAL):
-            self._fatal = error
+    def _count(self, error: FoxAPIError | None) -> None:
+        """Count consecutive submissions that say that the next ones would fail, too."""
+        no_connection = isinstance(error, APIConnectionError) and not error.sent
+        if not (no_connection or isinstance(error, _REFUSALS)):
+            self._streak = 0
+            return
+        self._streak += 1
+        if self._streak >= LONGEST_STREAK:
+            what = (
+                "refusals"
+                if isinstance(error, APIStatusError)
+                else "submissions without a connection"
+            )
+            fatal = FoxAPIError(
+                f"stopped after {self._streak} consecutive {what}; the last error: {error}"
+            )
+            fatal.__cause__ = error
+            self.note_fatal(fatal)
 
     def _put(self, outcome: Outcome) -> None:
         if self._cancelled:

@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
 import attrs
+
+
+def without_queries(text: str) -> str:
+    """Return a text with ``?...`` for the query of each URL and path in it: it may be a signature."""
+    # A quote within a query does not end it, unlike one before a comma or a bracket.
+    return re.sub(r"""(?:[^\s'"]|['"](?=[^\s,\]}):]))+""", _without_query, text)
+
+
+def _without_query(word: re.Match[str]) -> str:
+    address, mark, query = re.split(r"([?#]|$)", word[0], maxsplit=1)
+    return f"{address}?..." if mark and query and "/" in address else word[0]
+
+
+def safe_repr(value: object) -> str:
+    """Return the ``repr`` of a value without the queries of URLs: for logs and tracebacks."""
+    return without_queries(repr(value))
 
 
 class TaskStatus(enum.Enum):
@@ -44,7 +61,7 @@ class TaskError:
     """The reason why a task failed; each field may be None, and new codes may appear."""
 
     code: str | None = None
-    message: str | None = None
+    message: str | None = attrs.field(default=None, repr=safe_repr)
     type: str | None = None
 
 
@@ -53,13 +70,16 @@ class Output:
     """One result of a task.
 
     ``index`` is the position, from 0. ``url`` expires a day after the task completed and is None for
-    an output that is not a file. ``data`` is the JSON object of the output; a created profile has
-    ``data["profile_id"]``. ``task_id`` and ``kind`` are those of the task that it belongs to.
+    an output that is not a file. It is absolute, or begins with ``inline:`` if the server sent the
+    content in place of a link: then only `Session.download` and `Session.read` know what to do with it.
+    ``data`` is the JSON object of the output, with a note in place of such content; a created profile has
+    ``data["profile_id"]``. ``task_id`` and ``kind`` are those of the task that it belongs to. The
+    ``repr`` omits the query of a URL, which may be a signature.
     """
 
     index: int
-    url: str | None = None
-    data: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False)
+    url: str | None = attrs.field(default=None, repr=safe_repr)
+    data: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False, repr=safe_repr)
     task_id: str | None = attrs.field(default=None, repr=False)
     kind: str | None = attrs.field(default=None, repr=False)
 
@@ -70,7 +90,7 @@ class Task:
 
     Only ``id`` is always known. ``progress`` is 0 to 100 or None and may decrease; ``created`` is in
     UTC; there may be fewer ``outputs`` than requested; the units of ``usage`` are not documented;
-    ``raw`` is the JSON object as received.
+    ``raw`` is the JSON object as received, with notes in place of inline content.
     """
 
     id: str
@@ -83,7 +103,7 @@ class Task:
     task_info: TaskInfo = TaskInfo()
     outputs: tuple[Output, ...] = ()
     error: TaskError | None = None
-    usage: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False)
+    usage: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False, repr=safe_repr)
     raw: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False, eq=False, repr=False)
 
 
@@ -95,7 +115,7 @@ class UploadedFile:
     """
 
     id: str | None
-    url: str
+    url: str = attrs.field(repr=safe_repr)
     filename: str | None = None
     size: int | None = None
     created: datetime | None = None

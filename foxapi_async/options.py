@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from foxapi_async._typeguards import as_int, as_int_or_none, as_number, as_number_or_none
 from foxapi_async.errors import ConfigurationError
 
 _Check = Callable[[Any, "attrs.Attribute[Any]", Any], None]
@@ -60,11 +61,17 @@ class Limits:
         ConfigurationError: A value out of range.
     """
 
-    outputs: int = attrs.field(default=32, validator=_COUNT)
-    total_outputs: int | None = attrs.field(default=None, validator=_COUNT_OR_NONE)
-    submissions_per_second: float | None = attrs.field(default=None, validator=_POSITIVE_OR_NONE)
-    polls_per_second: float | None = attrs.field(default=None, validator=_POSITIVE_OR_NONE)
-    downloads: int = attrs.field(default=8, validator=_COUNT)
+    outputs: int = attrs.field(default=32, converter=as_int, validator=_COUNT)
+    total_outputs: int | None = attrs.field(
+        default=None, converter=as_int_or_none, validator=_COUNT_OR_NONE
+    )
+    submissions_per_second: float | None = attrs.field(
+        default=None, converter=as_number_or_none, validator=_POSITIVE_OR_NONE
+    )
+    polls_per_second: float | None = attrs.field(
+        default=None, converter=as_number_or_none, validator=_POSITIVE_OR_NONE
+    )
+    downloads: int = attrs.field(default=8, converter=as_int, validator=_COUNT)
 
 
 @attrs.frozen(kw_only=True)
@@ -86,10 +93,12 @@ class Polling:
         ConfigurationError: A value out of range, or ``max_interval`` below ``min_interval``.
     """
 
-    poll_cost: float = attrs.field(default=0.25, validator=_POSITIVE)
-    min_interval: float = attrs.field(default=0.5, validator=_POSITIVE)
-    max_interval: float = attrs.field(default=180.0, validator=_POSITIVE)
-    give_up_after: float | None = attrs.field(default=None, validator=_POSITIVE_OR_NONE)
+    poll_cost: float = attrs.field(default=0.25, converter=as_number, validator=_POSITIVE)
+    min_interval: float = attrs.field(default=0.5, converter=as_number, validator=_POSITIVE)
+    max_interval: float = attrs.field(default=180.0, converter=as_number, validator=_POSITIVE)
+    give_up_after: float | None = attrs.field(
+        default=None, converter=as_number_or_none, validator=_POSITIVE_OR_NONE
+    )
     sync_upstream: bool = attrs.field(default=False, validator=_FLAG)
 
     def __attrs_post_init__(self) -> None:
@@ -110,15 +119,19 @@ class Retry:
         first: Longest pause before the second attempt; it doubles with each further one.
         longest: Longest pause between two attempts.
         submissions: Whether a POST that certainly created nothing is repeated.
+        patience: How long a submission waits, in seconds, while submissions are paused because they got
+            no clear answers. After that it is given up as not submitted, and so is the rest of a
+            ``map`` operation or a job.
 
     Raises:
         ConfigurationError: A value out of range.
     """
 
-    attempts: int = attrs.field(default=4, validator=_COUNT)
-    first: float = attrs.field(default=0.5, validator=_POSITIVE)
-    longest: float = attrs.field(default=30.0, validator=_POSITIVE)
+    attempts: int = attrs.field(default=4, converter=as_int, validator=_COUNT)
+    first: float = attrs.field(default=0.5, converter=as_number, validator=_POSITIVE)
+    longest: float = attrs.field(default=30.0, converter=as_number, validator=_POSITIVE)
     submissions: bool = attrs.field(default=True, validator=_FLAG)
+    patience: float = attrs.field(default=900.0, validator=_POSITIVE)
 
 
 @attrs.frozen(kw_only=True)
@@ -128,12 +141,13 @@ class Timeout:
     Args:
         connect: For establishing a TCP and TLS connection.
         request: For one whole request, POSTs included.
-        stall: For a download or an upload without any byte.
+        stall: For a download or an upload without noteworthy progress: less than 1 KiB a second on
+            average counts as none.
 
     Raises:
         ConfigurationError: A value out of range.
     """
 
-    connect: float = attrs.field(default=10.0, validator=_POSITIVE)
-    request: float = attrs.field(default=60.0, validator=_POSITIVE)
-    stall: float = attrs.field(default=60.0, validator=_POSITIVE)
+    connect: float = attrs.field(default=10.0, converter=as_number, validator=_POSITIVE)
+    request: float = attrs.field(default=60.0, converter=as_number, validator=_POSITIVE)
+    stall: float = attrs.field(default=20.0, converter=as_number, validator=_POSITIVE)

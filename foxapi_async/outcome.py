@@ -26,7 +26,8 @@ OutcomeStatus = Literal["completed", "failed", "unfinished", "rejected", "unknow
 class Outcome:
     """The outcome of one request of ``session.map``.
 
-    ``index`` is the position in the input, from 0; ``key`` the idempotency key, if there is one.
+    ``index`` is the position in the input, from 0; ``key`` the idempotency key, if there is one;
+    ``seconds`` the time from the submission to the poll that found the task ended, if one did.
 
     ============= ==================================================================================
     status        means
@@ -46,6 +47,7 @@ class Outcome:
     status: OutcomeStatus
     task: Task | None = None
     error: FoxAPIError | None = None
+    seconds: float | None = attrs.field(default=None, eq=False)
 
     @property
     def task_id(self) -> str | None:

@@ -14,6 +14,8 @@ from typing import Any, ClassVar, Final, Self, cast
 import attrs
 
 from foxapi_async import _validators
+from foxapi_async._typeguards import as_number_or_none
+from foxapi_async.models import safe_repr
 from foxapi_async.requests import PATHS, Request
 
 RESOLUTIONS: Final = ("1K", "4K")
@@ -64,7 +66,7 @@ class PhotaImage(_PhotaRequest):
 
     prompt: str = attrs.field(validator=_validators.text)
     num_outputs: int = attrs.field(  # pyright: ignore[reportIncompatibleMethodOverride]
-        default=1, validator=_validators.count, kw_only=True
+        default=1, converter=_validators.to_int, validator=_validators.count, kw_only=True
     )
     resolution: str = attrs.field(
         default="1K", validator=_validators.one_of(RESOLUTIONS), kw_only=True
@@ -99,10 +101,10 @@ class PhotaImageEdit(_PhotaRequest):
 
     prompt: str = attrs.field(validator=_validators.text)
     image_urls: tuple[str, ...] = attrs.field(
-        converter=_validators.as_tuple, validator=_validators.urls, kw_only=True
+        converter=_validators.as_tuple, validator=_validators.urls, repr=safe_repr, kw_only=True
     )
     num_outputs: int = attrs.field(  # pyright: ignore[reportIncompatibleMethodOverride]
-        default=1, validator=_validators.count, kw_only=True
+        default=1, converter=_validators.to_int, validator=_validators.count, kw_only=True
     )
     resolution: str = attrs.field(
         default="1K", validator=_validators.one_of(RESOLUTIONS), kw_only=True
@@ -133,15 +135,21 @@ class PhotaImageEnhance(_PhotaRequest):
     model: ClassVar[str] = "phota-image-enhance"
     num_outputs: ClassVar[int] = 1  # pyright: ignore[reportIncompatibleMethodOverride]
 
-    image_url: str = attrs.field(validator=_validators.url)
+    image_url: str = attrs.field(validator=_validators.url, repr=safe_repr)
     resolution: str = attrs.field(
         default="4K", validator=_validators.one_of(RESOLUTIONS), kw_only=True
     )
     creativity: float | None = attrs.field(
-        default=None, validator=_validators.fraction, kw_only=True
+        default=None,
+        converter=as_number_or_none,
+        validator=_validators.fraction,
+        kw_only=True,
     )
     resemblance: float | None = attrs.field(
-        default=None, validator=_validators.fraction, kw_only=True
+        default=None,
+        converter=as_number_or_none,
+        validator=_validators.fraction,
+        kw_only=True,
     )
     profile_ids: tuple[str, ...] | None = attrs.field(
         default=None,
@@ -165,7 +173,7 @@ class PhotaCreateProfile(_PhotaRequest):
     model: ClassVar[str] = "phota-create-profile"
     num_outputs: ClassVar[int] = 1  # pyright: ignore[reportIncompatibleMethodOverride]
 
-    image_archive_url: str = attrs.field(validator=_validators.url)
+    image_archive_url: str = attrs.field(validator=_validators.url, repr=safe_repr)
 
 
 CLASSES: Final[Mapping[str, type[Request]]] = {

@@ -20,7 +20,6 @@ from foxapi_async.errors import (
     SessionClosedError,
     TaskCancelledError,
     TaskFailedError,
-    TaskTimeoutError,
 )
 from foxapi_async.events import EventEmitter, PollFailed, TaskEnded, TaskSubmitted, TaskUpdated
 from foxapi_async.limits.limiter import Limiter
@@ -114,7 +113,7 @@ class TaskRegistry:
                 if self._events.has_listener:
                     self._events.emit(TaskSubmitted(task, submission.request, submission.key))
                 self.queue.add(tracked, self._clock())
-                self.update(tracked, task)
+                self.update(tracked, task, polled=False)
 
     def resume(self, entry: Entry, submission: Submission) -> None:
         """Track the task of a journal entry, which an earlier submission of the key has created."""
@@ -157,10 +156,11 @@ class TaskRegistry:
             self._attach(tracked, now)
         return tracked
 
-    def update(self, tracked: TrackedTask, task: Task) -> None:
-        """Take in what the server says of a task."""
+    def update(self, tracked: TrackedTask, task: Task, *, polled: bool = True) -> None:
+        """Take in what the server says of a task, as the answer to a poll or to the POST."""
         if self.tasks.get(tracked.id) is not tracked:
             return
+        tracked.polled |= polled
         before = tracked.running_at
         if tracked.apply(task, self._clock()):
             if self._events.has_listener:
@@ -172,13 +172,13 @@ class TaskRegistry:
         else:
             self.queue.learn_running(tracked, before)
 
-    def poll_failed(self, tracked: TrackedTask, error: FoxAPIError) -> None:
-        """Take in that a poll failed."""
+    def poll_failed(self, tracked: TrackedTask, error: FoxAPIError, *, enveloped: bool) -> None:
+        """Take in that a poll failed; ``enveloped`` is whether the error is the API's own word."""
         self._counters.polls_failed += 1
         _log.debug("polling task %s failed: %s", tracked.id, error)
         self._events.emit(PollFailed(tracked.id, error))
         if self.tasks.get(tracked.id) is tracked:
-            tracked.poll_failed(error, self._clock())
+            tracked.poll_failed(error, self._clock(), enveloped=enveloped)
             if tracked.ended:
                 self._settle(tracked)
 
@@ -222,11 +222,9 @@ class TaskRegistry:
             with anyio.move_on_after(timeout):
                 await end.wait()
         if not tracked.ended:
-            raise TaskTimeoutError(
-                f"task {tracked.id} is still {tracked.latest.status.value} after waiting "
-                f"{timeout:g} s; it continues on the server, and the session still tracks it",
-                task_id=tracked.id,
-                task=tracked.latest,
+            raise tracked.timeout_error(
+                f"is still {tracked.words()} after waiting {timeout:g} s",
+                "it continues on the server, and the session still tracks it",
             )
         return tracked.result()
 

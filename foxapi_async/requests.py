@@ -11,9 +11,11 @@ from typing import Any, Final, Self
 
 import attrs
 
-from foxapi_async._typeguards import is_mapping
-from foxapi_async._validators import check_count, is_text, must_be, refuse
+from foxapi_async import _validators
+from foxapi_async._typeguards import as_number, is_array, is_mapping, is_tuple
+from foxapi_async._validators import check_count, check_texts, must_be, refuse
 from foxapi_async.errors import InvalidRequestError
+from foxapi_async.models import safe_repr
 
 PATHS: Final[Mapping[str, str]] = {
     "image": "/v1/images/generations",
@@ -71,7 +73,7 @@ class Request(abc.ABC):
         Raises:
             InvalidRequestError: ``outputs_per_task`` is not a whole number of at least 1.
         """
-        check_count("outputs_per_task", outputs_per_task)
+        outputs_per_task = check_count("outputs_per_task", outputs_per_task)
         whole, rest = divmod(self.num_outputs, outputs_per_task)
         if whole + (rest > 0) == 1:
             return [self]
@@ -91,6 +93,7 @@ def _params(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise wrong(f"cannot be sent as JSON: {error}") from error
+    check_texts(attribute.name, value)
     if value.get("num_outputs") is not None:
         check_count("params['num_outputs']", value["num_outputs"])
 
@@ -100,11 +103,25 @@ def _as_dict(value: Any) -> Any:
     if not is_mapping(value):
         return value
     try:
-        return copy.deepcopy(dict(value))
+        return {name: _plain(item) for name, item in value.items()}
     except Exception as error:
         raise InvalidRequestError(
             f"params cannot be sent as JSON: {error}", field="params", value=value
         ) from error
+
+
+def _plain(value: Any) -> Any:
+    """Return a copy in types that JSON knows, as far as possible."""
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if is_mapping(value):
+        return {name: _plain(item) for name, item in value.items()}
+    if is_array(value):
+        return [_plain(item) for item in value]
+    if is_tuple(value):
+        return tuple(_plain(item) for item in value)
+    number = as_number(value)
+    return copy.deepcopy(value) if number is value else number
 
 
 def _default_path(request: Any) -> str:
@@ -118,6 +135,7 @@ def _kind(request: GenerationRequest, _: object, value: object) -> None:
     if not isinstance(value, str) or not value or (value not in PATHS and not request.path):
         known = ", ".join(map(repr, PATHS))
         raise refuse("kind", value, f"one of {known}, or the path must be given too")
+    check_texts("kind", value)
 
 
 def _is_path(value: object) -> bool:
@@ -142,10 +160,14 @@ class GenerationRequest(Request):
 
     # Frozen fields implement the properties of `Request`, which pyright does not accept.
     model: str = attrs.field(  # pyright: ignore[reportIncompatibleMethodOverride]
-        validator=must_be("the id of a model, such as 'phota-image'", is_text)
+        validator=_validators.model
     )
     params: Mapping[str, Any] = attrs.field(
-        factory=dict[str, Any], converter=_as_dict, validator=_params, hash=False
+        factory=dict[str, Any],
+        converter=_as_dict,
+        validator=_params,
+        hash=False,
+        repr=safe_repr,
     )
     kind: str = attrs.field(  # pyright: ignore[reportIncompatibleMethodOverride]
         default="image", validator=_kind

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 import aiohttp
 import anyio
 
-from foxapi_async._validators import check_seconds
+from foxapi_async._validators import check_seconds, check_timeout
 from foxapi_async.engine import Engine
 from foxapi_async.environment import check_headers, find_api_key, find_base_url
 from foxapi_async.errors import (
@@ -20,11 +20,11 @@ from foxapi_async.errors import (
     ConfigurationError,
     InvalidRequestError,
     SessionClosedError,
-    TaskTimeoutError,
 )
 from foxapi_async.events import Event, EventEmitter
 from foxapi_async.handle import TaskHandle
 from foxapi_async.http.ids import check_task_id
+from foxapi_async.http.proxies import Proxies, find_proxies
 from foxapi_async.http.transport import Transport
 from foxapi_async.mapping import Item, OutcomeIterator
 from foxapi_async.models import Output, Task, UploadedFile
@@ -55,7 +55,12 @@ class Session:
         journal: A `Journal`, or the path of its file: it makes submissions durable, and idempotent by
             their key, across coroutines, processes and crashes.
         headers: Extra request headers; they are sent to the API only, never to the host of a result.
-        http: An aiohttp.ClientSession of yours; it is used and not closed.
+        proxy: The URL of an HTTP proxy (``http://user:password@host:3128``) for everything but loopback
+            hosts, "" for none; by default HTTPS_PROXY, ALL_PROXY and NO_PROXY decide. ``.netrc`` is
+            never read.
+        http: An aiohttp.ClientSession of yours; it is used and not closed. Without ``proxy`` its own
+            proxy counts, and the variables only if it has ``trust_env=True``. It serves downloads, too,
+            but the hosts of results get none of its headers, cookies and credentials.
         on_event: Called with an `Event` for everything that happens.
 
     Raises:
@@ -73,15 +78,22 @@ class Session:
         timeout: Timeout = Timeout(),  # noqa: B008 - frozen
         journal: Journal | str | os.PathLike[str] | None = None,
         headers: Mapping[str, str] | None = None,
+        proxy: str | None = None,
         http: aiohttp.ClientSession | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> None:
+        url = find_base_url(base_url)
+        proxies: Proxies | None = None
+        if proxy is not None or http is None or http.trust_env:
+            proxies = find_proxies(proxy, os.environ)
+            proxies.check(url)
         self._transport = Transport(
-            find_base_url(base_url),
+            url,
             find_api_key(api_key),
             timeout=timeout,
             headers=check_headers(headers),
             http=http,
+            proxies=proxies,
         )
         self._journal = None if journal is None else _to_journal(journal)
         self._limits = limits
@@ -153,16 +165,19 @@ class Session:
         Args:
             request: What to generate.
             key: As for `submit`.
-            timeout: Seconds for everything together; None for as long as ``Polling.give_up_after``
+            timeout: Seconds for everything together, 0 or more; None for as long as ``Polling.give_up_after``
                 allows. A POST that is under way when they are over is finished first, because its
                 task may be billed; that takes at most ``Timeout.request`` more.
 
         Raises:
+            InvalidRequestError: ``timeout`` is not a number of seconds, or as for `submit`.
             TaskOutcomeError: As for `TaskHandle.wait`; the error names the task.
             APITimeoutError: The time was over before a task was created; nothing was billed.
                 ``__cause__`` is the last refusal, if there was one.
             FoxAPIError: As for `submit`.
         """
+        if timeout is not None:
+            timeout = check_timeout(timeout)
         engine = self._running()
         submission = Submission(_checked(request), key)
         started = anyio.current_time()
@@ -183,13 +198,11 @@ class Session:
             ) from submission.last_refusal
         if submission.tracked.ended:  # as the answer to the POST has said
             return submission.tracked.result()
-        task = submission.tracked.latest
-        raise TaskTimeoutError(
-            f"task {task.id} is still {task.status.value} after {waited:.3g} s (timeout={timeout:g}); "
-            f"it continues on the server and is billed: session.attach({task.id!r}) waits for it "
-            "again",
-            task_id=task.id,
-            task=task,
+        tracked = submission.tracked
+        raise tracked.timeout_error(
+            f"is still {tracked.words()} after {waited:.3g} s (timeout={timeout:g})",
+            "it continues on the server and is billed: "
+            f"session.attach({tracked.id!r}) waits for it again",
         )
 
     def attach(self, task_id: str, *, estimated_time: float | None = None) -> TaskHandle:
@@ -201,7 +214,7 @@ class Session:
             InvalidRequestError: Not a task id, or not a number of seconds.
         """
         if estimated_time is not None:
-            check_seconds("estimated_time", estimated_time)
+            estimated_time = check_seconds("estimated_time", estimated_time)
         engine = self._running()
         tracked = engine.registry.attach(check_task_id(task_id), estimated_time)
         return TaskHandle(tracked, engine.registry)
@@ -216,7 +229,9 @@ class Session:
             APIConnectionError: No answer.
             InvalidResponseError: No usable answer.
         """
-        return await self._running().api.retrieve(check_task_id(task_id))
+        engine = self._running()
+        with engine.until_closed(f"retrieve({task_id!r})", check_task_id(task_id)):
+            return await engine.api.retrieve(task_id)
 
     def map(
         self, requests: Iterable[Item] | AsyncIterable[Item], *, ordered: bool = False
@@ -250,6 +265,8 @@ class Session:
 
         A file appears under its name only when it is whole, and never replaces another file. A
         broken download is resumed; for an expired link the server is asked once for a fresh one.
+        Content that the server sent inline is saved, too. While the process has no file descriptor
+        left, downloads wait.
 
         Args:
             task_or_output: A completed task, or one output of it.
@@ -261,8 +278,12 @@ class Session:
             OutputExpiredError: A link has expired, and the server gave no other.
             DownloadError: There is no file, one could not be fetched whole, or the directory cannot
                 be written to. The other outputs are saved first; they are in ``paths``.
+            SessionClosedError: The session ended meanwhile.
         """
-        return await self._running().files.save(task_or_output, directory, name)
+        engine = self._running()
+        task_id = task_or_output.id if isinstance(task_or_output, Task) else task_or_output.task_id
+        with engine.until_closed("a download", task_id):
+            return await engine.files.save(task_or_output, directory, name)
 
     async def read(self, output: Output) -> bytes:
         """Return the bytes of an output, at most 256 MiB.
@@ -270,8 +291,11 @@ class Session:
         Raises:
             OutputExpiredError: The link has expired, and the server gave no other.
             DownloadError: It is not a file, or could not be fetched whole.
+            SessionClosedError: The session ended meanwhile.
         """
-        return await self._running().files.read(output)
+        engine = self._running()
+        with engine.until_closed("a download", output.task_id):
+            return await engine.files.read(output)
 
     async def upload(
         self,
@@ -294,9 +318,11 @@ class Session:
             PayloadTooLargeError: The server accepts no file of that size.
             FoxAPIError: Any other refusal or failure, after the last attempt.
         """
-        return await self._running().files.upload(
-            path_or_bytes, filename=filename, auto_cleanup=auto_cleanup
-        )
+        engine = self._running()
+        with engine.until_closed("an upload"):
+            return await engine.files.upload(
+                path_or_bytes, filename=filename, auto_cleanup=auto_cleanup
+            )
 
     @property
     def journal(self) -> Journal | None:

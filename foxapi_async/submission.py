@@ -31,6 +31,9 @@ class SubmissionOwner(Protocol):
     def stop_reason(self) -> FoxAPIError | None:
         """Return the error with which to send nothing more, None to go on."""
 
+    def note_fatal(self, error: FoxAPIError) -> None:
+        """Send nothing more, because each further submission would end with this error."""
+
     def submission_finished(self, submission: Submission) -> None:
         """Take note of the end of a submission."""
 
@@ -42,6 +45,7 @@ class Submission:
     ``sending`` is true from the first byte of a POST to its answer; meanwhile the POST must not be
     cut off. ``last_refusal`` is why the last POST created nothing, if another follows. ``index`` is
     the position in the input of a map operation, ``group`` names the tasks that take about as long.
+    ``held_since`` is when it was first held back in an outage, on the loop's clock.
 
     A request may be of the caller's own class. All that is needed of it is read before anything is
     sent: code of the caller that fails between the answer to a POST and its record would cost the id.
@@ -58,6 +62,7 @@ class Submission:
     group: Hashable = None
     claim: Claim | None = None
     last_refusal: FoxAPIError | None = None
+    held_since: float | None = None
     tracked: TrackedTask | None = None
     error: FoxAPIError | None = None
     scope: anyio.CancelScope | None = None
@@ -71,7 +76,7 @@ class Submission:
         request = self.request
         with errors_before_sending():
             self.outputs = request.num_outputs
-            check_count("num_outputs of the request", self.outputs)
+            self.outputs = check_count("num_outputs of the request", self.outputs)
             self.model = _checked_text("model", request.model)
             self.kind = _checked_text("kind", request.kind)
             self.path = _checked_text("path", request.path)

@@ -9,18 +9,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 import anyio
 import anyio.lowlevel
 
 from foxapi_async._concurrency import Supervisor, finish_despite_cancellation
-from foxapi_async.api import Api
-from foxapi_async.errors import FoxAPIError, InvalidResponseError, SessionClosedError
+from foxapi_async.api import Api, KeyCheck
+from foxapi_async.errors import (
+    APIStatusError,
+    AuthenticationError,
+    FoxAPIError,
+    InsufficientQuotaError,
+    InvalidResponseError,
+    PermissionDeniedError,
+    SessionClosedError,
+)
 from foxapi_async.events import EventEmitter, SubmissionFailed, SubmissionStarted
 from foxapi_async.http.codec import encode
 from foxapi_async.http.responses import Answer
 from foxapi_async.http.retry_rules import SUBMISSION_DECISIONS, ResponseClass, RetryDecision
+from foxapi_async.limits.circuit_breaker import Post
 from foxapi_async.limits.limiter import Limiter
 from foxapi_async.limits.rate_scheduler import Lane
 from foxapi_async.models import Task
@@ -31,6 +41,7 @@ from foxapi_async.registry import TaskRegistry
 from foxapi_async.retry import Retrier
 from foxapi_async.statistics import Counters
 from foxapi_async.submission import Submission, error_before_sending, errors_before_sending
+from foxapi_async.submission_gate import SubmissionGate
 
 if TYPE_CHECKING:
     from foxapi_async.journal import Claim, Entry, Journal
@@ -65,6 +76,7 @@ class Submitter:
         self._events = events
         self._counters = counters
         self._clock = asyncio.get_running_loop().time
+        self._gate = SubmissionGate(api, retry.patience, events)
         self._posts = anyio.Semaphore(_CONCURRENT_POSTS, fast_acquire=True)
         self._running: set[Submission] = set()
         self._closed = False
@@ -73,6 +85,10 @@ class Submitter:
     def free_slots(self) -> int:
         """How many more images may be in flight now."""
         return self._slots.places - self._slots.in_flight
+
+    def send_one_first(self) -> None:
+        """Let one POST leave and hold the others until it has got a clear answer."""
+        self._gate.send_one_first()
 
     def asks_journal(self, key: str | None) -> bool:
         """Whether `start` asks the journal for the key, which takes as long as a commit."""
@@ -111,6 +127,12 @@ class Submitter:
             raise
         self._running.add(submission)
         self._supervisor.start(self._run, submission)
+
+    async def wait_for(self, submissions: Iterable[Submission]) -> None:
+        """Wait for the ends of those submissions that have got their slots."""
+        for submission in submissions:
+            if submission in self._running:
+                await submission.wait()
 
     async def aclose(self, timeout: float) -> None:
         """Start no more submissions, and wait at most so many seconds for the POSTs under way."""
@@ -201,6 +223,7 @@ class Submitter:
         body = encode(payload)
         submission.group = group_of(submission.model, submission.outputs, payload)
         retrier: Retrier | None = None
+        has_rechecked = False
         while True:
             submission.check_stop()
             answer = await self._attempt(submission, body)
@@ -217,8 +240,16 @@ class Submitter:
                 progress=self._counters.progress,
                 in_flight=len(self._registry.tasks),
             )
-            repeat = decision is RetryDecision.REPEAT and self._retry.submissions
-            if not (repeat and may_retry) or submission.cancelled:
+            repeat = decision is RetryDecision.REPEAT
+            if isinstance(error, AuthenticationError | PermissionDeniedError) and answer.enveloped:
+                is_refuted = await self._refutes(submission, error)
+                repeat = is_refuted and isinstance(error, AuthenticationError) and not has_rechecked
+                has_rechecked = True
+            # In an outage the gate decides how long to go on.
+            is_held = answer.response_class is ResponseClass.NOT_SENT and self._gate.is_paused
+            if not (repeat and self._retry.submissions and (may_retry or is_held)):
+                raise error
+            if submission.cancelled:
                 raise error
             if submission.claim is not None:
                 await submission.claim.postponed(error)
@@ -228,26 +259,61 @@ class Submitter:
             if not answer.rate_limited:  # after a 429 the limiter pauses the whole session
                 await anyio.sleep(retrier.pause(random.random()))  # noqa: S311
 
+    async def _refutes(self, submission: Submission, error: APIStatusError) -> bool:
+        """Return whether a free request shows that the key works although a POST was refused.
+
+        If it does, the refusal concerns this submission alone; otherwise it ends the run.
+        """
+        if await self._api.check_key() is KeyCheck.WORKS:
+            return True
+        self._end_run(submission, error)
+        return False
+
+    def _end_run(self, submission: Submission, error: APIStatusError) -> None:
+        error.ends_run = True
+        if submission.owner is not None:
+            submission.owner.note_fatal(error)
+
     async def _attempt(self, submission: Submission, body: bytes) -> Answer[Task]:
         outputs = submission.outputs
-        sent_at = await self._limiter.admit(Lane.SUBMIT, images=outputs)
+        post, sent_at = await self._admit(submission)
         try:
             submission.check_stop()  # the wait may have been long
             if submission.claim is not None:
                 await submission.claim.sending()
+            self._gate.sent(post)
             answer = await self._post(submission, body)
             task = answer.value
             if task is None:
                 submission.sending = False
+                if isinstance(answer.error, InsufficientQuotaError) and answer.enveloped:
+                    # Before the gate lets the next submission pass.
+                    self._end_run(submission, answer.error)
             else:
                 self._limiter.task_created(outputs)
             self._limiter.record_answer(Lane.SUBMIT, answer, sent_at)
+            self._gate.answered(post, answer)
             if task is not None:
                 await self._registry.track(task, submission)
             return answer
         finally:
+            self._gate.withdrawn(post)
             if submission.tracked is None:
                 self._limiter.not_created(outputs)
+
+    async def _admit(self, submission: Submission) -> tuple[Post, float]:
+        """Wait until the POST may leave: for the service first, then for the rate."""
+        while True:
+            post = await self._gate.admit(submission)
+            try:
+                sent_at = await self._limiter.admit(Lane.SUBMIT, images=submission.outputs)
+            except BaseException:
+                self._gate.withdrawn(post)
+                raise
+            if self._gate.may_leave(post):
+                return post, sent_at
+            self._gate.withdrawn(post)
+            self._limiter.not_created(submission.outputs)
 
     async def _post(self, submission: Submission, body: bytes) -> Answer[Task]:
         def on_sending() -> None:

@@ -74,6 +74,95 @@ def test_a_key_that_cannot_be_in_a_header_is_rejected_and_not_shown(key):
 
 
 @pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        *((f"{before}{KEY}{after}", "in quotes") for before, after in ('""', "''", "“”", "``")),
+        (f'"{KEY}', "in quotes"),
+        (f"{KEY}'", "in quotes"),
+        (f"FOXAPI_API_KEY={KEY}", "name of a variable and '='"),
+        (f"export FOXAPI_API_KEY={KEY}", "name of a variable and '='"),
+        (f"FOXAPI_API_KEY = {KEY}", "name of a variable and '='"),
+        (f"$env:FOXAPI_API_KEY={KEY}", "name of a variable and '='"),
+        (f"Bearer {KEY}", "Bearer"),
+        (f"bearer:{KEY}", "Bearer"),
+        (f"Authorization: {KEY}", "Bearer"),
+        ("${FOXAPI_API_KEY}", "not replaced by its value"),
+        ("$FOXAPI_API_KEY", "not replaced by its value"),
+        ("%FOXAPI_API_KEY%", "not replaced by its value"),
+        ("${{ secrets.FOXAPI_API_KEY }}", "not replaced by its value"),
+        ("{{key}}", "not replaced by its value"),
+        ("~/.config/foxapi/key", "path"),
+        ("/run/secrets/key", "path"),
+        ("op://vault/key", "path"),
+        *(
+            (text, "in brackets")
+            for text in ["<token>", "<your-key>", "[key]", "{key}", "sk-<key>"]
+        ),
+        *(
+            (text, "shortened or masked")
+            for text in [
+                "sk-",
+                "sk-...",
+                "sk-…",
+                "sk-ab...yz",
+                "sk-****",
+                "sk-xxxxxxxx",
+                "XXXX",
+                "sk-ab••cd",
+            ]
+        ),
+        *(
+            (text, "is a placeholder")
+            for text in [
+                "your-api-key",
+                "YOUR_API_KEY",
+                "sk-your-key",
+                "sk-your_foxapi_key",
+                "yourkey",
+                "api-key",
+                "API_KEY",
+                "FOXAPI_API_KEY",
+                "sk-api-key",
+                "api-key-here",
+                "changeme",
+                "change-me",
+                "insert-key",
+                "REPLACE_ME",
+                "None",
+                "null",
+                "undefined",
+            ]
+        ),
+    ],
+)
+def test_what_people_pass_in_place_of_a_key_is_rejected_with_a_hint(key, why, monkeypatch):
+    said = everything_said(lambda: find_api_key(key))
+    assert why in said
+    assert KEY not in said
+    monkeypatch.setenv("FOXAPI_API_KEY", f"{key}\n")
+    assert why in everything_said(lambda: find_api_key(None))
+
+
+@pytest.mark.parametrize("key", [KEY.encode(), 5, ["sk-1"]])
+def test_a_key_that_is_not_a_text_is_rejected_and_not_shown(key):
+    said = everything_said(lambda: find_api_key(key))
+    assert "must be a str" in said
+    assert "sk-" not in said
+
+
+@pytest.mark.parametrize(
+    "key", ["sk-emulator", "k", "test", "sk-test-key", "QUJDRA==", "sk-a=b", "x"]
+)
+def test_an_unusual_key_is_accepted(key):
+    assert find_api_key(key) == key
+
+
+@given(st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", min_size=32))
+def test_every_random_key_is_accepted(rest):
+    assert find_api_key(f"sk-{rest}") == f"sk-{rest}"
+
+
+@pytest.mark.parametrize(
     ("given_url", "url"),
     [
         (None, "https://api.foxapi.cc/"),
@@ -144,6 +233,21 @@ def test_an_empty_environment_variable_counts_as_unset(monkeypatch):
         ("https://api.foxapi.cc/v1", "ends in /v1"),
         ("https://api.foxapi.cc/fox/v1//", "ends in /v1"),
         ("http://localhost/v1", "ends in /v1"),
+        ("https://api.foxapi.cc/V1/", "ends in /v1"),
+        *(
+            (f"https://api.foxapi.cc{path}", "address of one endpoint")
+            for path in [
+                "/v1/images/generations",
+                "/v1/tasks/task-1",
+                "/v1/models/",
+                "/V1/x",
+                "/%761/models",
+                "/fox/v1/images/generations",
+                "/images/generations",
+                "/v1beta/models",
+                "/chat/completions",
+            ]
+        ),
     ],
 )
 def test_any_other_url_is_rejected_with_the_reason_and_an_example(url, why):
@@ -155,10 +259,22 @@ def test_any_other_url_is_rejected_with_the_reason_and_an_example(url, why):
 
 
 @pytest.mark.parametrize(
+    ("url", "right"),
+    [
+        ("https://gateway.example:8443/v1/images/generations", "https://gateway.example:8443"),
+        ("http://127.0.0.1:8080/v1/", "http://127.0.0.1:8080"),
+    ],
+)
+def test_the_right_url_is_shown_in_place_of_an_endpoint(url, right):
+    assert everything_said(lambda: find_base_url(url)).count(f", here {right}") >= 1
+
+
+@pytest.mark.parametrize(
     "url",
     [
         KEY,
         f"{KEY}/v1",
+        f"https://api.foxapi.cc/v1/{KEY}",
         f"https://{KEY}@api.foxapi.cc",
         f"https://me:{KEY}@api.foxapi.cc",
         f"https://me:{KEY}@api.foxapi.cc:port",

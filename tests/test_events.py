@@ -72,13 +72,38 @@ def test_a_cancellation_of_the_listeners_own_is_logged_like_an_exception(caplog)
     assert "on_event raised an exception for RateLimited" in caplog.text
 
 
-@pytest.mark.parametrize("signal", [KeyboardInterrupt, SystemExit, GeneratorExit])
-def test_the_listener_can_end_the_program(signal):
-    def stop(event: Event) -> None:
-        raise signal
+class _OwnBaseError(BaseException):
+    """A BaseException of the listener's own."""
 
-    with pytest.raises(signal):
-        EventEmitter(stop).emit(ONE_OF_EACH[6])
+
+OF_THE_LISTENER = [KeyboardInterrupt, SystemExit, GeneratorExit, _OwnBaseError]
+
+
+@pytest.mark.parametrize("fault", OF_THE_LISTENER)
+def test_whatever_the_listener_raises_is_only_logged(fault, caplog):
+    def stop(event: Event) -> None:
+        raise fault
+
+    EventEmitter(stop).emit(ONE_OF_EACH[6])
+    assert "on_event raised an exception for RateLimited" in caplog.text
+
+
+@pytest.mark.parametrize("fault", OF_THE_LISTENER)
+async def test_whatever_the_listener_raises_costs_no_task(fault, open_session, emulator):
+    raised: set[str] = set()
+
+    def stop(event: Event) -> None:
+        raised.add(type(event).__name__)
+        raise fault
+
+    async with open_session(on_event=stop) as session:
+        outcomes = [outcome async for outcome in session.fan_out(PhotaImage("f", num_outputs=2))]
+        task = await session.generate(REQUEST)
+        assert not session.in_flight
+    assert [outcome.status for outcome in outcomes] == ["completed", "completed"]
+    assert task.outputs
+    assert emulator.counters.images_billed == 3
+    assert raised >= {"SubmissionStarted", "TaskSubmitted", "TaskUpdated", "TaskEnded"}
 
 
 def test_the_example_in_the_module_docstring_works():

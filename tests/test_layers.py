@@ -21,7 +21,7 @@ PACKAGE = Path(foxapi_async.__file__).parent
 MOST_LINES = 400
 """Of one file."""
 MOST_MODULES = 105
-MOST_LINES_IN_ALL = 16_500
+MOST_LINES_IN_ALL = 19_500
 LONGEST_CHAIN = 12
 MOST_PARAMETERS, MOST_CALLABLES = 8, 2
 """Of a constructor. Sizes do not count the emulator."""

@@ -85,6 +85,22 @@ def test_every_positive_duration_or_rate_is_accepted(option, value):
     assert getattr(cls(**{name: value}, **bound.get(name, {})), name) == value
 
 
+@pytest.mark.parametrize(("cls", "name"), [*DURATIONS, *COUNTS])
+def test_numbers_of_other_types_are_kept_as_plain_ones(cls, name):
+    class Whole:  # as numpy.int64 is
+        def __index__(self) -> int:
+            return 7
+
+    class Real:  # as numpy.float32 is
+        def __float__(self) -> float:
+            return 7.5
+
+    assert type(getattr(cls(**{name: Whole()}), name)) is int
+    if (cls, name) in DURATIONS:
+        kept = getattr(cls(**{name: Real()}), name)
+        assert (type(kept), kept) == (float, 7.5)
+
+
 def test_max_interval_cannot_be_below_min_interval():
     assert Polling(min_interval=5, max_interval=5).max_interval == 5
     said = refusal(Polling, min_interval=5, max_interval=4.9)

@@ -199,3 +199,24 @@ async def test_a_part_of_a_wrong_type_is_refused_before_it_is_sent(
     assert part in str(refused.value.field)
     assert outcome.status == "not_submitted"
     assert emulator.counters.images_billed == 0
+
+
+class Illegible(Misshapen):
+    """A request whose payload has a text that servers cannot take."""
+
+    def payload(self) -> dict[str, Any]:
+        return {"model": "m", "style": ["🦊", {"name": self.text}]}
+
+
+@pytest.mark.parametrize("text", ["a\0", "\ud83e", "\udd8a\ud83e"])
+@pytest.mark.parametrize("with_journal", [False, True])
+async def test_a_text_that_cannot_be_sent_is_refused_before_it_is_sent(
+    text: str, *, with_journal: bool, emulator: Emulator, open_session: OpenSession, tmp_path: Path
+):
+    journal = tmp_path / "journal.sqlite" if with_journal else None
+    async with open_session(journal=journal) as session:
+        with pytest.raises(InvalidRequestError, match=r"payload\(\)\['style'\]\[1\]\['name'\]"):
+            await session.submit(Illegible("text", text))
+        [outcome] = [outcome async for outcome in session.map([Illegible("text", text)])]
+    assert outcome.status == "not_submitted"
+    assert emulator.counters.images_billed == 0

@@ -13,16 +13,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foxapi_async import GenerationRequest, InvalidRequestError, PhotaImage, PhotaImageEdit, Request
+from foxapi_async import (
+    GenerationRequest,
+    InvalidRequestError,
+    PhotaImage,
+    PhotaImageEdit,
+    PhotaImageEnhance,
+    Request,
+)
 
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    | texts,
+    lambda inner: st.lists(inner) | st.dictionaries(texts, inner),
     max_leaves=8,
 )  # fmt: skip
 params = st.dictionaries(
-    st.text().filter(lambda name: name not in {"model", "num_outputs"}), json_values, max_size=4
+    texts.filter(lambda name: name not in {"model", "num_outputs"}), json_values, max_size=4
 )
 
 
@@ -178,6 +186,77 @@ def test_later_changes_by_the_caller_have_no_effect():
     payload["prompts"].append("a bear")
     payload["num_outputs"] = 100
     assert request.payload() == {"model": "m", "prompts": ["a fox"], "size": {"width": 1}}
+
+
+class Number:
+    """A number of another library, such as numpy.int64 or numpy.float32."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+
+class Whole(Number):
+    def __index__(self) -> int:
+        return int(self.value)
+
+
+class Real(Number):
+    def __float__(self) -> float:
+        return float(self.value)
+
+
+def test_numbers_of_other_types_are_sent_as_plain_ones():
+    given_params = {
+        "num_outputs": Whole(2),
+        "size": {"width": Whole(3)},
+        "at": [Real(0.5), (Whole(4),)],
+    }
+    request = GenerationRequest("m", given_params)
+    assert type(request.num_outputs) is int
+    assert json.dumps(request.payload()) == json.dumps(
+        {"model": "m", "num_outputs": 2, "size": {"width": 3}, "at": [0.5, [4]]}
+    )
+    assert [each.num_outputs for each in request.split(Whole(1))] == [1, 1]
+    assert type(PhotaImage("a fox", num_outputs=Whole(3)).payload()["num_outputs"]) is int
+    enhance = PhotaImageEnhance(URL, creativity=Real(0.25), resemblance=Whole(1))
+    assert (enhance.creativity, enhance.resemblance) == (0.25, 1)
+
+
+URL = "https://files.example/1.png"
+BAD_TEXTS = ["a\0b", "a\ud800b", "\udfff", "a\udc80", "\0"]
+
+
+@pytest.mark.parametrize("bad", BAD_TEXTS)
+@pytest.mark.parametrize(
+    ("make", "field"),
+    [
+        (lambda bad: PhotaImage(f"fox {bad}"), "prompt"),
+        (lambda bad: PhotaImageEdit(f"fox {bad}", image_urls=[URL]), "prompt"),
+        (lambda bad: PhotaImageEdit("f", image_urls=[URL, URL + bad]), "image_urls[1]"),
+        (
+            lambda bad: PhotaImageEdit("f", image_urls=[URL], profile_ids=[f"p{bad}"]),
+            "profile_ids[0]",
+        ),
+        (lambda bad: PhotaImageEnhance(URL + bad), "image_url"),
+        (lambda bad: GenerationRequest(f"m{bad}"), "model"),
+        (lambda bad: GenerationRequest("m", kind=f"k{bad}", path="/v1/x"), "kind"),
+        (lambda bad: GenerationRequest("m", {"style": bad}), "params['style']"),
+        (lambda bad: GenerationRequest("m", {"a": [{"b": (1, bad)}]}), "params['a'][0]['b'][1]"),
+        (lambda bad: GenerationRequest("m", {bad: 1}), "the name "),
+        (lambda bad: GenerationRequest("m", {"a": {bad: 1}}), "the name "),
+    ],
+)
+def test_a_text_that_servers_cannot_take_is_rejected_with_its_field(make, field, bad):
+    with pytest.raises(InvalidRequestError) as refused:
+        make(bad)
+    assert str(refused.value).startswith(field)
+    str(refused.value).encode()
+    assert "\0" not in str(refused.value)
+
+
+def test_emoji_and_controls_other_than_nul_are_sent():
+    prompt = "🦊 \x01 \u202e \uffff 狐 \\u0000 \\ud800"
+    assert PhotaImage(prompt).payload()["prompt"] == prompt
 
 
 def test_any_mapping_is_accepted():

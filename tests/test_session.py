@@ -342,7 +342,7 @@ async def test_events_report_each_step_of_a_submission(
     emulator: Emulator, open_session: OpenSession
 ):
     events: list[Event] = []
-    emulator.script(Fault("submit", error(401)))
+    emulator.script(Fault("submit", error(400)))
     async with open_session(on_event=events.append) as session:
         with pytest.raises(FoxAPIError):
             await session.submit(FOX)
@@ -375,3 +375,31 @@ async def test_an_unreadable_answer_to_one_poll_affects_no_other_task(
         handles = [await session.submit(FOX) for _ in range(5)]
         for handle in handles:
             assert (await handle).outputs
+
+
+@pytest.mark.parametrize("timeout", [float("nan"), "5", -1, -0.001, True, b"5", [5], float("-inf")])
+async def test_a_timeout_that_is_not_a_number_of_seconds_is_refused(
+    timeout, emulator, open_session
+):
+    async with open_session() as session:
+        with pytest.raises(InvalidRequestError, match="timeout is ") as refused:
+            await session.generate(PhotaImage("a fox"), timeout=timeout)
+        assert refused.value.field == "timeout"
+        assert emulator.counters.images_billed == 0
+        handle = await session.submit(PhotaImage("a fox"))
+        for _ in range(2):  # before and after the end
+            with pytest.raises(InvalidRequestError, match="timeout is "):
+                await handle.wait(timeout=timeout)
+            await handle.wait()
+
+
+async def test_a_timeout_may_be_of_any_numeric_type(open_session):
+    class Seconds:
+        def __float__(self) -> float:
+            return 3600.0
+
+    async with open_session() as session:
+        for timeout in (Seconds(), float("inf"), 10**400, 3600, None):
+            handle = await session.submit(PhotaImage("a fox"))
+            assert (await handle.wait(timeout)).outputs
+            assert (await session.generate(PhotaImage("a fox"), timeout=timeout)).outputs

@@ -56,6 +56,7 @@ from foxapi_async.emulator import (
     rate_limit,
     text,
 )
+from foxapi_async.http import transport
 from tests.conftest import OpenSession
 
 FOX = PhotaImage("a fox in the snow")
@@ -130,7 +131,6 @@ async def test_a_reset_before_the_request_was_processed_is_unknown_too(
 
 REFUSALS: dict[str, tuple[Effect, type[APIStatusError]]] = {
     "400": (error(400), BadRequestError),
-    "401": (error(401), AuthenticationError),
     "402": (error(402, code="insufficient_quota"), InsufficientQuotaError),
     "403": (error(403), PermissionDeniedError),
     "403 of the edge": (text(403, "error code: 1010"), PermissionDeniedError),
@@ -156,6 +156,46 @@ async def test_a_rejection_is_raised_and_bills_nothing(
         assert session.statistics().images_in_flight == 0
         await session.submit(FOX)  # a rejected submission does not count against the budget
     assert (emulator.counters.posts, emulator.counters.images_billed) == (2, 1)
+
+
+async def test_a_401_that_a_free_request_refutes_is_sent_once_more(
+    emulator: Emulator, open_session: OpenSession
+):
+    emulator.script(Fault("submit", error(401)))
+    async with open_session() as session:
+        await session.submit(FOX)
+        assert session.statistics().repeated_submissions == 1
+    assert (emulator.counters.posts, emulator.counters.images_billed) == (2, 1)
+
+
+@pytest.mark.parametrize("balance", [error(401), html(404), html(502)], ids=["401", "404", "502"])
+@pytest.mark.parametrize("models", [error(401), html(404), Drop()], ids=["401", "404", "drop"])
+async def test_a_401_that_no_free_request_refutes_is_raised(
+    balance: Effect, models: Effect, emulator: Emulator, open_session: OpenSession
+):
+    emulator.script(
+        Fault("submit", error(401)),
+        Fault("credits", balance),
+        Fault("models", models, times=None),  # aiohttp repeats a GET whose connection was dropped
+    )
+    async with open_session() as session:
+        with pytest.raises(AuthenticationError) as caught:
+            await session.submit(FOX)
+    assert caught.value.ends_run
+    assert emulator.counters.posts == 1
+
+
+@pytest.mark.parametrize(("status", "times"), [(401, 2), (403, 1)])
+async def test_a_refusal_by_a_service_that_accepts_the_key_concerns_one_request(
+    status: int, times: int, emulator: Emulator, open_session: OpenSession
+):
+    emulator.script(Fault("submit", error(status), times=times))
+    async with open_session() as session:
+        with pytest.raises((AuthenticationError, PermissionDeniedError)) as caught:
+            await session.submit(FOX)
+        await session.submit(FOX)
+    assert not caught.value.ends_run
+    assert emulator.counters.posts == times + 1
 
 
 DECLINED: dict[str, Effect] = {
@@ -306,8 +346,9 @@ async def test_an_answer_with_the_id_of_another_submission_is_unknown(
 
 
 async def test_an_answer_above_the_size_limit_is_unknown(
-    emulator: Emulator, open_session: OpenSession
+    emulator: Emulator, open_session: OpenSession, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr(transport, "MAX_BODY", 8_000_000)
     emulator.script(Fault("submit", Rewrite({"padding": "x" * 9_000_000})))
     async with open_session() as session:
         with pytest.raises(SubmissionUnknownError) as caught:
@@ -383,7 +424,7 @@ async def test_errors_events_and_logs_do_not_contain_the_api_key(
         "error": {"message": "Incorrect API key provided: sk-emulator.", "code": "sk-emulator"}
     }
     emulator.script(
-        Fault("submit", Answer(401, echoed)),
+        Fault("submit", Answer(401, echoed), times=2),
         Fault("submit", Answer(500, json.dumps(echoed).encode())),
         Fault("submit", Rewrite({"model": "sk-emulator"})),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+from pathlib import Path
 
 import attrs
 import pytest
@@ -20,7 +21,10 @@ from foxapi_async import (
     PhotaImageEnhance,
     Polling,
     Retry,
+    Task,
+    TaskError,
     Timeout,
+    UploadedFile,
     events,
 )
 from foxapi_async.statistics import Counters
@@ -66,8 +70,11 @@ def test_every_public_value_has_an_example():
 
 @each_value
 def test_repr_lists_the_fields_that_are_shown(value):
-    shown = [field.name for field in attrs.fields(type(value)) if field.repr]
-    fields = ", ".join(f"{name}={getattr(value, name)!r}" for name in shown)
+    shown = [field for field in attrs.fields(type(value)) if field.repr]
+    fields = ", ".join(
+        f"{field.name}={(field.repr if callable(field.repr) else repr)(getattr(value, field.name))}"
+        for field in shown
+    )
     assert repr(value) == f"{type(value).__name__}({fields})"
 
 
@@ -106,6 +113,63 @@ def test_equality_and_hash_depend_on_the_declared_fields(value):
 
 class Different:
     """A value that no field holds."""
+
+
+SIGNED = "https://cdn.example/r/1.png?Expires=9&Signature=s3cret~x,y_z#s3cret"
+OUTPUT = Output(
+    0, SIGNED, {"url": SIGNED, "more": [SIGNED, "/r/1?s3cret", {"b": "//c/d?a=s3cret"}]}
+)
+SIGNED_TASK = Task(
+    "task-1", outputs=(OUTPUT,), error=TaskError("c", f"no: {SIGNED}"), raw={"a": SIGNED}
+)
+REQUEST = PhotaImageEdit("why/not? yes", image_urls=[SIGNED])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        OUTPUT,
+        SIGNED_TASK,
+        UploadedFile("file-1", SIGNED, raw={"url": SIGNED}),
+        REQUEST,
+        PhotaImageEnhance(SIGNED),
+        PhotaCreateProfile(SIGNED),
+        GenerationRequest("m", {"images": [{"url": SIGNED}]}),
+        Outcome(REQUEST, "k", 0, "completed", SIGNED_TASK),
+        events.TaskSubmitted(SIGNED_TASK, REQUEST, "k"),
+        events.TaskUpdated(SIGNED_TASK, REQUEST),
+        events.TaskEnded("task-1", SIGNED_TASK, None, REQUEST, 1.0),
+        events.DownloadProgress(OUTPUT, 1, 2),
+        events.Downloaded(OUTPUT, Path("a"), 1),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_no_signature_of_a_link_is_in_a_repr(value):
+    for said in (repr(value), str(value), f"{value}", repr([value])):
+        assert "s3cret" not in said
+        assert "Signature" not in said
+        assert "https://cdn.example/r/1.png?..." in said
+    assert OUTPUT.url == OUTPUT.data["url"] == SIGNED
+    assert "why/not? yes" in repr(REQUEST)
+
+
+@pytest.mark.parametrize(
+    "query", ["?a='b's3cret", '?a="s3cret', "?a='s3cret\"x", "#s3cret", "?s3cret"]
+)
+def test_a_quote_does_not_end_a_signature(query):
+    url = f"https://cdn.example/1.png{query}"
+    for data in (
+        {},
+        {"url": url},
+        {"all": [url, (url,)], "b": 1},
+        {"json": f'{{"url":"{url}","b":1}}'},
+    ):
+        assert "s3cret" not in repr(Output(0, url, data))
+
+
+def test_a_repr_of_inline_data_takes_no_time():
+    data = "/" * 2_000_000
+    assert data in repr(Output(0, None, {"b64_json": data}))
 
 
 def test_repr_of_a_value_that_contains_itself_ends():

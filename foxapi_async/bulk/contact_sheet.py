@@ -91,7 +91,7 @@ def write_sheet(
     for number in range(pages, 0, -1):
         if is_cancelled():
             return None
-        text = _template().substitute(
+        text = load_template().substitute(
             fields,
             failures=failures if number == 1 else "",
             pages=_links(number, pages),
@@ -102,7 +102,8 @@ def write_sheet(
 
 
 @cache
-def _template() -> Template:
+def load_template() -> Template:
+    """Return the template, which is read once: the package may be replaced on disk during a run."""
     return Template((package_files("foxapi_async.bulk") / "contact_sheet.html").read_text("utf-8"))
 
 

@@ -7,14 +7,10 @@ from typing import Final
 import attrs
 
 from foxapi_async import DownloadError, FoxAPIError, OutputExpiredError, errors
+from foxapi_async.mapping import LONGEST_STREAK
 from foxapi_async.outcome import OutcomeStatus
 
-LONGEST_STREAK: Final = 25  # Consecutive failures that count as an outage
-
 _FATAL: Final = (
-    errors.AuthenticationError,
-    errors.InsufficientQuotaError,
-    errors.PermissionDeniedError,
     errors.BudgetExceededError,
     errors.ConfigurationError,
     errors.SessionClosedError,
@@ -24,9 +20,8 @@ _FATAL: Final = (
 
 @attrs.define(eq=False)
 class FailureStreak:
-    """Counts consecutive failures: submissions without a result, and billed tasks without files."""
+    """Counts consecutive billed tasks without files. `Session.map` counts submissions itself."""
 
-    _submissions: int = 0
     _tasks: int = 0
 
     def add_outcome(self, status: OutcomeStatus, error: FoxAPIError | None) -> FoxAPIError | None:
@@ -35,14 +30,7 @@ class FailureStreak:
             return error
         if status == "unfinished" and error is not None:
             return self._add_lost_task(error)
-        # A ValueError is an InvalidRequestError: it concerns this request alone.
-        is_outage = status in {"unknown", "not_submitted"} and not isinstance(error, ValueError)
-        if error is None or not is_outage:
-            self._submissions = 0
-            return None
-        self._submissions += 1
-        problem = "may have been billed without an answer" if status == "unknown" else "failed"
-        return _outage(self._submissions, f"submissions that {problem}", error)
+        return None
 
     def add_saving(self, error: FoxAPIError | None) -> FoxAPIError | None:
         """Count whether the files of a task were saved; return why to stop submitting, or None."""
@@ -56,12 +44,11 @@ class FailureStreak:
 
     def _add_lost_task(self, error: FoxAPIError) -> FoxAPIError | None:
         self._tasks += 1
-        return _outage(self._tasks, "billed tasks that could not be retrieved", error)
-
-
-def _outage(streak: int, what: str, last: FoxAPIError) -> FoxAPIError | None:
-    if streak < LONGEST_STREAK:
-        return None
-    outage = FoxAPIError(f"stopped after {streak} consecutive {what}; the last error: {last}")
-    outage.__cause__ = last
-    return outage
+        if self._tasks < LONGEST_STREAK:
+            return None
+        lost = FoxAPIError(
+            f"stopped after {self._tasks} consecutive billed tasks that could not be retrieved; the "
+            f"last error: {error}"
+        )
+        lost.__cause__ = error
+        return lost

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
-from collections.abc import AsyncIterator, Generator, Mapping
+from collections.abc import AsyncIterator, Generator, Iterable, Mapping
+from contextlib import closing
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -15,10 +17,12 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from foxapi_async import ConfigurationError, Journal, Request
 from foxapi_async._concurrency import run_in_thread
+from foxapi_async.bulk.job import Job
 from foxapi_async.bulk.job_line import JobLine
 from foxapi_async.bulk.plan import Step, is_intact, step_for
 from foxapi_async.bulk.results_file import Result, ResultsFile, ResultStatus
-from foxapi_async.journal.entry import Entry
+from foxapi_async.files.pace import run_with_descriptors
+from foxapi_async.journal.entry import Entry, JournalStatus
 
 _BATCH: Final = 64
 """Lines that are looked up at once: they share a query, and a run that is stopped stops soon."""
@@ -38,11 +42,12 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
     """Yields keys and requests for `Session.map`.
 
     Results that need nothing from the server go to ``known``. ``retry`` says whether requests are
-    submitted again at `Step.FAILED` and at `Step.UNKNOWN`. This is not an async generator, because
+    submitted again at `Step.FAILED` and at `Step.UNKNOWN`. Requests that an earlier run saw rejected
+    come last: if the reason still holds, it must not stop the run before the others. This is not an async generator, because
     those cannot be closed while they run, and a cancelled reader leaves a thread at work.
     """
 
-    _lines: Generator[JobLine, None, None]
+    _job: Job
     _journal: Journal
     _results: ResultsFile
     _directory: Path
@@ -53,14 +58,21 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
     _batch: deque[Result | _Submission] = attrs.field(
         factory=deque["Result | _Submission"], init=False
     )
+    _lines: Generator[JobLine, None, None] = attrs.field(init=False)
+    # The numbers of the lines that were put off, in ascending order; None once they are read again.
+    _put_off: array[int] | None = attrs.field(factory=lambda: array("Q"), init=False)
     _lock: anyio.Lock = attrs.field(factory=anyio.Lock, init=False)
     _closed: bool = attrs.field(default=False, init=False)
+    _read: list[JobLine] = attrs.field(factory=list[JobLine], init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._lines = self._job.lines()
 
     async def __anext__(self) -> tuple[str, Request]:
         async with self._lock:
             while True:
                 if not self._batch and not self._closed:
-                    self._batch.extend(await run_in_thread(self._next_batch))
+                    self._batch.extend(await run_with_descriptors(self._next_batch))
                 if not self._batch:
                     raise StopAsyncIteration
                 match self._batch.popleft():
@@ -69,7 +81,7 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
                     case _Submission(line, forget, resubmit):
                         if forget is not None:
                             # Not if somebody else has decided on the key since.
-                            await run_in_thread(
+                            await run_with_descriptors(
                                 partial(self._journal.forget, only=forget), line.key
                             )
                         if resubmit is not None:
@@ -86,11 +98,34 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
                 await run_in_thread(self._lines.close)
 
     def _next_batch(self) -> list[Result | _Submission]:
-        lines = list(islice(self._lines, _BATCH))
-        found = self._journal.find(line.key for line in lines) if lines else {}
-        return [self._decide(line, found.get(line.key)) for line in lines]
+        batch: list[Result | _Submission] = []
+        while not batch:
+            # Kept until they are decided, for another attempt.
+            lines = self._read = self._read or list(islice(self._lines, _BATCH))
+            if not lines:
+                if not self._put_off:
+                    break
+                self._lines, self._put_off = self._read_again(self._put_off), None
+                continue
+            found = self._journal.find(line.key for line in lines)
+            decided = [(line, self._decide(line, found.get(line.key))) for line in lines]
+            self._read = []
+            if self._put_off is not None:
+                self._put_off.extend(line.number for line, step in decided if step is None)
+            batch = [step for _, step in decided if step is not None]
+        return batch
 
-    def _decide(self, line: JobLine, entry: Entry | None) -> Result | _Submission:
+    def _read_again(self, numbers: Iterable[int]) -> Generator[JobLine, None, None]:
+        """Yield the lines of these numbers, which ascend."""
+        following = iter(numbers)
+        number = next(following, None)
+        with closing(self._job.lines()) as lines:
+            for line in lines:
+                if line.number == number:
+                    yield line
+                    number = next(following, None)
+
+    def _decide(self, line: JobLine, entry: Entry | None) -> Result | _Submission | None:
         step = step_for(entry)
         if entry is None:
             self._check_not_paid(line)
@@ -98,6 +133,8 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
         if line.request.path != entry.path or line.request.payload() != entry.payload:
             # If nothing was billed, the line was corrected. Otherwise the journal refuses the key.
             return _Submission(line, forget=entry if step is Step.SUBMIT else None)
+        if entry.status is JournalStatus.REJECTED and self._put_off is not None:
+            return None
         if step in self._retry:
             return _Submission(line, resubmit=entry) if self._retry[step] else _ended(line, entry)
         # Without files its outputs are data, which only the server has.

@@ -19,7 +19,8 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from foxapi_async import ConfigurationError, FoxAPIError, Journal, Outcome, Session, errors
 from foxapi_async._concurrency import finish_despite_cancellation, run_in_thread
-from foxapi_async.bulk.contact_sheet import write_sheet
+from foxapi_async._validators import check_timeout
+from foxapi_async.bulk.contact_sheet import load_template, write_sheet
 from foxapi_async.bulk.failure_streak import FailureStreak
 from foxapi_async.bulk.job import Job
 from foxapi_async.bulk.job_input import JobInput
@@ -27,6 +28,7 @@ from foxapi_async.bulk.plan import Step
 from foxapi_async.bulk.results_file import Result, ResultsFile, ResultStatus, error_code_of, lasting
 from foxapi_async.bulk.save_results import save_outputs
 from foxapi_async.bulk.summary import Progress, Summary
+from foxapi_async.files.pace import run_with_descriptors
 from foxapi_async.files.partfile import remove_stale_parts
 from foxapi_async.journal.entry import JournalStatus
 
@@ -42,6 +44,9 @@ JOURNAL_NAME: Final = "journal.sqlite"
 
 GRACE: Final = 120.0
 """Seconds that tasks in flight get to complete when a run is stopped."""
+
+_USED_UP: Final = "the balance is used up"
+"""The name under which the journal keeps that a run ended with 402."""
 
 _SAVING: Final = 64
 """Tasks whose files may be fetched or wait for that at once, or more if more may be in flight: tasks that
@@ -69,6 +74,7 @@ def run_job(
     retry_failed: bool = False,
     retry_unknown: bool = False,
     sheet: bool = True,
+    timeout: float | None = None,
 ) -> JobRun:
     """Return a run of a job; enter it with ``async with`` and iterate over its results.
 
@@ -83,12 +89,14 @@ def run_job(
         retry_failed: Submit failed requests, and pay for them, once more.
         retry_unknown: Submit requests that may have been billed once more: they may be billed twice.
         sheet: Write the contact sheet ``index.html`` before the iteration ends.
+        timeout: Seconds from the submission of a request until its files are saved; None for no bound.
+            Files that are late are "unsaved". ``Polling.give_up_after`` bounds the task itself.
 
     Raises:
         ConfigurationError: The session has no journal.
     """
     retry = {Step.FAILED: retry_failed, Step.UNKNOWN: retry_unknown}
-    return JobRun(session, job, Path(directory), retry=retry, sheet=sheet)
+    return JobRun(session, job, Path(directory), retry=retry, sheet=sheet, timeout=timeout)
 
 
 class JobRun(AsyncIterator[Result]):
@@ -100,7 +108,14 @@ class JobRun(AsyncIterator[Result]):
     """
 
     def __init__(
-        self, session: Session, job: Job, directory: Path, *, retry: dict[Step, bool], sheet: bool
+        self,
+        session: Session,
+        job: Job,
+        directory: Path,
+        *,
+        retry: dict[Step, bool],
+        sheet: bool,
+        timeout: float | None,
     ) -> None:
         if session.journal is None:
             raise ConfigurationError("a job needs a journal: Session(journal='journal.sqlite')")
@@ -110,6 +125,7 @@ class JobRun(AsyncIterator[Result]):
         self._directory = directory
         self._retry = retry
         self._wants_sheet = sheet
+        self._timeout = timeout
         self._progress = Progress(session, job.requests, directory / RESULTS_NAME)
         self._stopping = _Stopping()
         self._results: ResultsFile | None = None
@@ -152,7 +168,7 @@ class JobRun(AsyncIterator[Result]):
 
         The next run continues those that are not complete by then.
         """
-        self._stopping.interrupt(grace)
+        self._stopping.interrupt(check_timeout(grace, "grace"))
 
     @property
     def results(self) -> ResultsFile:
@@ -170,9 +186,10 @@ class JobRun(AsyncIterator[Result]):
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             remove_stale_parts(self._directory, time.time())
-        except OSError as error:
+            load_template()
+        except (OSError, ValueError) as error:  # ValueError: the path cannot be encoded
             raise ConfigurationError(
-                f"cannot save files in {self._directory}: {error.strerror or error}"
+                f"cannot save files in {self._directory}: {getattr(error, 'strerror', None) or error}"
             ) from error
         path = self._directory / RESULTS_NAME
         self._results = ResultsFile(path)
@@ -192,10 +209,12 @@ class JobRun(AsyncIterator[Result]):
         session, journal, directory = self._session, self._journal, self._directory
         reports, reported = anyio.create_memory_object_stream[Result](_UNREAD)
         job_input = JobInput(
-            self._job.lines(), journal, self.results, directory, reports, retry=self._retry
+            self._job, journal, self.results, directory, reports, retry=self._retry
         )
         slots = anyio.Semaphore(max(_SAVING, session.limits.outputs))
-        worker = _JobWorker(session, journal, directory, job_input, reports, self._stopping, slots)
+        worker = _JobWorker(
+            session, journal, directory, job_input, reports, self._stopping, slots, self._timeout
+        )
         try:
             with send, reports, reported:
                 async with anyio.create_task_group() as group:
@@ -206,7 +225,7 @@ class JobRun(AsyncIterator[Result]):
                         finally:
                             # Also after a cancellation, so that the summary is complete.
                             with anyio.CancelScope(shield=True):
-                                await run_in_thread(self._count_pending, job_input)
+                                await run_with_descriptors(self._count_pending, job_input)
                     # Ends `_record` after the last result.
                     reports.close()
                 await self._write_sheet()
@@ -269,6 +288,10 @@ class _Stopping:
         if self.reason is not None:
             outcomes.stop_submitting(self.reason)
 
+    @property
+    def stopped_by(self) -> FoxAPIError | None:
+        return None if self._outcomes is None else self._outcomes.stopped_by
+
     def stop(self, reason: FoxAPIError) -> None:
         if self.reason is None:
             self.reason = reason
@@ -303,11 +326,14 @@ class _JobWorker:
     _reports: MemoryObjectSendStream[Result]
     _stopping: _Stopping
     _slots: anyio.Semaphore
+    _timeout: float | None
     _streak: FailureStreak = attrs.field(factory=FailureStreak)
 
     async def run(self) -> None:
         outcomes = self._session.map(self._input)
         self._stopping.attach(outcomes)
+        if await self._journal.recall(_USED_UP):
+            outcomes.send_one_first()
         try:
             async with anyio.create_task_group() as group:
                 try:
@@ -318,12 +344,17 @@ class _JobWorker:
                     self._stopping.error = error
         finally:
             await outcomes.aclose()
+            # What became of the POSTs under way belongs to the summary.
+            await finish_despite_cancellation(outcomes.wait_for_posts)
+            is_used_up = isinstance(outcomes.stopped_by, errors.InsufficientQuotaError)
+            self._journal.remember(_USED_UP, is_used_up or None)
             await self._input.aclose()
 
     async def _finish(self, outcome: Outcome) -> None:
         assert outcome.key is not None
         try:
-            if (reason := self._streak.add_outcome(outcome.status, outcome.error)) is not None:
+            reason = self._streak.add_outcome(outcome.status, outcome.error)
+            if (reason := reason or self._stopping.stopped_by) is not None:
                 self._stopping.stop(reason)
             # What was not submitted because the run stopped is left to the next run.
             if outcome.status != "not_submitted" or self._stopping.reason is None:
@@ -347,7 +378,10 @@ class _JobWorker:
         )
         if outcome.status != "completed" or task is None:
             return result
-        saved = await save_outputs(self._session, self._journal, self._directory, line, task)
+        seconds = None if self._timeout is None else self._timeout - (outcome.seconds or 0.0)
+        saved = await save_outputs(
+            self._session, self._journal, self._directory, line, task, seconds=seconds
+        )
         if (reason := self._streak.add_saving(saved.error)) is not None:
             self._stopping.stop(reason)
         data = tuple(output.data for output in task.outputs if output.url is None)

@@ -15,6 +15,7 @@ import attrs
 from foxapi_async import Journal
 from foxapi_async.bulk.job_line import JobLine
 from foxapi_async.errors import Problem
+from foxapi_async.files.pace import is_out_of_descriptors
 from foxapi_async.journal.entry import Entry, JournalStatus, SavedFile, difference
 
 _BATCH: Final = 200  # Lines that are looked up in the journal at once
@@ -146,7 +147,7 @@ def is_present(directory: Path, file: SavedFile) -> bool:
     """Return whether a file has the recorded name and size."""
     try:
         return path_of(directory, file).stat().st_size == file.size
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name that this locale cannot encode
         return False
 
 
@@ -157,5 +158,7 @@ def is_intact(directory: Path, file: SavedFile) -> bool:
     try:
         with path_of(directory, file).open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest() == file.sha256
-    except OSError:
+    except OSError as error:
+        if is_out_of_descriptors(error):  # it says nothing about the file
+            raise
         return False

@@ -195,8 +195,8 @@ class ResultsFile:
 
     def _reader(self) -> BinaryIO:
         # Each reading has its own buffer, because other processes change the end of the file. Two
-        # readers would share one position.
-        return os.fdopen(os.dup(self._file), "rb")
+        # readers would share one position. No descriptor of its own, because none may be left.
+        return os.fdopen(self._file, "rb", closefd=False)
 
     def _update_index(self) -> None:
         """Index the lines that any process has written since; repair the last if its process died."""

@@ -13,11 +13,12 @@ import anyio
 import attrs
 
 from foxapi_async import FoxAPIError, Journal, Output, Session, Task, errors
-from foxapi_async._concurrency import run_in_thread
 from foxapi_async.bulk.job_line import JobLine
 from foxapi_async.bulk.plan import is_intact, path_of
 from foxapi_async.files.filenames import numbered, safe_name
+from foxapi_async.files.pace import run_with_descriptors
 from foxapi_async.files.service import describe
+from foxapi_async.files.unsaved import late, no_picture
 from foxapi_async.journal.entry import SavedFile
 
 _LONGEST_STEM: Final = 140
@@ -36,15 +37,23 @@ class SavedOutputs:
 
 
 async def save_outputs(
-    session: Session, journal: Journal, directory: Path, line: JobLine, task: Task
+    session: Session,
+    journal: Journal,
+    directory: Path,
+    line: JobLine,
+    task: Task,
+    *,
+    seconds: float | None = None,
 ) -> SavedOutputs:
-    """Save the files of a completed task and record them in the journal.
+    """Save the files of a completed task within some seconds, and record them in the journal.
 
     Intact files of an earlier run or another process are kept; damaged ones are fetched again.
     """
+    if (nothing := no_picture(task, line.request.kind)) is not None:
+        return SavedOutputs((), error=nothing)
     outputs = [output for output in task.outputs if output.url is not None]
     several = max(len(outputs), line.request.num_outputs) > 1
-    intact = await run_in_thread(_intact_files, journal, directory, line.key, task.id)
+    intact = await run_with_descriptors(_intact_files, journal, directory, line.key, task.id)
     saved = {output.index: intact[output.index] for output in outputs if output.index in intact}
     kept = len(saved)
     failures: dict[int, FoxAPIError] = {}
@@ -53,7 +62,7 @@ async def save_outputs(
         name = _file_name(line.key, output.index, several=several)
         try:
             (path,) = await session.download(output, directory, name=name)
-            saved[output.index] = await run_in_thread(describe, path, output.index)
+            saved[output.index] = await run_with_descriptors(describe, path, output.index)
         except FoxAPIError as error:
             failures[output.index] = error
         except OSError as error:
@@ -61,10 +70,14 @@ async def save_outputs(
             failures[output.index] = unreadable = errors.DownloadError(text, task_id=task.id)
             unreadable.__cause__ = error
 
-    async with anyio.create_task_group() as group:
-        for output in outputs:
-            if output.index not in saved:
-                group.start_soon(save, output)
+    with anyio.move_on_after(seconds):
+        async with anyio.create_task_group() as group:
+            for output in outputs:
+                if output.index not in saved:
+                    group.start_soon(save, output)
+    for output in outputs:
+        if output.index not in saved and output.index not in failures:
+            failures[output.index] = late(task)
     files = tuple(saved[index] for index in sorted(saved))
     if not failures:
         await journal.saved(task.id, files)
@@ -91,7 +104,7 @@ def _intact_files(
 def _rename_damaged(directory: Path, file: SavedFile) -> None:
     # Not deleted: somebody may have edited the picture.
     path = path_of(directory, file)
-    with suppress(OSError):
+    with suppress(OSError, ValueError):
         if path.is_file() and not path.is_symlink():
             names = (f"{numbered(path.name, number)}.damaged" for number in count(1))
             path.rename(next(directory / name for name in names if not (directory / name).exists()))

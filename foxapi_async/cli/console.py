@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import codecs
-import json
 import logging
 import os
+import re
 import sys
+import unicodedata
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import IO, Final, TextIO, cast
@@ -15,6 +16,7 @@ from rich.console import Console as RichConsole
 from rich.text import Text
 
 from foxapi_async.cli.exit_codes import ExitCode, most_severe
+from foxapi_async.cli.formatting import json_text
 
 
 class OutputStream:
@@ -97,8 +99,29 @@ def standard_error() -> OutputStream:
 
 
 def printable(text: str) -> str:
-    """Return a text with spaces for control characters, which a terminal would interpret."""
-    return "".join(" " if ord(c) < 32 or 127 <= ord(c) < 160 else c for c in text)  # noqa: PLR2004
+    """Return a text with spaces for what a terminal interprets or a reader cannot see.
+
+    That is: controls, line and paragraph separators, and format characters, which can reorder a line
+    (bidi controls) or hide in it. The joiners within emoji and words stay.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    # Together such bytes may be a control character in UTF-8.
+    text = re.sub(f"[{_RAW_BYTES[0]}-{_RAW_BYTES[-1]}]+", _decode_again, text)
+    return "".join(
+        " " if unicodedata.category(c) in _INVISIBLE and c not in _JOINERS else c for c in text
+    )
+
+
+_RAW_BYTES: Final = "\udc80\udcff"
+"""The range in which os.fsdecode keeps undecodable bytes."""
+
+_INVISIBLE: Final = frozenset({"Cc", "Cf", "Zl", "Zp"})
+_JOINERS: Final = "\u200c\u200d"
+
+
+def _decode_again(raw: re.Match[str]) -> str:
+    return raw[0].encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
 
 
 class Console:
@@ -141,7 +164,7 @@ class Console:
         """Print a JSON object on one line (indented on a terminal), if the result is JSON."""
         if self.as_json:
             indent = 2 if self.output.isatty() else None
-            self._print(json.dumps(fields, indent=indent, default=str))
+            self._print(json_text(fields, indent=indent))
 
     def info(self, text: str, style: str = "") -> None:
         """Print to standard error, unless the command is quiet."""
@@ -210,7 +233,7 @@ class _LogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            for line in self.format(record).splitlines():
+            for line in self.format(record).split("\n"):
                 self._console.rich.print(Text(printable(line), style="dim"))
         except Exception:  # noqa: BLE001 - a log line that cannot be printed must not end the work
             self.handleError(record)
@@ -233,7 +256,7 @@ def _tolerant(stream: TextIO | None, errors: str) -> OutputStream:
 
 def _replace_with(plainer: Mapping[str, str]) -> Callable[[UnicodeError], tuple[bytes, int]]:
     def encode(c: str) -> bytes:
-        if 0xDC80 <= ord(c) <= 0xDCFF:  # noqa: PLR2004 - how os.fsdecode keeps undecodable bytes
+        if _RAW_BYTES[0] <= c <= _RAW_BYTES[-1]:
             return bytes([ord(c) - 0xDC00])
         return plainer.get(c, c).encode("ascii", "backslashreplace")
 

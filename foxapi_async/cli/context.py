@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -34,7 +35,8 @@ Timeout = Annotated[
         "--timeout",
         metavar="SECONDS",
         min=0.001,
-        help="How long to wait for a task. The task itself continues at the server (exit code 7).",
+        help="How long to wait for a task and its files. The task itself continues at the server "
+        "(exit code 7; 8 if only files are missing).",
     ),
 ]
 
@@ -60,6 +62,14 @@ class CommandContext:
                 help="The address of the API. Default: FOXAPI_BASE_URL, https://api.foxapi.cc.",
             ),
         ] = None,
+        proxy: Annotated[
+            str | None,
+            _common_option(
+                metavar="URL",
+                help='A proxy such as http://host:3128, "" for none. Default: HTTPS_PROXY, ALL_PROXY '
+                "and NO_PROXY, which are also the place for a password.",
+            ),
+        ] = None,
         as_json: Annotated[
             bool, _common_option("--json", help="Print one JSON document on stdout.")
         ] = False,
@@ -73,6 +83,7 @@ class CommandContext:
         self.console: Console = Console(as_json=as_json, quiet=quiet, verbose=verbose)
         self.key_file = key_file
         self.base_url = base_url
+        self.proxy = proxy
 
     def key(self) -> Key:
         """Find the key, and print warnings about its source."""
@@ -97,13 +108,17 @@ class CommandContext:
             limits=limits or Limits(),
             polling=polling or Polling(),
             journal=journal,
+            proxy=self.proxy,
             on_event=on_event,
         )
 
     def options(self) -> list[str]:
         """Return the options that another command needs in order to find the same tasks."""
-        address = [] if self.base_url is None else ["--base-url", self.base_url]
-        return address + ([] if self.key_file is None else ["--key-file", str(self.key_file)])
+        options = [] if self.base_url is None else ["--base-url", self.base_url]
+        if self.proxy is not None:
+            # This is printed, so it has no password.
+            options += ["--proxy", re.sub(r"(^|//)[^/]*@", r"\1", self.proxy)]
+        return options + ([] if self.key_file is None else ["--key-file", str(self.key_file)])
 
 
 def command(function: Callable[..., ExitCode], *, local: bool = False) -> Callable[..., None]:
@@ -113,7 +128,7 @@ def command(function: Callable[..., ExitCode], *, local: bool = False) -> Callab
     """
     shared = dict(inspect.signature(CommandContext, eval_str=True).parameters)
     if local:
-        del shared["key_file"], shared["base_url"]
+        del shared["key_file"], shared["base_url"], shared["proxy"]
     _, *own = inspect.signature(function, eval_str=True).parameters.values()
 
     def run(**options: Any) -> None:
@@ -139,9 +154,9 @@ def prepare_directory(directory: Path) -> Path:
     directory = directory.expanduser()
     try:
         directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a name that this locale cannot encode
         raise ConfigurationError(
-            f"nothing can be saved in {directory}: {error.strerror or error}"
+            f"nothing can be saved in {directory}: {getattr(error, 'strerror', None) or error}"
         ) from error
     if not os.access(directory, os.W_OK | os.X_OK):
         raise ConfigurationError(f"nothing can be saved in {directory}: it is not writable")

@@ -18,6 +18,7 @@ from foxapi_async.cli.credentials import Key
 from foxapi_async.cli.exit_codes import ExitCode
 from foxapi_async.environment import is_loopback
 from foxapi_async.http.codec import decode, excerpt
+from foxapi_async.http.proxies import Proxy
 from foxapi_async.http.responses import Reply
 
 _PHOTA_MODELS: Final = [
@@ -59,7 +60,7 @@ class Facts:
     versions: Mapping[str, str]
     key: Key | str
     base_url: URL | str
-    proxies: tuple[str, ...]
+    proxy: Proxy | str | None = None
     connection: Connection | None = None
     models: Exchange | None = None
     account: Exchange | None = None
@@ -126,9 +127,10 @@ def _base_url(facts: Facts) -> Iterator[Finding]:
         return
     local = is_loopback(urlsplit(str(facts.base_url)).hostname)
     yield _good("base URL", f"{facts.base_url}{' (this machine: an emulator?)' if local else ''}")
-    if facts.proxies and not local:
-        session = "Session(http=aiohttp.ClientSession(trust_env=True))"
-        yield _note("proxy", f"{', '.join(facts.proxies)} set, but not used; {session} uses it")
+    if isinstance(facts.proxy, str):
+        yield _bad("proxy", facts.proxy)
+    elif facts.proxy is not None:
+        yield _good("proxy", f"{facts.proxy}; the connection below is the one to it")
 
 
 def _connection(connection: Connection | None) -> Iterator[Finding]:

@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
+import json
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import attrs
 
 from foxapi_async import APIStatusError, FoxAPIError, Task, TaskStatus, TaskTimeoutError
+from foxapi_async._typeguards import is_array, is_mapping, is_tuple
+
+_DEEPEST_JSON: Final = 100
+
+
+def json_text(value: object, *, indent: int | None = None) -> str:
+    """Return a value as JSON that every parser accepts: NaN is null, half a surrogate pair an escape."""
+    return json.dumps(_strict(value, _DEEPEST_JSON), indent=indent, allow_nan=False)
+
+
+def _strict(value: object, levels: int) -> object:
+    if value is None or isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if is_mapping(value) and levels:
+        return {_text(name): _strict(item, levels - 1) for name, item in value.items()}
+    if (is_array(value) or is_tuple(value)) and levels:
+        return [_strict(item, levels - 1) for item in value]
+    return _text(value if levels or isinstance(value, str) else "nested too deeply")
+
+
+def _text(value: object) -> str:
+    return str(value).encode("utf-8", "backslashreplace").decode()
 
 
 def count(number: int, noun: str) -> str:
@@ -100,7 +127,12 @@ def error_text(error: FoxAPIError) -> str:
     """Return an error for the command line; its own text may name Python calls."""
     if isinstance(error, TaskTimeoutError):
         status = "not finished" if error.task is None else f"still {status_text(error.task)}"
-        cause = "" if error.__cause__ is None else f" (the last poll failed: {error.__cause__})"
+        failed = "no poll succeeded, the last one" if error.no_poll_succeeded else "the last poll"
+        cause = "" if error.__cause__ is None else f" ({failed} failed: {error.__cause__})"
+        if error.task is not None and error.task.status is TaskStatus.OTHER and error.task.outputs:
+            cause += (
+                f"; the status is unknown, but {count(len(error.task.outputs), 'output')} are there"
+            )
         return f"task {error.task_id} is {status} at the end of the wait{cause}"
     return str(error)
 

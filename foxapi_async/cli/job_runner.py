@@ -75,7 +75,9 @@ class JobRunner:
         failure: FoxAPIError | None = None
         try:
             run_interruptible(
-                self._main(session), on_first=self._interrupted, on_second=self._killed
+                self._main(session, polling.give_up_after),
+                on_first=self._interrupted,
+                on_second=self._killed,
             )
         except Interrupted as signal:
             code = signal.code
@@ -85,7 +87,7 @@ class JobRunner:
             failure = error
         return code if self._summary is None else self._report(self._summary, code, failure)
 
-    async def _main(self, session: Session) -> None:
+    async def _main(self, session: Session, timeout: float | None) -> None:
         async with (
             session,
             run_job(
@@ -95,6 +97,7 @@ class JobRunner:
                 retry_failed=self.estimate.retry_failed,
                 retry_unknown=self.estimate.retry_unknown,
                 sheet=self.sheet,
+                timeout=timeout,
             ) as run,
         ):
             self._run = run

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +12,19 @@ import attrs
 from foxapi_async import FoxAPIError, Limits, Polling, Request, Statistics, Task
 from foxapi_async.cli.context import CommandContext
 from foxapi_async.cli.exit_codes import ExitCode, exit_code_for, exit_code_for_outcome, most_severe
-from foxapi_async.cli.formatting import count, error_json, error_text, task_json, wait_command
+from foxapi_async.cli.formatting import (
+    count,
+    error_json,
+    error_text,
+    json_text,
+    task_json,
+    wait_command,
+)
 from foxapi_async.cli.progress import show_progress
 from foxapi_async.cli.signals import Interrupted, run_interruptible
 from foxapi_async.cli.task_state import TaskState, TaskStates
+from foxapi_async.files.unsaved import late, no_picture
+from foxapi_async.http.outputs import is_inline
 from foxapi_async.outcome import OutcomeStatus, status_of
 
 if TYPE_CHECKING:
@@ -122,7 +130,7 @@ class TaskRunner:
         if error is not None:
             self._print_error(error)
         elif task is not None:
-            error = await self._save(session, task)
+            error = await self._save(session, task, state)
             code = ExitCode.OK if error is None else ExitCode.DOWNLOAD
         result = _result_json(status, task_id, task, state)
         if error is not None:
@@ -130,25 +138,45 @@ class TaskRunner:
         self._codes.append(code)
         self._results.append(result)
 
-    async def _save(self, session: Session, task: Task) -> FoxAPIError | None:
+    async def _save(
+        self, session: Session, task: Task, state: TaskState | None
+    ) -> FoxAPIError | None:
+        self._print_outputs(task)
+        request = None if state is None else state.request
+        failure: FoxAPIError | None = no_picture(task, None if request is None else request.kind)
+        if failure is None and self._directory is not None and _has_files(task):
+            failure = await self._download(session, task, state, self._directory)
+            # From the events, because some files may be saved although the download failed.
+            for _, path in sorted(state.saved.items()) if state is not None else ():
+                self._context.console.result(str(path))
+        if failure is not None:
+            self._print_error(failure)
+        return failure
+
+    def _print_outputs(self, task: Task) -> None:
         for output in task.outputs:
             if output.url is None:
-                self._context.console.result(json.dumps(dict(output.data), default=str))
+                self._context.console.result(json_text(dict(output.data)))
+            elif self._directory is None and is_inline(output):
+                self._context.console.warning(
+                    f"output {output.index} of task {task.id} came without a link; "
+                    f"`foxapi wait {task.id} -o DIR` saves it"
+                )
             elif self._directory is None:
                 self._context.console.result(output.url)
-        if self._directory is None or all(output.url is None for output in task.outputs):
-            return None
-        failure: FoxAPIError | None = None
+
+    async def _download(
+        self, session: Session, task: Task, state: TaskState | None, directory: Path
+    ) -> FoxAPIError | None:
+        timeout = self._polling.give_up_after
+        seconds = None if timeout is None else timeout - ((state and state.seconds) or 0.0)
         try:
-            await session.download(task, self._directory)
+            with anyio.move_on_after(seconds):
+                await session.download(task, directory)
+                return None
         except FoxAPIError as error:
-            failure = error
-            self._print_error(error)
-        # From the events, because some files may be saved although the download failed.
-        if (state := self._states.by_id.get(task.id)) is not None:
-            for _, path in sorted(state.saved.items()):
-                self._context.console.result(str(path))
-        return failure
+            return error
+        return late(task)
 
     def _print_error(self, error: FoxAPIError) -> None:
         # An error that stops the run (a refused key) ends all remaining requests with the same text.
@@ -206,6 +234,10 @@ class TaskRunner:
         reserved = [state.task.usage.get("credits_reserved") for state in submitted]
         known = [number for number in reserved if isinstance(number, int | float)]
         return sum(known) if known else None
+
+
+def _has_files(task: Task) -> bool:
+    return any(output.url is not None for output in task.outputs)
 
 
 def _result_json(

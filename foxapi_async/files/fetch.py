@@ -10,18 +10,28 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Final
+from pathlib import Path
+from typing import BinaryIO, Final
 
 import anyio
 import attrs
 from aiohttp import ClientResponse
 from yarl import URL
 
+from foxapi_async._concurrency import run_in_thread
 from foxapi_async.environment import is_loopback
-from foxapi_async.errors import APIConnectionError, DownloadError
+from foxapi_async.errors import APIConnectionError, APITimeoutError, DownloadError
+from foxapi_async.files.pace import (
+    MIN_RATE,
+    Pace,
+    is_out_of_descriptors,
+    pause_for_descriptors,
+    run_with_descriptors,
+)
 from foxapi_async.files.partfile import Sink
 from foxapi_async.files.sniff import HEAD, TAIL, extension_for, is_whole, objection
 from foxapi_async.files.urls import check_link, next_hop, shown
+from foxapi_async.http.outputs import absolute
 from foxapi_async.http.transport import Transport
 from foxapi_async.options import Retry
 from foxapi_async.retry import backoff, parse_retry_after
@@ -130,14 +140,20 @@ class _Failure:
     reason: str
     cause: Exception | None = None
     retry_after: float | None = None
+    stalled: bool = False
 
 
 @attrs.define(eq=False, repr=False)
 class Fetch:
-    """Fetches one file into a sink; ``retry`` counts attempts without progress."""
+    """Fetches one file into a sink; ``retry`` counts attempts without progress.
+
+    Each attempt holds one of the ``slots``. The pauses in between do not, so that servers that are
+    slow or refuse cannot keep other files waiting.
+    """
 
     transport: Transport
     sink: Sink
+    slots: anyio.Semaphore
     retry: Retry
     limit: int  # bytes
     kind: str | None  # what the task makes ("image", "video", …), if that is known
@@ -156,6 +172,30 @@ class Fetch:
     _tail: bytes = attrs.field(default=b"", init=False)
     _block: bytearray = attrs.field(factory=bytearray, init=False)
 
+    async def copy(self, path: Path) -> None:
+        """Take the file from disk, where inline data was put; raise `DownloadError` if it is no output."""
+        await self._start_over()
+        opened: list[BinaryIO] = []
+        try:
+            # A cancellation would lose the result of the thread, but not the list.
+            await run_with_descriptors(lambda: opened.append(path.open("rb", buffering=0)))
+            while block := await run_in_thread(opened[0].read, BLOCK):
+                self._head = self._head or block[:HEAD]
+                self._tail = (self._tail + block[-TAIL:])[-TAIL:]
+                self._block += block
+                await self._flush()
+        finally:
+            for file in opened:
+                await run_in_thread(file.close)
+        wrong = objection(self.kind, self._head)
+        if wrong is None and not is_whole(self._head, self._tail, self.received):
+            wrong = "it is empty or cut short"
+        if wrong is not None:
+            raise DownloadError(f"{self.what}: what the server sent inline cannot be used: {wrong}")
+        self.extension = extension_for(self._head, None, "")
+        await self.sink.complete()
+        self.on_progress(self.received, self.received)
+
     async def run(self, link: str) -> None:
         """Fetch until the file is complete; raise `LinkRefusedError` at a 403, 404 or 410, else `DownloadError`."""
         url = self._check(link)
@@ -163,15 +203,24 @@ class Fetch:
             # A resumption must not mix two files; a validator is only valid for its own URL.
             await self._start_over()
             self._source = shown(url)
-        failures = 0
+        failures = exhausted = 0
         while True:
             before = self._furthest
-            failure = await self._attempt(url)
-            self.attempts += 1
-            if failure is None:
-                return
+            async with self.slots:
+                failure = await self._attempt(url)
+                self.attempts += 1
+                if failure is None:
+                    await self.sink.complete()
+                    return
+            await self.sink.pause()
+            if is_out_of_descriptors(failure.cause):
+                exhausted += 1
+                self.attempts -= 1  # it was none
+                await pause_for_descriptors(exhausted)
+                continue
+            exhausted = 0
             # Progress resets the count: a large file may need many connections.
-            failures = 1 if self._furthest > before else failures + 1
+            failures = 1 if self._has_progressed(before, failure) else failures + 1
             if failures >= self.retry.attempts or self.attempts >= MAX_ATTEMPTS:
                 raise DownloadError(
                     f"{self.what}: {failure.reason}; given up after {self.attempts} "
@@ -183,11 +232,16 @@ class Fetch:
             )
             await anyio.sleep(max(pause, failure.retry_after or 0.0))
 
+    def _has_progressed(self, before: int, failure: _Failure) -> bool:
+        # What drips in does not count, or a file of a byte per second would get every attempt.
+        least = int(MIN_RATE * self.transport.timeout.stall) if failure.stalled else 1
+        return self._furthest - before >= least
+
     def _check(self, link: str, base: URL | None = None) -> URL:
         loopback = is_loopback(self.transport.base_url.host)
         try:
             if base is None:
-                return check_link(link, loopback=loopback)
+                return check_link(absolute(link, self.transport.base_url), loopback=loopback)
             return next_hop(base, link, loopback=loopback)
         except ValueError as error:
             raise DownloadError(f"{self.what}: {error}") from None
@@ -206,7 +260,7 @@ class Fetch:
                 url = self._check(location, url)
         except APIConnectionError as error:
             await self._flush()  # the next attempt continues behind these bytes
-            return _Failure(str(error), cause=error)
+            return _Failure(str(error), error, stalled=isinstance(error, APITimeoutError))
         raise DownloadError(f"{self.what}: more than {MAX_REDIRECTS} redirects")
 
     async def _take(self, response: ClientResponse) -> _Failure | None:
@@ -241,7 +295,12 @@ class Fetch:
     async def _receive(self, response: ClientResponse, found: BodyRange) -> _Failure | None:
         self._check_size(found.total or 0)
         reported = self.received
-        while chunk := await response.content.readany():
+        stall = self.transport.timeout.stall
+        pace = Pace(stall)
+        while True:
+            asked = anyio.current_time()
+            if not (chunk := await response.content.readany()):
+                break
             self._block += chunk
             received = self.received + len(self._block)
             self._check_size(received)
@@ -258,6 +317,9 @@ class Fetch:
             if received - reported >= PROGRESS_STEP:
                 reported = received
                 self.on_progress(received, self._total)
+            if pace.is_stalled(anyio.current_time() - asked, len(chunk)):
+                await self._flush()
+                return _Failure(f"less than {MIN_RATE} bytes/s for {stall:g} s", stalled=True)
         await self._flush()
         return await self._complete(response)
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
+from collections.abc import Iterator
+from itertools import count
 from typing import Final
 
 from foxapi_async.files.sniff import same_extension
 
 MAX_NAME: Final = 150
-"""Bytes of UTF-8 in a safe name; file systems allow 255, and an extension follows."""
+"""Bytes of UTF-8 in a safe name, and of the encoding of file names; file systems allow 255, and an
+extension follows."""
+
+ENCODING: Final = sys.getfilesystemencoding()
 
 _PLAIN: Final = re.compile(r"[\w .~-]*", re.ASCII)
 _TAG: Final = re.compile(r"-[0-9a-f]{12}\Z")
@@ -25,29 +31,38 @@ _RESERVED: Final = re.compile(
 )
 _EXTENSION: Final = re.compile(r"\.([A-Za-z0-9]{1,10})\Z")
 
+_WRITTEN_BY_JOBS: Final = re.compile(
+    r"index(?:-\d+)?\.html?|results\.jsonl|journal\.sqlite(?:-\w+|\.\w+\.owner)?", re.IGNORECASE
+)
+"""The contact sheet, the results file and the journal with its side files, in a job's directory."""
 
-def safe_name(text: str) -> str:
+
+def safe_name(text: str, encoding: str = ENCODING) -> str:
     """Return a safe file name that is as close to a text as possible.
 
     It is not empty, has no separator, control character, leading dot, space or dash, and no trailing
-    dot or space, is not a device of Windows, and has at most 150 bytes of UTF-8. A text that needs a
-    change gets 12 hexadecimal digits of its hash, so that distinct texts have distinct names.
+    dot or space, is not a device of Windows, has at most 150 bytes, and can be encoded by ``encoding``.
+    A text that needs a change gets 12 hexadecimal digits of its hash, so that distinct texts have
+    distinct names.
     """
-    name = clean(text)
+    name = clean(text, encoding)
     if name == text and not _TAG.search(text):
         return text
     tag = "-" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    return _shortened(name, MAX_NAME - len(tag)) + tag
+    return _shortened(name, MAX_NAME - len(tag), encoding) + tag
 
 
-def clean(text: str) -> str:
+def clean(text: str, encoding: str = ENCODING) -> str:
     """Return a safe file name; unlike with `safe_name`, distinct texts may become equal."""
-    name = text if _PLAIN.fullmatch(text) else "".join(c if _is_legal(c) else "_" for c in text)
+    name = text
+    if not _PLAIN.fullmatch(text):
+        name = "".join(c if _is_legal(c) else "_" for c in text)
+        name = name.encode(encoding, "replace").decode(encoding).replace("?", "_")
     if name[:1] in {".", " ", "-", ""}:
         name = "_" + name[1:]
-    name = _shortened(name, MAX_NAME)
+    name = _shortened(name, MAX_NAME, encoding)
     if _RESERVED.match(name):
-        name = _shortened("_" + name, MAX_NAME)
+        name = _shortened("_" + name, MAX_NAME, encoding)
     return name
 
 
@@ -79,11 +94,18 @@ def numbered(name: str, number: int) -> str:
     return f"{stem}~{number}.{extension}" if dot and stem else f"{name}~{number}"
 
 
+def free_names(name: str) -> Iterator[str]:
+    """Yield the names to try for a file: the given one, then numbered ones; none that jobs write to."""
+    names = (numbered(name, number) for number in count(1))
+    return (each for each in names if not _WRITTEN_BY_JOBS.fullmatch(each))
+
+
 def _is_legal(character: str) -> bool:
     return (character.isprintable() or character in _JOINERS) and character not in _ILLEGAL
 
 
-def _shortened(name: str, most: int) -> str:
+def _shortened(name: str, most: int, encoding: str) -> str:
     cut = name.encode("utf-8", "replace")[:most].decode("utf-8", "ignore")
+    cut = cut.encode(encoding, "replace")[:most].decode(encoding, "ignore")
     kept = cut.rstrip(". ")
     return kept if kept or not cut else "_"

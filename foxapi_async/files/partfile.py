@@ -9,23 +9,28 @@ import re
 import secrets
 import stat
 import threading
+from collections.abc import Callable
 from contextlib import suppress
-from itertools import count
 from pathlib import Path
-from typing import Final, Self, TypeVar
+from typing import Final, Self, TypeVar, TypeVarTuple
+
+import anyio
 
 from foxapi_async._concurrency import ThreadJob, run_in_thread
 from foxapi_async.errors import DownloadError
-from foxapi_async.files.filenames import clean, numbered
+from foxapi_async.files.filenames import clean, free_names
+from foxapi_async.files.pace import is_out_of_descriptors, run_with_descriptors
 
 T = TypeVar("T")
+P = TypeVarTuple("P")
 
 _MAX_HINT: Final = 60
-_CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+_APPEND: Final = os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0)
+_CREATE: Final = _APPEND | os.O_CREAT | os.O_EXCL
 _PART_NAME: Final = re.compile(r"\..*\.[0-9a-f]{12}\.part", re.DOTALL)
 
 _STALE_AFTER: Final = 900.0
-"""Seconds without a write after which a part is abandoned: a download stalls for a minute at most."""
+"""Seconds without a write after which a part is abandoned; the pauses of a download are shorter."""
 
 _renaming: Final = threading.Lock()
 
@@ -56,6 +61,7 @@ class PartFile:
         self._folder = folder
         self._path = folder / f".{clean(hint)[:_MAX_HINT]}.{secrets.token_hex(6)}.part"
         self._file: int | None = None
+        self._is_created = False
         self._lock = threading.Lock()
         self._finished = False
 
@@ -72,9 +78,15 @@ class PartFile:
     def restart(self) -> None:
         """Remove what has been written."""
         with self._lock:
-            if self._file is not None:
-                os.ftruncate(self._file, 0)
-                os.lseek(self._file, 0, os.SEEK_SET)
+            if self._is_created and not self._finished:
+                os.ftruncate(self._open(), 0)
+
+    def close(self) -> None:
+        """Close the file until the next write, because descriptors are scarce."""
+        with self._lock:
+            file, self._file = self._file, None
+            if file is not None:
+                os.close(file)
 
     def publish(self, name: str) -> Path:
         """Sync the file, give it its name, and return its path.
@@ -87,7 +99,7 @@ class PartFile:
             os.fsync(file)
             self._file = None
             os.close(file)
-            targets = (self._folder / numbered(name, number) for number in count(1))
+            targets = (self._folder / each for each in free_names(name))
             target = next(each for each in targets if self._take(each) or self._equals(each))
             with suppress(OSError):  # the file has its name; a part that stays is a second link
                 self._path.unlink(missing_ok=True)
@@ -107,7 +119,9 @@ class PartFile:
                 self._path.unlink(missing_ok=True)
 
     def _open(self) -> int:
-        if self._file is None:
+        if self._file is None and self._is_created:
+            self._file = os.open(self._path, _APPEND)
+        elif self._file is None:
             try:
                 self._file = os.open(self._path, _CREATE, 0o666)
             except (FileNotFoundError, NotADirectoryError):
@@ -116,6 +130,7 @@ class PartFile:
                 except FileExistsError as error:
                     raise NotADirectoryError(errno.ENOTDIR, "it is not a folder") from error
                 self._file = os.open(self._path, _CREATE, 0o666)
+            self._is_created = True
         return self._file
 
     def _take(self, target: Path) -> bool:
@@ -146,7 +161,9 @@ class PartFile:
         try:
             is_regular = stat.S_ISREG(target.lstat().st_mode)
             return is_regular and filecmp.cmp(self._path, target, shallow=False)
-        except OSError:
+        except OSError as error:
+            if is_out_of_descriptors(error):
+                raise
             return False
 
 
@@ -164,19 +181,29 @@ class MemorySink:
         """Remove what has been written."""
         self.content.clear()
 
+    async def pause(self) -> None:
+        """Do nothing: memory holds no descriptor."""
+
+    async def complete(self) -> None:
+        """Do nothing: memory needs no turn at the disk."""
+
 
 class DiskSink:
     """Writes a download to disk, one block while the next one is being received.
 
     Use it as ``async with``; a file that has not been published by the end is removed. All methods
-    raise `DownloadError`, whose text begins with ``what``, if the folder cannot be written to.
+    raise `DownloadError`, whose text begins with ``what``, if the folder cannot be written to; they
+    wait while no file descriptor is left. ``places`` bounds the complete files that wait for the disk.
     """
 
-    def __init__(self, folder: Path, hint: str, what: str) -> None:
+    def __init__(self, folder: Path, hint: str, what: str, places: anyio.Semaphore) -> None:
         self._folder = folder
         self._what = what
         self._part = PartFile(folder, hint)
+        self._places = places
+        self._has_place = False
         self._last = bytearray()
+        self._block = bytearray()
         self._writing: ThreadJob[None] | None = None
         self._published = False
 
@@ -184,53 +211,81 @@ class DiskSink:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._published:
-            return
         try:
-            with suppress(DownloadError):  # the error of the block says more
-                await self._drain()
+            if not self._published:
+                await self._discard()
         finally:
-            await run_in_thread(self._part.discard)
+            if self._has_place:
+                self._places.release()
 
     async def write(self, block: bytearray) -> None:
         """Append bytes; the block belongs to the sink from now on."""
         await self._drain()
         # The newest block waits for `publish`, so that a picture takes one hop to a thread in all.
         if self._last:
-            self._writing = ThreadJob(self._part.write, self._last)
+            self._block = self._last
+            self._writing = ThreadJob(self._part.write, self._block)
         self._last = block
 
     async def restart(self) -> None:
         """Remove what has been written."""
         self._last = bytearray()
         await self._drain()
-        await self._checked(ThreadJob(self._part.restart))
+        await self._checked(self._part.restart)
+
+    async def pause(self) -> None:
+        """Hold no descriptor until the next write."""
+        await self._drain()
+        await self._checked(self._part.close)
+
+    async def complete(self) -> None:
+        """Take note that all bytes are here, and wait for a place among the files that are synced."""
+        await self._places.acquire()
+        self._has_place = True
 
     async def publish(self, name: str) -> Path:
         """Give the file its name, or one like it that is free, and return its path."""
         await self._drain()
-        path = await self._checked(ThreadJob(self._finish, name))
+        path = await self._checked(self._finish, name)
         self._published = True
         return path
 
     def _finish(self, name: str) -> Path:
         self._part.write(self._last)
+        self._last = bytearray()
         return self._part.publish(name)
+
+    async def _discard(self) -> None:
+        try:
+            if self._writing is not None:
+                with suppress(OSError, ValueError):  # the error of the block says more
+                    await self._writing.wait()
+        finally:
+            await run_in_thread(self._part.discard)
 
     async def _drain(self) -> None:
         job, self._writing = self._writing, None
-        if job is not None:
-            await self._checked(job)
-
-    async def _checked(self, job: ThreadJob[T]) -> T:
+        if job is None:
+            return
         try:
-            return await job.wait()
+            await job.wait()
+        except (OSError, ValueError) as error:
+            if not is_out_of_descriptors(error):
+                raise self._failed(error) from error
+            await self._checked(self._part.write, self._block)
+
+    async def _checked(self, function: Callable[[*P], T], *args: *P) -> T:
+        try:
+            return await run_with_descriptors(function, *args)
         except (OSError, ValueError) as error:  # ValueError: the path cannot be encoded
-            raise DownloadError(
-                f"{self._what}: cannot write to {self._folder}: "
-                f"{getattr(error, 'strerror', None) or error}; the task is paid for and can be "
-                "downloaded again"
-            ) from error
+            raise self._failed(error) from error
+
+    def _failed(self, error: OSError | ValueError) -> DownloadError:
+        return DownloadError(
+            f"{self._what}: cannot write to {self._folder}: "
+            f"{getattr(error, 'strerror', None) or error}; the task is paid for and can be "
+            "downloaded again"
+        )
 
 
 Sink = DiskSink | MemorySink

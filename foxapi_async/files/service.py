@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from foxapi_async._concurrency import run_in_thread
 from foxapi_async.api import Api
 from foxapi_async.errors import (
     APIConnectionError,
@@ -25,8 +24,10 @@ from foxapi_async.errors import (
 from foxapi_async.events import Downloaded, DownloadProgress, EventEmitter
 from foxapi_async.files.fetch import Fetch, LinkRefusedError
 from foxapi_async.files.filenames import file_name
+from foxapi_async.files.pace import run_with_descriptors
 from foxapi_async.files.partfile import DiskSink, MemorySink, Sink
 from foxapi_async.files.upload import upload_file
+from foxapi_async.http.outputs import is_inline
 from foxapi_async.http.transport import Transport
 from foxapi_async.models import Output, Task, UploadedFile
 from foxapi_async.options import Retry
@@ -66,7 +67,7 @@ class FileService:
         self._fetching = anyio.Semaphore(max_downloads, fast_acquire=True)
         # A disk may be slower than the network. So the next file is fetched while one is synced, but
         # at most as many files wait for the disk as are fetched.
-        self._unfinished = anyio.Semaphore(2 * max_downloads, fast_acquire=True)
+        self._syncing = anyio.Semaphore(max_downloads, fast_acquire=True)
 
     async def save(
         self, what: Task | Output, directory: str | os.PathLike[str], name: str | None = None
@@ -129,7 +130,7 @@ class FileService:
     ) -> Path:
         hint = name or output.task_id or "output"
         with _task_named(output):
-            async with self._unfinished, DiskSink(folder, hint, _words(output)) as sink:
+            async with DiskSink(folder, hint, _words(output), self._syncing) as sink:
                 fetch = await self._fetch(output, sink, MAX_FILE, links)
                 path = await sink.publish(
                     file_name(name, output.task_id, output.index, fetch.extension, several=several)
@@ -144,23 +145,46 @@ class FileService:
                 self._events.emit(DownloadProgress(output, received, total))
 
         fetch = Fetch(
-            self._transport, sink, self._retry, limit, output.kind, _words(output), on_progress
+            self._transport,
+            sink,
+            self._fetching,
+            self._retry,
+            limit,
+            output.kind,
+            _words(output),
+            on_progress,
         )
-        assert output.url is not None
-        async with self._fetching:
-            # A CDN answers 403 or 404 to an expired link. A new link is tried once: if that is refused
-            # too, the file itself is gone. What was received of the same file is kept.
+        # A CDN answers 403 or 404 to an expired link. A new link is tried once: if that is refused
+        # too, the file itself is gone. What was received of the same file is kept.
+        try:
+            await self._run(fetch, output)
+        except LinkRefusedError as refused:
+            fresh = await links.of(output, refused)
             try:
-                await fetch.run(output.url)
-            except LinkRefusedError as refused:
-                link = await links.of(output, refused)
-                try:
-                    await fetch.run(link)
-                except LinkRefusedError as again:
-                    raise _expired(output, f"{again}, and so was a new one") from None
+                await self._run(fetch, fresh)
+            except LinkRefusedError as again:
+                if is_inline(fresh):
+                    raise DownloadError(
+                        f"{_words(output)}: what the server sent inline cannot be decoded or stored, "
+                        "as the log says; the task is paid for and can be downloaded again"
+                    ) from None
+                raise _expired(output, f"{again}, and so was a new one") from None
         self.downloads += 1
         self.bytes_downloaded += fetch.received
         return fetch
+
+    async def _run(self, fetch: Fetch, output: Output) -> None:
+        if output.url is not None and not is_inline(output):
+            await fetch.run(output.url)
+            return
+        path = await self._api.spool.find(output)
+        if path is None:
+            raise LinkRefusedError("what the server sent inline is not here")
+        try:
+            await fetch.copy(path)
+        except FileNotFoundError:  # another download of it has just ended
+            raise LinkRefusedError("what the server sent inline was fetched already") from None
+        await self._api.spool.discard(output, path)
 
     async def _record(
         self, journal: Journal, task_id: str, outputs: tuple[Output, ...], paths: list[Path]
@@ -169,7 +193,7 @@ class FileService:
         # All or none: the journal counts a task with recorded files as saved.
         for path, output in zip(paths, outputs, strict=True):
             try:
-                files.append(await run_in_thread(describe, path, output.index))
+                files.append(await run_with_descriptors(describe, path, output.index))
             except OSError as error:
                 raise DownloadError(
                     f"task {task_id}: {path} was saved, but could not be read to record it in the "
@@ -199,7 +223,7 @@ class _FreshLinks:
         self._lock = anyio.Lock()
         self._task: Task | None = None
 
-    async def of(self, output: Output, refused: LinkRefusedError) -> str:
+    async def of(self, output: Output, refused: LinkRefusedError) -> Output:
         if output.task_id is None:
             raise _expired(output, f"{refused}, and its task is not known") from None
         try:
@@ -216,7 +240,7 @@ class _FreshLinks:
             ) from error
         for fresh in self._task.outputs:
             if fresh.index == output.index and fresh.url is not None:
-                return fresh.url
+                return fresh
         raise _expired(output, f"{refused}, and the task has no other")
 
 
@@ -226,7 +250,7 @@ def _files_of(what: Task | Output) -> tuple[Output, ...]:
             f"task {what.id} is {what.status.value} and has no outputs to download", task_id=what.id
         )
     outputs = (what,) if isinstance(what, Output) else what.outputs
-    files = tuple(output for output in outputs if output.url is not None)
+    files = tuple(each for each in outputs if each.url is not None or is_inline(each))
     if not files:
         first = outputs[0]
         data = ", ".join(f"{name}={value!r}" for name, value in first.data.items()) or "no data"

@@ -19,6 +19,7 @@ from foxapi_async._concurrency import run_in_thread
 from foxapi_async.api import Api
 from foxapi_async.errors import APIConnectionError, InvalidRequestError
 from foxapi_async.files.filenames import clean
+from foxapi_async.files.pace import run_with_descriptors
 from foxapi_async.files.sniff import HEAD, content_type_of, recognise
 from foxapi_async.http.codec import read_upload
 from foxapi_async.http.responses import Reply
@@ -47,7 +48,7 @@ async def upload_file(
     if isinstance(path_or_bytes, bytes | bytearray | memoryview):
         source = _in_memory(bytes(path_or_bytes))
     else:
-        source = await run_in_thread(_on_disk, Path(path_or_bytes))
+        source = await run_with_descriptors(_on_disk, Path(path_or_bytes))
     name = clean(filename or source.name)
     send = partial(_send, transport, source, name, auto_cleanup=auto_cleanup)
     what = f"upload of {name!r} ({source.size} bytes)"
@@ -93,7 +94,7 @@ class _Source:
         opened: list[BinaryIO] = []
         try:
             # A cancellation would lose the result of the thread, but not the list.
-            await run_in_thread(lambda: opened.append(path.open("rb", buffering=0)))
+            await run_with_descriptors(lambda: opened.append(path.open("rb", buffering=0)))
             while block := await run_in_thread(opened[0].read, _READ_BLOCK):
                 yield block
         except OSError as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 import reprlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ import cattrs
 from cattrs.gen import make_dict_structure_fn, override
 
 from foxapi_async._typeguards import is_array, is_object
+from foxapi_async._validators import check_texts
 from foxapi_async.errors import InvalidRequestError, InvalidResponseError
 from foxapi_async.http.ids import TASK_ID
 from foxapi_async.models import Output, Task, TaskError, TaskInfo, TaskStatus, UploadedFile
@@ -33,6 +35,21 @@ _STATUSES: Final[Mapping[object, TaskStatus]] = {
     "canceled": TaskStatus.CANCELLED,
     None: TaskStatus.PENDING,
 }
+_RELAYED: Final[Mapping[object, TaskStatus]] = {
+    word: status
+    for status, words in {
+        TaskStatus.PENDING: "queued in_queue queueing waiting submitted accepted created scheduled "
+        "not_start not_started notstart starting",
+        TaskStatus.PROCESSING: "in_progress inprogress progressing running working started executing "
+        "generating",
+        TaskStatus.COMPLETED: "success successful succeed succeeded complete done finish finished",
+        TaskStatus.FAILED: "failure fail error errored timeout timed_out expired rejected aborted",
+    }.items()
+    for word in words.split()
+}
+"""Words of relays between the API and the caller, lower-case and joined by underscores. Nobody promises
+what they mean, so an end counts only with results or an error beside it."""
+
 _URL_FIELDS: Final = ("url", "image_url", "video_url", "audio_url")
 _LABELS: Final = frozenset(
     {
@@ -57,7 +74,7 @@ def encode(payload: Mapping[str, Any]) -> bytes:
             value=payload,
         )
     try:
-        return _compact(payload).encode()
+        body = _compact(payload)
     except _NOT_JSON as error:
         field, value = _invalid_field(payload)
         raise InvalidRequestError(
@@ -66,6 +83,10 @@ def encode(payload: Mapping[str, Any]) -> bytes:
             field=field,
             value=value,
         ) from error
+    # In ASCII such a character is an escape, as is an emoji; most bodies have neither.
+    if "\\ud" in body or "\\u0000" in body:
+        check_texts("payload()", payload)
+    return body.encode()
 
 
 _NOT_JSON: Final = (TypeError, ValueError, RecursionError)
@@ -129,15 +150,16 @@ def read_task(payload: object, *, asked: str | None = None) -> Task:
 
 
 def _task(fields: dict[str, Any], _: object) -> Task:
-    try:
-        status = _STATUSES[fields.get("status")]
-    except (KeyError, TypeError):
-        status = _unusual_status(fields["status"])
     model, kind, object_ = fields.get("model"), fields.get("type"), fields.get("object")
     kind = kind if isinstance(kind, str) and kind else None
     progress = _number(fields.get("progress"))
     usage: object = fields.get("usage")
     error = fields.get("error")
+    outputs = _outputs(fields, kind) if "results" in fields or "output" in fields else ()
+    try:
+        status = _STATUSES[fields.get("status")]
+    except (KeyError, TypeError):
+        status = _unusual_status(fields["status"], outputs, error)
     return Task(
         id=fields["id"],
         status=status,
@@ -147,7 +169,7 @@ def _task(fields: dict[str, Any], _: object) -> Task:
         type=kind,
         object=object_ if isinstance(object_, str) and object_ else None,
         task_info=_info(fields.get("task_info")),
-        outputs=_outputs(fields, kind) if "results" in fields or "output" in fields else (),
+        outputs=outputs,
         error=None if error is None and status is not TaskStatus.FAILED else _error(error, status),
         usage=cast("dict[str, Any]", usage) if isinstance(usage, dict) else {},
         raw=fields,
@@ -174,6 +196,8 @@ def is_usable(output: Output) -> bool:
 def _outputs(fields: dict[str, Any], kind: str | None) -> tuple[Output, ...]:
     results: object = fields.get("results")
     items = cast("list[object]", results) if isinstance(results, list) else []
+    if isinstance(results, dict) and results:
+        items = [cast("object", results)]
     items = items or _older_results(fields.get("output"))
     urls: set[str | None] = set()
     outputs: list[Output] = []
@@ -181,14 +205,21 @@ def _outputs(fields: dict[str, Any], kind: str | None) -> tuple[Output, ...]:
         given = {"url": item} if isinstance(item, str) else item
         if not isinstance(given, dict):
             continue
-        data, url = cast("dict[str, Any]", given), None
-        for name in _URL_FIELDS:
-            url = url or _text(data.get(name))
-        output = Output(len(outputs), url, data, fields["id"], kind)
-        if is_usable(output) if url is None else url not in urls:
-            urls.add(url)
-            outputs.append(output)
+        fields_of_item = cast("dict[str, Any]", given)
+        listed: object = fields_of_item.get("url")
+        for data in _one_per_url(fields_of_item) if isinstance(listed, list) else (fields_of_item,):
+            url = None
+            for name in _URL_FIELDS:
+                url = url or _text(data.get(name))
+            output = Output(len(outputs), url, data, fields["id"], kind)
+            if is_usable(output) if url is None else url not in urls:
+                urls.add(url)
+                outputs.append(output)
     return tuple(outputs)
+
+
+def _one_per_url(item: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{**item, "url": url} for url in item["url"]]
 
 
 def _older_results(output: object) -> list[object]:
@@ -200,17 +231,28 @@ def _older_results(output: object) -> list[object]:
     return [{"url": url, **shared} for url in listed]
 
 
-def _unusual_status(value: object) -> TaskStatus:
-    said = value.strip().lower() if isinstance(value, str) else value
-    known = _STATUSES.get(said) if isinstance(said, str) else None
-    if known is not None:
-        return known
+def _unusual_status(value: object, outputs: tuple[Output, ...], error: object) -> TaskStatus:
+    said = value
+    if isinstance(value, str):
+        said = re.sub(r"[\s_-]+", "_", value.strip().lower())
+        known = _STATUSES.get(said) or _RELAYED.get(said)
+        doubtful = said in _RELAYED and (
+            (known is TaskStatus.COMPLETED and not outputs)
+            or (known is TaskStatus.FAILED and not _names_a_reason(error))
+        )
+        if known is not None and not doubtful:
+            return known
     word = _brief.repr(said)
     # Bounded, so that a server that invents words cannot fill the log or the memory.
     if word not in _unknown_words and len(_unknown_words) < 100:  # noqa: PLR2004
         _unknown_words.add(word)
         _log.warning("unknown task status %s: treated as not finished", word)
     return TaskStatus.OTHER
+
+
+def _names_a_reason(error: object) -> bool:
+    described = _error(error, TaskStatus.OTHER)
+    return described is not None and (described.code or described.message) is not None
 
 
 def _number(value: object) -> float | None:

@@ -15,7 +15,7 @@ from foxapi_async.errors import (
     InvalidResponseError,
 )
 from foxapi_async.http.codec import code_of, decode, excerpt, one_line
-from foxapi_async.http.retry_rules import ResponseClass, classify_status
+from foxapi_async.http.retry_rules import ResponseClass, classify_status, has_envelope
 from foxapi_async.retry import parse_retry_after
 
 T = TypeVar("T")
@@ -40,6 +40,8 @@ class Reply(NamedTuple):
     retry_after: str | None = None
     date: str | None = None
     request_id: str | None = None
+    held: int = 0
+    """Memory that a large body has acquired from `Transport.memory`; the receiver releases it."""
 
 
 class Answer(NamedTuple, Generic[T]):
@@ -52,6 +54,8 @@ class Answer(NamedTuple, Generic[T]):
     retry_after: float | None = None
     rate_limited: bool = False
     """Whether the status is 429, in any format."""
+    enveloped: bool = False
+    """Whether an error is in the format of the API, so that it is the API's word and not an edge's."""
 
 
 def classify(
@@ -74,6 +78,7 @@ def classify(
             status=reply.status,
             retry_after=retry_after,
             rate_limited=reply.status == 429,  # noqa: PLR2004
+            enveloped=has_envelope(payload),
         )
     try:
         value = read(payload)

@@ -11,7 +11,8 @@ import anyio
 import anyio.lowlevel
 
 from foxapi_async._concurrency import WorkerPool
-from foxapi_async.api import Api
+from foxapi_async.api import Api, KeyCheck
+from foxapi_async.errors import AuthenticationError
 from foxapi_async.limits.limiter import Limiter
 from foxapi_async.limits.rate_scheduler import Lane
 from foxapi_async.options import Polling
@@ -127,7 +128,11 @@ class Poller:
             if answer.value is not None:
                 self._registry.update(tracked, answer.value)
             elif answer.error is not None:
-                self._registry.poll_failed(tracked, answer.error)
+                if isinstance(answer.error, AuthenticationError) and answer.enveloped:
+                    # One of many polls may be refused although the key works.
+                    check = await self._api.check_key()
+                    answer.error.ends_run = check is KeyCheck.REFUSED
+                self._registry.poll_failed(tracked, answer.error, enveloped=answer.enveloped)
             if not tracked.ended:
                 self._queue.plan(tracked, self._clock())
         except (Exception, asyncio.CancelledError) as fault:

@@ -19,7 +19,7 @@ from foxapi_async.errors import (
     TaskTimeoutError,
 )
 from foxapi_async.http.codec import one_line
-from foxapi_async.models import Task, TaskStatus
+from foxapi_async.models import Task, TaskStatus, without_queries
 from foxapi_async.options import Polling
 from foxapi_async.polling.schedule import Schedule
 from foxapi_async.requests import Request
@@ -57,7 +57,7 @@ class TrackedTask:
     task running) and ``ended_at`` (the first that found it ended) are ages of the task. ``started``
     is the submission or, if ``attached``, the moment of attaching. ``jitter`` is the one of the
     planned poll, None if the schedule did not plan it. ``index`` is the position in the input of the
-    map operation that submitted the task.
+    map operation that submitted the task. ``polled`` tells whether a poll has succeeded.
 
     100,000 tasks may be in flight, so that each holds as few containers as possible: the tuple
     ``observers`` is shared by all tasks of a map operation (`benchmarks.scale`).
@@ -81,6 +81,7 @@ class TrackedTask:
     ended_at: float | None = None
     ended: bool = False
     error: FoxAPIError | None = None
+    polled: bool = False
     _failures: int = 0
     _last_failure: FoxAPIError | None = None
     _missing_since: float | None = None
@@ -129,15 +130,19 @@ class TrackedTask:
             self.ended_at = None
         return changed
 
-    def poll_failed(self, error: FoxAPIError, now: float) -> None:
-        """Take in a failed poll, which by itself never ends a wait."""
+    def poll_failed(self, error: FoxAPIError, now: float, *, enveloped: bool) -> None:
+        """Take in a failed poll, which by itself never ends a wait.
+
+        Only the API's own word does, an ``enveloped`` error: that the key is refused (``ends_run``, so
+        it was confirmed), or for some time that there is no such task.
+        """
         if self.ended:
             return
         self._failures += 1
         self._last_failure = error
-        if isinstance(error, AuthenticationError):
+        if isinstance(error, AuthenticationError) and error.ends_run:
             self.end(error)
-        elif not isinstance(error, NotFoundError):
+        elif not (isinstance(error, NotFoundError) and enveloped):
             self._missing_since = None
         elif self._missing_since is None:
             # Right after the submission a task may not be known everywhere yet.
@@ -147,16 +152,42 @@ class TrackedTask:
 
     def expire(self) -> None:
         """End the wait because the deadline has passed."""
-        waited = self.deadline - self.started
-        status = self.latest.status.value + (" without outputs" if self.awaits_outputs else "")
+        self.end(
+            self.timeout_error(
+                f"was still {self.words()} after {self.deadline - self.started:g} s",
+                "it continues on the server and is billed: "
+                f"session.attach({self.id!r}) waits for it again",
+            )
+        )
+
+    def timeout_error(self, happened: str, advice: str) -> TaskTimeoutError:
+        """Return the error of a wait that ends before the task; its cause is the last failed poll."""
+        failed = self._failures
+        if failed and not self.polled:
+            last = self._last_failure
+            happened += f"; no poll succeeded: {failed} failed, the last one with: {last}"
+        elif not self.polled:
+            happened += "; no poll was answered in that time"
         error = TaskTimeoutError(
-            f"task {self.id} was still {status} after {waited:g} s; it continues on the server and "
-            f"is billed: session.attach({self.id!r}) waits for it again",
+            f"task {self.id} {happened}; {advice}",
             task_id=self.id,
             task=self.latest,
+            no_poll_succeeded=failed > 0 and not self.polled,
         )
         error.__cause__ = self._last_failure
-        self.end(error)
+        return error
+
+    def words(self) -> str:
+        """Return the status in words, for an error."""
+        status = self.latest.status
+        if status is not TaskStatus.OTHER:
+            return f"{status.value}{' without outputs' if self.awaits_outputs else ''}"
+        said = one_line(str(self.latest.raw.get("status")), longest=80)
+        words = f"{said!r}, a status that this release does not know"
+        outputs = len(self.latest.outputs)
+        return words + (
+            f", although {outputs} outputs are there (error.task.outputs)" if outputs else ""
+        )
 
     def end(self, error: FoxAPIError | None) -> None:
         """End the wait, with an error unless the task is completed. The first end counts."""
@@ -269,7 +300,7 @@ def _group(*parts: object) -> Hashable:
 def _error_of(task: Task) -> FoxAPIError:
     said = task.error
     parts = (said.code, said.message) if said is not None else ()
-    words = one_line(": ".join(part for part in parts if part))
+    words = without_queries(one_line(": ".join(part for part in parts if part)))
     if task.status is TaskStatus.CANCELLED:
         return TaskCancelledError(
             f"task {task.id} was cancelled at the server" + (f" ({words})" if words else ""),

@@ -5,30 +5,22 @@ from __future__ import annotations
 import pytest
 
 from foxapi_async import (
-    APIConnectionError,
     AuthenticationError,
     BudgetExceededError,
     ConfigurationError,
     DownloadError,
     FoxAPIError,
-    InsufficientQuotaError,
     InvalidRequestError,
     OutputExpiredError,
-    SubmissionUnknownError,
     TaskTimeoutError,
     UnprocessableEntityError,
 )
 from foxapi_async.bulk.failure_streak import LONGEST_STREAK, FailureStreak
 
-AWAY = APIConnectionError("refused", sent=False)
-UNKNOWN = SubmissionUnknownError("cut off", request=None)
-
 
 @pytest.mark.parametrize(
     "error",
     [
-        AuthenticationError("no", status=401),
-        InsufficientQuotaError("no", status=402),
         BudgetExceededError("no", total=1, used=1, requested=1),
         ConfigurationError("the journal is full"),
     ],
@@ -43,27 +35,7 @@ def test_errors_of_single_requests_do_not_stop_the_job():
         assert streak.add_outcome("rejected", UnprocessableEntityError("no", status=422)) is None
         assert streak.add_outcome("not_submitted", InvalidRequestError("too heavy")) is None
         assert streak.add_outcome("failed", FoxAPIError("no")) is None
-
-
-@pytest.mark.parametrize(("status", "error"), [("not_submitted", AWAY), ("unknown", UNKNOWN)])
-def test_an_outage_stops_the_job_after_a_streak_of_failures(status, error):
-    streak = FailureStreak()
-    for _ in range(LONGEST_STREAK - 1):
-        assert streak.add_outcome(status, error) is None
-    why = streak.add_outcome(status, error)
-    assert why is not None
-    assert why.__cause__ is error
-    assert str(error) in str(why)
-
-
-def test_one_success_resets_the_streak():
-    streak = FailureStreak()
-    for number in range(20 * LONGEST_STREAK):
-        success = number % (LONGEST_STREAK - 1) == 0
-        assert (
-            streak.add_outcome("completed" if success else "unknown", None if success else UNKNOWN)
-            is None
-        )
+        assert streak.add_outcome("rejected", AuthenticationError("no", status=401)) is None
 
 
 def test_a_disk_error_stops_the_job_and_an_expired_link_does_not():

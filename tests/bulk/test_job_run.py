@@ -22,7 +22,7 @@ from foxapi_async import (
     Session,
 )
 from foxapi_async.bulk import Job, job_run, run_job
-from foxapi_async.emulator import Drop, Emulator, Fate, Fault, error
+from foxapi_async.emulator import Delay, Drop, Emulator, Fate, Fault, error
 from foxapi_async.files.partfile import PartFile
 from tests.bulk.conftest import JobFolder
 
@@ -425,3 +425,24 @@ async def test_the_run_must_be_entered(job_folder: JobFolder):
         with pytest.raises(FoxAPIError, match="async with"):
             async for _ in run_job(session, job, job_folder.out):
                 pass
+
+
+@pytest.mark.parametrize("way", ["break", "stop"])
+async def test_posts_under_way_are_finished_before_the_summary(job_folder: JobFolder, way: str):
+    job_folder.write(*({"prompt": f"fox {number}", "key": f"k{number}"} for number in range(4)))
+    job_folder.emulator.script(
+        Fault("submit", Fate(duration=0.01, estimate=0.01)),
+        Fault("submit", [Delay(0.5, carried_out=True), Fate(duration=60.0)], times=None),
+    )
+    job = Job.read(job_folder.path / "jobs.jsonl")
+    async with job_folder.session() as session:
+        async with run_job(session, job, job_folder.out, sheet=False) as run:
+            async for _ in run:
+                await until(lambda: job_folder.emulator.counters.posts > 1)
+                if way == "break":
+                    break
+                run.stop(grace=0.01)
+        summary = run.summary
+        accepted = session.statistics().submitted
+    assert summary.unknown == 0
+    assert summary.completed + summary.unfinished == accepted == job_folder.emulator.counters.posts

@@ -84,9 +84,31 @@ def test_text_is_written_again_when_the_disk_has_room(monkeypatch):
     assert stream.finish() is not None
 
 
-@pytest.mark.parametrize("text", ["\x1b[31mred", "a\rb", "a\x9bb", "a\x07b", "a\nb"])
-def test_control_characters_are_not_printed(text):
+BIDI = [chr(c) for c in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("\x1b[31mred", "a\rb", "a\x9bb", "a\x07b", "a\nb", "a\x7fb", "a\x85b"),
+        *(
+            f"a{c}b"
+            for c in [*BIDI, "\u2028", "\u2029", "\u200b", "\ufeff", "\u00ad", "\U000e0041"]
+        ),
+        "a\udcc2\udc9bb",  # a CSI, if its bytes are written as they are
+        "a\udce2\udc80\udcaeb",
+    ],
+    ids=ascii,
+)
+def test_control_and_format_characters_are_not_printed(text):
     assert printable(text).isprintable()
+
+
+@pytest.mark.parametrize(
+    "text", ["日本\u3000語", "👩\u200d🚀", "\u0646\u200c\u0647", "a\udcff\udc9b.png", ""]
+)
+def test_visible_text_and_undecodable_file_names_are_unchanged(text):
+    assert printable(text) == text
 
 
 def test_letters_of_any_script_are_unchanged():

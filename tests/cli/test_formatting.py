@@ -7,9 +7,14 @@ import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from foxapi_async import Output, Task, TaskError, TaskInfo, TaskStatus
 from foxapi_async.cli import formatting
 from foxapi_async.cli.exit_codes import ExitCode
+from foxapi_async.cli.formatting import json_text
 from foxapi_async.errors import RateLimitError, TaskTimeoutError
 
 TASK = Task(
@@ -76,6 +81,15 @@ def test_a_timeout_is_described_without_python_calls():
     assert formatting.error_text(error) == (
         "task t1 is still pending at the end of the wait (the last poll failed: no route)"
     )
+    error = TaskTimeoutError("x", task_id="t1", task=Task("t1"), no_poll_succeeded=True)
+    error.__cause__ = OSError("no route")
+    assert formatting.error_text(error).endswith(
+        "(no poll succeeded, the last one failed: no route)"
+    )
+    strange = Task("t1", TaskStatus.OTHER, outputs=TASK.outputs, raw={"status": "Gone"})
+    said = formatting.error_text(TaskTimeoutError("x", task_id="t1", task=strange))
+    assert "task t1 is still Gone at the end" in said
+    assert "2 outputs are there" in said
     assert formatting.error_text(TaskTimeoutError("x", task_id="t1")).startswith(
         "task t1 is not finished"
     )
@@ -87,3 +101,43 @@ def test_commands_are_quoted_for_a_shell():
         "foxapi", "wait", "a", "b", "-o", "my pictures", "--base-url", "http://x/?",
     ]  # fmt: skip
     assert formatting.wait_command(["a"], None) == "foxapi wait a"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"a": [float("nan"), float("inf"), -float("inf"), 1.5]}, '{"a": [null, null, null, 1.5]}'),
+        ({"\ud800": "a\udc80\u2028"}, r'{"\\ud800": "a\\udc80\u2028"}'),
+        ({"e": ExitCode.UNKNOWN, "p": Path("a\udcff"), 1: (True, None)},
+         r'{"e": 6, "p": "a\\udcff", "1": [true, null]}'),
+        ({1j: b"x"}, '{"1j": "b\'x\'"}'),
+    ],
+    ids=["numbers", "surrogates", "types", "others"],
+)  # fmt: skip
+def test_json_is_valid_for_every_parser(value, text):
+    assert json_text(value) == text
+
+
+def refuse_constant(name: str) -> None:
+    raise AssertionError(name)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters()), inner),
+        max_leaves=10,
+    )
+)
+def test_any_value_of_a_server_is_one_line_of_json(value):
+    text = json_text({"value": value})
+    assert len(text.splitlines()) == 1
+    parsed = json.loads(text, parse_constant=refuse_constant)
+    json.dumps(parsed, ensure_ascii=False).encode()
+
+
+def test_json_nested_too_deeply_is_cut():
+    nested: list[object] = []
+    for _ in range(900):
+        nested = [nested]
+    assert "nested too deeply" in json_text(nested)

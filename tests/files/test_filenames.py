@@ -110,3 +110,25 @@ def test_a_number_is_put_before_the_extension():
 @example("con", 2)
 def test_a_numbered_name_is_safe(text, number):
     check_is_safe(numbered(f"{safe_name(text[:30])}.png", number))
+
+
+ENCODINGS = ("utf-8", "ascii", "latin-1", "gb18030", "euc_jp", "cp1252")
+
+
+@given(st.text(max_size=200), st.sampled_from(ENCODINGS))
+def test_a_name_fits_the_encoding_of_the_file_system(text, encoding):
+    name = safe_name(text, encoding)
+    assert 0 < len(name.encode(encoding)) <= MAX_NAME
+    assert len(name.encode()) <= MAX_NAME
+    assert not set(name) & set('/\\<>:"|?*')
+
+
+@given(st.text(max_size=20), st.text(max_size=20), st.sampled_from(ENCODINGS))
+def test_distinct_texts_have_distinct_names_in_every_encoding(one, other, encoding):
+    assert (one == other) == (safe_name(one, encoding) == safe_name(other, encoding))
+
+
+def test_what_the_encoding_has_is_kept():
+    assert safe_name("Füchse", "latin-1") == "Füchse"
+    assert safe_name("狐", "utf-8") == "狐"
+    assert safe_name("狐 und Füchse", "latin-1").startswith("_ und Füchse-")

@@ -339,6 +339,69 @@ def test_known_statuses_are_recognized(word, status):
     assert task(status=word).status is status
 
 
+RESULTS = [{"url": "https://cdn.example/1.png"}]
+REASON = {"code": "generation_failed", "message": "no"}
+
+
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [
+        *(
+            (word, TaskStatus.COMPLETED)
+            for word in ("SUCCESS", "succeeded", "Success", "done", "FINISHED")
+        ),
+        *(
+            (word, TaskStatus.FAILED)
+            for word in ("FAILURE", "failure", "Error", "timed-out", "TIMED OUT")
+        ),
+        *(
+            (word, TaskStatus.PROCESSING)
+            for word in ("IN_PROGRESS", "in-progress", "In Progress", "running")
+        ),
+        *(
+            (word, TaskStatus.PENDING)
+            for word in ("QUEUED", "submitted", "NOT_START", "not-start ")
+        ),
+    ],
+)
+def test_words_of_relays_are_understood_where_the_rest_agrees(word, status, caplog):
+    assert task(status=word, results=RESULTS, error=REASON).status is status
+    assert not caplog.records
+    if not status.is_terminal:
+        assert task(status=word).status is status
+
+
+@pytest.mark.usefixtures("_no_words_yet")
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *({"status": "SUCCESS", **rest} for rest in ({}, {"results": []}, {"error": REASON})),
+        {"status": "succeeded", "results": [{"width": 5, "url": ""}]},
+        {"status": "done", "output": {"urls": []}},
+        *({"status": "FAILURE", **rest} for rest in ({}, {"results": RESULTS}, {"error": ""})),
+        *(
+            {"status": "error", "error": error}
+            for error in ({}, {"type": "x"}, [], 5, {"code": None})
+        ),
+    ],
+    ids=str,
+)
+def test_an_end_in_words_of_relays_without_its_proof_is_not_believed(fields):
+    assert task(**fields).status is TaskStatus.OTHER
+
+
+def test_an_end_in_words_of_relays_has_all_that_another_end_has():
+    completed = task(status="Succeeded", output={"url": "https://cdn.example/1.png"})
+    assert (completed.status, len(completed.outputs), completed.error) == (
+        TaskStatus.COMPLETED,
+        1,
+        None,
+    )
+    assert completed.raw["status"] == "Succeeded"
+    failed = task(status="FAILURE", error="no credits")
+    assert (failed.status, failed.error) == (TaskStatus.FAILED, TaskError(message="no credits"))
+
+
 @pytest.fixture
 def _no_words_yet(monkeypatch):
     monkeypatch.setattr(wire, "_unknown_words", set())
@@ -346,7 +409,7 @@ def _no_words_yet(monkeypatch):
 
 @pytest.mark.usefixtures("_no_words_yet")
 @pytest.mark.parametrize(
-    "word", ["queued", "", "other", 5, True, [], {"a": 1}, "\ud800", "\x1b[0m"]
+    "word", ["paused", "", "other", 5, True, [], {"a": 1}, "\ud800", "\x1b[0m"]
 )
 def test_an_unknown_status_is_not_terminal_and_is_logged_once(word, caplog):
     with caplog.at_level(logging.WARNING, "foxapi_async"):
@@ -362,7 +425,7 @@ def test_an_unknown_status_is_not_terminal_and_is_logged_once(word, caplog):
 
 @pytest.mark.usefixtures("_no_words_yet")
 def test_an_unknown_status_in_several_spellings_is_logged_once(caplog):
-    for word in ("Queued", "queued", " QUEUED "):
+    for word in ("Paused", "paused", " PAUSED "):
         task(status=word)
     assert len(caplog.records) == 1
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Sequence
+import pickle
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,18 @@ import anyio
 import pytest
 
 from foxapi_async import (
+    APIConnectionError,
     AuthenticationError,
+    FoxAPIError,
     InvalidResponseError,
     Journal,
     Limits,
     NotFoundError,
+    PermissionDeniedError,
     PhotaImage,
     Polling,
+    RateLimitError,
+    ServerError,
     Task,
     TaskCancelledError,
     TaskFailedError,
@@ -143,7 +149,7 @@ FAULTS: dict[str, Effect | Sequence[Effect]] = {
     "another task's id": Rewrite({"id": "task-of-another-client"}),
     "a redirect": Redirect("https://elsewhere.example/"),
     "an empty body": Answer(200, b""),
-    "a body above the size limit": Rewrite({"padding": "x" * 9_000_000}),
+    "a large body": Rewrite({"padding": "x" * 9_000_000}),
     "slow": Delay(12),
 }
 
@@ -291,6 +297,95 @@ async def test_a_deadline_holds_while_the_server_hangs_or_the_session_is_paused(
             assert 19 < anyio.current_time() - began < 21
             assert caught.value.task_id in emulator.tasks
         emulator.faults.clear()
+
+
+NEVER_ANSWERED = {
+    "a portal page": (html(200, "log in"), InvalidResponseError),
+    "a firewall": (html(403, "no"), PermissionDeniedError),
+    "another task": (Rewrite({"id": "task-other"}), InvalidResponseError),
+    "an outage": (error(503), ServerError),
+    "too many requests": (rate_limit(1), RateLimitError),
+    "lost connections": (Drop(), APIConnectionError),
+}
+
+
+@pytest.mark.parametrize("name", NEVER_ANSWERED)
+async def test_a_wait_without_a_good_poll_says_so_in_every_call(
+    name: str, emulator: Emulator, open_session: OpenSession
+):
+    effect, cause = NEVER_ANSWERED[name]
+    emulator.script(Fault("poll", effect, times=None))
+    errors: list[FoxAPIError | None] = []
+    async with open_session(polling=Polling(give_up_after=60)) as session:
+        for wait in (
+            lambda: session.generate(FOX),
+            lambda: session.generate(FOX, timeout=30),
+            lambda: session.attach(str(errors[0] and errors[0].task_id)).wait(),
+            lambda: session.in_flight[0].wait(20),
+        ):
+            with pytest.raises(TaskTimeoutError) as caught:
+                await wait()
+            errors.append(caught.value)
+            await session.submit(FOX)
+        [outcome] = [outcome async for outcome in session.map([FOX])]
+        assert outcome.status == "unfinished"
+        assert outcome.error is not None
+        errors += [outcome.error, outcome.error.again(), pickle.loads(pickle.dumps(outcome.error))]
+    for each in errors:
+        assert isinstance(each, TaskTimeoutError)
+        assert each.no_poll_succeeded
+        assert isinstance(each.__cause__, cause)
+        assert "; no poll succeeded: " in str(each)
+        assert f" failed, the last one with: {each.__cause__}" in str(each)
+        assert "session" in str(each)
+
+
+async def test_a_wait_with_a_good_poll_does_not_say_that_none_succeeded(
+    emulator: Emulator, open_session: OpenSession
+):
+    emulator.script(
+        Fault("submit", Fate(duration=1000)), Fault("poll", error(503), nth=2, times=None)
+    )
+    async with open_session(polling=Polling(give_up_after=60)) as session:
+        with pytest.raises(TaskTimeoutError) as caught:
+            await session.generate(FOX)
+    assert not caught.value.no_poll_succeeded
+    assert "no poll" not in str(caught.value)
+    assert isinstance(caught.value.__cause__, ServerError)
+
+
+async def test_a_wait_that_ends_before_the_first_poll_says_so(open_session: OpenSession):
+    async with open_session() as session:
+        with pytest.raises(TaskTimeoutError, match="no poll was answered in that time") as caught:
+            await session.generate(FOX, timeout=0.1)
+    assert not caught.value.no_poll_succeeded
+    assert caught.value.__cause__ is None
+
+
+async def test_the_deadline_quotes_an_unknown_status_and_names_its_results(
+    emulator: Emulator, open_session: OpenSession
+):
+    emulator.script(Fault("poll", Rewrite({"status": "Sublimated\u202e"}), times=None))
+    async with open_session(polling=Polling(give_up_after=60)) as session:
+        with pytest.raises(TaskTimeoutError) as caught:
+            await session.generate(FOX)
+    assert "was still 'Sublimated', a status that this release does not know" in str(caught.value)
+    assert "although 2 outputs are there (error.task.outputs)" in str(caught.value)
+    assert caught.value.task is not None
+    assert len(caught.value.task.outputs) == 2
+
+
+@pytest.mark.parametrize("word", ["SUCCESS", "succeeded"])
+async def test_a_success_in_the_word_of_a_relay_completes_a_task(
+    word: str, emulator: Emulator, open_session: OpenSession
+):
+    def relayed(task: Mapping[str, Any]) -> dict[str, Any]:
+        done = task["status"] == "completed"
+        return {**task, "status": word if done else "IN_PROGRESS"}
+
+    emulator.script(Fault("poll", Rewrite(relayed), times=None))
+    async with open_session() as session:
+        assert len((await session.generate(FOX)).outputs) == 2
 
 
 async def test_the_timeout_of_one_wait_does_not_end_the_tracking(

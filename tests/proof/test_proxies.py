@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import json
 import os
 import ssl
@@ -25,10 +24,6 @@ pytestmark = [pytest.mark.once, pytest.mark.much, pytest.mark.ordinary_loop]
 ROOT = Path(__file__).parent.parent.parent
 API, FILES = "https://api.foxapi.example", "https://files.foxapi.example"
 FOX = PhotaImage("a fox")
-
-needs_proxy = pytest.mark.xfail(
-    "proxy" not in inspect.signature(Session).parameters, reason="item 13", strict=True
-)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +113,6 @@ async def test_an_unknown_authority_is_refused_before_anything_is_sent(
     assert emulator.counters.requests == 0
 
 
-@needs_proxy
 @pytest.mark.parametrize("how", ["HTTPS_PROXY", "ALL_PROXY", "argument"])
 async def test_api_and_files_are_reached_through_the_proxy(
     emulator: Emulator, proxy: ConnectProxy, authority: trustme.CA, tmp_path: Path, how: str
@@ -145,7 +139,6 @@ async def test_loopback_is_not_reached_through_the_proxy_of_the_environment(
     assert (proxy.targets, proxy.strangers) == ([], 0)
 
 
-@needs_proxy
 @pytest.mark.parametrize("wrong", ["password", "port", "host"])
 async def test_a_proxy_that_refuses_is_named_without_its_password(
     emulator: Emulator, proxy: ConnectProxy, authority: trustme.CA, tmp_path: Path, wrong: str

@@ -24,6 +24,7 @@ from foxapi_async.cli.diagnosis import Connection, Exchange, Facts, Grade, diagn
 from foxapi_async.cli.exit_codes import ExitCode, most_severe
 from foxapi_async.cli.signals import run_interruptible
 from foxapi_async.environment import find_api_key, find_base_url
+from foxapi_async.http.proxies import Proxies, find_proxies
 from foxapi_async.version import __version__
 
 if TYPE_CHECKING:
@@ -34,14 +35,13 @@ _TIMEOUT: Final = Timeout(connect=10.0, request=20.0)
 _NO_KEY: Final = "sk-none"
 """Sent if there is no key: the refusal shows that the service answers."""
 
-_PROXY_VARIABLES: Final = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY")
 _MARKS: Final = {Grade.GOOD: "ok", Grade.NOTE: "note", Grade.BAD: "BAD", Grade.UNKNOWN: "?"}
 
 
 def doctor(context: CommandContext) -> ExitCode:
     """Check key, network, models and clock. Only free calls are made: nothing is billed."""
     console = context.console
-    findings = diagnose(run_interruptible(_gather(context.key_file, context.base_url)))
+    findings = diagnose(run_interruptible(_gather(context)))
     code = most_severe(finding.exit_code for finding in findings)
     for finding in findings:
         console.result(f"{_MARKS[finding.grade]:<5} {finding.subject:<13} {finding.words}")
@@ -50,10 +50,11 @@ def doctor(context: CommandContext) -> ExitCode:
     return code
 
 
-async def _gather(key_file: Path | None, base_url: str | None) -> Facts:
+async def _gather(context: CommandContext) -> Facts:
     from foxapi_async.http.transport import Transport  # noqa: PLC0415 - loads aiohttp
 
-    key, url = _find_key(key_file), _find_base_url(base_url)
+    key, url = _find_key(context.key_file), _find_base_url(context.base_url)
+    proxies = _find_proxies(context.proxy, url)
     facts = Facts(
         versions={
             "foxapi-async": __version__,
@@ -63,13 +64,16 @@ async def _gather(key_file: Path | None, base_url: str | None) -> Facts:
         },
         key=key,
         base_url=url,
-        proxies=tuple(name for name in _PROXY_VARIABLES if os.environ.get(name)),
     )
     if isinstance(url, str):
         return facts
-    facts = attrs.evolve(facts, connection=await _connect(url))
+    if isinstance(proxies, str):
+        return attrs.evolve(facts, proxy=proxies)
+    proxy = proxies.for_url(url)
+    connection = await _connect(url if proxy is None else proxy.url)
+    facts = attrs.evolve(facts, proxy=proxy, connection=connection)
     value = _NO_KEY if isinstance(key, str) else key.value
-    transport = Transport(url, value, timeout=_TIMEOUT, headers={}, http=None)
+    transport = Transport(url, value, timeout=_TIMEOUT, headers={}, http=None, proxies=proxies)
     await transport.open()
     try:
         models, account = await _get(transport, "/v1/models"), None
@@ -94,6 +98,16 @@ def _find_base_url(given: str | None) -> URL | str:
         return find_base_url(given)
     except ConfigurationError as error:
         return str(error)
+
+
+def _find_proxies(given: str | None, url: URL | str) -> Proxies | str:
+    try:
+        proxies = find_proxies(given, os.environ)
+        if not isinstance(url, str):
+            proxies.check(url)
+    except ConfigurationError as error:
+        return str(error)
+    return proxies
 
 
 async def _get(transport: Transport, path: str) -> Exchange:

@@ -156,9 +156,17 @@ def parse_params(given: Sequence[str]) -> dict[str, object]:
 
 def read_prompt(argument: str | None) -> str | None:
     """Return the prompt; ``-`` reads all of standard input."""
-    if argument != "-":
-        return argument
-    return "" if sys.stdin is None else sys.stdin.read().rstrip("\r\n")
+    if argument is None or argument != "-":
+        return argument and _as_utf_8(argument)
+    return "" if sys.stdin is None else _as_utf_8(sys.stdin.read().rstrip("\r\n"))
+
+
+def _as_utf_8(text: str) -> str:
+    # Where the locale knows only ASCII, Python keeps other bytes as surrogates, which no API takes.
+    try:
+        return text.encode("ascii", "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        return text
 
 
 def _parse_value(name: str, text: str) -> object:

@@ -14,6 +14,7 @@ from foxapi_async.cli.credentials import Key
 from foxapi_async.cli.diagnosis import Connection, Exchange, Facts, Finding, Grade, diagnose
 from foxapi_async.cli.exit_codes import ExitCode, most_severe
 from foxapi_async.emulator import Fault, html, text
+from foxapi_async.http.proxies import find_proxies
 from foxapi_async.http.responses import Reply
 from tests.cli.process import KEY, environment, foxapi, together
 
@@ -30,7 +31,6 @@ FACTS = Facts(
     versions={"foxapi-async": "1"},
     key=Key("sk-x", "the environment"),
     base_url=URL("https://api.foxapi.cc"),
-    proxies=(),
     connection=Connection(("192.0.2.1",), 0.01, 0.02, "TLSv1.3", NOW + timedelta(days=36500)),
     models=exchange(LISTED),
     account=exchange(b'{"data": {"token": {"remaining_credits": 5, "used_credits": 2}}}'),
@@ -82,7 +82,6 @@ def test_a_bad_finding_decides_the_exit_code(change, subject, code):
     [
         ({"key": Key("token", "a file", warnings=("close it",))}, "key", "does not begin with sk-"),
         ({"key": Key("sk-x", "a file", warnings=("close it",))}, "key file", "close it"),
-        ({"proxies": ("HTTPS_PROXY",)}, "proxy", "not used"),
         ({"models": exchange(LISTED, ahead=30)}, "clock", "30 s ahead of the server's"),
         ({"models": exchange(LISTED, ahead=-3600)}, "clock", "3600 s behind the server's; set it"),
         ({"account": exchange(b'{"balance": 3}')}, "balance", "unknown format"),
@@ -153,3 +152,15 @@ async def test_the_failing_step_of_a_connection_is_reported():
     assert "no connection to port 9" in nobody.out
     assert plain.code == 3
     assert "not HTTPS" in plain.out
+
+
+def test_the_proxy_that_is_used_is_named_and_one_that_cannot_be_used_is_bad():
+    proxy = find_proxies(None, {"HTTPS_PROXY": "http://fox:s3cret@h:3128"}).for_url(FACTS.base_url)
+    finding = found(attrs.evolve(FACTS, proxy=proxy))["proxy"]
+    assert finding.grade is Grade.GOOD
+    assert finding.words.startswith("http://h:3128 (HTTPS_PROXY)")
+    finding = found(attrs.evolve(FACTS, proxy="ALL_PROXY: socks5:// proxies are not supported"))[
+        "proxy"
+    ]
+    assert (finding.grade, finding.exit_code) == (Grade.BAD, ExitCode.CONFIGURATION)
+    assert "proxy" not in found(FACTS)

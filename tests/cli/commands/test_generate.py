@@ -15,7 +15,7 @@ from PIL import Image
 from foxapi_async import GenerationRequest, InvalidRequestError, PhotaImage
 from foxapi_async.cli import main
 from foxapi_async.cli.commands.generate import RequestOptions, parse_params, read_prompt
-from foxapi_async.emulator import Call, Drop, Fate, Fault, error
+from foxapi_async.emulator import Call, Deliver, Drop, Fate, Fault, Rewrite, error
 from foxapi_async.emulator import text as edge_text
 from tests.cli.process import Done, environment, foxapi, running
 
@@ -242,3 +242,34 @@ def test_a_dash_reads_the_prompt_from_standard_input(monkeypatch):
 
 def _asks(prompt: str) -> Callable[[Call], bool]:
     return lambda call: call.prompt == prompt
+
+
+async def test_a_task_without_a_picture_and_files_that_are_late_are_failures(emulated, tmp_path):
+    def without_picture(body):
+        return {**body, "results": [{"text": "sorry"}]} if body["status"] == "completed" else body
+
+    slow = Fault("download", Deliver(bytes_per_second=2000), times=None)
+    async with (
+        emulated(faults=[Fault("poll", Rewrite(without_picture), times=None)]) as (_, empty),
+        emulated(faults=[slow], picture_scale=1) as (emulator, late),
+    ):
+        done: dict[str, Done] = {}
+
+        async def run(name: str, *arguments: str, env: dict[str, str]) -> None:
+            done[name] = await foxapi(*arguments, env=env)
+
+        async with anyio.create_task_group() as group:
+            folder = str(tmp_path)
+            group.start_soon(lambda: run("empty", "generate", "x", "-o", folder, env=empty))
+            group.start_soon(
+                lambda: run("late", "generate", "x", "--timeout", "2", "-o", folder, env=late)
+            )
+        (task_id,) = emulator.tasks
+        waited = await foxapi("wait", done["empty"].err.split("task ")[1].split(":")[0], env=empty)
+    assert {name: each.code for name, each in done.items()} == {"empty": 8, "late": 8}
+    assert waited.code == 8
+    for each in (done["empty"], waited):
+        assert "the server sent no picture; it sent [{'text': 'sorry'}]" in each.err
+    assert f"task {task_id} is completed, but not all of its files" in done["late"].err
+    assert f"foxapi wait {task_id} -o" in done["late"].err
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,161 @@
+"""Holds submissions back while the service gives no clear answers, and finds out when it does again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from typing import Final
+
+import anyio
+
+from foxapi_async._concurrency import Signal
+from foxapi_async.api import Api, KeyCheck
+from foxapi_async.errors import APIConnectionError, FoxAPIError
+from foxapi_async.events import EventEmitter, SubmissionsPaused, SubmissionsResumed
+from foxapi_async.http.responses import Answer
+from foxapi_async.http.retry_rules import ResponseClass
+from foxapi_async.limits.circuit_breaker import CircuitBreaker, Post
+from foxapi_async.models import Task
+from foxapi_async.submission import Submission
+
+_log = logging.getLogger("foxapi_async")
+
+_CLEAR: Final = frozenset(
+    {
+        ResponseClass.OK,
+        ResponseClass.RATE_LIMITED,
+        ResponseClass.NO_CHANNEL,
+        ResponseClass.REFUSED,
+    }
+)
+
+
+class SubmissionGate:
+    """The circuit breaker of a session, and the probes that it asks for.
+
+    Each POST passes it: `admit`, `may_leave` right before it leaves, `sent`, and then `answered` or
+    `withdrawn`.
+    """
+
+    def __init__(self, api: Api, patience: float, events: EventEmitter) -> None:
+        self._api = api
+        self._events = events
+        self._clock = asyncio.get_running_loop().time
+        self._breaker = CircuitBreaker(patience)
+        self._queue = anyio.Lock(fast_acquire=True)
+        self._changed = Signal()
+        self._paused: tuple[float, datetime] | None = None
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether submissions are paused."""
+        return self._paused is not None
+
+    def send_one_first(self) -> None:
+        """Let one POST leave and hold the others until it has got a clear answer."""
+        self._breaker.send_one_first()
+
+    async def admit(self, submission: Submission) -> Post:
+        """Wait until a POST may leave, at most ``Retry.patience`` seconds for one submission.
+
+        Raises:
+            APIConnectionError: The pause was longer than that; nothing was sent.
+        """
+        now = self._clock()
+        if self._breaker.delay(now) > 0:
+            if submission.held_since is None:
+                submission.held_since = now
+            left = submission.held_since + self._breaker.patience - now
+            with anyio.move_on_after(left) as scope:
+                async with self._queue:
+                    await self._wait(submission)
+                    return self._breaker.reserve()
+            assert scope.cancelled_caught
+            error = self._given_up()
+            if submission.owner is not None:
+                submission.owner.note_fatal(error)
+            raise error
+        return self._breaker.reserve()
+
+    def may_leave(self, post: Post) -> bool:
+        """Return whether an admitted POST may still leave."""
+        return self._breaker.may_leave(post)
+
+    def sent(self, post: Post) -> None:
+        """Record that a POST leaves now."""
+        self._breaker.sent(post, self._clock())
+
+    def answered(self, post: Post, answer: Answer[Task]) -> None:
+        """Record the answer to a POST.
+
+        A connection that was never made is no sign of an outage before the first answer: the base
+        URL or the network may be wrong, and the caller should learn that soon.
+        """
+        now = self._clock()
+        if answer.response_class in _CLEAR:
+            self._breaker.answered(post, now)
+        elif answer.response_class is ResponseClass.NOT_SENT and not self._breaker.has_answered:
+            self._breaker.withdrawn(post)
+        else:
+            assert answer.error is not None
+            self._breaker.failed(post, now, answer.error)
+        self._tell(now)
+
+    def withdrawn(self, post: Post) -> None:
+        """Record that an admitted POST does not leave, or was cut off with the session."""
+        self._breaker.withdrawn(post)
+        self._changed.set()
+
+    async def _wait(self, submission: Submission) -> None:
+        """Wait as the first in the queue, and send the probes that are due."""
+        while True:
+            submission.check_stop()
+            now = self._clock()
+            delay = self._breaker.delay(now)
+            self._tell(now)
+            if delay <= 0:
+                return
+            probe_delay = self._breaker.probe_delay(now)
+            if probe_delay <= 0:
+                check = await self._api.check_key()
+                self._breaker.probed(self._clock(), is_reachable=check is not KeyCheck.NO_ANSWER)
+            else:
+                submission.last_refusal = self._breaker.reason or submission.last_refusal
+                with anyio.move_on_after(min(delay, probe_delay)):
+                    await self._changed.wait()
+
+    def _tell(self, now: float) -> None:
+        """Wake the waiter, and tell the listener and the log when a pause begins or ends."""
+        self._changed.set()
+        breaker = self._breaker
+        if breaker.opened_at is not None and self._paused is None:
+            since = datetime.now(UTC)
+            next_try = min(breaker.delay(now), breaker.probe_delay(now))
+            self._paused = (now, since)
+            _log.warning(
+                "submissions are paused since %s UTC, because %s; the next try, a free request, is in "
+                "%.3g s. Tasks in flight are polled as before",
+                f"{since:%H:%M:%S}",
+                breaker.reason,
+                next_try,
+            )
+            self._events.emit(SubmissionsPaused(since, breaker.reason, next_try))
+        elif breaker.opened_at is None and self._paused is not None:
+            seconds, self._paused = now - self._paused[0], None
+            _log.warning(
+                "the pause of submissions is over after %.3g s: the service answers again", seconds
+            )
+            self._events.emit(SubmissionsResumed(seconds))
+
+    def _given_up(self) -> FoxAPIError:
+        reason = self._breaker.reason
+        since = "" if self._paused is None else f" since {self._paused[1]:%Y-%m-%d %H:%M:%S} UTC"
+        error = APIConnectionError(
+            f"nothing was sent: submissions are paused{since} because they got no clear answers, and "
+            f"Retry(patience={self._breaker.patience:g}) is over (the last error: {reason}); submit "
+            "it again when the service has recovered",
+            sent=False,
+        )
+        error.__cause__ = reason
+        return error
