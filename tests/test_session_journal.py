@@ -255,6 +255,7 @@ async def test_an_unusable_journal_raises_before_anything_is_sent(
     assert emulator.counters.requests == 0
 
 
+@pytest.mark.much
 async def test_learned_durations_are_used_by_the_next_session(
     emulator: Emulator, open_session: OpenSession, journal: Journal
 ):
@@ -262,7 +263,7 @@ async def test_learned_durations_are_used_by_the_next_session(
         Fault("submit", Fate(duration=100, estimate="missing"), times=None),
     )
     async with open_session(journal=journal) as session:
-        async for outcome in session.map([FOX] * 60):
+        async for outcome in session.map([FOX] * 40):
             assert outcome.status == "completed"
     polls: list[int] = []
     for memory in (None, journal):

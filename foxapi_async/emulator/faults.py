@@ -102,10 +102,14 @@ class Redirect:
 
 @frozen
 class Rewrite:
-    """Change the JSON of the true answer: update its fields, or apply a function to it."""
+    """Change the JSON of the true answer: update its fields, or apply a function to it.
+
+    `status` replaces the HTTP status, such as 500 for a task that was created all the same.
+    """
 
     change: Mapping[str, JSON] | Callable[[Mapping[str, JSON]], JSON]
     without: Sequence[str] = field(default=(), kw_only=True)
+    status: int | None = field(default=None, kw_only=True)
 
 
 @frozen(kw_only=True)

@@ -89,4 +89,4 @@ def _rewritten(effect: Rewrite, outcome: Outcome) -> Outcome:
     changed = effect.change(truth) if callable(effect.change) else {**truth, **effect.change}
     if isinstance(changed, Mapping):
         changed = {name: value for name, value in changed.items() if name not in effect.without}
-    return json_reply(changed, status=outcome.status)
+    return json_reply(changed, status=effect.status or outcome.status)

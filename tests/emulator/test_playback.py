@@ -151,6 +151,13 @@ async def test_the_true_answer_can_be_rewritten(rewrite, seen):
         assert emulator.counters.tasks == 1
 
 
+async def test_a_true_answer_can_have_another_status():
+    async with emulated() as (emulator, client):
+        emulator.script(Fault("submit", Rewrite({"error": {"message": "late"}}, status=500)))
+        status, _, body = await client.ask("POST", IMAGES, json=FOX)
+        assert (status, body["id"]) == (500, next(iter(emulator.tasks)))
+
+
 async def test_an_answer_can_be_cut_in_the_middle():
     async with emulated() as (emulator, client):
         emulator.script(Fault("submit", cut()), Fault("submit", cut(10, reset=True)))

@@ -87,6 +87,7 @@ async def test_a_status_that_does_not_exist_is_refused(journal):
         journal.entries("finished")
 
 
+@pytest.mark.much
 async def test_stream_reads_page_by_page(journal):
     async with journal:
         await fill(journal, 1203)
