@@ -265,6 +265,8 @@ class Transport:
                     allow_redirects=False,
                     raise_for_status=False,
                     auto_decompress=True,
+                    max_line_size=self._longest_line,
+                    max_field_size=self._longest_header,
                     timeout=timeout,
                     **self._route(proxy),
                 )

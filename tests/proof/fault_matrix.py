@@ -282,19 +282,3 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     "t": "every cell compares what the emulator billed",
 }
 """The lines of section 17 that are not faults of a request."""
-
-PENDING: Final[Mapping[tuple[str, Column], str]] = {
-    ("200 with truncated JSON that names the id", "submit"): "item 7",
-    ("200 with the task inside `data`", "submit"): "item 7",
-    ("200 with `task_id` instead of `id`", "submit"): "item 7",
-    ("a header of 20,000 bytes", "submit"): "item 6",
-    ("a header of 20,000 bytes", "poll"): "item 6",
-    ("a header of 20,000 bytes", "download"): "item 6",
-    ("a header of 20,000 bytes", "upload"): "item 6",
-    ("429 with an empty body", "submit"): "item 3",
-    ("429 with an HTML page", "submit"): "item 3",
-    ("429 `insufficient_quota`", "submit"): "item 3",
-    ("429 with the id of the new task", "submit"): "item 7",
-    ("500 with the id of the new task", "submit"): "item 7",
-}
-"""Cells whose outcome is the contract's and not yet the code's, with the item that changes it."""

@@ -36,7 +36,6 @@ from tests.proof.fault_matrix import (
     FREQUENCIES,
     MATRIX,
     MEANING,
-    PENDING,
     Column,
     Down,
     Frequency,
@@ -54,10 +53,8 @@ def cells() -> Iterator[object]:
         for column in COLUMNS:
             for frequency in FREQUENCIES:
                 if getattr(row, column) is not None:
-                    reason = PENDING.get((row.fault, column))
-                    marks = [pytest.mark.xfail(reason=reason, strict=False)] if reason else []
                     name = f"{row.section} {row.fault}, {column}, {frequency}"
-                    yield pytest.param(row, column, frequency, id=name, marks=marks)
+                    yield pytest.param(row, column, frequency, id=name)
 
 
 @pytest.mark.parametrize(("row", "column", "frequency"), list(cells()))
@@ -212,11 +209,6 @@ def test_every_line_of_section_17_is_in_the_matrix():
     letters = {row.section for row in MATRIX} | set(ELSEWHERE)
     assert letters - {"+"} == set("abcdefghijklmnopqrst")
     assert len({row.fault for row in MATRIX}) == len(MATRIX), "two rows of one name"
-
-
-def test_a_pending_cell_exists():
-    columns = {(row.fault, column) for row in MATRIX for column in COLUMNS if getattr(row, column)}
-    assert set(PENDING) <= columns
 
 
 def test_the_documentation_shows_the_matrix():

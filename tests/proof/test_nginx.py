@@ -21,7 +21,6 @@ from foxapi_async import (
     SubmissionUnknownError,
 )
 from foxapi_async.emulator import Delay, Emulator, Fault
-from tests.proof.fault_matrix import PENDING
 from tests.proof.nginx import PROGRAM, open_nginx
 
 pytestmark = [
@@ -83,7 +82,6 @@ async def test_limited_with_503_nothing_is_sent_twice(emulator: Emulator, tmp_pa
     assert all("503" in str(outcome.error) for outcome in unknown)
 
 
-@pytest.mark.xfail(("429 with an HTML page", "submit") in PENDING, reason="item 3", strict=True)
 async def test_limited_with_429_all_are_completed(emulator: Emulator, tmp_path: Path):
     limit = {
         "http": "limit_req_zone $binary_remote_addr zone=posts:1m rate=10r/s; limit_req_status 429;",
