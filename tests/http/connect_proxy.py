@@ -6,15 +6,15 @@ import asyncio
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 
 import aiohttp.connector
 import attrs
+import trustme
 
 from foxapi_async.emulator import Emulator, Fault, Rewrite
 
-AUTHORITY = Path(__file__).parent / "authority"
-"""A certificate authority and a server certificate for *.fox.test; keys of tests, not secrets."""
+AUTHORITY = trustme.CA()
+CERTIFICATE = AUTHORITY.issue_cert("*.fox.test", "127.0.0.1", "localhost")
 
 API = "https://api.fox.test"
 RESULTS = "https://cdn.fox.test"
@@ -23,7 +23,7 @@ RESULTS = "https://cdn.fox.test"
 def trust_authority() -> None:
     """Let aiohttp trust the authority, as SSL_CERT_FILE does for a new process."""
     context = aiohttp.connector._SSL_CONTEXT_VERIFIED
-    context.load_verify_locations(AUTHORITY / "ca.pem")
+    AUTHORITY.configure_trust(context)
 
 
 @attrs.define
@@ -112,7 +112,7 @@ async def behind_a_proxy(emulator: Emulator) -> AsyncGenerator[ConnectProxy, Non
 
     emulator.script(Fault("poll", Rewrite(with_public_links), times=None))
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(AUTHORITY / "server.pem")
+    CERTIFICATE.configure_cert(context)
     async with AsyncExitStack() as stack:
         secure = await stack.enter_async_context(
             serving(lambda reader, writer: pump(reader, writer, port), context)

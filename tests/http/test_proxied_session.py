@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import traceback
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -27,8 +28,11 @@ from tests.conftest import OpenSession
 from tests.http.connect_proxy import (
     API,
     AUTHORITY,
+    CERTIFICATE,
     ConnectProxy,
     behind_a_proxy,
+    pump,
+    serving,
     trust_authority,
 )
 
@@ -259,9 +263,9 @@ async def test_the_headers_of_the_session_are_sent_through_a_proxy_too(proxy, em
 
 @pytest.mark.ordinary_loop
 async def test_the_command_line_uses_the_proxy_and_the_authority_of_the_system(tmp_path):
-    env = environment(
-        FOXAPI_API_KEY=KEY, FOXAPI_BASE_URL=API, SSL_CERT_FILE=str(AUTHORITY / "ca.pem")
-    )
+    bundle = tmp_path / "authority.pem"
+    AUTHORITY.cert_pem.write_to_path(bundle)
+    env = environment(FOXAPI_API_KEY=KEY, FOXAPI_BASE_URL=API, SSL_CERT_FILE=str(bundle))
     arguments = ("generate", "a fox", "-o", str(tmp_path), "--json")
     async with (
         Emulator(duration=0.1, picture_scale=1 / 16) as emulator,
@@ -293,3 +297,27 @@ async def test_the_hint_how_to_go_on_names_the_proxy_without_its_password(tmp_pa
     for given, shown in (("http://f:p@ss@h:1", "http://h:1"), ("f:p@h:1", "h:1"), ("", "")):
         context = CommandContext(proxy=given, base_url=API)
         assert context.options() == ["--base-url", API, "--proxy", shown]
+
+
+@pytest.mark.much  # in debug mode asyncio reports the handshake that fails
+@pytest.mark.parametrize("is_trusted", [True, False])
+async def test_the_authority_that_the_callers_connector_trusts_decides(
+    emulator: Emulator, is_trusted: bool
+):
+    mine, own = ssl.create_default_context(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    CERTIFICATE.configure_cert(own)
+    if is_trusted:
+        AUTHORITY.configure_trust(mine)
+    port = int(emulator.url.rpartition(":")[2])
+    async with (
+        serving(lambda reader, writer: pump(reader, writer, port), own) as tls_port,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=mine)) as http,
+        Session(KEY, base_url=f"https://localhost:{tls_port}", http=http, retry=ONCE) as session,
+    ):
+        if is_trusted:
+            await session.generate(FOX)
+        else:
+            with pytest.raises(APIConnectionError, match="certificate") as caught:
+                await session.submit(FOX)
+            assert not caught.value.sent
+    assert emulator.counters.posts == emulator.counters.images_billed == is_trusted
