@@ -196,6 +196,7 @@ async def test_after_a_fatal_answer_nothing_is_sent_and_tasks_in_flight_complete
     status: int, emulator: Emulator, open_session: OpenSession
 ):
     emulator.script(Fault("submit", error(status), nth=4, times=None))
+    emulator.script(*(Fault(route, error(401), times=None) for route in ("credits", "models")))
     async with open_session(limits=Limits(outputs=2)) as session:
         outcomes = await collect(session.map(foxes(50), ordered=True))
     statuses = [outcome.status for outcome in outcomes]
@@ -209,7 +210,9 @@ async def test_after_a_fatal_answer_nothing_is_sent_and_tasks_in_flight_complete
 async def test_a_key_rejected_while_polling_leaves_unfinished_tasks(
     emulator: Emulator, open_session: OpenSession
 ):
-    emulator.script(Fault("poll", error(401), times=None))
+    emulator.script(
+        *(Fault(route, error(401), times=None) for route in ("poll", "credits", "models"))
+    )
     async with open_session(limits=Limits(outputs=4)) as session:
         outcomes = await collect(session.map(foxes(40)))
     unfinished = [outcome for outcome in outcomes if outcome.status == "unfinished"]

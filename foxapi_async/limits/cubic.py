@@ -30,6 +30,8 @@ _FORGOTTEN = 64.0
 """Multiple of ``w_max`` from which the rate is unlimited again: a minute after `_K`."""
 _BURST, _STEADY = 1.0, 10.0
 """Seconds over which the rate before a refusal is measured."""
+_LEAST_FIRST = 10.0
+"""The least ``w_max`` after the first refusal: one of the first requests says little of the limit."""
 _FIRST_GAP, _GAP_GROWTH = 0.1, 1.5
 _LONGEST_GAP, _LONGEST_GAP_TOLD = 4.0, 1.0
 """Seconds between probes. The end of an outage is found at most 4 s late. A server that has said with
@@ -99,10 +101,12 @@ class CubicRate:
         allowed = self.rate(sent_at)
         burst, steady = (self._measured(sent_at, span) for span in (_BURST, _STEADY))
         if allowed is None:
-            return max(burst, steady)
+            return max(burst, steady, _LEAST_FIRST)
         reached = min(allowed, max(burst, steady))
         return math.sqrt(reached * min(steady, reached))
 
     def _measured(self, until: float, span: float) -> float:
         count = sum(until - span < each <= until for each in self._departures)
-        return max(count, 1) / span
+        # A session that has just begun to send has not used the whole span.
+        first = self._departures[0] if self._departures else until
+        return max(count, 1) / max(min(span, until - first), _BURST)
