@@ -132,7 +132,7 @@ class Retry:
     first: float = attrs.field(default=0.5, converter=as_number, validator=_POSITIVE)
     longest: float = attrs.field(default=30.0, converter=as_number, validator=_POSITIVE)
     submissions: bool = attrs.field(default=True, validator=_FLAG)
-    patience: float = attrs.field(default=900.0, validator=_POSITIVE)
+    patience: float = attrs.field(default=900.0, converter=as_number, validator=_POSITIVE)
 
 
 @attrs.frozen(kw_only=True)

@@ -18,12 +18,14 @@ from foxapi_async.errors import (
 LONGEST_STREAK: Final = 25
 """Consecutive failures after which nothing more is submitted."""
 
+_SERVER_ERROR: Final = 500
+
 _REFUSALS: Final = (AuthenticationError, InsufficientQuotaError, PermissionDeniedError)
 
 
 @define(eq=False)
 class RefusalStreak:
-    """Counts consecutive refusals of the key, and submissions that found no connection."""
+    """Counts consecutive refusals of the key or by an edge, and submissions that found no connection."""
 
     _length: int = 0
 
@@ -34,7 +36,10 @@ class RefusalStreak:
     def add(self, error: FoxAPIError) -> FoxAPIError | None:
         """Record why a submission created no task; return why to stop, None to go on."""
         no_connection = isinstance(error, APIConnectionError) and not error.sent
-        if not (no_connection or isinstance(error, _REFUSALS)):
+        is_refusal = isinstance(error, APIStatusError) and (
+            isinstance(error, _REFUSALS) or (error.status < _SERVER_ERROR and not error.enveloped)
+        )
+        if not (no_connection or is_refusal):
             self._length = 0
             return None
         self._length += 1

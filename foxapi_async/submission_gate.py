@@ -17,7 +17,7 @@ from foxapi_async.http.responses import Answer
 from foxapi_async.http.retry_rules import ResponseClass
 from foxapi_async.limits.circuit_breaker import CircuitBreaker, Post
 from foxapi_async.models import Task
-from foxapi_async.submission import Submission
+from foxapi_async.submission import Submission, SubmissionOwner
 
 _log = logging.getLogger("foxapi_async")
 
@@ -46,6 +46,9 @@ class SubmissionGate:
         self._queue = anyio.Lock(fast_acquire=True)
         self._changed = Signal()
         self._paused: tuple[float, datetime] | None = None
+        # Since when the submissions of a map operation wait in this pause. Each POST that is tried makes
+        # room for another submission, whose own wait has only begun.
+        self._held_since: dict[SubmissionOwner, float] = {}
 
     @property
     def is_paused(self) -> bool:
@@ -57,7 +60,7 @@ class SubmissionGate:
         self._breaker.send_one_first()
 
     async def admit(self, submission: Submission) -> Post:
-        """Wait until a POST may leave, at most ``Retry.patience`` seconds for one submission.
+        """Wait until a POST may leave, at most ``Retry.patience`` seconds for a submission or its owner.
 
         Raises:
             APIConnectionError: The pause was longer than that; nothing was sent.
@@ -66,6 +69,8 @@ class SubmissionGate:
         if self._breaker.delay(now) > 0:
             if submission.held_since is None:
                 submission.held_since = now
+                if submission.owner is not None and self._paused is not None:
+                    submission.held_since = self._held_since.setdefault(submission.owner, now)
             left = submission.held_since + self._breaker.patience - now
             with anyio.move_on_after(left) as scope:
                 async with self._queue:
@@ -143,6 +148,7 @@ class SubmissionGate:
             self._events.emit(SubmissionsPaused(since, breaker.reason, next_try))
         elif breaker.opened_at is None and self._paused is not None:
             seconds, self._paused = now - self._paused[0], None
+            self._held_since.clear()
             _log.warning(
                 "the pause of submissions is over after %.3g s: the service answers again", seconds
             )

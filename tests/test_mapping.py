@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 
@@ -23,7 +24,7 @@ from foxapi_async import (
     Session,
     SessionClosedError,
 )
-from foxapi_async.emulator import Call, Drop, Emulator, Fate, Fault, error, rate_limit
+from foxapi_async.emulator import Call, Drop, Emulator, Fate, Fault, error, html, rate_limit
 from tests.conftest import OpenSession
 
 
@@ -205,6 +206,28 @@ async def test_after_a_fatal_answer_nothing_is_sent_and_tasks_in_flight_complete
     assert statuses.count("not_submitted") == 47 - statuses.count("rejected")
     assert emulator.counters.posts <= 5
     assert all(outcome.error is not None for outcome in outcomes[3:])
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+async def test_an_edge_that_refuses_everything_does_not_use_up_the_input(
+    status: int, emulator: Emulator, open_session: OpenSession
+):
+    emulator.script(Fault("submit", html(status), times=None))
+    async with open_session() as session:
+        outcomes = await collect(session.map(foxes(200)))
+    statuses = Counter(outcome.status for outcome in outcomes)
+    assert 25 <= statuses["rejected"] <= 25 + 32
+    assert statuses["not_submitted"] == 200 - statuses["rejected"]
+    assert "25 consecutive refusals" in str(outcomes[-1].error)
+
+
+async def test_requests_that_the_api_refuses_do_not_stop_the_others(
+    emulator: Emulator, open_session: OpenSession
+):
+    emulator.script(Fault("submit", error(404, code="model_not_found"), times=60))
+    async with open_session() as session:
+        outcomes = await collect(session.map(foxes(100)))
+    assert Counter(outcome.status for outcome in outcomes) == {"rejected": 60, "completed": 40}
 
 
 async def test_a_key_rejected_while_polling_leaves_unfinished_tasks(

@@ -15,7 +15,7 @@ CLASSES = [Limits, Polling, Retry, Timeout]
 
 DURATIONS = [
     *((Polling, name) for name in ("poll_cost", "min_interval", "max_interval", "give_up_after")),
-    *((Retry, name) for name in ("first", "longest")),
+    *((Retry, name) for name in ("first", "longest", "patience")),
     *((Timeout, name) for name in ("connect", "request", "stall")),
     *((Limits, name) for name in ("submissions_per_second", "polls_per_second")),
 ]

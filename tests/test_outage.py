@@ -172,6 +172,22 @@ async def test_when_the_patience_is_over_the_rest_of_a_map_operation_is_not_subm
     assert statuses.count("unknown") == emulator.counters.posts <= 2 + 5
 
 
+@pytest.mark.parametrize("patience", [60.0, 900.0])
+async def test_few_slots_do_not_make_the_patience_longer(
+    patience: float, emulator: Emulator, open_session: OpenSession
+):
+    emulator.script(Fault("submit", html(503), times=None))
+    loop = asyncio.get_running_loop()
+    limits = Limits(outputs=1)
+    async with open_session(retry=Retry(patience=patience), limits=limits) as session:
+        began = loop.time()
+        outcomes = [outcome async for outcome in session.map([FOX] * 30)]
+    assert loop.time() - began == pytest.approx(patience, abs=3)
+    statuses = [outcome.status for outcome in outcomes]
+    assert statuses.count("unknown") == emulator.counters.posts <= 2 + 5
+    assert statuses.count("not_submitted") == 30 - emulator.counters.posts
+
+
 async def test_the_pause_and_its_end_are_told_once(
     emulator: Emulator, open_session: OpenSession, caplog: pytest.LogCaptureFixture
 ):

@@ -330,6 +330,7 @@ class _JobWorker:
     _streak: FailureStreak = attrs.field(factory=FailureStreak)
 
     async def run(self) -> None:
+        submitted = self._session.statistics().submitted
         outcomes = self._session.map(self._input)
         self._stopping.attach(outcomes)
         if await self._journal.recall(_USED_UP):
@@ -346,8 +347,10 @@ class _JobWorker:
             await outcomes.aclose()
             # What became of the POSTs under way belongs to the summary.
             await finish_despite_cancellation(outcomes.wait_for_posts)
-            is_used_up = isinstance(outcomes.stopped_by, errors.InsufficientQuotaError)
-            self._journal.remember(_USED_UP, is_used_up or None)
+            if isinstance(outcomes.stopped_by, errors.InsufficientQuotaError):
+                self._journal.remember(_USED_UP, True)  # noqa: FBT003
+            elif self._session.statistics().submitted > submitted:
+                self._journal.remember(_USED_UP, None)
             await self._input.aclose()
 
     async def _finish(self, outcome: Outcome) -> None:

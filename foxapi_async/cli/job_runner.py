@@ -116,8 +116,9 @@ class JobRunner:
             # Nothing has been submitted, so cancelling loses nothing.
             return False
         self.context.console.warning(
-            f"interrupted: submitting has stopped; waiting up to {self.grace:g} s for "
-            f"{count(run.summary.in_flight, 'task')} in flight. Interrupt again to exit at once"
+            "interrupted: submitting has stopped; waiting for submissions under way, and up to "
+            f"{self.grace:g} s for {count(run.summary.in_flight, 'task')} in flight. Interrupt again to "
+            "exit at once"
         )
         run.stop(self.grace)
         return True

@@ -90,15 +90,17 @@ def classify(
             reply.status, payload, asked=task_id, names_task=names_task
         )
         no_quota = is_429 and response_class is ResponseClass.REFUSED
+        refusal = _status_error(
+            reply, payload, what, retry_after, task_id, status=402 if no_quota else reply.status
+        )
+        refusal.enveloped = has_envelope(payload)
         return Answer(
             response_class,
-            error=_status_error(
-                reply, payload, what, retry_after, task_id, status=402 if no_quota else reply.status
-            ),
+            error=refusal,
             status=reply.status,
             retry_after=retry_after,
             rate_limited=is_429 and not no_quota,
-            enveloped=has_envelope(payload),
+            enveloped=refusal.enveloped,
             response=response,
         )
     try:

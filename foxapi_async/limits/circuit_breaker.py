@@ -208,11 +208,12 @@ class CircuitBreaker:
     def _trial_due(self) -> float:
         """Return when the next POST may be tried.
 
-        The moments grow in proportion from the first to ``patience``, the sixth, so that an outage is
-        over for the session soon after it is over for the service, in relation to its length.
+        The moments grow in proportion from the first to the sixth, right after ``patience``, so that an
+        outage is over for the session soon after it is over for the service, in relation to its length.
         """
         assert self.opened_at is not None
         if self._trials > _TRIALS:
             return self.opened_at + self.patience * (self._trials - _TRIALS + 1)
-        growth: float = max((self.patience / _FIRST_TRIAL) ** (1 / _TRIALS), 2.0)
+        # A little after, so that a submission that waits since the opening gives up first.
+        growth: float = max((self.patience / _FIRST_TRIAL + 1.0) ** (1 / _TRIALS), 2.0)
         return self.opened_at + _FIRST_TRIAL * growth**self._trials

@@ -52,6 +52,24 @@ async def test_a_fatal_refusal_ends_the_run_with_correct_counts(
     assert job_folder.emulator.counters.tasks == 0
 
 
+async def test_a_run_without_an_accepted_request_keeps_that_the_balance_is_used_up(
+    job_folder: JobFolder,
+):
+    job_folder.write(*numbered(40))
+    emulator = job_folder.emulator
+    emulator.script(
+        Fault("submit", error(402), times=1),
+        Fault("submit", error(400), times=40),
+        Fault("submit", error(402), times=None),
+    )
+    await job_folder.run(limits=Limits(outputs=1))
+    _, summary = await job_folder.run()
+    assert summary.rejected == 40
+    before = emulator.counters.posts
+    await job_folder.run()
+    assert emulator.counters.posts == before + 1
+
+
 @pytest.mark.parametrize("retried", ["failed", "unknown"])
 @pytest.mark.parametrize("trouble", ["the budget", "402"])
 async def test_a_retry_that_was_not_sent_keeps_the_status(
