@@ -88,6 +88,7 @@ def find_base_url(given: str | None) -> URL:
         text = text.strip()
         url = URL(text)
         host = url.host
+        (url.raw_host or "").encode("idna")  # as the resolver does; a part may be too long
     except (ValueError, TypeError, AttributeError):
         raise _bad_base_url("it is not a URL") from None
     if url.scheme not in {"http", "https"} or not host or re.search(_BLANK, text):
