@@ -302,6 +302,10 @@ class ThreadJob(Generic[T]):
         """Call back in the event loop when the function has ended."""
         self._future.add_done_callback(lambda _: callback())
 
+    def result(self) -> T:
+        """Return what the function has returned, or raise what it has raised; it must have ended."""
+        return self._future.result()
+
     async def wait(self) -> T:
         """Return what the function returns, or raise what it raises."""
         await finish_despite_cancellation(self._settle)

@@ -13,6 +13,7 @@ import attrs
 
 from foxapi_async._typeguards import as_int, as_number, is_array, is_mapping, is_series, is_tuple
 from foxapi_async.errors import InvalidRequestError
+from foxapi_async.models import without_queries
 
 _UNSENDABLE: Final = "[\0\ud800-\udfff]"
 
@@ -21,8 +22,11 @@ Check = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
 def refuse(field: str, value: object, allowed: str) -> InvalidRequestError:
     """Return the error for a value that is not allowed."""
+    shown = repr(value)
+    if "://" in shown:  # the link of a result, perhaps, whose query is a signature
+        shown = without_queries(shown)
     return InvalidRequestError(
-        f"{field} is {value!r}; it must be {allowed}", field=field, value=value
+        f"{field} is {shown}; it must be {allowed}", field=field, value=value
     )
 
 

@@ -18,7 +18,7 @@ DEFAULT_BASE_URL: Final = "https://api.foxapi.cc"
 _OURS: Final = frozenset(
     {"authorization", "content-length", "content-type", "host", "transfer-encoding", "connection"}
 )
-_BLANK: Final = r"[\s\x00-\x1f\x7f]"
+_NOT_IN_A_URL: Final = r"[\s\x00-\x1f\x7f<>{}]"
 _NOT_IN_A_HEADER: Final = r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]"
 
 _QUOTES: Final = "[\"'`\u00ab\u00b4\u00bb\u2018\u2019\u201c\u201d\u201e]"
@@ -48,7 +48,11 @@ _NO_KEYS: Final = (
         r"(?<![a-z])(insert|enter|put|paste|add|replace|change).?(me|your|the|api|key|here|this)",
         _REPLACE_IT,
     ),
-    (r"key.?here$|^(sk-)?((foxapi.?)?api.?key|placeholder)$", _REPLACE_IT),
+    (r"key.?here$|^(sk-)?(((foxapi|my).?)?(api.?)?key|placeholder|secret|token)$", _REPLACE_IT),
+    (
+        r"foxapi_api_key|^(process\.env|os\.environ|os\.getenv)\b",
+        "is the name of a variable: pass its value",
+    ),
     (r"^(none|null|nil|undefined|todo|tbd)$", _REPLACE_IT),
 )
 """What people pass in place of a key, and what to do about it."""
@@ -88,9 +92,10 @@ def find_base_url(given: str | None) -> URL:
         text = text.strip()
         url = URL(text)
         host = url.host
+        (url.raw_host or "").encode("idna")  # as the resolver does; a part may be too long
     except (ValueError, TypeError, AttributeError):
         raise _bad_base_url("it is not a URL") from None
-    if url.scheme not in {"http", "https"} or not host or re.search(_BLANK, text):
+    if url.scheme not in {"http", "https"} or not host or re.search(_NOT_IN_A_URL, text):
         raise _bad_base_url("it is not an https:// URL")
     if url.user is not None or url.password is not None:
         raise _bad_base_url("it contains a user name or a password")

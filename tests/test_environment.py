@@ -94,6 +94,9 @@ def test_a_key_that_cannot_be_in_a_header_is_rejected_and_not_shown(key):
         ("~/.config/foxapi/key", "path"),
         ("/run/secrets/key", "path"),
         ("op://vault/key", "path"),
+        ('os.environ["FOXAPI_API_KEY"]', "name of a variable"),
+        ("process.env.FOXAPI_API_KEY", "name of a variable"),
+        ("@FOXAPI_API_KEY", "name of a variable"),
         *(
             (text, "in brackets")
             for text in ["<token>", "<your-key>", "[key]", "{key}", "sk-<key>"]
@@ -124,6 +127,9 @@ def test_a_key_that_cannot_be_in_a_header_is_rejected_and_not_shown(key):
                 "FOXAPI_API_KEY",
                 "sk-api-key",
                 "api-key-here",
+                "my-key",
+                "token",
+                "sk-secret",
                 "changeme",
                 "change-me",
                 "insert-key",

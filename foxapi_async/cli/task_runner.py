@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -232,7 +233,7 @@ class TaskRunner:
     def _credits_reserved(self) -> int | float | None:
         submitted = [state for state in self._states.by_id.values() if state.request is not None]
         reserved = [state.task.usage.get("credits_reserved") for state in submitted]
-        known = [number for number in reserved if isinstance(number, int | float)]
+        known = [each for each in reserved if isinstance(each, int | float) and math.isfinite(each)]
         return sum(known) if known else None
 
 

@@ -257,7 +257,8 @@ class Fetch:
                     location = response.headers.get("Location")
                     if response.status not in _REDIRECTS or location is None:
                         return await self._take(response)
-                url = self._check(location, url)
+                # The API may redirect with the key in the address; it must not get to another host.
+                url = self._check(self.transport.redacted(location), url)
         except APIConnectionError as error:
             await self._flush()  # the next attempt continues behind these bytes
             return _Failure(str(error), error, stalled=isinstance(error, APITimeoutError))

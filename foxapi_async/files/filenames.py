@@ -56,8 +56,9 @@ def clean(text: str, encoding: str = ENCODING) -> str:
     """Return a safe file name; unlike with `safe_name`, distinct texts may become equal."""
     name = text
     if not _PLAIN.fullmatch(text):
-        name = "".join(c if _is_legal(c) else "_" for c in text)
-        name = name.encode(encoding, "replace").decode(encoding).replace("?", "_")
+        # First of all: what an encoding lacks becomes "?", and "¥" a backslash in EUC-JP.
+        name = text.encode(encoding, "replace").decode(encoding)
+        name = "".join(c if _is_legal(c) else "_" for c in name)
     if name[:1] in {".", " ", "-", ""}:
         name = "_" + name[1:]
     name = _shortened(name, MAX_NAME, encoding)

@@ -29,7 +29,7 @@ from foxapi_async.files.partfile import DiskSink, MemorySink, Sink
 from foxapi_async.files.upload import upload_file
 from foxapi_async.http.outputs import is_inline
 from foxapi_async.http.transport import Transport
-from foxapi_async.models import Output, Task, UploadedFile
+from foxapi_async.models import Output, Task, UploadedFile, safe_repr
 from foxapi_async.options import Retry
 
 if TYPE_CHECKING:
@@ -253,7 +253,10 @@ def _files_of(what: Task | Output) -> tuple[Output, ...]:
     files = tuple(each for each in outputs if each.url is not None or is_inline(each))
     if not files:
         first = outputs[0]
-        data = ", ".join(f"{name}={value!r}" for name, value in first.data.items()) or "no data"
+        data = (
+            ", ".join(f"{name}={safe_repr(value)}" for name, value in first.data.items())
+            or "no data"
+        )
         raise DownloadError(
             f"{_words(first)} is not a file and has no link; it holds: {data[:200]}",
             task_id=first.task_id,

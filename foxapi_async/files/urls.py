@@ -25,6 +25,7 @@ def check_link(link: str, *, loopback: bool) -> URL:
     try:
         url = _parse(link)
         host, scheme, port = url.host, url.scheme.lower(), url.port
+        (url.raw_host or "").encode("idna")  # as the resolver does; a part may be too long
     except ValueError:
         raise ValueError("the link is not a URL") from None  # yarl and idna may quote the link
     if scheme not in {"http", "https"}:

@@ -24,7 +24,15 @@ from foxapi_async._typeguards import is_array, is_object
 from foxapi_async._validators import check_texts
 from foxapi_async.errors import InvalidRequestError, InvalidResponseError
 from foxapi_async.http.ids import TASK_ID
-from foxapi_async.models import Output, Task, TaskError, TaskInfo, TaskStatus, UploadedFile
+from foxapi_async.models import (
+    Output,
+    Task,
+    TaskError,
+    TaskInfo,
+    TaskStatus,
+    UploadedFile,
+    without_queries,
+)
 
 _log = logging.getLogger("foxapi_async")
 
@@ -129,8 +137,8 @@ def _whole_number(digits: str) -> int | float:
 
 
 def excerpt(body: bytes) -> str:
-    """Return the beginning of a body as one printable line."""
-    return one_line(to_text(body[: 4 * _EXCERPT]), longest=_EXCERPT)
+    """Return the beginning of a body as one printable line, without the queries of URLs."""
+    return one_line(without_queries(to_text(body[: 4 * _EXCERPT])), longest=_EXCERPT)
 
 
 def kept_text(text: str) -> str | None:
@@ -224,11 +232,10 @@ def _outputs(fields: dict[str, Any], kind: str | None) -> tuple[Output, ...]:
         if not isinstance(given, dict):
             continue
         fields_of_item = cast("dict[str, Any]", given)
-        listed: object = fields_of_item.get("url")
-        for data in _one_per_url(fields_of_item) if isinstance(listed, list) else (fields_of_item,):
+        for data in _one_per_file(fields_of_item):
             url = None
             for name in _URL_FIELDS:
-                url = url or _text(data.get(name))
+                url = url or _link(data.get(name))
             output = Output(len(outputs), url, data, fields["id"], kind)
             if is_usable(output) if url is None else url not in urls:
                 urls.add(url)
@@ -236,8 +243,16 @@ def _outputs(fields: dict[str, Any], kind: str | None) -> tuple[Output, ...]:
     return tuple(outputs)
 
 
-def _one_per_url(item: dict[str, Any]) -> list[dict[str, Any]]:
-    return [{**item, "url": url} for url in item["url"]]
+def _one_per_file(item: dict[str, Any]) -> list[dict[str, Any]]:
+    for name in (*_URL_FIELDS, "b64_json"):
+        if isinstance(listed := item.get(name), list) and listed:
+            return [{**item, name: each} for each in cast("list[object]", listed)]
+    return [item]
+
+
+def _link(value: object) -> str | None:
+    # {"image_url": {"url": …}} is what chat completions call an image.
+    return _text(value.get("url") if is_object(value) else value)
 
 
 def _older_results(output: object) -> list[object]:

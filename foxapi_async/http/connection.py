@@ -20,11 +20,18 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
+from multidict import CIMultiDict
 
 from foxapi_async.http.failures import MOST_KEPT
 
 _LATE: Final = (
-    *("encodings.idna", "idna.uts46data", "encodings.utf_16", "encodings.utf_32"),
+    *(
+        "encodings.idna",
+        "encodings.punycode",
+        "idna.uts46data",
+        "encodings.utf_16",
+        "encodings.utf_32",
+    ),
     *("encodings.utf_16_le", "encodings.utf_16_be", "encodings.utf_32_le", "encodings.utf_32_be"),
 )
 """Modules that Python and yarl import when they first meet a host name, or JSON in another encoding. The package may be replaced on
@@ -157,6 +164,21 @@ def without_secrets(allowed: Mapping[str, str]) -> aiohttp.ClientMiddlewareType:
         response = await handler(request)
         response.cookies = SimpleCookie()
         return response
+
+    return middleware
+
+
+def with_proxy_headers(headers: Mapping[str, str] | None) -> aiohttp.ClientMiddlewareType:
+    """Return a middleware that sends only these headers to a proxy that the caller's session does not know.
+
+    aiohttp adds the default headers of that session, and its ``Authorization`` in the place of ours.
+    """
+
+    async def middleware(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        request.proxy_headers = CIMultiDict(headers or {})
+        return await handler(request)
 
     return middleware
 

@@ -16,7 +16,7 @@ from yarl import URL
 
 from foxapi_async._typeguards import is_array, is_object
 from foxapi_async.environment import is_loopback
-from foxapi_async.models import Output, Task
+from foxapi_async.models import Output, Task, safe_repr
 
 INLINE: Final = "inline:"
 """How the `Output.url` of inline data begins, once the data itself has been put aside."""
@@ -48,6 +48,9 @@ _HOST: Final = re.compile(
     re.IGNORECASE,
 )
 
+_UPWARDS: Final = re.compile(r"\A(?:\.{0,2}/)*")
+"""What leads to the origin at the beginning of a relative link."""
+
 _SLICE: Final = 1024 * 1024
 _DEEPEST: Final = 16
 _NESTED: Final = 2  # Objects around the content of an output
@@ -69,8 +72,9 @@ def absolute(link: str, base: URL) -> str:
     if link.startswith(PLAIN):
         return link
     named = link.removeprefix("//")
+    # Without slashes in front, "film.mov?sig=1" is rather a file than a host.
     host = _HOST.match(f"{named}/" if named != link else named)
-    if host is not None:
+    if host is not None and (named != link or link[host.end()] == "/"):
         name = host[0].rpartition(":")[0] if re.search(r":\d+\Z", host[0]) else host[0]
         is_local = is_loopback(name.strip("[]"))
         return f"{base.scheme if is_local else 'https'}://{named}"
@@ -78,7 +82,7 @@ def absolute(link: str, base: URL) -> str:
         return f"https:{link}"
     if _SCHEME.match(link):
         return link
-    return f"{str(base.origin()).rstrip('/')}/{link.removeprefix('/')}"
+    return f"{str(base.origin()).rstrip('/')}/{_UPWARDS.sub('', link)}"
 
 
 def inline_text(output: Output) -> str | None:
@@ -141,7 +145,7 @@ def missing_picture(task: Task, kind: str | None) -> str | None:
     names = {name for output in outputs for name in output.data}
     if "result_type" in names or any(name.endswith("_id") for name in names):
         return None
-    return repr([dict(output.data) for output in outputs])[:300]
+    return safe_repr([dict(output.data) for output in outputs])[:300]
 
 
 def _content_of(data: Mapping[str, Any], depth: int = 0) -> str | None:

@@ -123,6 +123,7 @@ def _parse(text: object, source: str) -> Proxy | str | None:
         url = URL(text if "://" in text else f"http://{text}")
         user, password = url.user, url.password
         plain = url.with_user(None).origin()
+        (plain.raw_host or "").encode("idna")  # as the resolver does; a part may be too long
     except ValueError:
         return not_usable
     if url.scheme.startswith("socks"):

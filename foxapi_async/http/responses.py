@@ -17,6 +17,7 @@ from foxapi_async.errors import (
 from foxapi_async.http.candidates import find_candidates
 from foxapi_async.http.codec import code_of, decode, excerpt, kept_text, one_line, to_text
 from foxapi_async.http.retry_rules import TOO_MANY, ResponseClass, classify_status, has_envelope
+from foxapi_async.models import without_queries
 from foxapi_async.retry import parse_retry_after
 
 T = TypeVar("T")
@@ -33,6 +34,7 @@ _ADVICE: Final = {
 }
 
 
+_LONGEST_WORDS: Final = 2000
 _MOST_LOOKED_AT: Final = 64 * 1024
 
 
@@ -151,7 +153,9 @@ def _status_error(
     fields = envelope if is_object(envelope) else {"message": envelope}
     message, code, type_ = (code_of(fields.get(name)) for name in ("message", "code", "type"))
     words = ": ".join(part for part in (code or type_, message or excerpt(reply.body)) if part)
-    text = f"{what}: HTTP {reply.status}" + (f" ({one_line(words)})" if words else "")
+    text = f"{what}: HTTP {reply.status}" + (
+        f" ({one_line(without_queries(words[:_LONGEST_WORDS]))})" if words else ""
+    )
     if retry_after is not None:
         text += f"; the server asks to wait {retry_after:g} s"
     if (advice := _ADVICE.get(status)) is not None:

@@ -25,6 +25,8 @@ class Spool:
     def __init__(self, base_url: URL) -> None:
         self._base_url = base_url
         self._jobs: dict[str, ThreadJob[Path | None]] = {}
+        self._contents: dict[str, int] = {}  # the hash of the text that each job writes
+        self._replaced: set[ThreadJob[Path | None]] = set()
         self._folder: Path | None = None
         self._files = 0
         self._lock = threading.Lock()
@@ -38,8 +40,11 @@ class Spool:
             link = output.url and absolute(output.url, self._base_url)
             if text is not None:
                 link = f"{INLINE}{task.id}/{output.index}"
-                if link not in self._jobs:  # an earlier answer said the same
+                if link not in self._jobs or self._contents[link] != hash(text):
+                    # An earlier answer may have held a preview of this output.
+                    self._replace(self._jobs.get(link))
                     self._jobs[link] = ThreadJob(self._write, text, link)
+                    self._contents[link] = hash(text)
                     jobs.append(self._jobs[link])
             data = without_inline(output.data)
             outputs.append(attrs.evolve(output, url=link, data=data))
@@ -63,11 +68,22 @@ class Spool:
 
     async def aclose(self) -> None:
         """Remove everything."""
-        jobs, self._jobs = list(self._jobs.values()), {}
+        jobs, self._jobs = [*self._jobs.values(), *self._replaced], {}
         for job in jobs:
             await job.wait()
         if self._folder is not None:
             await run_in_thread(shutil.rmtree, self._folder, True)  # noqa: FBT003
+
+    def _replace(self, job: ThreadJob[Path | None] | None) -> None:
+        def remove() -> None:
+            assert job is not None
+            self._replaced.discard(job)
+            if (path := job.result()) is not None:
+                _remove(path)
+
+        if job is not None:
+            self._replaced.add(job)
+            job.when_done(remove)
 
     def _write(self, text: str, what: str) -> Path | None:
         path: Path | None = None

@@ -30,6 +30,7 @@ from foxapi_async.http.connection import (
     authorizing,
     early_answer,
     load_late_modules,
+    with_proxy_headers,
     without_secrets,
 )
 from foxapi_async.http.failures import FOREIGN, decoded, failure_of, text_of_answer, through
@@ -90,6 +91,7 @@ class Transport:
         self._root = str(base_url).rstrip("/")
         self._prefix = base_url.raw_path.rstrip("/")
         self._redactor = Redactor(api_key)
+        self.redacted = self._redactor.text
         self._key = api_key.encode()
         self._escape_of_key = self._redactor.escape.search
         self._is_own = http is None
@@ -105,11 +107,15 @@ class Transport:
         self._headers["Authorization"] = f"Bearer {api_key}"
         self._clock: Callable[[], float] = anyio.current_time
         self._api_options = self._route(self._proxy)
+        # In addition to those of the caller's session, which one of a call would replace.
+        added: list[aiohttp.ClientMiddlewareType] = []
         if http is not None and (http.trust_env or http.auth is not None):
             # As a header of the call it would clash with the auth of that session, or with .netrc.
-            authorization = self._headers.pop("Authorization")
-            others = getattr(http, "_middlewares", ())
-            self._api_options["middlewares"] = (*others, authorizing(authorization))
+            added.append(authorizing(self._headers.pop("Authorization")))
+        if http is not None and self._proxy is not None:
+            added.append(with_proxy_headers(self._api_options["proxy_headers"]))
+        if added:
+            self._api_options["middlewares"] = (*getattr(http, "_middlewares", ()), *added)
 
     async def open(self) -> None:
         """Create the connection pool, unless one was given."""
@@ -252,6 +258,10 @@ class Transport:
             "Accept-Encoding": "identity",
             **headers,
         }
+        route = self._route(proxy)
+        middlewares = [without_secrets(given)]
+        if proxy is not None:
+            middlewares.append(with_proxy_headers(route["proxy_headers"]))
         failure = None
         try:
             response = None
@@ -261,14 +271,14 @@ class Transport:
                 response = await self._usable(self._files).get(
                     url,
                     headers=given,
-                    middlewares=(without_secrets(given),),
+                    middlewares=middlewares,
                     allow_redirects=False,
                     raise_for_status=False,
                     auto_decompress=True,
                     max_line_size=self._longest_line,
                     max_field_size=self._longest_header,
                     timeout=timeout,
-                    **self._route(proxy),
+                    **route,
                 )
             if response is None:
                 raise TimeoutError("the headers of the answer did not arrive in time")

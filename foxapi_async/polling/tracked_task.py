@@ -182,7 +182,7 @@ class TrackedTask:
         status = self.latest.status
         if status is not TaskStatus.OTHER:
             return f"{status.value}{' without outputs' if self.awaits_outputs else ''}"
-        said = one_line(str(self.latest.raw.get("status")), longest=80)
+        said = one_line(without_queries(str(self.latest.raw.get("status"))), longest=80)
         words = f"{said!r}, a status that this release does not know"
         outputs = len(self.latest.outputs)
         return words + (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import zlib
 from itertools import pairwise
@@ -15,7 +16,7 @@ from foxapi_async.files import fetch as fetching
 from foxapi_async.files.fetch import MAX_ATTEMPTS, Fetch, LinkRefusedError
 from foxapi_async.files.partfile import MemorySink
 from foxapi_async.options import Retry
-from tests.files.conftest import opened
+from tests.files.conftest import KEY, opened
 from tests.files.origin import Origin, Says, part
 
 PNG = b"\x89PNG\r\n\x1a\n" + random.Random(7).randbytes(300_000) + b"\0\0\0\0IEND\xaeB`\x82"
@@ -320,6 +321,20 @@ async def test_unsafe_redirects_are_not_followed(location):
             await fetch(origin)
     assert "sig=" not in str(caught.value)
     assert len(origin.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "location", ["/{key}", "http://{key}.example/a", "{key}:a", "https://{key}/"]
+)
+async def test_a_redirect_with_the_key_in_its_address_does_not_spread_it(location, caplog):
+    caplog.set_level(logging.DEBUG, "foxapi_async")
+    answers = [Says(302, {"Location": location.format(key=KEY)}), Says(410)]
+    async with Origin(answers) as origin:
+        with pytest.raises((DownloadError, LinkRefusedError)) as caught:
+            await fetch(origin, attempts=1)
+    assert KEY not in str(caught.value) + caplog.text + str(
+        [asked.target for asked in origin.asked]
+    )
 
 
 async def test_a_remote_api_cannot_make_the_client_ask_loopback():

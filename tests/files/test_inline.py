@@ -85,6 +85,12 @@ SHAPES = {
     "only host and path": {"results": [{"url": "127.0.0.1:{port}/files/x.png"}]},
     "a list": {"results": [{"url": ["/files/x.png"]}]},
     "image_url": {"results": [{"image_url": "/files/x.png"}]},
+    "image_url, object": {"results": [{"image_url": {"url": "/files/x.png"}}]},
+    "image_url, data URL in an object": {
+        "results": [{"image_url": {"url": f"data:image/png;base64,{TEXT}"}}]
+    },
+    "image_url, list": {"results": [{"image_url": ["/files/x.png"]}]},
+    "b64_json, list": {"results": [{"b64_json": [TEXT]}]},
 }
 
 
@@ -126,6 +132,20 @@ async def test_a_list_of_links_is_several_outputs(tmp_path):
     assert [output.index for output in task.outputs] == [0, 1, 2]
     assert [output.data["seed"] for output in task.outputs] == [1, 1, 1]
     assert len(paths) == 3
+
+
+async def test_a_preview_is_replaced_by_the_picture(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "spool"))
+    (tmp_path / "spool").mkdir()
+    api = Api(status="processing", results=[{"b64_json": base64.b64encode(JPEG).decode()}])
+    async with session_with(api) as session:
+        preview = await session.retrieve("task-1")
+        api.fields = {"status": "completed", "results": [{"b64_json": TEXT}]}
+        task = await session.retrieve("task-1")
+        [path] = await session.download(task, tmp_path)
+        assert path.read_bytes() == PNG
+        assert list((tmp_path / "spool").rglob("[0-9]")) == []
+    assert preview.outputs[0].url == task.outputs[0].url
 
 
 async def test_inline_data_in_the_answer_to_the_post(tmp_path):
@@ -185,7 +205,7 @@ async def test_nothing_is_left_behind(tmp_path, monkeypatch):
 async def test_large_answers_are_read_one_after_the_other(kind, tmp_path, monkeypatch):
     most = 0
     monkeypatch.setattr(transport, "_SMALL_BODY", 4096)
-    read = transport.Transport._read
+    read = transport.Transport._exchange
 
     async def reading(self, *given):
         nonlocal most
@@ -193,7 +213,7 @@ async def test_large_answers_are_read_one_after_the_other(kind, tmp_path, monkey
         most = max(most, self.memory._total - self.memory._free)
         return result
 
-    monkeypatch.setattr(transport.Transport, "_read", reading)
+    monkeypatch.setattr(transport.Transport, "_exchange", reading)
     monkeypatch.setattr(transport, "_MEMORY", 100_000)
     async with session_with(Api(results=[{"b64_json": TEXT}])) as session:
         async with anyio.create_task_group() as group:
@@ -254,6 +274,10 @@ def test_what_is_not_base64_raises(text):
         ("/a?b=1", "https://api.example:8443/a?b=1"),
         ("a/b.png", "https://api.example:8443/a/b.png"),
         ("x.png", "https://api.example:8443/x.png"),
+        ("film.mov?sig=1", "https://api.example:8443/film.mov?sig=1"),
+        ("./a/b.png", "https://api.example:8443/a/b.png"),
+        ("../a/.b.png", "https://api.example:8443/a/.b.png"),
+        ("//cdn.example?a", "https://cdn.example?a"),
         ("//cdn.example/a", "https://cdn.example/a"),
         ("//cdn/a", "https://cdn/a"),
         ("cdn.example/a.png", "https://cdn.example/a.png"),

@@ -43,6 +43,8 @@ def test_characters_that_no_url_may_contain_are_encoded():
         "http://127.0.0.1/a",
         "https://",
         "https:///a",
+        "https://a..example/a",
+        f"https://{'a' * 64}.example/a",
         "https://user@cdn.example/a",
         "https://user:password@cdn.example/a",
         "https://@cdn.example/a",

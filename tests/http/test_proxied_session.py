@@ -109,6 +109,26 @@ async def test_user_name_and_password_are_sent_to_the_proxy_only(proxy, emulator
     check_secrets(proxy, emulator)
 
 
+@pytest.mark.parametrize(
+    ("user", "is_given"), [("", True), ("", False), ("fox:s3cret@", True), ("fox:s3cret@", False)]
+)
+async def test_a_proxy_gets_no_headers_of_the_callers_session(
+    user, is_given, proxy, monkeypatch, tmp_path
+):
+    url = proxy.url.replace("http://", f"http://{user}")
+    monkeypatch.setenv("HTTPS_PROXY", url)
+    secrets = {"Authorization": "Bearer of-the-caller", "X-Secret": "of-the-caller"}
+    async with (
+        aiohttp.ClientSession(headers=secrets, trust_env=True) as http,
+        Session(KEY, base_url=API, http=http, proxy=url if is_given else None) as session,
+    ):
+        await use_everything(session, tmp_path)
+    assert set(proxy.asked) == TUNNELS
+    assert not [head for head in proxy.heads if "of-the-caller" in head]
+    assert all(("Proxy-Authorization: Basic " in head) == bool(user) for head in proxy.heads)
+    assert not [head for head in proxy.heads if KEY in head]
+
+
 async def test_loopback_is_reached_without_the_proxy(
     proxy, open_session, monkeypatch, emulator, tmp_path
 ):

@@ -155,3 +155,32 @@ async def test_a_task_that_quotes_the_key_has_it_nowhere():
     shown = repr(task) + json.dumps(task.raw) + repr(task.outputs) + str(dict(task.outputs[0].data))
     assert KEY not in shown
     assert task.raw["n"] == {"[API key]": ["[API key]"]}
+
+
+LINK = "https://cdn.example/a.png?sig=s3cret"
+QUOTES_LINK = {
+    "an error": response(
+        f'{{"error": {{"message": "cannot read {LINK} now"}}}}'.encode(), "400 No"
+    ),
+    "a text": response(f"cannot read {LINK} now".encode(), "500 No"),
+    "a list": response(json.dumps([{"url": LINK}]).encode()),
+    "a task without id": response(json.dumps({"results": [{"url": LINK}]}).encode()),
+    "no picture": response(task_json(status="completed", results=[{"page": LINK, "id": None}])),
+}
+
+
+@pytest.mark.parametrize("said", QUOTES_LINK)
+async def test_the_text_of_an_error_shows_no_signature_of_a_link(said, caplog, tmp_path):
+    async def handler(_: RawRequest) -> bytes:
+        return QUOTES_LINK[said]
+
+    events: list[object] = []
+    options = {"retry": Retry(attempts=1), "on_event": events.append}
+    async with (
+        raw_server(handler) as server,
+        Session(KEY, base_url=server.url, **options) as session,
+    ):
+        with pytest.raises(FoxAPIError, match=r"cdn\.example/a\.png") as caught:
+            await session.download(await session.generate(FOX), tmp_path)
+    assert "s3cret" not in repr(caught.value) + caplog.text + repr(events)
+    assert "s3cret" not in repr(getattr(caught.value, "__cause__", None))
