@@ -42,7 +42,8 @@ def journal_of(job_folder: JobFolder) -> Journal:
 async def test_a_fatal_refusal_ends_the_run_with_correct_counts(
     status: int, kind: type[Exception], job_folder: JobFolder
 ):
-    job_folder.emulator.script(Fault("submit", error(status), times=None))
+    routes = ("submit", "credits", "models")
+    job_folder.emulator.script(*(Fault(route, error(status), times=None) for route in routes))
     job_folder.write(*numbered(300))
     for _ in range(5):  # it used to hang sometimes
         _, summary = await job_folder.run()
