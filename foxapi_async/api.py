@@ -15,7 +15,12 @@ from urllib.parse import quote
 import anyio
 
 from foxapi_async._concurrency import ThreadJob
-from foxapi_async.errors import APIConnectionError, InvalidResponseError
+from foxapi_async.errors import (
+    APIConnectionError,
+    AuthenticationError,
+    InvalidResponseError,
+    PermissionDeniedError,
+)
 from foxapi_async.http.codec import read_task
 from foxapi_async.http.outputs import PLAIN
 from foxapi_async.http.responses import Answer, Reply, classify, from_exception
@@ -123,7 +128,11 @@ class Api:
             self._limiter.record_answer(Lane.OTHER, answer, sent_at)
             if answer.response_class is ResponseClass.OK:
                 return KeyCheck.WORKS
-            if answer.status in {401, 403} and answer.enveloped:
+            refusal = answer.error
+            if (
+                isinstance(refusal, AuthenticationError | PermissionDeniedError)
+                and refusal.enveloped
+            ):
                 found = KeyCheck.REFUSED
             elif found is KeyCheck.NO_ANSWER and answer.response_class in _ANSWERS:
                 found = KeyCheck.UNDECIDED

@@ -207,8 +207,8 @@ class APIStatusError(FoxAPIError):
     ``status`` is the HTTP status. ``type``, ``code`` and ``message`` are fields of the answer, None
     where it has none. ``request_id`` identifies the request to the vendor's support;
     ``retry_after`` is the server's Retry-After in seconds. ``ends_run`` is whether it concerns the key or
-    the account, so that a ``map`` operation or a job submits nothing more. ``enveloped`` is whether the
-    answer is in the error format of the API; otherwise a proxy or firewall before it may have answered.
+    the account, so that nothing more is submitted; ``enveloped`` is whether the answer is in the error
+    format of the API: otherwise a proxy or firewall may have answered.
     """
 
     ends_run: bool = False

@@ -176,13 +176,13 @@ class TaskRegistry:
         else:
             self.queue.learn_running(tracked, before)
 
-    def poll_failed(self, tracked: TrackedTask, error: FoxAPIError, *, enveloped: bool) -> None:
-        """Take in that a poll failed; ``enveloped`` is whether the error is the API's own word."""
+    def poll_failed(self, tracked: TrackedTask, error: FoxAPIError) -> None:
+        """Take in that a poll failed."""
         self._counters.polls_failed += 1
         _log.debug("polling task %s failed: %s", tracked.id, error)
         self._events.emit(PollFailed(tracked.id, error))
         if self.tasks.get(tracked.id) is tracked:
-            tracked.poll_failed(error, self._clock(), enveloped=enveloped)
+            tracked.poll_failed(error, self._clock())
             if tracked.ended:
                 self._settle(tracked)
 

@@ -246,7 +246,7 @@ class Submitter:
                 ),
             )
             repeat = decision is RetryDecision.REPEAT
-            if isinstance(error, AuthenticationError | PermissionDeniedError) and answer.enveloped:
+            if isinstance(error, AuthenticationError | PermissionDeniedError) and error.enveloped:
                 is_refuted = await self._refutes(submission, error)
                 repeat = is_refuted and isinstance(error, AuthenticationError) and not has_rechecked
                 has_rechecked = True
@@ -291,7 +291,7 @@ class Submitter:
             answer = await self._post(submission, body)
             if answer.value is not None:
                 self._limiter.task_created(outputs)
-            elif isinstance(answer.error, InsufficientQuotaError) and answer.enveloped:
+            elif isinstance(answer.error, InsufficientQuotaError) and answer.error.enveloped:
                 # Before the gate lets the next submission pass.
                 self._end_run(submission, answer.error)
             self._limiter.record_answer(Lane.SUBMIT, answer, sent_at)

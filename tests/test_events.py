@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import UTC, datetime
 from pathlib import Path
 
 import attrs
@@ -25,6 +26,8 @@ ONE_OF_EACH = [
     events.RateLimited(7.0),
     events.DownloadProgress(OUTPUT, 10, None),
     events.Downloaded(OUTPUT, Path("fox.png"), 10),
+    events.SubmissionsPaused(datetime(2026, 11, 27, tzinfo=UTC), FoxAPIError("no"), 2.0),
+    events.SubmissionsResumed(30.0),
 ]
 
 

@@ -18,7 +18,7 @@ import foxapi_async
 
 PACKAGE = Path(foxapi_async.__file__).parent
 
-MOST_LINES = 410
+MOST_LINES = 415
 """Of one file."""
 MOST_MODULES = 116
 MOST_LINES_IN_ALL = 19_500

@@ -97,7 +97,7 @@ def test_a_value_differs_from_a_subclass_with_the_same_fields(value):
     assert value != subclass(**{field.alias: getattr(value, field.name) for field in fields})
 
 
-NOT_COPIED = {events.SubmissionFailed, events.PollFailed}
+NOT_COPIED = {events.SubmissionFailed, events.SubmissionsPaused, events.PollFailed}
 """They hold an error, and errors compare by identity."""
 
 

@@ -80,7 +80,8 @@ def absolute(link: str, base: URL) -> str:
         return f"{base.scheme if is_local else 'https'}://{named}"
     if link.startswith("//"):
         return f"https:{link}"
-    if _SCHEME.match(link):
+    # A server must not name the inline data of another task.
+    if _SCHEME.match(link) and not link.startswith(INLINE):
         return link
     return f"{str(base.origin()).rstrip('/')}/{_UPWARDS.sub('', link)}"
 

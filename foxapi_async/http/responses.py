@@ -61,8 +61,6 @@ class Answer(NamedTuple, Generic[T]):
     retry_after: float | None = None
     rate_limited: bool = False
     """Whether the status is 429, in any format, and not because the balance is used up."""
-    enveloped: bool = False
-    """Whether an error is in the format of the API, so that it is the API's word and not an edge's."""
     response: str | None = None
     """What the server said, if that may be the only copy of a task id: at most 16 KiB."""
     date: str | None = None
@@ -102,7 +100,6 @@ def classify(
             status=reply.status,
             retry_after=retry_after,
             rate_limited=is_429 and not no_quota,
-            enveloped=refusal.enveloped,
             response=response,
         )
     try:

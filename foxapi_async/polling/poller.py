@@ -127,11 +127,11 @@ class Poller:
             if answer.value is not None:
                 self._registry.update(tracked, answer.value)
             elif answer.error is not None:
-                if isinstance(answer.error, AuthenticationError) and answer.enveloped:
+                if isinstance(answer.error, AuthenticationError) and answer.error.enveloped:
                     # One of many polls may be refused although the key works.
                     check = await self._api.check_key()
                     answer.error.ends_run = check is KeyCheck.REFUSED
-                self._registry.poll_failed(tracked, answer.error, enveloped=answer.enveloped)
+                self._registry.poll_failed(tracked, answer.error)
             if not tracked.ended:
                 self._queue.plan(tracked, self._clock())
         except (Exception, asyncio.CancelledError) as fault:

@@ -130,7 +130,7 @@ class TrackedTask:
             self.ended_at = None
         return changed
 
-    def poll_failed(self, error: FoxAPIError, now: float, *, enveloped: bool) -> None:
+    def poll_failed(self, error: FoxAPIError, now: float) -> None:
         """Take in a failed poll, which by itself never ends a wait.
 
         Only the API's own word does, an ``enveloped`` error: that the key is refused (``ends_run``, so
@@ -142,7 +142,7 @@ class TrackedTask:
         self._last_failure = error
         if isinstance(error, AuthenticationError) and error.ends_run:
             self.end(error)
-        elif not (isinstance(error, NotFoundError) and enveloped):
+        elif not (isinstance(error, NotFoundError) and error.enveloped):
             self._missing_since = None
         elif self._missing_since is None:
             # Right after the submission a task may not be known everywhere yet.

@@ -249,7 +249,9 @@ async def test_updates_never_show_a_completed_task_without_outputs(
 async def test_a_rejected_key_ends_the_wait_at_once_with_the_id(
     emulator: Emulator, open_session: OpenSession
 ):
-    emulator.script(Fault("poll", error(401), times=None))
+    emulator.script(
+        *(Fault(route, error(401), times=None) for route in ("poll", "credits", "models"))
+    )
     async with open_session() as session:
         handle = await session.submit(FOX)
         with pytest.raises(AuthenticationError) as caught:

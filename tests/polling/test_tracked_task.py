@@ -361,6 +361,7 @@ def test_an_occasional_404_does_not_end_the_wait(between):
 def test_a_rejected_key_ends_the_wait_at_once():
     tracked = new_tracked()
     error = AuthenticationError("GET: HTTP 401", status=401, task_id="task-1")
+    error.ends_run = True  # a free request has confirmed it
     tracked.poll_failed(error, STARTED + 5)
     with pytest.raises(AuthenticationError) as refused:
         tracked.result()
