@@ -286,6 +286,7 @@ def test_what_is_not_base64_raises(text):
         ("blob:x", "blob:x"),
         ("javascript:alert(1)", "javascript:alert(1)"),
         ("//localhost/a", "https://localhost/a"),
+        ("inline:task-2/0", "https://api.example:8443/inline:task-2/0"),
     ],
 )
 def test_links_are_made_absolute(link, expected):
