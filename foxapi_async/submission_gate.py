@@ -75,6 +75,8 @@ class SubmissionGate:
             with anyio.move_on_after(left) as scope:
                 async with self._queue:
                     await self._wait(submission)
+                    if self._paused is None:
+                        submission.held_since = None
                     return self._breaker.reserve()
             assert scope.cancelled_caught
             error = self._given_up()

@@ -178,7 +178,6 @@ async def test_an_output_that_was_built_by_hand(output):
         ({"b64_json": "?!"}, "cannot be decoded"),
         ({"url": "data:image/png;base64"}, "cannot be decoded"),
         ({"url": "file:///etc/passwd"}, "only https"),
-        ({"url": "inline:task-1/1"}, "cannot be decoded"),
         ({"url": "ftp://x/y.png"}, "only https"),
     ],
 )
