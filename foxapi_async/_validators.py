@@ -20,6 +20,10 @@ _UNSENDABLE: Final = "[\0\ud800-\udfff]"
 Check = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
 
+_LONGEST_LABEL: Final = 63
+"""Characters of a part of a host name (RFC 1035, section 2.3.4)."""
+
+
 def refuse(field: str, value: object, allowed: str) -> InvalidRequestError:
     """Return the error for a value that is not allowed."""
     shown = repr(value)
@@ -57,6 +61,14 @@ def check_timeout(value: Any, field: str = "timeout") -> float:
     if not _is_number(number) or not number >= 0:
         raise refuse(field, value, "a number of seconds, 0 or more")
     return float(number) if number <= sys.float_info.max else math.inf
+
+
+def check_host(host: str | None) -> None:
+    """Raise `ValueError` for a host whose parts are empty or too long, which a resolver cannot encode."""
+    # Not by the codec "idna": it may have to be imported, and the package may be gone from the disk.
+    parts = (host or "x").removesuffix(".").split(".")
+    if not all(0 < len(part) <= _LONGEST_LABEL for part in parts):
+        raise ValueError("a part of the host is empty or too long")
 
 
 def check_texts(field: str, value: object) -> None:

@@ -11,6 +11,7 @@ from typing import Final, cast
 from yarl import URL
 
 from foxapi_async._typeguards import is_mapping
+from foxapi_async._validators import check_host
 from foxapi_async.errors import ConfigurationError
 
 DEFAULT_BASE_URL: Final = "https://api.foxapi.cc"
@@ -92,7 +93,7 @@ def find_base_url(given: str | None) -> URL:
         text = text.strip()
         url = URL(text)
         host = url.host
-        (url.raw_host or "").encode("idna")  # as the resolver does; a part may be too long
+        check_host(url.raw_host)
     except (ValueError, TypeError, AttributeError):
         raise _bad_base_url("it is not a URL") from None
     if url.scheme not in {"http", "https"} or not host or re.search(_NOT_IN_A_URL, text):

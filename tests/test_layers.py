@@ -22,7 +22,7 @@ MOST_LINES = 415
 """Of one file."""
 MOST_MODULES = 116
 MOST_LINES_IN_ALL = 19_500
-LONGEST_CHAIN = 13
+LONGEST_CHAIN = 14
 MOST_PARAMETERS, MOST_CALLABLES = 8, 2
 """Of a constructor. Sizes do not count the emulator."""
 

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from yarl import URL
 
+from foxapi_async._validators import check_host
 from foxapi_async.environment import is_loopback
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -25,7 +26,7 @@ def check_link(link: str, *, loopback: bool) -> URL:
     try:
         url = _parse(link)
         host, scheme, port = url.host, url.scheme.lower(), url.port
-        (url.raw_host or "").encode("idna")  # as the resolver does; a part may be too long
+        check_host(url.raw_host)
     except ValueError:
         raise ValueError("the link is not a URL") from None  # yarl and idna may quote the link
     if scheme not in {"http", "https"}:

@@ -15,6 +15,7 @@ from typing import Final
 import attrs
 from yarl import URL
 
+from foxapi_async._validators import check_host
 from foxapi_async.environment import is_loopback
 from foxapi_async.errors import ConfigurationError
 
@@ -123,7 +124,7 @@ def _parse(text: object, source: str) -> Proxy | str | None:
         url = URL(text if "://" in text else f"http://{text}")
         user, password = url.user, url.password
         plain = url.with_user(None).origin()
-        (plain.raw_host or "").encode("idna")  # as the resolver does; a part may be too long
+        check_host(plain.raw_host)
     except ValueError:
         return not_usable
     if url.scheme.startswith("socks"):
