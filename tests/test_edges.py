@@ -15,6 +15,7 @@ from foxapi_async import (
     NotFoundError,
     PhotaImage,
 )
+from foxapi_async.api import KeyCheck
 from foxapi_async.bulk import Job, run_job
 from foxapi_async.emulator import Call, Effect, Emulator, Fate, Fault, error, html
 from tests.conftest import OpenSession
@@ -159,3 +160,20 @@ async def test_after_a_run_that_ended_with_402_the_next_sends_one_post_first(
         run_job(session, job, tmp_path / "out", sheet=False) as run,
     ):
         assert [r.status async for r in run] == ["completed"] * 9
+
+
+async def test_checks_of_the_key_at_once_share_their_requests(
+    emulator: Emulator, open_session: OpenSession
+):
+    async with open_session() as session:
+        assert session._engine is not None
+        checks: list[KeyCheck] = []
+
+        async def check() -> None:
+            checks.append(await session._engine.api.check_key())
+
+        async with anyio.create_task_group() as group:
+            for _ in range(20):
+                group.start_soon(check)
+    assert checks == [KeyCheck.WORKS] * 20
+    assert [call.route for call in emulator.calls] == ["credits"]

@@ -47,7 +47,7 @@ WARM_UP = 75.0
 OUTPUTS = 10
 
 
-class Weather:
+class Outage:
     """Faults of an emulator during a span of the loop's time."""
 
     def __init__(self, effect: Effect, seconds: float, *, gets_fail: bool) -> None:
@@ -64,17 +64,17 @@ class Weather:
 
 
 async def run_through(
-    weather: Weather, emulator: Emulator, open_session: OpenSession
+    outage: Outage, emulator: Emulator, open_session: OpenSession
 ) -> tuple[Sequence[Outcome], dict[float, int]]:
     """Map tasks of 20 s on average, at most ten at once, until 45 s after the session should be back."""
-    emulator.script(*weather.faults)
+    emulator.script(*outage.faults)
     for spread in range(5):  # tasks of equal length would end in step
         fate = Fate(duration=12.0 + 4.0 * spread, estimate=20.0)
         mine = partial(_is_in_group, spread)
         emulator.script(Fault("submit", fate, times=None, when=mine))
     loop = asyncio.get_running_loop()
-    length = weather.end - weather.begin
-    stop = weather.end + max(30.0, length) + 45.0
+    length = outage.end - outage.begin
+    stop = outage.end + max(30.0, length) + 45.0
     sent: dict[float, int] = {}
 
     def requests():
@@ -115,10 +115,10 @@ def rate(sent: dict[float, int], begin: float, end: float) -> float:
 async def test_an_outage_costs_a_few_posts_and_the_session_recovers(
     kind: str, gets_fail: bool, seconds: float, emulator: Emulator, open_session: OpenSession
 ):
-    weather = Weather(BROKEN[kind], seconds, gets_fail=gets_fail)
-    outcomes, sent = await run_through(weather, emulator, open_session)
-    usual = rate(sent, weather.begin - 40, weather.begin)
-    back = weather.end + (30.0 if gets_fail else max(seconds, 30.0))
+    outage = Outage(BROKEN[kind], seconds, gets_fail=gets_fail)
+    outcomes, sent = await run_through(outage, emulator, open_session)
+    usual = rate(sent, outage.begin - 40, outage.begin)
+    back = outage.end + (30.0 if gets_fail else max(seconds, 30.0))
     assert rate(sent, back, back + 40) >= 0.8 * usual
     unknown = [outcome for outcome in outcomes if outcome.status == "unknown"]
     assert len(unknown) <= 5 + 2
@@ -249,3 +249,17 @@ async def test_random_failures_do_not_stop_a_map_operation(
         outcomes = [outcome async for outcome in session.map([FOX] * 40)]
     assert {outcome.status for outcome in outcomes} == {"completed", "unknown"}
     assert len(outcomes) == 40
+
+
+async def test_posts_that_wait_for_the_rate_do_not_leave_in_an_outage(
+    emulator: Emulator, open_session: OpenSession
+):
+    loop = asyncio.get_running_loop()
+    begin = loop.time() + 8.0
+    emulator.script(Fault("submit", html(503), times=None, when=lambda _: loop.time() >= begin))
+    limits = Limits(outputs=40, submissions_per_second=2.0)
+    async with open_session(limits=limits, retry=Retry(patience=30.0)) as session:
+        outcomes = [outcome async for outcome in session.map([FOX] * 40)]
+    statuses = [outcome.status for outcome in outcomes]
+    assert set(statuses) == {"completed", "unknown", "not_submitted"}
+    assert statuses.count("unknown") <= 2 + 5
