@@ -56,8 +56,8 @@ class Signal:
 class WeightedLimiter:
     """Lends at most ``total`` of something, first come first served; tokens of anyio's weigh one each.
 
-    A borrower takes all that it needs at once. So nobody waits while holding a part, and the waits
-    cannot block each other.
+    A borrower takes all that it needs at once. So no borrower waits while it holds a part, and the
+    waits cannot block each other.
     """
 
     def __init__(self, total: int) -> None:

@@ -1,4 +1,4 @@
-"""attrs converters and validators for values of the caller; their errors name the field, the value and what is allowed."""
+"""Validators for values of the caller; their errors name the field, the value and what is allowed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import re
 import sys
 from collections.abc import Callable
-from typing import Any, Final, SupportsIndex
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import attrs
@@ -34,14 +34,9 @@ def refuse(field: str, value: object, allowed: str) -> InvalidRequestError:
     )
 
 
-def to_int(value: SupportsIndex) -> Any:
-    """Return a whole number of any type as an int; leave any other value for the validator to refuse."""
-    return value if type(value) is int else as_int(value)
-
-
 def check_count(field: str, value: Any) -> int:
     """Return a whole number of at least 1 as an int, or raise InvalidRequestError."""
-    number = to_int(value)
+    number = as_int(value)
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise refuse(field, value, "a whole number of at least 1")
     return number

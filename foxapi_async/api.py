@@ -24,7 +24,12 @@ from foxapi_async.errors import (
 from foxapi_async.http.codec import read_task
 from foxapi_async.http.outputs import PLAIN
 from foxapi_async.http.responses import Answer, Reply, classify, from_exception
-from foxapi_async.http.retry_rules import IDEMPOTENT_DECISIONS, ResponseClass, RetryDecision
+from foxapi_async.http.retry_rules import (
+    CLEAR_ANSWERS,
+    IDEMPOTENT_DECISIONS,
+    ResponseClass,
+    RetryDecision,
+)
 from foxapi_async.http.spool import Spool
 from foxapi_async.http.transport import Transport
 from foxapi_async.limits.limiter import Limiter
@@ -134,7 +139,7 @@ class Api:
                 and refusal.enveloped
             ):
                 found = KeyCheck.REFUSED
-            elif found is KeyCheck.NO_ANSWER and answer.response_class in _ANSWERS:
+            elif found is KeyCheck.NO_ANSWER and answer.response_class in CLEAR_ANSWERS:
                 found = KeyCheck.UNDECIDED
         return found
 
@@ -201,10 +206,6 @@ class Api:
             if decision is not RetryDecision.REPEAT or not may_retry:
                 raise answer.error
             await anyio.sleep(retrier.pause(random.random()))  # noqa: S311
-
-
-_ANSWERS = frozenset({ResponseClass.REFUSED, ResponseClass.RATE_LIMITED, ResponseClass.NO_CHANNEL})
-"""Classes of refusals that only a service in order gives."""
 
 
 def _is_json(payload: object) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final, Self, cast
 import attrs
 
 from foxapi_async import _validators
-from foxapi_async._typeguards import as_number_or_none
+from foxapi_async._typeguards import as_int, as_number_or_none
 from foxapi_async.models import safe_repr
 from foxapi_async.requests import PATHS, Request
 
@@ -66,7 +66,7 @@ class PhotaImage(_PhotaRequest):
 
     prompt: str = attrs.field(validator=_validators.text)
     num_outputs: int = attrs.field(  # pyright: ignore[reportIncompatibleMethodOverride]
-        default=1, converter=_validators.to_int, validator=_validators.count, kw_only=True
+        default=1, converter=as_int, validator=_validators.count, kw_only=True
     )
     resolution: str = attrs.field(
         default="1K", validator=_validators.one_of(RESOLUTIONS), kw_only=True
@@ -104,7 +104,7 @@ class PhotaImageEdit(_PhotaRequest):
         converter=_validators.as_tuple, validator=_validators.urls, repr=safe_repr, kw_only=True
     )
     num_outputs: int = attrs.field(  # pyright: ignore[reportIncompatibleMethodOverride]
-        default=1, converter=_validators.to_int, validator=_validators.count, kw_only=True
+        default=1, converter=as_int, validator=_validators.count, kw_only=True
     )
     resolution: str = attrs.field(
         default="1K", validator=_validators.one_of(RESOLUTIONS), kw_only=True

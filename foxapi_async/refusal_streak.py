@@ -45,11 +45,12 @@ class RefusalStreak:
         self._length += 1
         if self._length < LONGEST_STREAK:
             return None
-        what = (
-            "refusals" if isinstance(error, APIStatusError) else "submissions without a connection"
-        )
-        fatal = FoxAPIError(
-            f"stopped after {self._length} consecutive {what}; the last error: {error}"
-        )
-        fatal.__cause__ = error
-        return fatal
+        what = "refusals" if is_refusal else "submissions without a connection"
+        return stopped_after(self._length, what, error)
+
+
+def stopped_after(streak: int, what: str, last: FoxAPIError) -> FoxAPIError:
+    """Return the error that says why nothing more is submitted."""
+    stopped = FoxAPIError(f"stopped after {streak} consecutive {what}; the last error: {last}")
+    stopped.__cause__ = last
+    return stopped

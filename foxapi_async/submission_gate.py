@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import UTC, datetime
-from typing import Final
 
 import anyio
 
@@ -14,21 +13,12 @@ from foxapi_async.api import Api, KeyCheck
 from foxapi_async.errors import APIConnectionError, FoxAPIError
 from foxapi_async.events import EventEmitter, SubmissionsPaused, SubmissionsResumed
 from foxapi_async.http.responses import Answer
-from foxapi_async.http.retry_rules import ResponseClass
+from foxapi_async.http.retry_rules import CLEAR_ANSWERS, ResponseClass
 from foxapi_async.limits.circuit_breaker import CircuitBreaker, Post
 from foxapi_async.models import Task
 from foxapi_async.submission import Submission, SubmissionOwner
 
 _log = logging.getLogger("foxapi_async")
-
-_CLEAR: Final = frozenset(
-    {
-        ResponseClass.OK,
-        ResponseClass.RATE_LIMITED,
-        ResponseClass.NO_CHANNEL,
-        ResponseClass.REFUSED,
-    }
-)
 
 
 class SubmissionGate:
@@ -72,13 +62,12 @@ class SubmissionGate:
                 if submission.owner is not None and self._paused is not None:
                     submission.held_since = self._held_since.setdefault(submission.owner, now)
             left = submission.held_since + self._breaker.patience - now
-            with anyio.move_on_after(left) as scope:
+            with anyio.move_on_after(left):
                 async with self._queue:
                     await self._wait(submission)
                     if self._paused is None:
                         submission.held_since = None
                     return self._breaker.reserve()
-            assert scope.cancelled_caught
             error = self._given_up()
             if submission.owner is not None:
                 submission.owner.note_fatal(error)
@@ -100,7 +89,7 @@ class SubmissionGate:
         URL or the network may be wrong, and the caller should learn that soon.
         """
         now = self._clock()
-        if answer.response_class in _CLEAR:
+        if answer.response_class in CLEAR_ANSWERS:
             self._breaker.answered(post, now)
         elif answer.response_class is ResponseClass.NOT_SENT and not self._breaker.has_answered:
             self._breaker.withdrawn(post)

@@ -8,7 +8,7 @@ import attrs
 
 from foxapi_async import DownloadError, FoxAPIError, OutputExpiredError, errors
 from foxapi_async.outcome import OutcomeStatus
-from foxapi_async.refusal_streak import LONGEST_STREAK
+from foxapi_async.refusal_streak import LONGEST_STREAK, stopped_after
 
 _FATAL: Final = (
     errors.BudgetExceededError,
@@ -46,9 +46,4 @@ class FailureStreak:
         self._tasks += 1
         if self._tasks < LONGEST_STREAK:
             return None
-        lost = FoxAPIError(
-            f"stopped after {self._tasks} consecutive billed tasks that could not be retrieved; the "
-            f"last error: {error}"
-        )
-        lost.__cause__ = error
-        return lost
+        return stopped_after(self._tasks, "billed tasks that could not be retrieved", error)

@@ -42,9 +42,10 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
     """Yields keys and requests for `Session.map`.
 
     Results that need nothing from the server go to ``known``. ``retry`` says whether requests are
-    submitted again at `Step.FAILED` and at `Step.UNKNOWN`. Requests that an earlier run saw rejected
-    come last: if the reason still holds, it must not stop the run before the others. This is not an async generator, because
-    those cannot be closed while they run, and a cancelled reader leaves a thread at work.
+    submitted again at `Step.FAILED` and at `Step.UNKNOWN`. Requests that were rejected in an earlier
+    run come last: if the reason still holds, it must not stop the run before the others. This is not
+    an async generator, because those cannot be closed while they run, and a cancelled reader leaves a
+    thread at work.
     """
 
     _job: Job

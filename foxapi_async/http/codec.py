@@ -56,8 +56,8 @@ _RELAYED: Final[Mapping[object, TaskStatus]] = {
     }.items()
     for word in words.split()
 }
-"""Words of relays between the API and the caller, lower-case and joined by underscores. Nobody promises
-what they mean, so an end counts only with results or an error beside it."""
+"""Words of relays between the API and the caller, lower-case and joined by underscores. They are
+not documented, so an end counts only with results or an error beside it."""
 
 _URL_FIELDS: Final = ("url", "image_url", "video_url", "audio_url")
 _LABELS: Final = frozenset(

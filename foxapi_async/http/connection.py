@@ -101,7 +101,7 @@ class HttpExchange:
 
 
 class CleanConnector(aiohttp.TCPConnector):
-    """Closes a kept-alive connection on which something has arrived that nobody asked for.
+    """Closes a kept-alive connection on which bytes have arrived without a request.
 
     aiohttp would take it for the answer to the next request, or that answer for its rest.
     """

@@ -2,9 +2,9 @@
 
 A GET is free, so it is repeated after every failure that may be temporary. A billed POST is repeated
 only if it certainly created no task: the connection was never made, or the server declined. A 429 is a
-refusal in any format: relays answer it before any handler runs. Any other answer that is not a clear refusal leaves the outcome unknown, because the API
-has neither an idempotency key nor a list of tasks. Sources: sections 6.2, 6.4 and 6.5 of the API
-reference.
+refusal in any format: relays answer it before any handler runs. Any other answer that is not a clear
+refusal leaves the outcome unknown, because the API has neither an idempotency key nor a list of tasks.
+Sources: sections 6.2, 6.4 and 6.5 of the API reference.
 """
 
 from __future__ import annotations
@@ -50,6 +50,14 @@ SUBMISSION_DECISIONS: Final[Mapping[ResponseClass, RetryDecision]] = {
     ResponseClass.UNCLEAR: RetryDecision.UNKNOWN,
 }
 """Decisions for the billed POST."""
+
+CLEAR_ANSWERS: Final = frozenset(
+    {
+        *(ResponseClass.OK, ResponseClass.RATE_LIMITED),
+        *(ResponseClass.NO_CHANNEL, ResponseClass.REFUSED),
+    }
+)
+"""Classes of answers that only a service in order gives; any other may be a sign of an outage."""
 
 IDEMPOTENT_DECISIONS: Final[Mapping[ResponseClass, RetryDecision]] = {
     ResponseClass.NOT_SENT: RetryDecision.REPEAT,

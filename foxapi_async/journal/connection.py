@@ -62,7 +62,7 @@ _STEPS: Final[tuple[tuple[str, ...], ...]] = (
 _VIEWS: Final = {
     1: "CREATE TEMP VIEW entries AS SELECT *, NULL AS response FROM main.entries",
 }
-"""What shows a file of an older version as a new one to a reader, who cannot upgrade it."""
+"""Views that show a file of an older version as a new one to a reader, which cannot upgrade it."""
 
 
 def open_to_write(path: Path) -> sqlite3.Connection:
