@@ -33,7 +33,7 @@ REQUESTS: list[Request] = [
     GenerationRequest("phota-image", {"prompt": "a cat", "new_field": [1, None]}),
     GenerationRequest("phota-image", {"prompt": "a cat"}, "image", "/v2/images"),
     GenerationRequest("odd", {}, "sculpture", "/v9/sculptures"),
-    GenerationRequest("lone \ud800", {"prompt": "\udfff \x00 \U0001f98a"}),
+    GenerationRequest("odd \uffff", {"prompt": "\u202e \x01 \U0001f98a"}),
 ]
 
 
