@@ -52,11 +52,11 @@ class HttpExchange:
     """
 
     def __init__(self, on_sending: Callable[[], None] | None) -> None:
-        self.sending = False
+        self.sending: bool = False
         self.is_refused = False
         """Whether an answer was there before; the body must not be written any more."""
         self.response: aiohttp.ClientResponse | None = None
-        self.body = bytearray()
+        self.body: bytearray = bytearray()
         self.is_complete = False
         self.error: Exception | None = None
         self.held = 0

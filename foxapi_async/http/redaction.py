@@ -25,7 +25,7 @@ class Redactor:
         self._secret = secret
         escapes = _escapes_of(secret)
         self._escape = re.compile(escapes)
-        self.escape = re.compile(escapes.encode())
+        self.escape: re.Pattern[bytes] = re.compile(escapes.encode())
         """Found in every body in which a character of the key is escaped; a search costs little."""
 
     def text(self, text: str) -> str:

@@ -91,7 +91,7 @@ class Transport:
         self._root = str(base_url).rstrip("/")
         self._prefix = base_url.raw_path.rstrip("/")
         self._redactor = Redactor(api_key)
-        self.redacted = self._redactor.text
+        self.redacted: Callable[[str], str] = self._redactor.text
         self._key = api_key.encode()
         self._escape_of_key = self._redactor.escape.search
         self._is_own = http is None
