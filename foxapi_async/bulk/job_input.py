@@ -181,6 +181,7 @@ def _known(line: JobLine, entry: Entry, status: ResultStatus, **fields: Any) -> 
         key=line.key,
         status=status,
         request=line.request,
+        own=line.own,
         task_id=entry.task_id,
         from_journal=True,
         **fields,

@@ -33,11 +33,15 @@ _DIGEST: Final = 16  # Bytes: among a million contents, two are equal with a cha
 
 @attrs.frozen
 class JobLine:
-    """One request of a job: its line in the file, from 1, and the key that makes it idempotent."""
+    """One request of a job: its line in the file, from 1, and the key that makes it idempotent.
+
+    ``own`` are the columns that are not sent: JSON values for results and file names.
+    """
 
     number: int
     key: str
     request: Request
+    own: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False)
 
 
 def parse_row(row: Row, duplicates: Duplicates) -> tuple[str | None, Request | None, list[Problem]]:

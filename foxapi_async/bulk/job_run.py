@@ -25,7 +25,15 @@ from foxapi_async.bulk.failure_streak import FailureStreak
 from foxapi_async.bulk.job import Job
 from foxapi_async.bulk.job_input import JobInput
 from foxapi_async.bulk.plan import Step
-from foxapi_async.bulk.results_file import Result, ResultsFile, ResultStatus, error_code_of, lasting
+from foxapi_async.bulk.results_file import (
+    Result,
+    ResultsFile,
+    ResultStatus,
+    credits_of,
+    error_code_of,
+    lasting,
+)
+from foxapi_async.bulk.run_options import RunOptions
 from foxapi_async.bulk.save_results import save_outputs
 from foxapi_async.bulk.summary import Progress, Summary
 from foxapi_async.files.pace import run_with_descriptors
@@ -95,8 +103,10 @@ def run_job(
     Raises:
         ConfigurationError: The session has no journal.
     """
-    retry = {Step.FAILED: retry_failed, Step.UNKNOWN: retry_unknown}
-    return JobRun(session, job, Path(directory), retry=retry, sheet=sheet, timeout=timeout)
+    options = RunOptions(
+        retry_failed=retry_failed, retry_unknown=retry_unknown, sheet=sheet, timeout=timeout
+    )
+    return JobRun(session, job, Path(directory), options)
 
 
 class JobRun(AsyncIterator[Result]):
@@ -107,25 +117,14 @@ class JobRun(AsyncIterator[Result]):
             is missing: the run would pay for them again.
     """
 
-    def __init__(
-        self,
-        session: Session,
-        job: Job,
-        directory: Path,
-        *,
-        retry: dict[Step, bool],
-        sheet: bool,
-        timeout: float | None,
-    ) -> None:
+    def __init__(self, session: Session, job: Job, directory: Path, options: RunOptions) -> None:
         if session.journal is None:
             raise ConfigurationError("a job needs a journal: Session(journal='journal.sqlite')")
         self._session = session
         self._journal = session.journal
         self._job = job
         self._directory = directory
-        self._retry = retry
-        self._wants_sheet = sheet
-        self._timeout = timeout
+        self._options = options
         self._progress = Progress(session, job.requests, directory / RESULTS_NAME)
         self._stopping = _Stopping()
         self._results: ResultsFile | None = None
@@ -208,12 +207,12 @@ class JobRun(AsyncIterator[Result]):
     async def _run(self, send: MemoryObjectSendStream[Result]) -> None:
         session, journal, directory = self._session, self._journal, self._directory
         reports, reported = anyio.create_memory_object_stream[Result](_UNREAD)
-        job_input = JobInput(
-            self._job, journal, self.results, directory, reports, retry=self._retry
-        )
+        options = self._options
+        retry = {Step.FAILED: options.retry_failed, Step.UNKNOWN: options.retry_unknown}
+        job_input = JobInput(self._job, journal, self.results, directory, reports, retry=retry)
         slots = anyio.Semaphore(max(_SAVING, session.limits.outputs))
         worker = _JobWorker(
-            session, journal, directory, job_input, reports, self._stopping, slots, self._timeout
+            session, journal, directory, job_input, reports, self._stopping, slots, options
         )
         try:
             with send, reports, reported:
@@ -259,7 +258,7 @@ class JobRun(AsyncIterator[Result]):
     async def _write_sheet(self) -> None:
         # Thumbnails take long, so a run without new results keeps the sheet that is there.
         is_up_to_date = not self._has_new_results and (self._directory / SHEET_NAME).exists()
-        if not self._wants_sheet or is_up_to_date:
+        if not self._options.sheet or is_up_to_date:
             return
         summary, now = self.summary, datetime.now().astimezone()
         waiting = {"unfinished": summary.unfinished, "not_submitted": summary.not_submitted}
@@ -326,7 +325,7 @@ class _JobWorker:
     _reports: MemoryObjectSendStream[Result]
     _stopping: _Stopping
     _slots: anyio.Semaphore
-    _timeout: float | None
+    _options: RunOptions
     _streak: FailureStreak = attrs.field(factory=FailureStreak)
 
     async def run(self) -> None:
@@ -375,14 +374,18 @@ class _JobWorker:
             key=key,
             status=outcome.status,
             request=line.request,
+            own=line.own,
             task_id=outcome.task_id,
+            seconds=outcome.seconds,
+            credits=None if task is None else credits_of(task),
             error_code=error_code_of(error, task),
             error=None if error is None else str(error),
             response=getattr(error, "response", None) if outcome.status == "unknown" else None,
         )
         if outcome.status != "completed" or task is None:
             return result
-        seconds = None if self._timeout is None else self._timeout - (outcome.seconds or 0.0)
+        timeout = self._options.timeout
+        seconds = None if timeout is None else timeout - (outcome.seconds or 0.0)
         saved = await save_outputs(
             self._session, self._journal, self._directory, line, task, seconds=seconds
         )

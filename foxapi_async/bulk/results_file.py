@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import sqlite3
 import sys
@@ -50,16 +51,22 @@ class Result:
     not_submitted nothing was sent
     ============= ==================================================================================
 
-    ``line`` counts from 1. ``fetched`` is the number of files that this run downloaded;
-    ``from_journal`` is True if nothing was requested from the server. ``error_code`` and ``error`` are
-    None for "completed"; ``response`` is what the server said to an unknown request.
+    ``line`` counts from 1; ``own`` are the columns of the line that are not sent. ``fetched`` is the
+    number of files that this run downloaded; ``from_journal`` is True if nothing was requested from the
+    server. ``error_code`` and ``error`` are None for "completed"; ``response`` is what the server said
+    to an unknown request. ``seconds`` are from the submission to the end of the task, ``credits`` what
+    the server reserved for it (``usage.credits_reserved``; FoxAPI does not document its unit); both are
+    None if this run did not see them.
     """
 
     line: int
     key: str
     status: ResultStatus
     request: Request
+    own: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False)
     task_id: str | None = None
+    seconds: float | None = None
+    credits: float | None = None
     files: tuple[SavedFile, ...] = ()
     data: tuple[Mapping[str, Any], ...] = attrs.field(default=(), hash=False)
     error_code: str | None = None
@@ -86,6 +93,14 @@ def error_code_of(error: FoxAPIError | None, task: Task | None = None) -> str | 
     elif isinstance(error, errors.APIStatusError):
         code = error.code
     return code or type(error).__name__
+
+
+def credits_of(task: Task) -> float | None:
+    """Return the credits that the server has reserved for a task, if it says so."""
+    value = task.usage.get("credits_reserved")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if math.isfinite(value) else None
 
 
 _STATUSES: Final = frozenset(get_args(ResultStatus))
@@ -262,6 +277,12 @@ def _fields_of(result: Result) -> dict[str, Any]:
         "num_outputs": result.request.num_outputs,
         "files": [attrs.asdict(file) for file in result.files],
     }
+    if result.own:
+        fields["own"] = dict(result.own)
+    if result.seconds is not None:
+        fields["seconds"] = round(result.seconds, 3)
+    if result.credits is not None:
+        fields["credits"] = result.credits
     if result.data:
         fields["data"] = [dict(data) for data in result.data]
     error = {"code": result.error_code, "message": result.error}
