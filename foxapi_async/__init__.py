@@ -14,8 +14,10 @@ __all__ = [
     "APITimeoutError",
     "AuthenticationError",
     "BadRequestError",
+    "Balance",
     "BudgetExceededError",
     "ConfigurationError",
+    "Credits",
     "DownloadError",
     "Event",
     "FoxAPIError",
@@ -93,7 +95,16 @@ if TYPE_CHECKING:
     from foxapi_async.events import Event
     from foxapi_async.handle import TaskHandle
     from foxapi_async.journal import Journal
-    from foxapi_async.models import Output, Task, TaskError, TaskInfo, TaskStatus, UploadedFile
+    from foxapi_async.models import (
+        Balance,
+        Credits,
+        Output,
+        Task,
+        TaskError,
+        TaskInfo,
+        TaskStatus,
+        UploadedFile,
+    )
     from foxapi_async.options import Limits, Polling, Retry, Timeout
     from foxapi_async.outcome import Outcome
     from foxapi_async.phota import PhotaCreateProfile, PhotaImage, PhotaImageEdit, PhotaImageEnhance
@@ -105,7 +116,16 @@ else:
         "events": ["Event"],
         "handle": ["TaskHandle"],
         "journal": ["Journal"],
-        "models": ["Output", "Task", "TaskError", "TaskInfo", "TaskStatus", "UploadedFile"],
+        "models": [
+            "Balance",
+            "Credits",
+            "Output",
+            "Task",
+            "TaskError",
+            "TaskInfo",
+            "TaskStatus",
+            "UploadedFile",
+        ],
         "options": ["Limits", "Polling", "Retry", "Timeout"],
         "outcome": ["Outcome"],
         "phota": ["PhotaCreateProfile", "PhotaImage", "PhotaImageEdit", "PhotaImageEnhance"],

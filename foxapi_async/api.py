@@ -21,6 +21,7 @@ from foxapi_async.errors import (
     InvalidResponseError,
     PermissionDeniedError,
 )
+from foxapi_async.http.account import read_balance, read_prices
 from foxapi_async.http.codec import read_task
 from foxapi_async.http.outputs import PLAIN
 from foxapi_async.http.responses import Answer, Reply, classify, from_exception
@@ -34,7 +35,7 @@ from foxapi_async.http.spool import Spool
 from foxapi_async.http.transport import Transport
 from foxapi_async.limits.limiter import Limiter
 from foxapi_async.limits.rate_scheduler import Lane
-from foxapi_async.models import Task
+from foxapi_async.models import Balance, Task
 from foxapi_async.options import Retry
 from foxapi_async.retry import Retrier
 from foxapi_async.statistics import Counters
@@ -49,8 +50,13 @@ _POLL_TIMEOUT = 15.0
 _CHECK_TIMEOUT = 8.0
 """Seconds for a request of `check_key`, which is repeated every few seconds during an outage."""
 
-_CHECKED_PATHS = ("/v1/account/credits", "/v1/models")
+_BALANCE_PATH = "/v1/account/credits"
+_CHECKED_PATHS = (_BALANCE_PATH, "/v1/models")
 """Free requests that need a key; a server may lack one of them."""
+
+
+_MOST_PRICES = 8 * 2**20
+"""Bytes of the price list; one of some 300 models has about 100 KB."""
 
 
 class KeyCheck(enum.Enum):
@@ -107,6 +113,28 @@ class Api:
     async def retrieve(self, task_id: str) -> Task:
         """Ask for a task until there is an answer; raises as `call` does."""
         return await self._until_answered(lambda: self.get_task(task_id))
+
+    async def balance(self) -> Balance:
+        """Ask for the balance; raises as `call` does."""
+
+        def send() -> Awaitable[Reply]:
+            return self._transport.call("GET", _BALANCE_PATH)
+
+        return await self.call(send, read_balance, f"GET {_BALANCE_PATH}")
+
+    async def prices(self) -> dict[str, float]:
+        """Ask for the public price list, without the key; raises as `call` does."""
+        url = self._transport.base_url / "api" / "pricing"
+
+        async def send() -> Reply:
+            async with self._transport.stream(url, {"Accept": "application/json"}) as response:
+                # A longer answer is cut and then not JSON, which `call` reports.
+                content = bytearray()
+                while len(content) < _MOST_PRICES and (more := await response.content.readany()):
+                    content += more
+                return Reply(response.status, bytes(content[:_MOST_PRICES]))
+
+        return await self.call(send, read_prices, "GET /api/pricing")
 
     async def check_key(self) -> KeyCheck:
         """Find out with free requests whether the service answers and accepts the key.

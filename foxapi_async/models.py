@@ -120,3 +120,33 @@ class UploadedFile:
     size: int | None = None
     created: datetime | None = None
     raw: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False, eq=False, repr=False)
+
+
+@attrs.frozen
+class Credits:
+    """Credits of a key or of its user, each None if the server does not say.
+
+    FoxAPI does not document the unit, nor whether a reserved amount is settled or refunded later.
+    """
+
+    remaining: float | None = None
+    used: float | None = None
+    unlimited: bool | None = None
+    """Whether ``remaining`` is no limit."""
+
+
+@attrs.frozen
+class Balance:
+    """The balance of the key and of its user; ``raw`` is the JSON object as received."""
+
+    key: Credits = Credits()
+    user: Credits = Credits()
+    raw: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False, eq=False, repr=False)
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether nothing is left by the server's word; False if it is not known."""
+        if self.key.unlimited:
+            return False
+        limited = (each for each in (self.key, self.user) if not each.unlimited)
+        return any(each.remaining is not None and each.remaining <= 0 for each in limited)

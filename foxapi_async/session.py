@@ -28,7 +28,7 @@ from foxapi_async.http.proxies import Proxies, find_proxies
 from foxapi_async.http.transport import Transport
 from foxapi_async.map_input import Item
 from foxapi_async.mapping import OutcomeIterator
-from foxapi_async.models import Output, Task, UploadedFile
+from foxapi_async.models import Balance, Output, Task, UploadedFile
 from foxapi_async.options import Limits, Polling, Retry, Timeout
 from foxapi_async.requests import Request
 from foxapi_async.statistics import Statistics
@@ -326,6 +326,29 @@ class Session:
             return await engine.files.upload(
                 path_or_bytes, filename=filename, auto_cleanup=auto_cleanup
             )
+
+    async def balance(self) -> Balance:
+        """Ask for the balance of the key and of its user. Free.
+
+        Raises:
+            FoxAPIError: A refusal, no answer, or one that is not JSON, after the last attempt.
+        """
+        engine = self._running()
+        with engine.until_closed("balance()"):
+            return await engine.api.balance()
+
+    async def prices(self) -> dict[str, float]:
+        """Ask for the public price list; return the price of one call in USD by model. Free.
+
+        Models without a fixed price, or with one that depends on the group of the key, are missing.
+        FoxAPI does not document what a call for several images, or for larger ones, costs.
+
+        Raises:
+            FoxAPIError: As for `balance`.
+        """
+        engine = self._running()
+        with engine.until_closed("prices()"):
+            return await engine.api.prices()
 
     @property
     def journal(self) -> Journal | None:

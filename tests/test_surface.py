@@ -51,7 +51,7 @@ ANY = object()
 
 CONTRACT = {
     "requests": "PhotaImage PhotaImageEdit PhotaImageEnhance PhotaCreateProfile GenerationRequest",
-    "models": "Task TaskStatus TaskInfo TaskError Output UploadedFile Outcome TaskHandle",
+    "models": "Balance Credits Task TaskStatus TaskInfo TaskError Output UploadedFile Outcome TaskHandle",
     "session": "Session Limits Polling Retry Timeout Event Journal",
     "errors": """FoxAPIError InvalidRequestError ConfigurationError SessionClosedError
         BudgetExceededError APIStatusError BadRequestError AuthenticationError
@@ -168,9 +168,11 @@ CALLS: dict[str, Parameters] = {
     },
     "read": {"output": (BY_POSITION, REQUIRED)},
     "upload": {"path_or_bytes": (BY_POSITION, REQUIRED), "filename": (BY_NAME, None)},
+    "balance": {},
+    "prices": {},
     "statistics": {},
 }
-AWAITED = {"submit", "generate", "retrieve", "download", "read", "upload"}
+AWAITED = {"submit", "generate", "retrieve", "download", "read", "upload", "balance", "prices"}
 
 
 def parameters(call: object) -> Parameters:

@@ -13,6 +13,7 @@ from rich.text import Text
 from typer import Option
 from typer.core import TyperGroup
 
+from foxapi_async.cli.commands.balance import balance
 from foxapi_async.cli.commands.demo import demo
 from foxapi_async.cli.commands.doctor import doctor
 from foxapi_async.cli.commands.emulator import emulator
@@ -53,7 +54,7 @@ app: typer.Typer = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for each in (generate, run_jobs, status, wait, upload, doctor):
+for each in (generate, run_jobs, status, wait, upload, balance, doctor):
     app.command()(command(each))
 app.command()(command(resolve, local=True))
 for each in (demo, emulator):

@@ -14,9 +14,12 @@ import attrs
 from yarl import URL
 
 from foxapi_async import PhotaCreateProfile, PhotaImage, PhotaImageEdit, PhotaImageEnhance
+from foxapi_async._typeguards import is_object
 from foxapi_async.cli.credentials import Key
 from foxapi_async.cli.exit_codes import ExitCode
+from foxapi_async.cli.money import balance_text
 from foxapi_async.environment import is_loopback
+from foxapi_async.http.account import read_balance
 from foxapi_async.http.codec import decode, excerpt
 from foxapi_async.http.proxies import Proxy
 from foxapi_async.http.responses import Reply
@@ -213,22 +216,13 @@ def _account(exchange: Exchange | None) -> Iterator[Finding]:
         return
     reply = exchange.reply
     payload = None if isinstance(reply, str) else _payload(reply)
-    if isinstance(reply, str) or payload is None:
+    if isinstance(reply, str) or not is_object(payload):
         why = reply if isinstance(reply, str) else f"HTTP {reply.status}"
         yield _unknown("balance", f"GET /v1/account/credits: {why}")
-    elif balance := _balance(payload):
-        yield _good("balance", balance)
+    elif words := balance_text(read_balance(payload)):
+        yield _good("balance", words)
     else:
         yield _note("balance", f"in an unknown format: {excerpt(reply.body)}")
-
-
-def _balance(payload: object) -> str:
-    """Return the balance as text, empty if the format is unknown: the vendor documents none."""
-    token = _field(_field(payload, "data"), "token")
-    used, left = _field(token, "used_credits"), _field(token, "remaining_credits")
-    if _field(token, "unlimited_credits") is True:
-        return f"this key has no limit of its own; used {used}"
-    return f"{left} credits left for this key, used {used}" if left is not None else ""
 
 
 def _model_ids(reply: Reply) -> tuple[str, ...] | None:

@@ -23,7 +23,7 @@ from foxapi_async.emulator.answers import (
 from foxapi_async.emulator.store import TaskView
 from foxapi_async.emulator.task_lifecycle import Fate
 
-Route: TypeAlias = Literal["submit", "poll", "upload", "download", "models", "credits"]
+Route: TypeAlias = Literal["submit", "poll", "upload", "download", "models", "credits", "pricing"]
 
 
 @frozen(eq=False)
@@ -151,7 +151,8 @@ class Fault:
     """One entry of a script: which requests, which effects.
 
     Args:
-        on: The route: "submit", "poll", "upload", "download", "models" or "credits".
+        on: The route: "submit", "poll", "upload", "download", "models", "credits" or
+            "pricing".
         do: One effect, or several that are combined, such as a `Fate` and a `Drop`.
         nth: The first matching request that is hit, counted from 1; by default the next one.
         times: How many requests are hit; None for all.

@@ -40,7 +40,12 @@ from foxapi_async.emulator.uploads import store
 _TASKS = "/v1/tasks/"
 _UPLOADS = "/v1/files/upload/"
 _WAYS = frozenset({"stream", "base64", "url"})
-_LISTS: Mapping[str, Route] = {"/v1/models": "models", "/v1/account/credits": "credits"}
+_PRICING = "/api/pricing"
+_LISTS: Mapping[str, Route] = {
+    "/v1/models": "models",
+    "/v1/account/credits": "credits",
+    _PRICING: "pricing",
+}
 _BOOLEANS = {"": False, "false": False, "0": False, "true": True, "1": True}
 _CALLS_KEPT = 1_000
 
@@ -121,7 +126,7 @@ class Exchange:
             raise inputs.RefusedError(text_reply(403, "error code: 1010"))
         if (request.content_length or 0) > self.admission.body_limit:
             raise inputs.RefusedError(inputs.too_large())
-        if path.startswith(RESULTS):
+        if path.startswith(RESULTS) or path == _PRICING:  # needs no key
             return
         if not path.startswith("/v1/"):
             raise inputs.RefusedError(text_reply(200, html_page("Welcome"), HTML_TYPE))
@@ -194,6 +199,8 @@ class Exchange:
                 reply = service.models()
             case "credits":
                 reply = service.account()
+            case "pricing":
+                reply = service.pricing()
         return reply
 
     def _look(self, request: web.BaseRequest, call: Call) -> Reply:

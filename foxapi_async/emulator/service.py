@@ -150,6 +150,29 @@ class Service:
         data: JSON = {"token": token, "user": user}
         return json_reply({"success": True, "message": "", "data": data})
 
+    def pricing(self) -> Reply:
+        """Return the price list; a profile has ratios in place of a price per call."""
+        prices: dict[str, float] = {
+            "phota-image": 0.06,
+            "phota-image-edit": 0.08,
+            "phota-image-enhance": 0.1,
+        }
+        data: list[JSON] = [
+            {
+                "model_name": name,
+                "quota_type": 1 if name in prices else 0,
+                "model_price": prices.get(name, 0),
+                "model_ratio": 0 if name in prices else 2.5,
+                "completion_ratio": 0,
+                "enable_groups": ["default"],
+                "vendor_id": 1,
+                "tags": "",
+                "supported_endpoint_types": ["image-generation"],
+            }
+            for name in schema.CLOSED
+        ]
+        return json_reply({"success": True, "data": data, "group_ratio": {"default": 1}})
+
     @property
     def balance(self) -> int | None:
         """Return the remaining credits; None if they are unlimited."""
