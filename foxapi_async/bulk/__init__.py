@@ -12,6 +12,7 @@ from foxapi_async.bulk.job_line import JobLine
 from foxapi_async.bulk.job_run import GRACE, JOURNAL_NAME, RESULTS_NAME, SHEET_NAME, JobRun, run_job
 from foxapi_async.bulk.plan import Plan
 from foxapi_async.bulk.results_file import Result, ResultStatus
+from foxapi_async.bulk.selection import Selection
 from foxapi_async.bulk.summary import Summary
 from foxapi_async.errors import JobFileError, Problem
 
@@ -28,6 +29,7 @@ __all__ = [
     "Problem",
     "Result",
     "ResultStatus",
+    "Selection",
     "Summary",
     "run_job",
 ]

@@ -21,6 +21,7 @@ from foxapi_async.bulk.job_file import (
 )
 from foxapi_async.bulk.job_line import JobLine, parse_row
 from foxapi_async.bulk.plan import Plan, plan_of
+from foxapi_async.bulk.selection import Selection, listed
 from foxapi_async.bulk.temporary_index import Duplicates
 from foxapi_async.errors import Problem
 
@@ -45,6 +46,9 @@ class Job:
     outputs: int
     heaviest: int
     _fingerprint: Fingerprint = attrs.field(alias="fingerprint", repr=False)
+    selection: Selection | None = None
+    """What `select` has narrowed the job to; None for all lines."""
+    _whole: Job | None = attrs.field(default=None, alias="whole", repr=False, eq=False)
 
     @classmethod
     def read(
@@ -106,7 +110,9 @@ class Job:
                     assert key is not None
                     assert request is not None
                     last = row.number
-                    yield JobLine(row.number, key, request)
+                    line = JobLine(row.number, key, request)
+                    if self.selection is None or line in self.selection:
+                        yield line
         except FileChangedError:
             where = f" somewhere after line {last:,}" if last else ""
             rest = "nothing after that line" if last else "nothing of it"
@@ -116,6 +122,42 @@ class Job:
             ) from None
         except OSError as error:
             raise _unreadable(self.path, error) from error
+
+    def select(self, selection: Selection) -> Self:
+        """Return the job with some of its lines only: a run of it does nothing about the others.
+
+        They keep their numbers and keys, so that they are the same requests in a run of the whole job.
+
+        Raises:
+            JobFileError: The selection names a line or a key that the job does not have, or the file was
+                changed since it was checked.
+        """
+        requests = outputs = heaviest = 0
+
+        def selected() -> Generator[JobLine, None, None]:
+            nonlocal requests, outputs, heaviest
+            for line in self.whole.lines():
+                if line in selection:
+                    requests += 1
+                    outputs += line.request.num_outputs
+                    heaviest = max(heaviest, line.request.num_outputs)
+                    yield line
+
+        if missing := selection.missing(selected()):
+            raise JobFileError(f"{self.path}: {listed(missing)}; nothing was sent")
+        return attrs.evolve(
+            self,
+            requests=requests,
+            outputs=outputs,
+            heaviest=heaviest,
+            selection=selection,
+            whole=self.whole,
+        )
+
+    @property
+    def whole(self) -> Job:
+        """The job with all its lines, whatever was selected."""
+        return self if self._whole is None else self._whole
 
     def plan(
         self,
