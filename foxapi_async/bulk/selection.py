@@ -6,7 +6,7 @@ import bisect
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Self
 
 import attrs
@@ -50,7 +50,7 @@ class Selection:
         if lines is None and keys is None:
             raise InvalidRequestError("a selection needs lines or keys", field="lines")
         ranges = [] if lines is None else [_range(part, lines) for part in lines.split(",")]
-        return cls(ranges, frozenset() if keys is None else frozenset(_keys(keys)))
+        return cls(ranges, frozenset() if keys is None else _keys(keys))
 
     def __contains__(self, line: JobLine) -> bool:
         """Return whether a line is selected."""
@@ -104,7 +104,7 @@ def _range_text(lines: tuple[int, int]) -> str:
     return str(first) if first == last else f"{first}, nor at any up to {last}"
 
 
-def _keys(text: str) -> Iterator[str]:
+def _keys(text: str) -> frozenset[str]:
     try:
         rows = list(csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True))
     except csv.Error as error:
@@ -113,7 +113,7 @@ def _keys(text: str) -> Iterator[str]:
             field="keys",
             value=text,
         ) from error
-    keys = [key for row in rows for key in row if key]
+    keys = frozenset(key for row in rows for key in row if key)
     if not keys:
         raise InvalidRequestError("keys are empty; write them as a,b", field="keys", value=text)
-    yield from keys
+    return keys
