@@ -29,6 +29,10 @@ def _merged(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     return tuple(merged)
 
 
+def _as_set(keys: Iterable[str]) -> frozenset[str]:
+    return frozenset(keys)
+
+
 @attrs.frozen
 class Selection:
     """The lines with one of these numbers, and those with one of these keys.
@@ -38,7 +42,7 @@ class Selection:
     """
 
     lines: tuple[tuple[int, int], ...] = attrs.field(default=(), converter=_merged)
-    keys: frozenset[str] = attrs.field(default=frozenset(), converter=frozenset)
+    keys: frozenset[str] = attrs.field(default=frozenset(), converter=_as_set)
 
     @classmethod
     def parse(cls, lines: str | None = None, keys: str | None = None) -> Self:
