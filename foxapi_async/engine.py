@@ -113,6 +113,7 @@ class Engine:
             in_flight=len(self.registry.tasks),
             images_in_flight=self._limiter.slots.in_flight,
             requests_per_second=self._limiter.rate(),
+            paused_since=self.submitter.paused_since,
             downloads=self.files.downloads,
             bytes_downloaded=self.files.bytes_downloaded,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import attrs
@@ -48,6 +49,8 @@ class Statistics:
     requests_per_second: float | None
     """The rate that the server was found to accept, of submissions or of all other requests, whichever is
     lower; None while no limit was met."""
+    paused_since: datetime | None = None
+    """Since when (UTC) submissions are paused, because they got no clear answers; None if they are not."""
 
 
 @attrs.define(eq=False, weakref_slot=False)

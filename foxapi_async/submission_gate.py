@@ -45,6 +45,11 @@ class SubmissionGate:
         """Whether submissions are paused."""
         return self._paused is not None
 
+    @property
+    def paused_since(self) -> datetime | None:
+        """Since when submissions are paused, in UTC; None if they are not."""
+        return None if self._paused is None else self._paused[1]
+
     def send_one_first(self) -> None:
         """Let one POST leave and hold the others until it has got a clear answer."""
         self._breaker.send_one_first()

@@ -12,6 +12,7 @@ import logging
 import random
 import time
 from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -88,6 +89,11 @@ class Submitter:
     def free_slots(self) -> int:
         """How many more images may be in flight now."""
         return self._slots.places - self._slots.in_flight
+
+    @property
+    def paused_since(self) -> datetime | None:
+        """Since when submissions are paused; None if they are not."""
+        return self._gate.paused_since
 
     def send_one_first(self) -> None:
         """Let one POST leave and hold the others until it has got a clear answer."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import attrs
 import pytest
 
@@ -14,6 +16,7 @@ OUTSIDE = {
     "requests_per_second": 2.5,
     "downloads": 4,
     "bytes_downloaded": 1024,
+    "paused_since": datetime(2026, 1, 2, 3, 4, tzinfo=UTC),
 }
 """Fields of a snapshot that `Counters` does not count."""
 

@@ -9,9 +9,11 @@ async with Session(journal="out/journal.sqlite") as session:
 
 from foxapi_async.bulk.job import Job
 from foxapi_async.bulk.job_line import JobLine
-from foxapi_async.bulk.job_run import GRACE, JOURNAL_NAME, RESULTS_NAME, SHEET_NAME, JobRun, run_job
+from foxapi_async.bulk.job_run import GRACE, RESULTS_NAME, SHEET_NAME, JobRun, run_job
 from foxapi_async.bulk.plan import Plan
 from foxapi_async.bulk.results_file import Result, ResultStatus
+from foxapi_async.bulk.run_log import JOURNAL_NAME, RUNS_NAME, EndReason, RunLog, RunRecord
+from foxapi_async.bulk.run_progress import RunProgress
 from foxapi_async.bulk.selection import Selection
 from foxapi_async.bulk.summary import Summary
 from foxapi_async.errors import JobFileError, Problem
@@ -20,7 +22,9 @@ __all__ = [
     "GRACE",
     "JOURNAL_NAME",
     "RESULTS_NAME",
+    "RUNS_NAME",
     "SHEET_NAME",
+    "EndReason",
     "Job",
     "JobFileError",
     "JobLine",
@@ -29,6 +33,9 @@ __all__ = [
     "Problem",
     "Result",
     "ResultStatus",
+    "RunLog",
+    "RunProgress",
+    "RunRecord",
     "Selection",
     "Summary",
     "run_job",

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
 
 import anyio
 import attrs
@@ -33,23 +33,21 @@ from foxapi_async.bulk.results_file import (
     error_code_of,
     lasting,
 )
+from foxapi_async.bulk.run_log import RunRecord
 from foxapi_async.bulk.run_options import RunOptions
+from foxapi_async.bulk.run_progress import RunProgress
+from foxapi_async.bulk.run_recorder import RunRecorder
 from foxapi_async.bulk.save_results import save_outputs
+from foxapi_async.bulk.stopping import Stopping
 from foxapi_async.bulk.summary import Progress, Summary
 from foxapi_async.files.pace import run_with_descriptors
 from foxapi_async.files.partfile import remove_stale_parts
 from foxapi_async.journal.entry import JournalStatus
 
-if TYPE_CHECKING:
-    from foxapi_async.mapping import OutcomeIterator
-
 _log = logging.getLogger("foxapi_async")
 
 SHEET_NAME: Final = "index.html"
 RESULTS_NAME: Final = "results.jsonl"
-JOURNAL_NAME: Final = "journal.sqlite"
-"""The default name of the journal of a job, in the directory of its pictures."""
-
 GRACE: Final = 120.0
 """Seconds that tasks in flight get to complete when a run is stopped."""
 
@@ -126,7 +124,10 @@ class JobRun(AsyncIterator[Result]):
         self._directory = directory
         self._options = options
         self._progress = Progress(session, job.requests, directory / RESULTS_NAME)
-        self._stopping = _Stopping()
+        self._stopping = Stopping()
+        self._recorder = RunRecorder(
+            session, job, directory, options, stopping=self._stopping, counts=self._progress
+        )
         self._results: ResultsFile | None = None
         self._has_new_results = False
         self._is_left = False
@@ -142,13 +143,15 @@ class JobRun(AsyncIterator[Result]):
             # Here too, because a task that is cancelled before its first step closes nothing.
             stack.callback(send.close)
             stack.callback(self._receive.close)
-            task = asyncio.create_task(self._run(send), name="foxapi-async job")
-            stack.push_async_callback(_cancel, task)
+            for work, name in ((self._recorder.watch(), "watch"), (self._run(send), "job")):
+                task = asyncio.create_task(work, name=f"foxapi-async {name}")
+                stack.push_async_callback(_cancel, task)
             self._exit = stack.pop_all()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._is_left = True
+        self._recorder.failed |= kind is not None
         await self._exit.aclose()
 
     async def __anext__(self) -> Result:
@@ -181,6 +184,21 @@ class JobRun(AsyncIterator[Result]):
         stopping = self._stopping
         return self._progress.summary(stopped=stopping.reason, interrupted=stopping.interrupted)
 
+    @property
+    def directory(self) -> Path:
+        """Where the pictures go."""
+        return self._directory
+
+    @property
+    def progress(self) -> RunProgress:
+        """The progress of the run with its rates, as ``runs.jsonl`` and `RunLog` show it."""
+        return self._recorder.progress()
+
+    @property
+    def other_runs(self) -> tuple[RunRecord, ...]:
+        """The runs of other processes that were seen at work on the same directory."""
+        return self._recorder.other_runs
+
     def _open(self) -> None:
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
@@ -199,10 +217,14 @@ class JobRun(AsyncIterator[Result]):
                 f"{str(self._journal.path)!r} is empty: the run would pay for them again. Use the "
                 "journal that belongs to these results, or another directory"
             )
+        self._recorder.begin()
 
     async def _close_results(self) -> None:
-        if self._results is not None:
-            await run_in_thread(self._results.close)
+        try:
+            if self._results is not None:
+                await run_in_thread(self._results.close)
+        finally:
+            await run_in_thread(self._recorder.end)
 
     async def _run(self, send: MemoryObjectSendStream[Result]) -> None:
         session, journal, directory = self._session, self._journal, self._directory
@@ -230,6 +252,7 @@ class JobRun(AsyncIterator[Result]):
                 await self._write_sheet()
         except Exception as error:  # noqa: BLE001 - raised to the reader after the last result
             self._stopping.error = self._stopping.error or error
+        self._recorder.failed |= self._stopping.error is not None
 
     async def _record(
         self, reported: MemoryObjectReceiveStream[Result], send: MemoryObjectSendStream[Result]
@@ -247,6 +270,7 @@ class JobRun(AsyncIterator[Result]):
                 self._stopping.fail(error)
             for result in batch:
                 self._progress.add(result)
+                self._recorder.add(result)
                 await send.send(result)
 
     def _count_pending(self, job_input: JobInput) -> None:
@@ -260,6 +284,7 @@ class JobRun(AsyncIterator[Result]):
         is_up_to_date = not self._has_new_results and (self._directory / SHEET_NAME).exists()
         if not self._options.sheet or is_up_to_date:
             return
+        self._recorder.stage = "sheet"
         summary, now = self.summary, datetime.now().astimezone()
         waiting = {"unfinished": summary.unfinished, "not_submitted": summary.not_submitted}
         draw = partial(write_sheet, is_cancelled=lambda: self._is_left)
@@ -274,48 +299,6 @@ async def _cancel(task: asyncio.Task[None]) -> None:
     await finish_despite_cancellation(lambda: asyncio.wait([task]))
 
 
-@attrs.define(eq=False)
-class _Stopping:
-    reason: FoxAPIError | None = None
-    error: Exception | None = None  # raised to the reader after the last result
-    interrupted: bool = False
-    scope: anyio.CancelScope = attrs.field(factory=anyio.CancelScope)
-    _outcomes: OutcomeIterator | None = None
-
-    def attach(self, outcomes: OutcomeIterator) -> None:
-        self._outcomes = outcomes
-        if self.reason is not None:
-            outcomes.stop_submitting(self.reason)
-
-    @property
-    def stopped_by(self) -> FoxAPIError | None:
-        return None if self._outcomes is None else self._outcomes.stopped_by
-
-    def stop(self, reason: FoxAPIError) -> None:
-        if self.reason is None:
-            self.reason = reason
-        if self._outcomes is None:
-            return
-        if isinstance(reason, errors.BudgetExceededError):
-            # The requests that were read before this one have their share of the budget.
-            self._outcomes.stop_reading()
-        else:
-            self._outcomes.stop_submitting(reason)
-
-    def fail(self, error: Exception) -> None:
-        self.error = self.error or error
-        if not isinstance(error, FoxAPIError):
-            error = FoxAPIError(f"the run failed unexpectedly: {error!r}")
-        self.stop(error)
-
-    def interrupt(self, grace: float) -> None:
-        self.interrupted = True
-        self.stop(FoxAPIError("the run was stopped before this request was sent"))
-        # The loop's clock, because anyio's needs a task and signal handlers have none.
-        deadline = asyncio.get_running_loop().time() + grace
-        self.scope.deadline = min(self.scope.deadline, deadline)
-
-
 @attrs.frozen(eq=False, repr=False)
 class _JobWorker:
     _session: Session
@@ -323,7 +306,7 @@ class _JobWorker:
     _directory: Path
     _input: JobInput
     _reports: MemoryObjectSendStream[Result]
-    _stopping: _Stopping
+    _stopping: Stopping
     _slots: anyio.Semaphore
     _options: RunOptions
     _streak: FailureStreak = attrs.field(factory=FailureStreak)

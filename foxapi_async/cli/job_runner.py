@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
@@ -12,20 +10,18 @@ from typing import Final
 
 import anyio
 import attrs
-from rich.console import Group, RenderableType
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
+from rich.console import RenderableType
 
 from foxapi_async import Event, FoxAPIError, Limits, Polling, Session
 from foxapi_async._concurrency import finish_despite_cancellation
 from foxapi_async.bulk import SHEET_NAME, Job, JobRun, Result, Summary, run_job
 from foxapi_async.bulk.results_file import lasting
 from foxapi_async.cli import job_report
-from foxapi_async.cli.console import Console, printable
+from foxapi_async.cli.console import Console
 from foxapi_async.cli.context import CommandContext
 from foxapi_async.cli.exit_codes import ExitCode, exit_code_for, most_severe
 from foxapi_async.cli.formatting import count
+from foxapi_async.cli.job_board import board, progress_text
 from foxapi_async.cli.progress import RetryMessages, live
 from foxapi_async.cli.signals import Interrupted, run_interruptible
 from foxapi_async.events import SubmissionFailed
@@ -167,11 +163,10 @@ class JobProgress:
     def __init__(self, console: Console, run: JobRun) -> None:
         self._console = console
         self._run = run
-        self._images = RateMeter()
-        self._requests = RateMeter()
         self._failures = 0
         self._hidden: set[bool] = set()
         self._stop_reported = False
+        self._others_named: set[str] = set()
 
     @asynccontextmanager
     async def shown(self) -> AsyncGenerator[None, None]:
@@ -236,76 +231,27 @@ class JobProgress:
 
     def render(self) -> RenderableType:
         """Draw the current state; also called by rich's refresh thread."""
-        summary = self._measure()
-        table = Table.grid(padding=(0, 1), expand=True)
-        table.add_column(ratio=1)
-        table.add_column(justify="right", no_wrap=True)
-        share = summary.decided / summary.requests
-        bar = ProgressBar(1.0, share, complete_style="cyan", finished_style="green", pulse=False)
-        table.add_row(bar, f"{summary.decided:,} of {summary.requests:,}  {100 * share:.0f} %")
-        return Group(table, Text(printable(self._line(summary)), style="dim"))
-
-    def _measure(self) -> Summary:
-        summary, now = self._run.summary, time.monotonic()
-        self._images.record(now, summary.fetched)
-        # What the journal has decided takes no time, and would make the remaining time too short.
-        self._requests.record(now, summary.decided - summary.from_journal)
-        return summary
-
-    def _line(self, summary: Summary) -> str:
-        parts = [job_report.counts_text(summary)]
-        if rate := self._images.per_minute():
-            parts.append(f"{rate:.0f} images/min" if rate >= 10 else f"{rate:.1f} images/min")  # noqa: PLR2004
-        parts.append(f"{count(summary.in_flight, 'task')} in flight")
-        left = remaining_time(summary.not_submitted, self._requests.per_minute())
-        if left is not None and summary.stopped is None:
-            parts.append(f"about {left} left")
-        return "  ·  ".join(parts)
+        return board(self._run.progress)
 
     async def _watch_for_stop(self) -> None:
-        while not self._stop_reported:
+        while True:
             self._report_stop()
+            self._report_other_runs()
             await anyio.sleep(_STOP_CHECK)
+
+    def _report_other_runs(self) -> None:
+        for other in self._run.other_runs:
+            if other.id not in self._others_named:
+                self._others_named.add(other.id)
+                self._console.warning(
+                    f"another run is at work on {self._run.directory}: process {other.pid} on "
+                    f"{other.host}, since {other.began.astimezone():%Y-%m-%d %H:%M:%S}, with "
+                    f"{other.job}; both continue, and neither fetches a file that the other has"
+                )
 
     async def _print_lines(self) -> None:
         pause = _FIRST_LINE
-        # A rate needs two samples: the first is taken before the first pause.
-        self._measure()
         while True:
             await anyio.sleep(pause)
-            self._console.info(self._line(self._measure()))
+            self._console.info(progress_text(self._run.progress))
             pause = min(pause * 1.5, _LONGEST_PAUSE)
-
-
-class RateMeter:
-    """Measures how fast a number has grown during the last ``window`` seconds."""
-
-    def __init__(self, window: float = 120.0) -> None:
-        self._window = window
-        self._samples: deque[tuple[float, int]] = deque()
-
-    def record(self, now: float, number: int) -> None:
-        """Record the number at a time in seconds."""
-        self._samples.append((now, number))
-        while len(self._samples) > 2 and now - self._samples[1][0] >= self._window:  # noqa: PLR2004
-            self._samples.popleft()
-
-    def per_minute(self) -> float | None:
-        """Return the growth per minute; None before it is known."""
-        if not self._samples:
-            return None
-        (began, before), (now, after) = self._samples[0], self._samples[-1]
-        return None if now <= began else 60 * (after - before) / (now - began)
-
-
-def remaining_time(remaining: int, per_minute: float | None) -> str | None:
-    """Return roughly how long the rest takes: "40 s", "12 min", "3 h 20 min"; None if unknown."""
-    if not per_minute or not remaining:
-        return None
-    minutes = remaining / per_minute
-    if minutes < 1.5:  # noqa: PLR2004
-        return f"{60 * minutes:.0f} s"
-    if minutes < 90:  # noqa: PLR2004
-        return f"{minutes:.0f} min"
-    hours, rest = divmod(minutes, 60)
-    return f"{hours:.0f} h {rest:.0f} min" if hours < 48 else f"{hours / 24:.1f} days"  # noqa: PLR2004

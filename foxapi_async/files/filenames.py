@@ -32,9 +32,12 @@ _RESERVED: Final = re.compile(
 _EXTENSION: Final = re.compile(r"\.([A-Za-z0-9]{1,10})\Z")
 
 _WRITTEN_BY_JOBS: Final = re.compile(
-    r"index(?:-\d+)?\.html?|results\.jsonl|journal\.sqlite(?:-\w+|\.\w+\.owner)?", re.IGNORECASE
+    r"index(?:-\d+)?\.html?|results\.jsonl|journal\.sqlite(?:-\w+|\.\w+\.owner)?"
+    r"|runs\.jsonl(?:\.\w+\.(?:owner|progress|progress\.tmp))?|downloads\.lock",
+    re.IGNORECASE,
 )
-"""The contact sheet, the results file and the journal with its side files, in a job's directory."""
+"""The contact sheet, the results file, and the journal and the run log with their side files, in a job's
+directory."""
 
 
 def safe_name(text: str, encoding: str = ENCODING) -> str:

@@ -9,10 +9,11 @@ import pytest
 
 from foxapi_async import BudgetExceededError, FoxAPIError, InsufficientQuotaError
 from foxapi_async.bulk import JobFileError, Plan, Summary
+from foxapi_async.bulk.run_progress import RateMeter
 from foxapi_async.cli.exit_codes import ExitCode
 from foxapi_async.cli.formatting import run_command
+from foxapi_async.cli.job_board import remaining_time
 from foxapi_async.cli.job_report import Estimate, estimate_lines, exit_code_for_job, next_step
-from foxapi_async.cli.job_runner import RateMeter, remaining_time
 
 NAMES = ("submit", "done", "fetch", "in_flight", "failed", "unknown")
 

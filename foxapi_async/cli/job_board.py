@@ -1,0 +1,66 @@
+"""How far a job is, as text and drawn; the same for a run and for whoever watches it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from foxapi_async.cli import job_report
+from foxapi_async.cli.console import printable
+from foxapi_async.cli.formatting import count
+
+if TYPE_CHECKING:
+    from foxapi_async.bulk import RunProgress
+
+
+def board(progress: RunProgress) -> RenderableType:
+    """Draw the progress of a run."""
+    summary = progress.summary
+    table = Table.grid(padding=(0, 1), expand=True)
+    table.add_column(ratio=1)
+    table.add_column(justify="right", no_wrap=True)
+    share = summary.decided / summary.requests if summary.requests else 0.0
+    bar = ProgressBar(1.0, share, complete_style="cyan", finished_style="green", pulse=False)
+    table.add_row(bar, f"{summary.decided:,} of {summary.requests:,}  {100 * share:.0f} %")
+    return Group(table, Text(printable(progress_text(progress)), style="dim"))
+
+
+def progress_text(progress: RunProgress) -> str:
+    """Return the progress of a run in one line."""
+    summary = progress.summary
+    parts = [job_report.counts_text(summary)]
+    if rate := progress.images_per_minute:
+        parts.append(rate_text(rate))
+    parts.append(f"{count(summary.in_flight, 'task')} in flight")
+    if progress.paused_since is not None:
+        since = progress.paused_since.astimezone()
+        parts.append(f"submissions are paused since {since:%H:%M:%S}")
+    if progress.stage == "sheet":
+        parts.append("writing the contact sheet")
+    left = remaining_time(summary.not_submitted, progress.requests_per_minute)
+    if left is not None and progress.stage == "running":
+        parts.append(f"about {left} left")
+    return "  ·  ".join(parts)
+
+
+def rate_text(per_minute: float) -> str:
+    """Return a rate of images: "12 images/min", "1.5 images/min"."""
+    digits = 0 if per_minute >= 10 else 1  # noqa: PLR2004
+    return f"{per_minute:.{digits}f} images/min"
+
+
+def remaining_time(remaining: int, per_minute: float | None) -> str | None:
+    """Return roughly how long the rest takes: "40 s", "12 min", "3 h 20 min"; None if unknown."""
+    if not per_minute or not remaining:
+        return None
+    minutes = remaining / per_minute
+    if minutes < 1.5:  # noqa: PLR2004
+        return f"{60 * minutes:.0f} s"
+    if minutes < 90:  # noqa: PLR2004
+        return f"{minutes:.0f} min"
+    hours, rest = divmod(minutes, 60)
+    return f"{hours:.0f} h {rest:.0f} min" if hours < 48 else f"{hours / 24:.1f} days"  # noqa: PLR2004
