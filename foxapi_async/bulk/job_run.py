@@ -40,6 +40,7 @@ from foxapi_async.bulk.run_recorder import RunRecorder
 from foxapi_async.bulk.save_results import save_outputs
 from foxapi_async.bulk.stopping import Stopping
 from foxapi_async.bulk.summary import Progress, Summary
+from foxapi_async.bulk.task_locks import LOCK_NAME, TaskLocks
 from foxapi_async.files.pace import run_with_descriptors
 from foxapi_async.files.partfile import remove_stale_parts
 from foxapi_async.journal.entry import JournalStatus
@@ -129,6 +130,7 @@ class JobRun(AsyncIterator[Result]):
             session, job, directory, options, stopping=self._stopping, counts=self._progress
         )
         self._results: ResultsFile | None = None
+        self._locks: TaskLocks | None = None
         self._has_new_results = False
         self._is_left = False
         self._receive: MemoryObjectReceiveStream[Result] | None = None
@@ -217,6 +219,7 @@ class JobRun(AsyncIterator[Result]):
                 f"{str(self._journal.path)!r} is empty: the run would pay for them again. Use the "
                 "journal that belongs to these results, or another directory"
             )
+        self._locks = TaskLocks(self._directory / LOCK_NAME)
         self._recorder.begin()
 
     async def _close_results(self) -> None:
@@ -224,6 +227,8 @@ class JobRun(AsyncIterator[Result]):
             if self._results is not None:
                 await run_in_thread(self._results.close)
         finally:
+            if self._locks is not None:
+                self._locks.close()
             await run_in_thread(self._recorder.end)
 
     async def _run(self, send: MemoryObjectSendStream[Result]) -> None:
@@ -233,8 +238,17 @@ class JobRun(AsyncIterator[Result]):
         retry = {Step.FAILED: options.retry_failed, Step.UNKNOWN: options.retry_unknown}
         job_input = JobInput(self._job, journal, self.results, directory, reports, retry=retry)
         slots = anyio.Semaphore(max(_SAVING, session.limits.outputs))
+        assert self._locks is not None
         worker = _JobWorker(
-            session, journal, directory, job_input, reports, self._stopping, slots, options
+            session,
+            journal,
+            directory,
+            job_input,
+            reports,
+            self._stopping,
+            slots,
+            options,
+            self._locks,
         )
         try:
             with send, reports, reported:
@@ -309,6 +323,7 @@ class _JobWorker:
     _stopping: Stopping
     _slots: anyio.Semaphore
     _options: RunOptions
+    _locks: TaskLocks
     _streak: FailureStreak = attrs.field(factory=FailureStreak)
 
     async def run(self) -> None:
@@ -369,9 +384,10 @@ class _JobWorker:
             return result
         timeout = self._options.timeout
         seconds = None if timeout is None else timeout - (outcome.seconds or 0.0)
-        saved = await save_outputs(
-            self._session, self._journal, self._directory, line, task, seconds=seconds
-        )
+        async with self._locks.held(task.id):
+            saved = await save_outputs(
+                self._session, self._journal, self._directory, line, task, seconds=seconds
+            )
         if (reason := self._streak.add_saving(saved.error)) is not None:
             self._stopping.stop(reason)
         data = tuple(output.data for output in task.outputs if output.url is None)

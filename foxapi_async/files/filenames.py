@@ -33,7 +33,7 @@ _EXTENSION: Final = re.compile(r"\.([A-Za-z0-9]{1,10})\Z")
 
 _WRITTEN_BY_JOBS: Final = re.compile(
     r"index(?:-\d+)?\.html?|results\.jsonl|journal\.sqlite(?:-\w+|\.\w+\.owner)?"
-    r"|runs\.jsonl(?:\.\w+\.(?:owner|progress|progress\.tmp))?|downloads\.lock",
+    r"|runs\.jsonl(?:\.lock|\.\w+\.(?:owner|progress|progress\.tmp))?",
     re.IGNORECASE,
 )
 """The contact sheet, the results file, and the journal and the run log with their side files, in a job's
