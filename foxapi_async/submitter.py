@@ -332,7 +332,14 @@ class Submitter:
         """Return the task that an unclear answer names, if the server confirms it, else the answer."""
         assert answer.error is not None
         # From here on the caller may be cancelled and the session may end.
-        submission.error = submission.unknown(answer.error, answer.response)
+        submission.error = unknown = submission.unknown(answer.error, answer.response)
+        if submission.claim is not None:
+            try:
+                await submission.claim.keep_response(unknown)
+            except FoxAPIError as trouble:
+                _log.warning(
+                    "%s; the journal cannot keep what the server said: %s", unknown, trouble
+                )
         task = await confirm_task(
             answer.response,
             submission,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 import time
 import zlib
 from collections.abc import Callable
@@ -38,6 +39,7 @@ class Shop:
         self.say, self.shown = say, shown
         self.tasks: dict[str, bytes] = {}
         self.failures = 0
+        self.asked = anyio.Event()
 
     async def __call__(self, request: RawRequest) -> bytes | None:
         if request.method == "POST":
@@ -49,6 +51,7 @@ class Shop:
             request.writer.write(said.removesuffix(b"-CUT"))
             await request.writer.drain()
             return None
+        self.asked.set()
         if self.failures:
             self.failures -= 1
             return response(b"<html>busy</html>", "502 Bad Gateway")
@@ -152,6 +155,9 @@ CLEAR: dict[str, Say] = {
     "one invalid byte": lambda task: response(task[:-1] + b', "note": "caf\xe9"}'),
     "UTF-16": lambda task: response(task.decode().encode("utf-16")),
     "a header of 9,000 bytes": lambda task: response(task, headers={"X-Long": "x" * 9_000}),
+    "300 headers of 200 bytes": lambda task: response(
+        task, headers={f"X-{number}": "x" * 190 for number in range(300)}
+    ),
     "a header of 64 KiB": lambda task: response(task, headers={"X-Long": "x" * 65_536}),
 }
 
@@ -285,6 +291,33 @@ async def test_a_session_that_ends_meanwhile_keeps_the_answer(tmp_path: Path):
         await anyio.sleep(0.2)
     [entry] = journal.entries("unknown")
     assert shop.only_id in entry.response
+
+
+async def test_a_crash_meanwhile_does_not_lose_what_the_server_said(tmp_path: Path):
+    shop = Shop(lambda task: response(wrapped(task), "502 Bad Gateway"))
+    shop.failures = 1000
+    async with raw_server(shop) as server:
+        program = (
+            "import asyncio, sys\n"
+            "from foxapi_async import PhotaImage, Session\n"
+            "async def main():\n"
+            "    async with Session(sys.argv[1], base_url=sys.argv[2], journal=sys.argv[3]) as session:\n"
+            "        await session.submit(PhotaImage('a fox'), key='k')\n"
+            "asyncio.run(main())\n"
+        )
+        path = tmp_path / "journal"
+        command = [sys.executable, "-c", program, KEY, server.url, str(path)]
+        process = await anyio.open_process(command, stdout=None, stderr=None)
+        try:
+            await shop.asked.wait()
+        finally:
+            process.kill()
+            await process.wait()
+    journal = Journal(path)
+    with pytest.raises(SubmissionUnknownError, match="may have been billed") as raised:
+        async with Session(KEY, base_url=server.url, journal=journal) as session:
+            await session.submit(PhotaImage("a fox"), key="k")
+    assert shop.only_id in raised.value.response
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>slow down</html>", b'{"detail": "slow down"}'])

@@ -64,6 +64,16 @@ _KEEPALIVE: Final = 15.0
 _LONGEST_HEADER: Final = 65 * 1024
 """Bytes of one header line; aiohttp reads 8,190 by default and discards the whole answer otherwise."""
 
+_MOST_HEADERS: Final = 1024
+"""Header lines of an answer; aiohttp reads 128 by default, and older releases have no such bound."""
+
+_BOUNDS: Final = {
+    "max_line_size": _LONGEST_HEADER,
+    "max_field_size": _LONGEST_HEADER,
+    "max_headers": _MOST_HEADERS,
+}
+"""Arguments of aiohttp's requests that bound the head of an answer."""
+
 _DIRECT: Final = URL()
 """As ``proxy=`` of a request it connects directly, although the session of the caller has a proxy."""
 
@@ -99,7 +109,7 @@ class Transport:
         self._files: aiohttp.ClientSession | None = None
         self._is_closed = False
         self.memory: WeightedLimiter = WeightedLimiter(_MEMORY)
-        self._longest_line = self._longest_header = _LONGEST_HEADER
+        self._bounds: dict[str, Any] = {}
         self._headers = CIMultiDict(
             {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": ACCEPTED}
         )
@@ -140,9 +150,10 @@ class Transport:
         else:
             # With its proxy, traces and limits; `without_secrets` keeps the rest off the requests.
             self._files = self._http
-        # The caller's own session may allow more.
-        self._longest_line = max(_LONGEST_HEADER, getattr(self._http, "_max_line_size", 0))
-        self._longest_header = max(_LONGEST_HEADER, getattr(self._http, "_max_field_size", 0))
+        for name, most in _BOUNDS.items():
+            # The caller's own session may allow more.
+            if (given := getattr(self._http, f"_{name}", None)) is not None:
+                self._bounds[name] = max(most, given)
 
     async def aclose(self) -> None:
         """Close the connection pool, unless it was given."""
@@ -275,8 +286,7 @@ class Transport:
                     allow_redirects=False,
                     raise_for_status=False,
                     auto_decompress=True,
-                    max_line_size=self._longest_line,
-                    max_field_size=self._longest_header,
+                    **self._bounds,
                     timeout=timeout,
                     **route,
                 )
@@ -322,8 +332,7 @@ class Transport:
             allow_redirects=False,
             raise_for_status=False,
             auto_decompress=False,
-            max_line_size=self._longest_line,
-            max_field_size=self._longest_header,
+            **self._bounds,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.timeout.connect),
             **self._api_options,
         ) as response:

@@ -96,6 +96,16 @@ class Claim:
                 "sent. Claim the key again"
             )
 
+    async def keep_response(self, error: SubmissionUnknownError) -> None:
+        """Record durably what the server said, while it is asked for the task that it may mean.
+
+        If the process dies meanwhile, the entry is unknown and still names that task.
+        """
+        if error.response is not None:
+            await self._registry.writer.write(
+                self._transition(JournalStatus.SENDING, error, keep=True)
+            )
+
     async def accepted(self, task_id: str, estimated_time: float | None = None) -> None:
         """Record the id; return when it is durable. Nobody may get the id before.
 
@@ -148,11 +158,14 @@ class Claim:
         self, after: JournalStatus, reason: BaseException | str | None = None, *, keep: bool = False
     ) -> Transition:
         before = self.status
-        # A planned entry stays planned when it is released.
-        if (before, after) != (JournalStatus.PLANNED, JournalStatus.PLANNED):
+        # A planned entry stays planned when it is released, and one that is being sent stays so
+        # when what the server said is kept.
+        is_same = before is after and after in {JournalStatus.PLANNED, JournalStatus.SENDING}
+        if not is_same:
             check_transition(before, after)
         self.status = after
-        may_have_task = after in {JournalStatus.ACCEPTED, JournalStatus.UNKNOWN}
+        is_sent = before is JournalStatus.SENDING and after is JournalStatus.SENDING
+        may_have_task = is_sent or after in {JournalStatus.ACCEPTED, JournalStatus.UNKNOWN}
         cause = reason.__cause__ if isinstance(reason, SubmissionUnknownError) else reason
         code = cause.code if isinstance(cause, APIStatusError) else None
         response = reason.response if isinstance(reason, SubmissionUnknownError) else None
