@@ -26,6 +26,10 @@ PATHS: Final[Mapping[str, str]] = {
 }
 """The path of the billed POST for each kind."""
 
+STAND_IN: Final = "https://upload.invalid/sha256/"
+"""Prefix of the URLs that stand for local files until they are uploaded; no host is ever named so
+(RFC 2606). What contains one is never sent."""
+
 _PATHS_OF_MODELS: Final = {"suno-v4": "/v1/audio/generations"}
 
 _PATH: Final = r"(/[A-Za-z0-9][A-Za-z0-9._~-]*)+"
@@ -79,6 +83,19 @@ class Request(abc.ABC):
             return [self]
         sizes = [outputs_per_task] * whole + [rest] * (rest > 0)
         return [self._with_outputs(size) for size in sizes]
+
+
+class PreparedRequest(Request):
+    """A request whose payload identifies it, and which is sent with another one, made just in time."""
+
+    __slots__ = ()
+
+    @abc.abstractmethod
+    async def prepare(self) -> dict[str, Any]:
+        """Return the JSON object for the POST, right before it is sent.
+
+        Whatever it raises must mean that nothing was sent: see `outcome.status_of`.
+        """
 
 
 def _params(_: object, attribute: attrs.Attribute[Any], value: object) -> None:

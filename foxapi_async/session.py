@@ -361,6 +361,11 @@ class Session:
         return self._limits
 
     @property
+    def retry(self) -> Retry:
+        """The attempts and pauses of the session."""
+        return self._retry
+
+    @property
     def in_flight(self) -> tuple[TaskHandle, ...]:
         """The tasks that have not ended, in the order in which they were submitted or attached."""
         if self._engine is None:

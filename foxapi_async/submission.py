@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Hashable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 import attrs
@@ -18,8 +18,9 @@ from foxapi_async.errors import (
     SessionClosedError,
     SubmissionUnknownError,
 )
+from foxapi_async.http.codec import encode
 from foxapi_async.polling.tracked_task import TrackedTask
-from foxapi_async.requests import Request
+from foxapi_async.requests import STAND_IN, PreparedRequest, Request
 
 if TYPE_CHECKING:
     from foxapi_async.journal import Claim
@@ -82,6 +83,23 @@ class Submission:
             self.model = _checked_text("model", request.model)
             self.kind = _checked_text("kind", request.kind)
             self.path = _checked_text("path", request.path)
+
+    async def prepare(self) -> tuple[dict[str, Any], bytes]:
+        """Return the payload to send and its JSON."""
+        request = self.request
+        if isinstance(request, PreparedRequest):
+            payload = await request.prepare()
+        else:
+            payload = request.payload()
+        body = encode(payload)
+        if STAND_IN.encode() in body:
+            raise InvalidRequestError(
+                f"the request names a local file ({STAND_IN}…) that was not uploaded; nothing was sent. "
+                "Run the job that it belongs to, or put links in its place",
+                field="request",
+                value=request,
+            )
+        return payload, body
 
     def cancel(self) -> None:
         """Stop as soon as that is safe: now, or after the POST under way."""

@@ -30,7 +30,7 @@ from foxapi_async.errors import (
     SessionClosedError,
 )
 from foxapi_async.events import EventEmitter, SubmissionFailed, SubmissionStarted
-from foxapi_async.http.codec import encode, kept_text
+from foxapi_async.http.codec import kept_text
 from foxapi_async.http.responses import Answer
 from foxapi_async.http.retry_rules import SUBMISSION_DECISIONS, ResponseClass, RetryDecision
 from foxapi_async.limits.circuit_breaker import Post
@@ -228,8 +228,7 @@ class Submitter:
 
     async def _post_until_clear(self, submission: Submission) -> None:
         """POST, and again as long as it is certain that no task was created."""
-        payload = submission.request.payload()
-        body = encode(payload)
+        payload, body = await submission.prepare()
         submission.group = group_of(submission.model, submission.outputs, payload)
         retrier: Retrier | None = None
         has_rechecked = False

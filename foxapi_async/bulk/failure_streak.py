@@ -7,6 +7,7 @@ from typing import Final
 import attrs
 
 from foxapi_async import DownloadError, FoxAPIError, OutputExpiredError, errors
+from foxapi_async.bulk.input_uploads import InputUploadError
 from foxapi_async.outcome import OutcomeStatus
 from foxapi_async.refusal_streak import LONGEST_STREAK, stopped_after
 
@@ -20,14 +21,25 @@ _FATAL: Final = (
 
 @attrs.define(eq=False)
 class FailureStreak:
-    """Counts consecutive billed tasks without files. `Session.map` counts submissions itself."""
+    """Counts consecutive billed tasks without files, and uploads of local files that failed.
+
+    `Session.map` counts submissions itself.
+    """
 
     _tasks: int = 0
+    _uploads: int = 0
 
     def add_outcome(self, status: OutcomeStatus, error: FoxAPIError | None) -> FoxAPIError | None:
         """Count the outcome of a request; return why to stop submitting, None to continue."""
         if isinstance(error, _FATAL):
             return error
+        if isinstance(error, InputUploadError):
+            self._uploads += 1
+            if error.ends_run or self._uploads < LONGEST_STREAK:
+                return error if error.ends_run else None
+            return stopped_after(self._uploads, "uploads that failed", error)
+        if status == "completed":
+            self._uploads = 0
         if status == "unfinished" and error is not None:
             return self._add_lost_task(error)
         return None

@@ -20,6 +20,7 @@ from foxapi_async.bulk.job_file import (
     read_rows,
 )
 from foxapi_async.bulk.job_line import JobLine, parse_row
+from foxapi_async.bulk.local_files import LocalFiles
 from foxapi_async.bulk.plan import Plan, plan_of
 from foxapi_async.bulk.selection import Selection, listed
 from foxapi_async.bulk.temporary_index import Duplicates
@@ -46,6 +47,8 @@ class Job:
     outputs: int
     heaviest: int
     _fingerprint: Fingerprint = attrs.field(alias="fingerprint", repr=False)
+    files: LocalFiles = attrs.field(eq=False, repr=False)
+    """The local files that its lines name."""
     selection: Selection | None = None
     """What `select` has narrowed the job to; None for all lines."""
     _whole: Job | None = attrs.field(default=None, alias="whole", repr=False, eq=False)
@@ -57,6 +60,7 @@ class Job:
         *,
         format: FileFormat | None = None,  # noqa: A002
         heaviest: int | None = None,
+        folder: str | os.PathLike[str] | None = None,
     ) -> Self:
         """Check a file: JSON lines, or a table with a header (.csv, .tsv).
 
@@ -69,13 +73,16 @@ class Job:
             format: "jsonl" or "csv"; None to derive it from the name.
             heaviest: The most images that may be in flight at once: a line that asks for more is a
                 problem. None for no check; the session still refuses what exceeds its own limit.
+            folder: Where relative paths of local files (``image_urls`` and the like) start from; None
+                for the folder of the file.
 
         Raises:
             JobFileError: The file cannot be read, or has problems: all of them are listed.
         """
         file = Path(path)
         form = format or ("csv" if file.suffix.lower() in {".csv", ".tsv"} else "jsonl")
-        check = _Check(limit=heaviest)
+        files = LocalFiles(file.parent if folder is None else Path(folder))
+        check = _Check(limit=heaviest, files=files)
         try:
             with _open(file) as opened, Duplicates() as duplicates:
                 reader = FingerprintReader(opened)
@@ -91,6 +98,7 @@ class Job:
             outputs=check.outputs,
             heaviest=check.heaviest,
             fingerprint=reader.fingerprint,
+            files=files,
         )
 
     def lines(self) -> Generator[JobLine, None, None]:
@@ -105,7 +113,7 @@ class Job:
             with _open(self.path) as opened, Duplicates() as duplicates:
                 reader = FingerprintReader(opened, self._fingerprint)
                 for row in read_rows(reader, self.format):
-                    key, request, _ = parse_row(row, duplicates)
+                    key, request, _ = parse_row(row, duplicates, self.files)
                     # `read` has parsed the same bytes.
                     assert key is not None
                     assert request is not None
@@ -175,21 +183,24 @@ class Job:
         """
         if journal is not None and not isinstance(journal, Journal):
             journal = Journal(journal)
-        return plan_of(self.lines(), journal, None if directory is None else Path(directory))
+        where = None if directory is None else Path(directory)
+        return plan_of(self.lines(), journal, where, self.files)
 
 
 @attrs.define
 class _Check:
     limit: int | None
+    files: LocalFiles
     requests: int = 0
     outputs: int = 0
     heaviest: int = 0
     problems: list[Problem] = attrs.field(factory=list[Problem])
+    told: set[str] = attrs.field(factory=set[str])
     more: int = 0
 
     def add(self, row: Row, duplicates: Duplicates) -> None:
         self.requests += 1
-        key, request, problems = parse_row(row, duplicates)
+        key, request, problems = parse_row(row, duplicates, self.files)
         if key is not None:
             earlier = duplicates.earlier_line(key, row.number)
             if earlier is not None:
@@ -205,6 +216,9 @@ class _Check:
                 problems.append(Problem(row.number, "num_outputs", text))
             self.outputs += number
             self.heaviest = max(self.heaviest, number)
+        # A missing file is told once, however many lines name it.
+        problems = [each for each in problems if each.message not in self.told]
+        self.told.update(each.message for each in problems if each.message in self.files.faults)
         room = max(_KEPT - len(self.problems), 0)
         self.problems += problems[:room]
         self.more += len(problems[room:])
@@ -215,6 +229,10 @@ class _Check:
         if not self.problems:
             return
         found = len(self.problems) + self.more
+        for index, problem in enumerate(self.problems):
+            if more := self.files.faults[problem.message] - 1:
+                text = f"{problem.message} (and {more:,} times more)"
+                self.problems[index] = problem._replace(message=text)
         listed = [f"  {problem}" for problem in self.problems[:_SHOWN]]
         if found > len(listed):
             listed.append(f"  … and {found - len(listed):,} more")

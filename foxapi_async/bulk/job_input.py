@@ -17,6 +17,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from foxapi_async import ConfigurationError, Journal, Request
 from foxapi_async._concurrency import run_in_thread
+from foxapi_async.bulk.input_uploads import InputUploads
 from foxapi_async.bulk.job import Job
 from foxapi_async.bulk.job_line import JobLine
 from foxapi_async.bulk.plan import Step, is_intact, step_for
@@ -53,6 +54,7 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
     _results: ResultsFile
     _directory: Path
     _known: MemoryObjectSendStream[Result]
+    uploads: InputUploads
     _retry: Mapping[Step, bool] = attrs.field(alias="retry")
     pending: dict[str, JobLine] = attrs.field(factory=dict[str, JobLine], init=False)
     """The lines that were yielded, by key; the reader removes those that it has reported."""
@@ -88,7 +90,7 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
                         if resubmit is not None:
                             self._journal.resubmit(resubmit)
                         self.pending[line.key] = line
-                        return line.key, line.request
+                        return line.key, self.uploads.prepared(line.request)
 
     async def aclose(self) -> None:
         """Close the job file as soon as no thread reads it."""

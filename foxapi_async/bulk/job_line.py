@@ -14,7 +14,9 @@ from typing import Any, Final, cast
 import attrs
 
 from foxapi_async import GenerationRequest, InvalidRequestError, PhotaImage, Request
+from foxapi_async._typeguards import is_mapping
 from foxapi_async.bulk.job_file import Row
+from foxapi_async.bulk.local_files import LocalFileError, LocalFiles
 from foxapi_async.bulk.temporary_index import Duplicates
 from foxapi_async.errors import Problem
 from foxapi_async.phota import CLASSES
@@ -44,16 +46,18 @@ class JobLine:
     own: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False)
 
 
-def parse_row(row: Row, duplicates: Duplicates) -> tuple[str | None, Request | None, list[Problem]]:
+def parse_row(
+    row: Row, duplicates: Duplicates, files: LocalFiles
+) -> tuple[str | None, Request | None, list[Problem]]:
     """Return the key of a row (by default one from its content) and its request, or all problems.
 
     Without ``params``, ``kind`` and ``path``, each field of a ``phota-*`` model (default
     "phota-image") is checked by the class of the model. Any other row is a `GenerationRequest`, and its
-    other fields are the parameters. Fields that are None are left out.
+    other fields are the parameters. Fields that are None are left out. Local files get a stand-in.
     """
     if row.problem is not None:
         return None, None, [Problem(row.number, None, row.problem)]
-    parser = _RowParser(row)
+    parser = _RowParser(row, files)
     key, request = parser.parse()
     if key is None and request is not None:
         key = _default_key(request, duplicates)
@@ -61,8 +65,9 @@ def parse_row(row: Row, duplicates: Duplicates) -> tuple[str | None, Request | N
 
 
 class _RowParser:
-    def __init__(self, row: Row) -> None:
+    def __init__(self, row: Row, files: LocalFiles) -> None:
         self._number = row.number
+        self._files = files
         self._is_text = row.is_text
         self._fields = {name: value for name, value in row.fields.items() if value is not None}
         self.problems: list[Problem] = []
@@ -94,22 +99,34 @@ class _RowParser:
         values: dict[str, Any] = {}
         for name, column in columns.items():
             if name in self._fields:
-                value = self._fields[name]
-                value = _typed_cell(value, _types(cls)[name]) if self._is_text else value
-                values[name] = self._checked(column, value)
+                values[name] = self._checked(column, self._fields[name], _types(cls)[name])
             elif column.default is attrs.NOTHING:
                 self._add_problem(name, f"{name} is missing")
         return None if self.problems else cls(**values)
 
-    def _checked(self, column: attrs.Attribute[Any], value: Any) -> Any:
+    def _checked(self, column: attrs.Attribute[Any], value: Any, kinds: frozenset[Any]) -> Any:
+        name = column.name
+        if self._is_text:
+            # A path may have spaces, which otherwise separate the items of a list.
+            is_one_file = tuple in kinds and self._files.is_input(name, value)
+            value = [value] if is_one_file else _typed_cell(value, kinds)
         convert: Any = cast("Any", column).converter
         value = value if convert is None else convert(value)
         try:
+            if not (tuple in kinds and isinstance(value, str)):
+                value = self._files.replace(name, value)
             if column.validator is not None:
                 column.validator(None, column, value)
-        except InvalidRequestError as error:
-            self._add_problem(column.name, str(error))
+        except (InvalidRequestError, LocalFileError) as error:
+            self._add_problem(name, str(error))
         return value
+
+    def _with_files(self, name: object, value: Any) -> Any:
+        try:
+            return self._files.replace(str(name), value, strict=False)
+        except LocalFileError as error:
+            self._add_problem(str(name), str(error))
+            return value
 
     def _general(self, model: Any) -> Request | None:
         given = self._fields
@@ -121,6 +138,8 @@ class _RowParser:
             params = given.pop("params")
             for name in given:
                 self._add_problem(name, f"{name} is outside of params; only params is sent")
+        if is_mapping(params):
+            params = {name: self._with_files(name, value) for name, value in params.items()}
         if self.problems:
             return None
         try:

@@ -22,6 +22,7 @@ from foxapi_async._concurrency import finish_despite_cancellation, run_in_thread
 from foxapi_async._validators import check_timeout
 from foxapi_async.bulk.contact_sheet import load_template, write_sheet
 from foxapi_async.bulk.failure_streak import FailureStreak
+from foxapi_async.bulk.input_uploads import InputUploads
 from foxapi_async.bulk.job import Job
 from foxapi_async.bulk.job_input import JobInput
 from foxapi_async.bulk.plan import Step
@@ -236,7 +237,10 @@ class JobRun(AsyncIterator[Result]):
         reports, reported = anyio.create_memory_object_stream[Result](_UNREAD)
         options = self._options
         retry = {Step.FAILED: options.retry_failed, Step.UNKNOWN: options.retry_unknown}
-        job_input = JobInput(self._job, journal, self.results, directory, reports, retry=retry)
+        uploads = InputUploads(session, self._job.files)
+        job_input = JobInput(
+            self._job, journal, self.results, directory, reports, uploads, retry=retry
+        )
         slots = anyio.Semaphore(max(_SAVING, session.limits.outputs))
         assert self._locks is not None
         worker = _JobWorker(
@@ -353,6 +357,7 @@ class _JobWorker:
     async def _finish(self, outcome: Outcome) -> None:
         assert outcome.key is not None
         try:
+            self._input.uploads.note(outcome)
             reason = self._streak.add_outcome(outcome.status, outcome.error)
             if (reason := reason or self._stopping.stopped_by) is not None:
                 self._stopping.stop(reason)

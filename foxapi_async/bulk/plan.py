@@ -13,7 +13,9 @@ from typing import Final
 import attrs
 
 from foxapi_async import Journal
+from foxapi_async.bulk.input_uploads import uploads_of
 from foxapi_async.bulk.job_line import JobLine
+from foxapi_async.bulk.local_files import LocalFiles, stand_ins_of
 from foxapi_async.errors import Problem
 from foxapi_async.files.pace import is_out_of_descriptors
 from foxapi_async.journal.entry import Entry, JournalStatus, SavedFile, difference
@@ -79,6 +81,9 @@ class Plan:
     conflicts: tuple[Problem, ...] = ()
     """Keys that belong to another request in the journal, by line."""
     more_conflicts: int = 0
+    uploads: int = 0
+    """Local files that are uploaded before the requests that need them; free."""
+    upload_bytes: int = 0
 
     def to_submit(self, *, retry_failed: bool = False, retry_unknown: bool = False) -> int:
         """Return how many requests would be submitted with these options."""
@@ -90,12 +95,19 @@ class Plan:
         return self.submit_outputs + failed * retry_failed + unknown * retry_unknown
 
 
-def plan_of(lines: Iterable[JobLine], journal: Journal | None, directory: Path | None) -> Plan:
-    """Return the plan of the lines of a job, in bounded memory."""
+def plan_of(
+    lines: Iterable[JobLine],
+    journal: Journal | None,
+    directory: Path | None,
+    files: LocalFiles | None = None,
+) -> Plan:
+    """Return the plan of the lines of a job with these local files, in bounded memory."""
     requests: Counter[Step] = Counter()
     outputs: Counter[Step] = Counter()
     conflicts: list[Problem] = []
     more = 0
+    if files is not None:
+        files.forget_wanted()
     rest = iter(lines)
     while batch := list(islice(rest, _BATCH)):
         found = {} if journal is None else journal.find(line.key for line in batch)
@@ -104,11 +116,14 @@ def plan_of(lines: Iterable[JobLine], journal: Journal | None, directory: Path |
             step = _step_with_files(entry, directory)
             requests[step] += 1
             outputs[step] += line.request.num_outputs
+            if files is not None and step is Step.SUBMIT:
+                files.count_wanted(stand_ins_of(line.request.payload()))
             if (conflict := _conflict(line, entry)) is not None:
                 if len(conflicts) < _KEPT:
                     conflicts.append(conflict)
                 else:
                     more += 1
+    uploads, upload_bytes = (0, 0) if files is None else uploads_of(files, journal)
     return Plan(
         requests=requests.total(),
         outputs=outputs.total(),
@@ -116,6 +131,8 @@ def plan_of(lines: Iterable[JobLine], journal: Journal | None, directory: Path |
         **{f"{step.value}_outputs": outputs[step] for step in Step},
         conflicts=tuple(conflicts),
         more_conflicts=more,
+        uploads=uploads,
+        upload_bytes=upload_bytes,
     )
 
 

@@ -9,7 +9,7 @@ import attrs
 
 from foxapi_async import BudgetExceededError, FoxAPIError
 from foxapi_async.cli.exit_codes import ExitCode, exit_code_for, most_severe
-from foxapi_async.cli.formatting import count
+from foxapi_async.cli.formatting import count, file_size
 
 if TYPE_CHECKING:
     from foxapi_async.bulk import Plan, Summary
@@ -68,6 +68,9 @@ def estimate_lines(estimate: Estimate) -> list[str]:
         f"{count(requests, 'request')}, {count(images, 'image')}{f'  ({note})' if note else ''}"
         for name, requests, images, note in shown
     ]
+    if plan.uploads:
+        size = file_size(plan.upload_bytes)
+        lines.append(f"to upload: {count(plan.uploads, 'file')}, {size}, each once")
     most = estimate.max_images
     limit = "" if most is None else f", at most {most:,} (--max-images)"
     return [*lines, f"to be billed: {count(estimate.images, 'image')}{limit}"]

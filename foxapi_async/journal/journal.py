@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Self, TextIO
 
@@ -253,6 +254,15 @@ class Journal:
         except (ValueError, RecursionError) as error:
             _log.warning("%s: the value of %r is ignored, it is not JSON: %s", self, name, error)
             return None
+
+    def remembered(self, names: Sequence[str]) -> dict[str, Any]:
+        """Return those of at most 500 values that were remembered, by name; what is not JSON is left out."""
+        self._flush()
+        values: dict[str, Any] = {}
+        for name, text in queries.remembered(self.path, names).items():
+            with suppress(ValueError, RecursionError):
+                values[name] = json.loads(text)
+        return values
 
     async def has_task(self, task_id: str) -> bool:
         """Return whether an entry has the task."""

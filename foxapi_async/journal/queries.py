@@ -221,6 +221,12 @@ def was_forgotten(path: Path, key: str) -> bool:
     return bool(_select(path, "SELECT 1 FROM memory WHERE name = ?", [_FORGOTTEN + storable(key)]))
 
 
+def remembered(path: Path, names: Sequence[str]) -> dict[str, str]:
+    """Return the JSON of those values that are remembered, by name."""
+    query = f"SELECT name, value FROM memory WHERE name IN ({_marks(len(names))})"
+    return {name: str(value) for name, value in _select(path, query, list(names))}
+
+
 def is_blank(path: Path) -> bool:
     """Return whether there has never been an entry."""
     query = (
