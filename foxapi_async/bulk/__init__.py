@@ -7,6 +7,7 @@ async with Session(journal="out/journal.sqlite") as session:
             print(result.key, result.status)
 """
 
+from foxapi_async.bulk.file_names import check_file_names
 from foxapi_async.bulk.job import Job
 from foxapi_async.bulk.job_line import JobLine
 from foxapi_async.bulk.job_run import GRACE, RESULTS_NAME, SHEET_NAME, JobRun, run_job
@@ -38,5 +39,6 @@ __all__ = [
     "RunRecord",
     "Selection",
     "Summary",
+    "check_file_names",
     "run_job",
 ]

@@ -20,8 +20,9 @@ from foxapi_async._concurrency import run_in_thread
 from foxapi_async.bulk.input_uploads import InputUploads
 from foxapi_async.bulk.job import Job
 from foxapi_async.bulk.job_line import JobLine
-from foxapi_async.bulk.plan import Step, is_intact, step_for
+from foxapi_async.bulk.plan import Step, step_for
 from foxapi_async.bulk.results_file import Result, ResultsFile, ResultStatus
+from foxapi_async.bulk.saved_files import files_of, is_intact
 from foxapi_async.files.pace import run_with_descriptors
 from foxapi_async.journal.entry import Entry, JournalStatus
 
@@ -141,9 +142,9 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
         if step in self._retry:
             return _Submission(line, resubmit=entry) if self._retry[step] else _ended(line, entry)
         # Without files its outputs are data, which only the server has.
-        is_saved = step is Step.CHECK and bool(entry.files)
-        if is_saved and all(is_intact(self._directory, file) for file in entry.files):
-            return _known(line, entry, "completed", files=entry.files)
+        files = files_of(entry) if step is Step.CHECK else ()
+        if files and all(is_intact(self._directory, file) for file in files):
+            return _known(line, entry, "completed", files=files)
         return _Submission(line)
 
     def _check_not_paid(self, line: JobLine) -> None:

@@ -14,31 +14,30 @@ from pathlib import Path
 from typing import Final, Self
 
 import anyio
-import attrs
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from foxapi_async import ConfigurationError, FoxAPIError, Journal, Outcome, Session, errors
+from foxapi_async import ConfigurationError, FoxAPIError, Session
 from foxapi_async._concurrency import finish_despite_cancellation, run_in_thread
 from foxapi_async._validators import check_timeout
 from foxapi_async.bulk.contact_sheet import load_template, write_sheet
-from foxapi_async.bulk.failure_streak import FailureStreak
+from foxapi_async.bulk.file_names import FileNames
 from foxapi_async.bulk.input_uploads import InputUploads
 from foxapi_async.bulk.job import Job
 from foxapi_async.bulk.job_input import JobInput
+from foxapi_async.bulk.job_worker import JobWorker
+from foxapi_async.bulk.name_pattern import NamePattern
 from foxapi_async.bulk.plan import Step
 from foxapi_async.bulk.results_file import (
     Result,
     ResultsFile,
     ResultStatus,
-    credits_of,
-    error_code_of,
     lasting,
 )
 from foxapi_async.bulk.run_log import RunRecord
 from foxapi_async.bulk.run_options import RunOptions
 from foxapi_async.bulk.run_progress import RunProgress
 from foxapi_async.bulk.run_recorder import RunRecorder
-from foxapi_async.bulk.save_results import save_outputs
+from foxapi_async.bulk.save_results import OutputSaver
 from foxapi_async.bulk.stopping import Stopping
 from foxapi_async.bulk.summary import Progress, Summary
 from foxapi_async.bulk.task_locks import LOCK_NAME, TaskLocks
@@ -52,9 +51,6 @@ SHEET_NAME: Final = "index.html"
 RESULTS_NAME: Final = "results.jsonl"
 GRACE: Final = 120.0
 """Seconds that tasks in flight get to complete when a run is stopped."""
-
-_USED_UP: Final = "the balance is used up"
-"""The name under which the journal keeps that a run ended with 402."""
 
 _SAVING: Final = 64
 """Tasks whose files may be fetched or wait for that at once, or more if more may be in flight: tasks that
@@ -83,6 +79,7 @@ def run_job(
     retry_unknown: bool = False,
     sheet: bool = True,
     timeout: float | None = None,
+    name: str | None = None,
 ) -> JobRun:
     """Return a run of a job; enter it with ``async with`` and iterate over its results.
 
@@ -99,12 +96,20 @@ def run_job(
         sheet: Write the contact sheet ``index.html`` before the iteration ends.
         timeout: Seconds from the submission of a request until its files are saved; None for no bound.
             Files that are late are "unsaved". ``Polling.give_up_after`` bounds the task itself.
+        name: A pattern for the names of files below the directory, without an extension, such as
+            "{category}/{line:05}-{key}": see docs/jobs.md. None to name files after their keys. Files
+            that the journal knows keep their names.
 
     Raises:
         ConfigurationError: The session has no journal.
+        InvalidRequestError: ``name`` is not a pattern.
     """
     options = RunOptions(
-        retry_failed=retry_failed, retry_unknown=retry_unknown, sheet=sheet, timeout=timeout
+        retry_failed=retry_failed,
+        retry_unknown=retry_unknown,
+        sheet=sheet,
+        timeout=timeout,
+        name=name,
     )
     return JobRun(session, job, Path(directory), options)
 
@@ -115,6 +120,7 @@ class JobRun(AsyncIterator[Result]):
     Raises:
         ConfigurationError: On entry: the directory cannot be written, or it has results whose journal
             is missing: the run would pay for them again.
+        JobFileError: On entry: the pattern of names does not suit every line.
     """
 
     def __init__(self, session: Session, job: Job, directory: Path, options: RunOptions) -> None:
@@ -125,6 +131,8 @@ class JobRun(AsyncIterator[Result]):
         self._job = job
         self._directory = directory
         self._options = options
+        self._pattern = None if options.name is None else NamePattern.parse(options.name)
+        self._names: FileNames | None = None
         self._progress = Progress(session, job.requests, directory / RESULTS_NAME)
         self._stopping = Stopping()
         self._recorder = RunRecorder(
@@ -205,14 +213,15 @@ class JobRun(AsyncIterator[Result]):
     def _open(self) -> None:
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
-            remove_stale_parts(self._directory, time.time())
+            depth = 0 if self._pattern is None else self._pattern.depth
+            remove_stale_parts(self._directory, time.time(), depth)
             load_template()
         except (OSError, ValueError) as error:  # ValueError: the path cannot be encoded
             raise ConfigurationError(
                 f"cannot save files in {self._directory}: {getattr(error, 'strerror', None) or error}"
             ) from error
         path = self._directory / RESULTS_NAME
-        self._results = ResultsFile(path)
+        self._results = ResultsFile(path, self._job.path.name)
         # A journal that knows some of the requests is checked line by line.
         if (paid := self._results.count_paid()) and self._journal.is_blank():
             raise ConfigurationError(
@@ -221,9 +230,13 @@ class JobRun(AsyncIterator[Result]):
                 "journal that belongs to these results, or another directory"
             )
         self._locks = TaskLocks(self._directory / LOCK_NAME)
+        if self._pattern is not None:
+            self._names = FileNames.of_job(self._job.whole, self._pattern, self._directory)
         self._recorder.begin()
 
     async def _close_results(self) -> None:
+        if self._names is not None:
+            self._names.close()
         try:
             if self._results is not None:
                 await run_in_thread(self._results.close)
@@ -242,11 +255,12 @@ class JobRun(AsyncIterator[Result]):
             self._job, journal, self.results, directory, reports, uploads, retry=retry
         )
         slots = anyio.Semaphore(max(_SAVING, session.limits.outputs))
+        saver = OutputSaver(session, journal, directory, self._names)
         assert self._locks is not None
-        worker = _JobWorker(
+        worker = JobWorker(
             session,
             journal,
-            directory,
+            saver,
             job_input,
             reports,
             self._stopping,
@@ -315,90 +329,3 @@ class JobRun(AsyncIterator[Result]):
 async def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
     await finish_despite_cancellation(lambda: asyncio.wait([task]))
-
-
-@attrs.frozen(eq=False, repr=False)
-class _JobWorker:
-    _session: Session
-    _journal: Journal
-    _directory: Path
-    _input: JobInput
-    _reports: MemoryObjectSendStream[Result]
-    _stopping: Stopping
-    _slots: anyio.Semaphore
-    _options: RunOptions
-    _locks: TaskLocks
-    _streak: FailureStreak = attrs.field(factory=FailureStreak)
-
-    async def run(self) -> None:
-        submitted = self._session.statistics().submitted
-        outcomes = self._session.map(self._input)
-        self._stopping.attach(outcomes)
-        if await self._journal.recall(_USED_UP):
-            outcomes.send_one_first()
-        try:
-            async with anyio.create_task_group() as group:
-                try:
-                    async for outcome in outcomes:
-                        await self._slots.acquire()
-                        group.start_soon(self._finish, outcome)
-                except Exception as error:  # noqa: BLE001 - raised after tasks in flight are saved
-                    self._stopping.error = error
-        finally:
-            await outcomes.aclose()
-            # What became of the POSTs under way belongs to the summary.
-            await finish_despite_cancellation(outcomes.wait_for_posts)
-            if isinstance(outcomes.stopped_by, errors.InsufficientQuotaError):
-                self._journal.remember(_USED_UP, True)  # noqa: FBT003
-            elif self._session.statistics().submitted > submitted:
-                self._journal.remember(_USED_UP, None)
-            await self._input.aclose()
-
-    async def _finish(self, outcome: Outcome) -> None:
-        assert outcome.key is not None
-        try:
-            self._input.uploads.note(outcome)
-            reason = self._streak.add_outcome(outcome.status, outcome.error)
-            if (reason := reason or self._stopping.stopped_by) is not None:
-                self._stopping.stop(reason)
-            # What was not submitted because the run stopped is left to the next run.
-            if outcome.status != "not_submitted" or self._stopping.reason is None:
-                await self._reports.send(await self._result_of(outcome, outcome.key))
-            del self._input.pending[outcome.key]
-        except Exception as error:  # noqa: BLE001 - raised to the reader after the last result
-            self._stopping.fail(error)
-        finally:
-            self._slots.release()
-
-    async def _result_of(self, outcome: Outcome, key: str) -> Result:
-        line, error, task = self._input.pending[key], outcome.error, outcome.task
-        result = Result(
-            line=line.number,
-            key=key,
-            status=outcome.status,
-            request=line.request,
-            own=line.own,
-            task_id=outcome.task_id,
-            seconds=outcome.seconds,
-            credits=None if task is None else credits_of(task),
-            error_code=error_code_of(error, task),
-            error=None if error is None else str(error),
-            response=getattr(error, "response", None) if outcome.status == "unknown" else None,
-        )
-        if outcome.status != "completed" or task is None:
-            return result
-        timeout = self._options.timeout
-        seconds = None if timeout is None else timeout - (outcome.seconds or 0.0)
-        async with self._locks.held(task.id):
-            saved = await save_outputs(
-                self._session, self._journal, self._directory, line, task, seconds=seconds
-            )
-        if (reason := self._streak.add_saving(saved.error)) is not None:
-            self._stopping.stop(reason)
-        data = tuple(output.data for output in task.outputs if output.url is None)
-        result = attrs.evolve(result, files=saved.files, data=data, fetched=saved.fetched)
-        if saved.error is None:
-            return result
-        text = "; ".join([str(saved.error), *getattr(saved.error, "__notes__", ())])
-        code = error_code_of(saved.error)
-        return attrs.evolve(result, status="unsaved", error_code=code, error=text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import islice
@@ -16,9 +15,9 @@ from foxapi_async import Journal
 from foxapi_async.bulk.input_uploads import uploads_of
 from foxapi_async.bulk.job_line import JobLine
 from foxapi_async.bulk.local_files import LocalFiles, stand_ins_of
+from foxapi_async.bulk.saved_files import files_of, is_present
 from foxapi_async.errors import Problem
-from foxapi_async.files.pace import is_out_of_descriptors
-from foxapi_async.journal.entry import Entry, JournalStatus, SavedFile, difference
+from foxapi_async.journal.entry import Entry, JournalStatus, difference
 
 _BATCH: Final = 200  # Lines that are looked up in the journal at once
 _KEPT: Final = 1000  # Conflicts that are kept; the others are only counted
@@ -141,7 +140,7 @@ def _step_with_files(entry: Entry | None, directory: Path | None) -> Step:
     if entry is None or step is not Step.CHECK or directory is None:
         return step
     # By size alone, because plans are frequent; the run compares every byte.
-    return step if all(is_present(directory, file) for file in entry.files) else Step.FETCH
+    return step if all(is_present(directory, file) for file in files_of(entry)) else Step.FETCH
 
 
 def _conflict(line: JobLine, entry: Entry | None) -> Problem | None:
@@ -153,29 +152,3 @@ def _conflict(line: JobLine, entry: Entry | None) -> Problem | None:
         return None
     text = f"the key {entry.key!r} belongs to another request in the journal ({entry.status})"
     return Problem(line.number, "key", f"{text}: {different}; use another key")
-
-
-def path_of(directory: Path, file: SavedFile) -> Path:
-    """Return where a file of the journal is now: the directory may have been moved."""
-    return directory / Path(file.path).name
-
-
-def is_present(directory: Path, file: SavedFile) -> bool:
-    """Return whether a file has the recorded name and size."""
-    try:
-        return path_of(directory, file).stat().st_size == file.size
-    except (OSError, ValueError):  # ValueError: a name that this locale cannot encode
-        return False
-
-
-def is_intact(directory: Path, file: SavedFile) -> bool:
-    """Return whether a file has the recorded content."""
-    if not is_present(directory, file):
-        return False
-    try:
-        with path_of(directory, file).open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest() == file.sha256
-    except OSError as error:
-        if is_out_of_descriptors(error):  # it says nothing about the file
-            raise
-        return False

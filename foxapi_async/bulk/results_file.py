@@ -24,6 +24,7 @@ import attrs
 
 from foxapi_async import ConfigurationError, FoxAPIError, Request, Task, errors
 from foxapi_async._typeguards import is_array, is_object
+from foxapi_async.bulk.saved_files import path_below
 from foxapi_async.bulk.temporary_index import index_error, key_digest, temporary_database
 from foxapi_async.journal.entry import SavedFile
 
@@ -109,10 +110,14 @@ _PAID: Final = ("completed", "unsaved", "unfinished", "failed", "unknown")
 
 
 class ResultsFile:
-    """The results of a job, open for appending; the file is created if it does not exist."""
+    """The results of jobs, open for appending; the file is created if it does not exist.
 
-    def __init__(self, path: Path) -> None:
+    ``job`` is the name of the job whose results are appended.
+    """
+
+    def __init__(self, path: Path, job: str | None = None) -> None:
         self.path: Final = path
+        self._job = job
         self.damaged: int = 0  # lines that cannot be read
         self._indexed = 0
         self._lock = threading.Lock()
@@ -149,7 +154,8 @@ class ResultsFile:
                 self._update_index()
                 now = datetime.now(UTC).isoformat(timespec="seconds")
                 new = [_fields_of(result) for result in results if self._is_new(result)]
-                text = "".join(f"{_encode(fields | {'at': now})}\n" for fields in new)
+                rest = {"at": now} if self._job is None else {"job": self._job, "at": now}
+                text = "".join(f"{_encode(fields | rest)}\n" for fields in new)
                 self._write(text.encode())
                 self._update_index()
         except OSError as error:
@@ -261,6 +267,15 @@ def lasting(results: Sequence[Result]) -> list[Result]:
         if result.status != "unfinished"
         and (result.status != "not_submitted" or result.error_code == "InvalidRequestError")
     ]
+
+
+def saved_paths(fields: Mapping[str, Any]) -> list[str]:
+    """Return the paths of the files of a line, below the directory of the results; none can leave it."""
+    files = fields.get("files")
+    paths = [file.get("path") for file in files if is_object(file)] if is_array(files) else []
+    # Earlier releases, which did not name the job, wrote paths for the directory of the process.
+    mark = "./" if "job" in fields else ""
+    return [path_below(mark + path) for path in paths if isinstance(path, str)]
 
 
 _encode: Final = json.JSONEncoder(default=str).encode

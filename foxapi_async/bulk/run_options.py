@@ -13,3 +13,4 @@ class RunOptions:
     retry_unknown: bool = False
     sheet: bool = True
     timeout: float | None = None
+    name: str | None = None

@@ -6,16 +6,17 @@ import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import count
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 import anyio
 import attrs
 
 from foxapi_async import FoxAPIError, Journal, Output, Session, Task, errors
+from foxapi_async.bulk.file_names import FileNames
 from foxapi_async.bulk.job_line import JobLine
-from foxapi_async.bulk.plan import is_intact, path_of
-from foxapi_async.files.filenames import numbered, safe_name
+from foxapi_async.bulk.saved_files import files_of, for_journal, is_intact, path_of
+from foxapi_async.files.filenames import file_name, numbered, safe_name
 from foxapi_async.files.pace import run_with_descriptors
 from foxapi_async.files.service import describe
 from foxapi_async.files.unsaved import late, no_picture
@@ -36,69 +37,107 @@ class SavedOutputs:
     error: FoxAPIError | None = None
 
 
-async def save_outputs(
-    session: Session,
-    journal: Journal,
-    directory: Path,
-    line: JobLine,
-    task: Task,
-    *,
-    seconds: float | None = None,
-) -> SavedOutputs:
-    """Save the files of a completed task within some seconds, and record them in the journal.
+@attrs.frozen
+class _Target:
+    """Where a file is to be saved: the folder below the directory, and the name without an extension."""
 
-    Intact files of an earlier run or another process are kept; damaged ones are fetched again.
-    """
-    if (nothing := no_picture(task, line.request.kind)) is not None:
-        return SavedOutputs((), error=nothing)
-    outputs = [output for output in task.outputs if output.url is not None]
-    several = max(len(outputs), line.request.num_outputs) > 1
-    intact = await run_with_descriptors(_intact_files, journal, directory, line.key, task.id)
-    saved = {output.index: intact[output.index] for output in outputs if output.index in intact}
-    kept = len(saved)
-    failures: dict[int, FoxAPIError] = {}
-
-    async def save(output: Output) -> None:
-        name = _file_name(line.key, output.index, several=several)
-        try:
-            (path,) = await session.download(output, directory, name=name)
-            saved[output.index] = await run_with_descriptors(describe, path, output.index)
-        except FoxAPIError as error:
-            failures[output.index] = error
-        except OSError as error:
-            text = f"cannot read a file that was saved in {directory}: {error.strerror or error}"
-            failures[output.index] = unreadable = errors.DownloadError(text, task_id=task.id)
-            unreadable.__cause__ = error
-
-    with anyio.move_on_after(seconds):
-        async with anyio.create_task_group() as group:
-            for output in outputs:
-                if output.index not in saved:
-                    group.start_soon(save, output)
-    for output in outputs:
-        if output.index not in saved and output.index not in failures:
-            failures[output.index] = late(task)
-    files = tuple(saved[index] for index in sorted(saved))
-    if not failures:
-        await journal.saved(task.id, files)
-        return SavedOutputs(files, len(saved) - kept)
-    error = _error_to_report(task, [failures[index] for index in sorted(failures)])
-    return SavedOutputs(files, len(saved) - kept, error)
+    folder: PurePosixPath
+    name: str
 
 
-def _intact_files(
-    journal: Journal, directory: Path, key: str, task_id: str
-) -> dict[int, SavedFile]:
-    entry = journal.find([key]).get(key)
-    if entry is None or entry.task_id != task_id:
-        return {}
-    intact: dict[int, SavedFile] = {}
-    for file in entry.files:
-        if not is_intact(directory, file):
-            _rename_damaged(directory, file)
-        elif file.index is not None:
-            intact[file.index] = file
-    return intact
+@attrs.frozen(eq=False)
+class OutputSaver:
+    """Saves the outputs of the tasks of a job in a directory; without ``names`` after their keys."""
+
+    session: Session
+    journal: Journal
+    directory: Path
+    names: FileNames | None = None
+
+    async def save(
+        self, line: JobLine, task: Task, *, seconds: float | None = None
+    ) -> SavedOutputs:
+        """Save the files of a completed task within some seconds, and record them in the journal.
+
+        Intact files of an earlier run or another process are kept; damaged ones are fetched again. A
+        file that the journal knows keeps its name.
+        """
+        if (nothing := no_picture(task, line.request.kind)) is not None:
+            return SavedOutputs((), error=nothing)
+        outputs = [output for output in task.outputs if output.url is not None]
+        intact, targets = await run_with_descriptors(self._prepare, line, task, outputs)
+        saved = {output.index: intact[output.index] for output in outputs if output.index in intact}
+        kept = len(saved)
+        failures: dict[int, FoxAPIError] = {}
+
+        async def save(output: Output) -> None:
+            try:
+                saved[output.index] = await self._fetch(output, targets[output.index])
+            except FoxAPIError as error:
+                failures[output.index] = error
+            except OSError as error:
+                text = (
+                    f"cannot read a file that was saved in {self.directory}: "
+                    f"{error.strerror or error}"
+                )
+                failures[output.index] = unreadable = errors.DownloadError(text, task_id=task.id)
+                unreadable.__cause__ = error
+
+        with anyio.move_on_after(seconds):
+            async with anyio.create_task_group() as group:
+                for output in outputs:
+                    if output.index not in saved:
+                        group.start_soon(save, output)
+        for output in outputs:
+            if output.index not in saved and output.index not in failures:
+                failures[output.index] = late(task)
+        files = tuple(saved[index] for index in sorted(saved))
+        if not failures:
+            await self.journal.saved(task.id, [for_journal(file) for file in files])
+            return SavedOutputs(files, len(saved) - kept)
+        error = _error_to_report(task, [failures[index] for index in sorted(failures)])
+        return SavedOutputs(files, len(saved) - kept, error)
+
+    async def _fetch(self, output: Output, target: _Target) -> SavedFile:
+        folder = self.directory / target.folder
+        (path,) = await self.session.download(output, folder, name=target.name)
+        file = await run_with_descriptors(describe, path, output.index)
+        return attrs.evolve(file, path=str(target.folder / path.name))
+
+    def _prepare(
+        self, line: JobLine, task: Task, outputs: Sequence[Output]
+    ) -> tuple[dict[int, SavedFile], dict[int, _Target]]:
+        """Return the intact files and the targets of all files, by the index of their output."""
+        entry = self.journal.find([line.key]).get(line.key)
+        files = files_of(entry) if entry is not None and entry.task_id == task.id else ()
+        intact: dict[int, SavedFile] = {}
+        for file in files:
+            if not is_intact(self.directory, file):
+                _rename_damaged(self.directory, file)
+            elif file.index is not None:
+                intact[file.index] = file
+        recorded = {file.index: file.path for file in files}
+        several = max(len(outputs), line.request.num_outputs) > 1
+        targets: dict[int, _Target] = {}
+        for output in outputs:
+            target = self._target(line, output.index, several=several)
+            targets[output.index] = _as_recorded(target, recorded.get(output.index))
+        return intact, targets
+
+    def _target(self, line: JobLine, index: int, *, several: bool) -> _Target:
+        if self.names is None:
+            return _Target(PurePosixPath(), _default_name(line.key, index, several=several))
+        name = self.names.name_of(line, index, several=several)
+        return _Target(PurePosixPath(*name.folders), name.stem)
+
+
+def _as_recorded(target: _Target, recorded: str | None) -> _Target:
+    """Return the target that leads to a recorded path, whatever pattern the names have now."""
+    if recorded is None:
+        return target
+    path = PurePosixPath(recorded)
+    name = file_name(target.name, None, 0, path.suffix[1:], several=False)
+    return target if target.folder / name == path else _Target(path.parent, path.stem)
 
 
 def _rename_damaged(directory: Path, file: SavedFile) -> None:
@@ -107,10 +146,10 @@ def _rename_damaged(directory: Path, file: SavedFile) -> None:
     with suppress(OSError, ValueError):
         if path.is_file() and not path.is_symlink():
             names = (f"{numbered(path.name, number)}.damaged" for number in count(1))
-            path.rename(next(directory / name for name in names if not (directory / name).exists()))
+            path.rename(next(new for name in names if not (new := path.with_name(name)).exists()))
 
 
-def _file_name(key: str, index: int, *, several: bool) -> str:
+def _default_name(key: str, index: int, *, several: bool) -> str:
     if not several:
         return key
     stem = safe_name(key)

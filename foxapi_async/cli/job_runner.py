@@ -23,6 +23,7 @@ from foxapi_async.cli.exit_codes import ExitCode, exit_code_for, most_severe
 from foxapi_async.cli.formatting import count
 from foxapi_async.cli.job_board import board, progress_text
 from foxapi_async.cli.progress import RetryMessages, live
+from foxapi_async.cli.saving_options import SavingOptions
 from foxapi_async.cli.signals import Interrupted, run_interruptible
 from foxapi_async.events import SubmissionFailed
 from foxapi_async.outcome import status_of
@@ -50,6 +51,7 @@ class JobRunner:
     command: str
     grace: float
     sheet: bool
+    saving: SavingOptions = attrs.field(factory=SavingOptions)
     _run: JobRun | None = attrs.field(default=None, init=False)
     _summary: Summary | None = attrs.field(default=None, init=False)
     _rejections: set[ExitCode] = attrs.field(factory=set[ExitCode], init=False)
@@ -93,6 +95,7 @@ class JobRunner:
                 retry_failed=self.estimate.retry_failed,
                 retry_unknown=self.estimate.retry_unknown,
                 sheet=self.sheet,
+                name=self.saving.name,
                 timeout=timeout,
             ) as run,
         ):

@@ -32,12 +32,13 @@ _RESERVED: Final = re.compile(
 _EXTENSION: Final = re.compile(r"\.([A-Za-z0-9]{1,10})\Z")
 
 _WRITTEN_BY_JOBS: Final = re.compile(
-    r"index(?:-\d+)?\.html?|results\.jsonl|journal\.sqlite(?:-\w+|\.\w+\.owner)?"
+    r"index(?:-\d+)?\.html?|results\.(?:jsonl|csv|parquet)|results-table\.jsonl"
+    r"|journal\.sqlite(?:-\w+|\.\w+\.owner)?"
     r"|runs\.jsonl(?:\.lock|\.\w+\.(?:owner|progress|progress\.tmp))?",
     re.IGNORECASE,
 )
-"""The contact sheet, the results file, and the journal and the run log with their side files, in a job's
-directory."""
+"""The contact sheet, the results and their table, and the journal and the run log with their side files,
+in a job's directory."""
 
 
 def safe_name(text: str, encoding: str = ENCODING) -> str:
@@ -55,8 +56,8 @@ def safe_name(text: str, encoding: str = ENCODING) -> str:
     return _shortened(name, MAX_NAME - len(tag), encoding) + tag
 
 
-def clean(text: str, encoding: str = ENCODING) -> str:
-    """Return a safe file name; unlike with `safe_name`, distinct texts may become equal."""
+def clean(text: str, encoding: str = ENCODING, most: int = MAX_NAME) -> str:
+    """Return a safe file name of at most ``most`` bytes; distinct texts may become equal."""
     name = text
     if not _PLAIN.fullmatch(text):
         # First of all: what an encoding lacks becomes "?", and "¥" a backslash in EUC-JP.
@@ -64,9 +65,23 @@ def clean(text: str, encoding: str = ENCODING) -> str:
         name = "".join(c if _is_legal(c) else "_" for c in name)
     if name[:1] in {".", " ", "-", ""}:
         name = "_" + name[1:]
-    name = _shortened(name, MAX_NAME, encoding)
+    name = _shortened(name, most, encoding)
     if _RESERVED.match(name):
-        name = _shortened("_" + name, MAX_NAME, encoding)
+        name = _shortened("_" + name, most, encoding)
+    return name
+
+
+def is_written_by_jobs(name: str) -> bool:
+    """Return whether a job writes a file of its own under this name into its directory."""
+    return _WRITTEN_BY_JOBS.fullmatch(name) is not None
+
+
+def without_image_extension(name: str) -> str:
+    """Return a name without extensions of images: the true one follows when the file is there."""
+    while (match := _EXTENSION.search(name)) and match.start() > 0:
+        if same_extension(match[1], "") is None:
+            break
+        name = name[: match.start()]
     return name
 
 
@@ -101,7 +116,7 @@ def numbered(name: str, number: int) -> str:
 def free_names(name: str) -> Iterator[str]:
     """Yield the names to try for a file: the given one, then numbered ones; none that jobs write to."""
     names = (numbered(name, number) for number in count(1))
-    return (each for each in names if not _WRITTEN_BY_JOBS.fullmatch(each))
+    return (each for each in names if not is_written_by_jobs(each))
 
 
 def _is_legal(character: str) -> bool:

@@ -35,13 +35,18 @@ _STALE_AFTER: Final = 900.0
 _renaming: Final = threading.Lock()
 
 
-def remove_stale_parts(folder: Path, now: float) -> int:
-    """Remove the parts that killed processes left in a folder; return how many. ``now`` is since 1970."""
+def remove_stale_parts(folder: Path, now: float, depth: int = 0) -> int:
+    """Remove the parts that killed processes left in a folder; return how many. ``now`` is since 1970.
+
+    Folders are searched down to ``depth`` below it; symbolic links are not followed.
+    """
     removed = 0
     with os.scandir(folder) as entries:
         for entry in entries:
             with suppress(OSError):
-                if (
+                if depth and entry.is_dir(follow_symlinks=False):
+                    removed += remove_stale_parts(Path(entry.path), now, depth - 1)
+                elif (
                     _PART_NAME.fullmatch(entry.name)
                     and now - entry.stat(follow_symlinks=False).st_mtime > _STALE_AFTER
                 ):

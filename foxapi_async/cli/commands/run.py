@@ -13,6 +13,7 @@ from foxapi_async.cli.context import CommandContext, Timeout, prepare_directory
 from foxapi_async.cli.exit_codes import ExitCode
 from foxapi_async.cli.formatting import count, run_command
 from foxapi_async.cli.job_report import Estimate, estimate_json, estimate_lines
+from foxapi_async.cli.saving_options import Name, SavingOptions
 
 if TYPE_CHECKING:
     from foxapi_async.bulk import Plan
@@ -82,6 +83,7 @@ def run(
     sheet: Annotated[
         bool, Option("--sheet/--no-sheet", help="Whether to write the contact sheet index.html.")
     ] = True,
+    name: Name = None,
     timeout: Timeout = None,
 ) -> ExitCode:
     """Generate all images of a file; run it again to continue. Each image is billed once.
@@ -91,7 +93,7 @@ def run(
     lost.
     """
     # Loads aiohttp, which `foxapi --help` does not need.
-    from foxapi_async.bulk import GRACE, JOURNAL_NAME, Job  # noqa: PLC0415
+    from foxapi_async.bulk import GRACE, JOURNAL_NAME, Job, check_file_names  # noqa: PLC0415
     from foxapi_async.cli.job_runner import JobRunner  # noqa: PLC0415
 
     console = context.console
@@ -101,6 +103,9 @@ def run(
     job = Job.read(jobs, heaviest=limits.outputs)
     plan = job.plan(journal_path if journal_path.exists() else None, directory)
     _refuse_conflicts(jobs, plan)
+    if name is not None:
+        check_file_names(job, name, directory)
+    saving = SavingOptions(name=name)
     estimate = Estimate(
         plan=plan, retry_failed=retry_failed, retry_unknown=retry_unknown, max_images=max_images
     )
@@ -119,9 +124,10 @@ def run(
         estimate=estimate,
         directory=directory,
         journal=journal_path,
-        command=run_command(jobs, directory, journal, context.options()),
+        command=run_command(jobs, directory, journal, saving.arguments() + context.options()),
         grace=GRACE if grace is None else grace,
         sheet=sheet,
+        saving=saving,
     )
     return runner.run(limits, Polling(give_up_after=timeout))
 

@@ -1,0 +1,30 @@
+"""The options of `foxapi run` about the files that it saves."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import attrs
+from typer import Option
+
+Name = Annotated[
+    str | None,
+    Option(
+        "--name",
+        metavar="PATTERN",
+        help="How to name the files, with folders: '{category}/{line:05}-{key}-{index}'. Fields: line, "
+        "key, index, model, prompt, those of the request, and own columns. Default: the key.",
+        rich_help_panel="Files",
+    ),
+]
+
+
+@attrs.frozen(kw_only=True)
+class SavingOptions:
+    """How a job saves its files."""
+
+    name: str | None = None
+
+    def arguments(self) -> list[str]:
+        """Return the options for a command that continues the job."""
+        return [] if self.name is None else ["--name", self.name]
