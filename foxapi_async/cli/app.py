@@ -21,6 +21,7 @@ from foxapi_async.cli.commands.generate import generate
 from foxapi_async.cli.commands.resolve import resolve
 from foxapi_async.cli.commands.run import run as run_jobs
 from foxapi_async.cli.commands.tasks import status, upload, wait
+from foxapi_async.cli.commands.unknown import unknown
 from foxapi_async.cli.console import Console, standard_output
 from foxapi_async.cli.context import command
 from foxapi_async.cli.credentials import KEY_SOURCES, key_option_in
@@ -56,9 +57,8 @@ app: typer.Typer = typer.Typer(
 )
 for each in (generate, run_jobs, status, wait, upload, balance, doctor):
     app.command()(command(each))
-app.command()(command(resolve, local=True))
-for each in (demo, emulator):
-    app.command()(command(each, local=True))
+for offline in (resolve, unknown, demo, emulator):
+    app.command()(command(offline, local=True))
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - called by typer

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +18,7 @@ from foxapi_async.cli.console import Console
 from foxapi_async.cli.credentials import Key, find_key
 from foxapi_async.cli.exit_codes import ExitCode, exit_code_for
 from foxapi_async.cli.formatting import error_json
+from foxapi_async.cli.invocation import command_again, without_password
 from foxapi_async.cli.signals import Interrupted
 
 _common_option = partial(Option, rich_help_panel="Common options")
@@ -84,6 +84,8 @@ class CommandContext:
         self.key_file = key_file
         self.base_url = base_url
         self.proxy = proxy
+        self.invocation: typer.Context | None = None
+        """The command line, if the command came from one."""
 
     def key(self) -> Key:
         """Find the key, and print warnings about its source."""
@@ -116,9 +118,13 @@ class CommandContext:
         """Return the options that another command needs in order to find the same tasks."""
         options = [] if self.base_url is None else ["--base-url", self.base_url]
         if self.proxy is not None:
-            # This is printed, so it has no password.
-            options += ["--proxy", re.sub(r"(^|//)[^/]*@", r"\1", self.proxy)]
+            options += ["--proxy", without_password(self.proxy)]
         return options + ([] if self.key_file is None else ["--key-file", str(self.key_file)])
+
+    def again(self, *, without: Collection[str] = ()) -> str:
+        """Return the command line as it was given, see `command_again`."""
+        assert self.invocation is not None
+        return command_again(self.invocation, without=without)
 
 
 def command(function: Callable[..., ExitCode], *, local: bool = False) -> Callable[..., None]:
@@ -131,8 +137,9 @@ def command(function: Callable[..., ExitCode], *, local: bool = False) -> Callab
         del shared["key_file"], shared["base_url"], shared["proxy"]
     _, *own = inspect.signature(function, eval_str=True).parameters.values()
 
-    def run(**options: Any) -> None:
+    def run(invocation: typer.Context, **options: Any) -> None:
         context = CommandContext(**{name: options.pop(name) for name in shared})
+        context.invocation = invocation
         console = context.console
         try:
             code = function(context, **options)
@@ -144,8 +151,11 @@ def command(function: Callable[..., ExitCode], *, local: bool = False) -> Callab
             console.document(**error_json(error, code))
         raise typer.Exit(int(console.finish(code)))
 
+    invocation = inspect.Parameter(
+        "invocation", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
+    )
     run.__name__, run.__doc__ = function.__name__, function.__doc__
-    run.__signature__ = inspect.Signature([*own, *shared.values()])  # type: ignore[attr-defined]
+    run.__signature__ = inspect.Signature([invocation, *own, *shared.values()])  # type: ignore[attr-defined]
     return run
 
 

@@ -146,12 +146,6 @@ def error_text(error: FoxAPIError) -> str:
     return str(error)
 
 
-def run_command(jobs: Path, directory: Path, journal: Path | None, options: Sequence[str]) -> str:
-    """Return the command that runs a job, quoted for a shell."""
-    target = ["-o", str(directory), *(() if journal is None else ("--journal", str(journal)))]
-    return shlex.join(["foxapi", "run", str(jobs), *target, *options])
-
-
 def wait_command(ids: Sequence[str], directory: Path | None, options: Sequence[str] = ()) -> str:
     """Return the command that waits for tasks and saves their files, quoted for a shell."""
     target = [] if directory is None else ["-o", str(directory)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from foxapi_async import BudgetExceededError, FoxAPIError
+from foxapi_async import FoxAPIError
 from foxapi_async.cli.exit_codes import ExitCode, exit_code_for, most_severe
 from foxapi_async.cli.formatting import count, file_size
 
@@ -23,6 +23,8 @@ class Estimate:
     retry_failed: bool = False
     retry_unknown: bool = False
     max_images: int | None = None
+    is_selection: bool = False
+    """Whether the plan is that of some lines of the file only."""
 
     @property
     def images(self) -> int:
@@ -52,8 +54,9 @@ def estimate_lines(estimate: Estimate) -> list[str]:
     unknown = "perhaps billed; not submitted again without --retry-unknown"
     if estimate.retry_unknown:
         unknown = "submitted again, perhaps billed twice"
+    total = "selected" if estimate.is_selection else "in the file"
     rows = [
-        ("in the file", plan.requests, plan.outputs, ""),
+        (total, plan.requests, plan.outputs, ""),
         ("done", plan.done, plan.done_outputs, "saved by an earlier run"),
         ("to fetch", plan.fetch, plan.fetch_outputs, "already billed; files are missing"),
         ("in flight", plan.in_flight, plan.in_flight_outputs, "already billed; continued"),
@@ -61,7 +64,7 @@ def estimate_lines(estimate: Estimate) -> list[str]:
         ("unknown", plan.unknown, plan.unknown_outputs, unknown),
         ("to submit", estimate.requests, estimate.images_wanted, ""),
     ]
-    shown = [row for row in rows if row[1] or row[0] in {"in the file", "to submit"}]
+    shown = [row for row in rows if row[1] or row[0] in {total, "to submit"}]
     digits = max(len(f"{requests:,}") for _, requests, _, _ in shown)
     lines = [
         f"  {name:<12}{' ' * (digits - len(f'{requests:,}'))}"
@@ -74,6 +77,22 @@ def estimate_lines(estimate: Estimate) -> list[str]:
     most = estimate.max_images
     limit = "" if most is None else f", at most {most:,} (--max-images)"
     return [*lines, f"to be billed: {count(estimate.images, 'image')}{limit}"]
+
+
+def selection_note(estimate: Estimate) -> str | None:
+    """Return how many of the selected lines a retry does not concern, None if it concerns all."""
+    plan, wanted = estimate.plan, [estimate.retry_failed, estimate.retry_unknown]
+    if not estimate.is_selection or not any(wanted):
+        return None
+    counts = {"failed": plan.failed, "unknown": plan.unknown}
+    names = [name for name, is_wanted in zip(counts, wanted, strict=True) if is_wanted]
+    others = plan.requests - sum(counts[name] for name in names)
+    if not others:
+        return None
+    return (
+        f"{others:,} of the {count(plan.requests, 'selected line')} "
+        f"{'is' if others == 1 else 'are'} not {' or '.join(names)}, so there is nothing to retry"
+    )
 
 
 def estimate_json(estimate: Estimate) -> dict[str, object]:
@@ -134,18 +153,18 @@ def exit_code_for_job(
     return most_severe(codes + stopped)
 
 
-def next_step(command: str, summary: Summary) -> str | None:
-    """Return how to continue a job that ``command`` ran, None if nothing is left to do."""
+def next_step(command: str, summary: Summary, listing: str = "foxapi unknown DIR") -> str | None:
+    """Return how to continue a job that ``command`` ran, None if nothing is left to do.
+
+    ``listing`` is the command that lists the unknown requests.
+    """
     if summary.unfinished or summary.not_submitted or summary.unsaved or summary.rejected:
-        advice = f"to go on, run it again; what is billed is not billed again:\n  {command}"
-        if isinstance(summary.stopped, BudgetExceededError):
-            advice += " --max-images …"
-        return advice
+        return f"to go on, run it again; what is billed is not billed again:\n  {command}"
     if summary.unknown:
         return (
-            "check at the service what was billed; `foxapi resolve KEY TASK_ID` records a task that "
-            "you find there; to submit the unknown requests again, perhaps billed twice:\n"
-            f"  {command} --retry-unknown"
+            "check at the service what was billed; this lists the unknown requests, and how to settle "
+            f"each (`foxapi resolve KEY TASK_ID` records a task that you find there):\n  {listing}\n"
+            f"to submit all of them again, perhaps billed twice:\n  {command} --retry-unknown"
         )
     if summary.failed:
         return f"to submit the failed requests again, billed again:\n  {command} --retry-failed"

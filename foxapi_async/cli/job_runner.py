@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import AsyncGenerator
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
@@ -14,13 +15,14 @@ from rich.console import RenderableType
 
 from foxapi_async import Event, FoxAPIError, Limits, Polling, Session
 from foxapi_async._concurrency import finish_despite_cancellation
-from foxapi_async.bulk import SHEET_NAME, Job, JobRun, Result, Summary, run_job
+from foxapi_async.bulk import JOURNAL_NAME, SHEET_NAME, Job, JobRun, Result, Summary, run_job
 from foxapi_async.bulk.results_file import lasting
 from foxapi_async.cli import job_report
 from foxapi_async.cli.console import Console
 from foxapi_async.cli.context import CommandContext
 from foxapi_async.cli.exit_codes import ExitCode, exit_code_for, most_severe
 from foxapi_async.cli.formatting import count
+from foxapi_async.cli.invocation import RUN_COMMAND, to_remember
 from foxapi_async.cli.job_board import board, progress_text
 from foxapi_async.cli.progress import RetryMessages, live
 from foxapi_async.cli.saving_options import SavingOptions
@@ -41,7 +43,10 @@ _MAX_FAILURES_SHOWN: Final = 20  # Further failures are only counted
 
 @attrs.define(eq=False, kw_only=True)
 class JobRunner:
-    """Runs a job; ``command`` continues it; an interrupt waits ``grace`` seconds for its tasks."""
+    """Runs a job; an interrupt waits ``grace`` seconds for its tasks.
+
+    ``command`` continues the job; ``remembered`` is the one to which `foxapi unknown` adds a selection.
+    """
 
     context: CommandContext
     job: Job
@@ -49,6 +54,7 @@ class JobRunner:
     directory: Path
     journal: Path
     command: str
+    remembered: str
     grace: float
     sheet: bool
     saving: SavingOptions = attrs.field(factory=SavingOptions)
@@ -100,6 +106,8 @@ class JobRunner:
             ) as run,
         ):
             self._run = run
+            assert session.journal is not None
+            session.journal.remember(RUN_COMMAND, to_remember(self.remembered))
             progress = JobProgress(self.context.console, run)
             try:
                 async with progress.shown():
@@ -156,7 +164,11 @@ class JobRunner:
         return code
 
     def _print_next_step(self, summary: Summary) -> None:
-        if (advice := job_report.next_step(self.command, summary)) is not None:
+        listing = ["foxapi", "unknown", str(self.directory)]
+        if self.journal != self.directory / JOURNAL_NAME:
+            listing += ["--journal", str(self.journal)]
+        advice = job_report.next_step(self.command, summary, shlex.join(listing))
+        if advice is not None:
             self.context.console.warning(advice)
 
 

@@ -24,7 +24,3 @@ class SavingOptions:
     """How a job saves its files."""
 
     name: str | None = None
-
-    def arguments(self) -> list[str]:
-        """Return the options for a command that continues the job."""
-        return [] if self.name is None else ["--name", self.name]

@@ -11,9 +11,14 @@ from foxapi_async import BudgetExceededError, FoxAPIError, InsufficientQuotaErro
 from foxapi_async.bulk import JobFileError, Plan, Summary
 from foxapi_async.bulk.run_progress import RateMeter
 from foxapi_async.cli.exit_codes import ExitCode
-from foxapi_async.cli.formatting import run_command
 from foxapi_async.cli.job_board import remaining_time
-from foxapi_async.cli.job_report import Estimate, estimate_lines, exit_code_for_job, next_step
+from foxapi_async.cli.job_report import (
+    Estimate,
+    estimate_lines,
+    exit_code_for_job,
+    next_step,
+    selection_note,
+)
 
 NAMES = ("submit", "done", "fetch", "in_flight", "failed", "unknown")
 
@@ -102,18 +107,41 @@ def test_rejections_and_the_error_that_ended_the_run_have_their_own_codes():
 
 
 def advice(**changes: Any) -> str | None:
-    command = run_command(Path("my jobs.jsonl"), Path("out"), None, ["--base-url", "u"])
-    return next_step(command, summary(**changes))
+    return next_step("foxapi run jobs.jsonl -o out", summary(**changes), "foxapi unknown out")
 
 
-def test_the_next_step_can_be_pasted_into_a_shell():
-    command = "foxapi run 'my jobs.jsonl' -o out --base-url u"
+def test_the_next_step_is_a_command():
+    command = "foxapi run jobs.jsonl -o out"
     assert advice(completed=10) is None
-    assert str(advice(unfinished=1)).endswith(command)
     budget = BudgetExceededError("no", total=1, used=1, requested=1)
-    assert str(advice(not_submitted=1, stopped=budget)).endswith(f"{command} --max-images …")
-    assert str(advice(unknown=1)).endswith(f"{command} --retry-unknown")
+    for changes in ({"unfinished": 1}, {"not_submitted": 1, "stopped": budget}):
+        assert str(advice(**changes)).splitlines()[-1] == f"  {command}"
+    assert str(advice(unknown=1)).splitlines()[1::2] == [
+        "  foxapi unknown out",
+        f"  {command} --retry-unknown",
+    ]
     assert str(advice(failed=1)).endswith(f"{command} --retry-failed")
+
+
+@pytest.mark.parametrize(
+    ("retries", "words"),
+    [
+        ({}, None),
+        ({"retry_failed": True}, "7 of the 10 selected lines are not failed"),
+        (
+            {"retry_unknown": True, "retry_failed": True},
+            "5 of the 10 selected lines are not failed or",
+        ),
+    ],
+)
+def test_selected_lines_that_a_retry_does_not_concern_are_told(retries, words):
+    given = plan(done=5, failed=3, unknown=2)
+    note = selection_note(Estimate(plan=given, is_selection=True, **retries))
+    assert (note is None) if words is None else (words in str(note))
+    assert selection_note(Estimate(plan=given, **retries)) is None
+    every = Estimate(plan=plan(failed=3), is_selection=True, retry_failed=True)
+    assert selection_note(every) is None
+    assert estimate_lines(every)[0].startswith("  selected    3 requests")
 
 
 def test_a_meter_measures_the_rate_of_its_window():

@@ -11,14 +11,19 @@ from typer import Argument, Option
 from foxapi_async import InvalidRequestError, JobFileError, Limits, Polling
 from foxapi_async.cli.context import CommandContext, Timeout, prepare_directory
 from foxapi_async.cli.exit_codes import ExitCode
-from foxapi_async.cli.formatting import count, run_command
-from foxapi_async.cli.job_report import Estimate, estimate_json, estimate_lines
+from foxapi_async.cli.formatting import count
+from foxapi_async.cli.job_report import Estimate, estimate_json, estimate_lines, selection_note
 from foxapi_async.cli.saving_options import Name, SavingOptions
+from foxapi_async.cli.selection_options import Keys, Lines, selection_of
 
 if TYPE_CHECKING:
     from foxapi_async.bulk import Plan
 
 _MAX_CONFLICTS_SHOWN = 100
+
+_NOT_REPEATED = {"dry_run", "yes", "retry_failed", "retry_unknown", "as_json"}
+"""Options that the command to go on leaves out: a person agrees to the cost, and to what is billed again,
+each time."""
 
 
 def run(
@@ -72,6 +77,8 @@ def run(
             "billed twice.",
         ),
     ] = False,
+    lines: Lines = None,
+    keys: Keys = None,
     grace: Annotated[
         float | None,
         Option(
@@ -101,16 +108,24 @@ def run(
     journal_path = journal or directory / JOURNAL_NAME
     limits = Limits(outputs=outputs or Limits().outputs, total_outputs=max_images)
     job = Job.read(jobs, heaviest=limits.outputs)
+    if (selection := selection_of(lines, keys)) is not None:
+        job = job.select(selection)
     plan = job.plan(journal_path if journal_path.exists() else None, directory)
     _refuse_conflicts(jobs, plan)
     if name is not None:
         check_file_names(job, name, directory)
     saving = SavingOptions(name=name)
     estimate = Estimate(
-        plan=plan, retry_failed=retry_failed, retry_unknown=retry_unknown, max_images=max_images
+        plan=plan,
+        retry_failed=retry_failed,
+        retry_unknown=retry_unknown,
+        max_images=max_images,
+        is_selection=selection is not None,
     )
     for line in estimate_lines(estimate):
         console.info(line)
+    if (note := selection_note(estimate)) is not None:
+        console.warning(note)
     if dry_run:
         console.document(dry_run=True, plan=estimate_json(estimate), exit_code=ExitCode.OK)
         return ExitCode.OK
@@ -124,7 +139,8 @@ def run(
         estimate=estimate,
         directory=directory,
         journal=journal_path,
-        command=run_command(jobs, directory, journal, saving.arguments() + context.options()),
+        command=context.again(without=_NOT_REPEATED),
+        remembered=context.again(without={*_NOT_REPEATED, "lines", "keys"}),
         grace=GRACE if grace is None else grace,
         sheet=sheet,
         saving=saving,

@@ -101,8 +101,30 @@ async def test_max_images_is_a_hard_limit_and_the_next_run_continues(emulated, j
         second = await foxapi(*arguments, env=env)
     assert (first.code, second.code) == (4, 0)
     assert "to be billed: 5 images, at most 5" in first.err
-    assert "to go on, run it again" in first.err
+    assert first.err.splitlines()[-1].endswith(f"{jobs} -o {tmp_path / 'out'} --max-images 5")
     assert emulator.counters.images_billed == 8
+
+
+async def test_only_selected_lines_are_run_and_the_others_stay_as_they_are(
+    emulated, jobs, tmp_path
+):
+    keys = tmp_path / "keys.txt"
+    keys.write_text("p6\np7\n")
+    run = ["run", str(jobs), "-o", str(tmp_path / "out"), "--yes"]
+    async with emulated() as (emulator, env):
+        some = await foxapi(*run, "--lines", "2-3", "--keys", f"@{keys}", "--json", env=env)
+        assert {view.prompt for view in emulator.tasks.values()} == {"p1", "p2", "p6", "p7"}
+        wrong = await foxapi(*run, "--lines", "3-4,9", "--keys", "p1,q", env=env)
+        assert emulator.counters.tasks == 4
+        retried = await foxapi(*run, "--retry-failed", "--lines", "2-3", env=env)
+        rest = await foxapi(*run, "--json", env=env)
+    assert (some.code, some.document["requests"]) == (0, 4)
+    assert some.document["plan"]["outputs_to_bill"] == 4
+    assert "selected" in some.err
+    assert wrong.code == 2
+    assert "no request begins at line 9; no line has the key 'q'; nothing was sent" in wrong.err
+    assert "2 of the 2 selected lines are not failed, so there is nothing to retry" in retried.err
+    assert (rest.document["completed"], emulator.counters.tasks) == (8, 8)
 
 
 async def test_a_402_is_reported_and_tasks_in_flight_are_saved(emulated, jobs, tmp_path):
@@ -191,7 +213,7 @@ async def test_failures_are_reported_with_their_line_and_the_next_step(emulated,
     assert (first.code, second.code, third.code) == (6, 1, 0)
     assert "line 3: failed" in first.err
     assert "line 5: unknown" in first.err
-    assert "--retry-unknown" in first.err.splitlines()[-1]
+    assert first.err.splitlines()[-1].endswith(" --retry-unknown")
     assert "--retry-failed" in second.err.splitlines()[-1]
     assert emulator.counters.tasks == 10
 
