@@ -50,6 +50,14 @@ def check_seconds(field: str, value: Any) -> float:
     return float(number)
 
 
+def check_positive(field: str, value: Any) -> float:
+    """Return a finite number above 0, or raise InvalidRequestError."""
+    number = as_number(value)
+    if not _is_number(number) or not 0 < number <= sys.float_info.max:
+        raise refuse(field, value, "a number above 0")
+    return float(number)
+
+
 def check_timeout(value: Any, field: str = "timeout") -> float:
     """Return a number of seconds of at least 0, perhaps infinite, or raise InvalidRequestError."""
     number = as_number(value)

@@ -188,10 +188,11 @@ class SessionClosedError(FoxAPIError):
 
 
 class BudgetExceededError(FoxAPIError):
-    """The request would bill more than ``Limits.total_outputs``; nothing was sent.
+    """The request would bill more than ``Limits.total_outputs`` or ``run_job(max_credits=…)``; nothing was sent.
 
     ``total`` is the limit, ``used`` the number that the session has or may have billed,
-    ``requested`` the number that the request asks for; all three count images.
+    ``requested`` the number that the request asks for (0 if it is not known); all three count images,
+    or credits for ``max_credits``.
     """
 
     def __init__(self, message: str, *, total: int, used: int, requested: int) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import weakref
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from typing import Final
 
 import anyio
@@ -19,6 +19,7 @@ from foxapi_async.errors import (
     SessionClosedError,
 )
 from foxapi_async.map_input import Item, iterate, key_and_request
+from foxapi_async.models import Task
 from foxapi_async.outcome import Outcome
 from foxapi_async.polling.tracked_task import TrackedTask
 from foxapi_async.refusal_streak import RefusalStreak
@@ -68,6 +69,10 @@ class OutcomeIterator(AsyncIterator[Outcome]):
         """Let one POST leave and hold the others until it has got a clear answer."""
         self._operation.send_one_first()
 
+    def watch_tasks(self, watch: Callable[[str | None, Task], None]) -> None:
+        """Call a function with the key and the task whenever one starts, or changes status or progress."""
+        self._operation.watch = watch
+
     def stop_submitting(self, reason: FoxAPIError) -> None:
         """Submit nothing more; what was read and not sent is "not_submitted", a POST is finished."""
         self._operation.stop_submitting(reason)
@@ -105,6 +110,7 @@ class MapOperation:
         self._registry = registry
         self._operations = operations
         self._ordered = ordered
+        self.watch: Callable[[str | None, Task], None] | None = None
         # Requests that were read and whose outcome was not yet yielded: as many as can be in flight,
         # and as many again that wait for the caller. A slow caller thus halts the operation before it
         # fills the memory.
@@ -204,6 +210,8 @@ class MapOperation:
         """Take the outcome of a submission, or follow its task."""
         self._submissions.discard(submission)
         tracked = submission.tracked
+        if tracked is not None and self.watch is not None:
+            self.watch(submission.key, tracked.latest)
         if tracked is None:
             error = submission.failure()
             if submission.stopped and self._fatal is not None:
@@ -227,7 +235,9 @@ class MapOperation:
             tracked.add_observer(_OutcomeObserver(self, submission))
 
     def task_changed(self, tracked: TrackedTask) -> None:
-        """Ignore changes: only ends are outcomes."""
+        """Tell who watches; only ends are outcomes."""
+        if self.watch is not None:
+            self.watch(tracked.key, tracked.latest)
 
     def task_ended(self, tracked: TrackedTask) -> None:
         """Take the outcome of a task that this operation submitted."""

@@ -17,6 +17,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from foxapi_async import ConfigurationError, Journal, Request
 from foxapi_async._concurrency import run_in_thread
+from foxapi_async.bulk.credit_gate import CreditGate
 from foxapi_async.bulk.input_uploads import InputUploads
 from foxapi_async.bulk.job import Job
 from foxapi_async.bulk.job_line import JobLine
@@ -32,11 +33,15 @@ _BATCH: Final = 64
 
 @attrs.frozen
 class _Submission:
-    """A line to submit. ``forget`` is an unbilled entry to remove, ``resubmit`` one to submit again."""
+    """A line to submit. ``forget`` is an unbilled entry to remove, ``resubmit`` one to submit again.
+
+    Without ``bills`` it has a task already.
+    """
 
     line: JobLine
     forget: Entry | None = None
     resubmit: Entry | None = None
+    bills: bool = True
 
 
 @attrs.define(eq=False, repr=False)
@@ -57,6 +62,8 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
     _known: MemoryObjectSendStream[Result]
     uploads: InputUploads
     _retry: Mapping[Step, bool] = attrs.field(alias="retry")
+    gate: CreditGate | None = None
+    """Holds back what is billed; None without a budget of credits."""
     pending: dict[str, JobLine] = attrs.field(factory=dict[str, JobLine], init=False)
     """The lines that were yielded, by key; the reader removes those that it has reported."""
     _batch: deque[Result | _Submission] = attrs.field(
@@ -82,7 +89,10 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
                 match self._batch.popleft():
                     case Result() as result:
                         await self._known.send(result)
-                    case _Submission(line, forget, resubmit):
+                    case _Submission(line, forget, resubmit) as submission:
+                        self.pending[line.key] = line
+                        if not await self._is_admitted(submission):
+                            raise StopAsyncIteration
                         if forget is not None:
                             # Not if somebody else has decided on the key since.
                             await run_with_descriptors(
@@ -90,8 +100,19 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
                             )
                         if resubmit is not None:
                             self._journal.resubmit(resubmit)
-                        self.pending[line.key] = line
                         return line.key, self.uploads.prepared(line.request)
+
+    async def _is_admitted(self, submission: _Submission) -> bool:
+        line = submission.line
+        if (
+            self.gate is None
+            or not submission.bills
+            or await self.gate.admit(line.key, line.request)
+        ):
+            return True
+        self._closed = True
+        self._batch.clear()
+        return False
 
     async def aclose(self) -> None:
         """Close the job file as soon as no thread reads it."""
@@ -145,7 +166,7 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
         files = files_of(entry) if step is Step.CHECK else ()
         if files and all(is_intact(self._directory, file) for file in files):
             return _known(line, entry, "completed", files=files)
-        return _Submission(line)
+        return _Submission(line, bills=step is Step.SUBMIT)
 
     def _check_not_paid(self, line: JobLine) -> None:
         status = self._results.paid_before(line.key)

@@ -18,8 +18,10 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from foxapi_async import ConfigurationError, FoxAPIError, Session
 from foxapi_async._concurrency import finish_despite_cancellation, run_in_thread
-from foxapi_async._validators import check_timeout
+from foxapi_async._validators import check_positive, check_timeout
 from foxapi_async.bulk.contact_sheet import load_template, write_sheet
+from foxapi_async.bulk.credit_budget import CreditBudget
+from foxapi_async.bulk.credit_gate import CreditGate
 from foxapi_async.bulk.file_names import FileNames
 from foxapi_async.bulk.input_uploads import InputUploads
 from foxapi_async.bulk.job import Job
@@ -80,6 +82,7 @@ def run_job(
     sheet: bool = True,
     timeout: float | None = None,
     name: str | None = None,
+    max_credits: float | None = None,
 ) -> JobRun:
     """Return a run of a job; enter it with ``async with`` and iterate over its results.
 
@@ -99,10 +102,15 @@ def run_job(
         name: A pattern for the names of files below the directory, without an extension, such as
             "{category}/{line:05}-{key}": see docs/jobs.md. None to name files after their keys. Files
             that the journal knows keep their names.
+        max_credits: Submit nothing more once the server has reserved so many credits for tasks of this
+            run, above 0; None for no bound. A task whose cost is not known yet counts as much as the most
+            expensive one so far of the same model, number of outputs and resolution, and the first of
+            each such kind is submitted alone: only that one may exceed the bound. The run ends with
+            BudgetExceededError in ``summary.stopped``. FoxAPI does not document the unit of credits.
 
     Raises:
         ConfigurationError: The session has no journal.
-        InvalidRequestError: ``name`` is not a pattern.
+        InvalidRequestError: ``name`` is not a pattern, or ``max_credits`` not a number above 0.
     """
     options = RunOptions(
         retry_failed=retry_failed,
@@ -110,6 +118,7 @@ def run_job(
         sheet=sheet,
         timeout=timeout,
         name=name,
+        max_credits=None if max_credits is None else check_positive("max_credits", max_credits),
     )
     return JobRun(session, job, Path(directory), options)
 
@@ -251,8 +260,11 @@ class JobRun(AsyncIterator[Result]):
         options = self._options
         retry = {Step.FAILED: options.retry_failed, Step.UNKNOWN: options.retry_unknown}
         uploads = InputUploads(session, self._job.files)
+        gate = None
+        if options.max_credits is not None:
+            gate = CreditGate(CreditBudget(options.max_credits), self._stopping.stop)
         job_input = JobInput(
-            self._job, journal, self.results, directory, reports, uploads, retry=retry
+            self._job, journal, self.results, directory, reports, uploads, retry=retry, gate=gate
         )
         slots = anyio.Semaphore(max(_SAVING, session.limits.outputs))
         saver = OutputSaver(session, journal, directory, self._names)

@@ -44,6 +44,8 @@ class JobWorker:
         submitted = self._session.statistics().submitted
         outcomes = self._session.map(self._input)
         self._stopping.attach(outcomes)
+        if self._input.gate is not None:
+            outcomes.watch_tasks(self._input.gate.task_changed)
         if await self._journal.recall(_USED_UP):
             outcomes.send_one_first()
         try:
@@ -68,6 +70,8 @@ class JobWorker:
         assert outcome.key is not None
         try:
             self._input.uploads.note(outcome)
+            if self._input.gate is not None:
+                self._input.gate.ended(outcome)
             reason = self._streak.add_outcome(outcome.status, outcome.error)
             if (reason := reason or self._stopping.stopped_by) is not None:
                 self._stopping.stop(reason)

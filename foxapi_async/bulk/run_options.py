@@ -14,3 +14,4 @@ class RunOptions:
     sheet: bool = True
     timeout: float | None = None
     name: str | None = None
+    max_credits: float | None = None

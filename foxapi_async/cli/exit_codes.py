@@ -38,7 +38,7 @@ MEANINGS: Final[Mapping[ExitCode, str]] = {
     ExitCode.DOWNLOAD: "a billed image could not be saved: `foxapi wait ID -o DIR` tries again",
     ExitCode.CONFIGURATION: "configuration or key: no key, a refused key (401, 403), a missing "
     "extra, an unusable directory or journal",
-    ExitCode.QUOTA: "the balance is used up (402), or --max-images is reached",
+    ExitCode.QUOTA: "the balance is used up (402), or --max-images or --max-credits is reached",
     ExitCode.UNAVAILABLE: "the server cannot be reached, is too busy, or gave no usable answer",
     ExitCode.USAGE: "wrong usage, or an invalid or refused request; nothing was billed for it",
     ExitCode.NOT_PRINTED: "the work is done, but its results could not be printed (a full disk)",

@@ -10,6 +10,7 @@ import attrs
 from foxapi_async import FoxAPIError
 from foxapi_async.cli.exit_codes import ExitCode, exit_code_for, most_severe
 from foxapi_async.cli.formatting import count, file_size
+from foxapi_async.cli.money import number_text
 
 if TYPE_CHECKING:
     from foxapi_async.bulk import Plan, Summary
@@ -23,6 +24,7 @@ class Estimate:
     retry_failed: bool = False
     retry_unknown: bool = False
     max_images: int | None = None
+    max_credits: float | None = None
     is_selection: bool = False
     """Whether the plan is that of some lines of the file only."""
 
@@ -76,6 +78,8 @@ def estimate_lines(estimate: Estimate) -> list[str]:
         lines.append(f"to upload: {count(plan.uploads, 'file')}, {size}, each once")
     most = estimate.max_images
     limit = "" if most is None else f", at most {most:,} (--max-images)"
+    if estimate.max_credits is not None:
+        limit += f", at most {number_text(estimate.max_credits)} credits (--max-credits)"
     return [*lines, f"to be billed: {count(estimate.images, 'image')}{limit}"]
 
 

@@ -100,6 +100,7 @@ class JobRunner:
                 self.directory,
                 retry_failed=self.estimate.retry_failed,
                 retry_unknown=self.estimate.retry_unknown,
+                max_credits=self.estimate.max_credits,
                 sheet=self.sheet,
                 name=self.saving.name,
                 timeout=timeout,

@@ -52,6 +52,15 @@ def run(
     max_images: Annotated[
         int | None, Option(metavar="N", min=1, help="Bill at most this many images in this run.")
     ] = None,
+    max_credits: Annotated[
+        float | None,
+        Option(
+            metavar="N",
+            min=0.001,
+            help="Submit nothing more once the server has reserved this many credits in this run; the "
+            "first request of each kind is sent alone, to learn what it costs.",
+        ),
+    ] = None,
     outputs: Annotated[
         int | None,
         Option(
@@ -120,6 +129,7 @@ def run(
         retry_failed=retry_failed,
         retry_unknown=retry_unknown,
         max_images=max_images,
+        max_credits=max_credits,
         is_selection=selection is not None,
     )
     for line in estimate_lines(estimate):
