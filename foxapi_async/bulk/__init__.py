@@ -7,10 +7,11 @@ async with Session(journal="out/journal.sqlite") as session:
             print(result.key, result.status)
 """
 
+from foxapi_async.bulk.contact_sheet import SHEET_NAME
 from foxapi_async.bulk.file_names import check_file_names
 from foxapi_async.bulk.job import Job
 from foxapi_async.bulk.job_line import JobLine
-from foxapi_async.bulk.job_run import GRACE, RESULTS_NAME, SHEET_NAME, JobRun, run_job
+from foxapi_async.bulk.job_run import GRACE, RESULTS_NAME, JobRun, run_job
 from foxapi_async.bulk.plan import Plan
 from foxapi_async.bulk.results_file import Result, ResultStatus
 from foxapi_async.bulk.run_log import JOURNAL_NAME, RUNS_NAME, EndReason, RunLog, RunRecord

@@ -1,52 +1,75 @@
-"""The contact sheet ``index.html``: pictures, prompts and failures of a job, to be opened in a browser.
+"""The contact sheet ``index.html``: all pictures and failures of a folder, to be opened in a browser.
 
-It is made from ``results.jsonl`` and needs no server. It shows the first pictures of a long job, on pages
-of bounded size, and says how many there are. Blocking, in bounded memory.
+It is made from ``results.jsonl`` and needs no server, no network, and no script except for its search:
+
+- ``index.html``, ``index-2.html``, …: 200 pictures each; the first one begins with the failures.
+- ``index-failures.html``, ``index-failures-2.html``, …: all failures, if they are many.
+- ``contact-sheet/``: thumbnails, and the data for the search over all pages.
+
+Blocking, in bounded memory.
 """
 
 from __future__ import annotations
 
-import base64
-import html
-import io
-import os
-import warnings
+import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from functools import cache
-from importlib.resources import files as package_files
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from string import Template
 from typing import Any, Final
-from urllib.parse import quote
 
 import attrs
 
-from foxapi_async._typeguards import is_array, is_object
+from foxapi_async.bulk import sheet_html
 from foxapi_async.bulk.results_file import ResultsFile
+from foxapi_async.bulk.sheet_html import FAILURES
+from foxapi_async.bulk.sheet_items import (
+    SheetFile,
+    SheetItem,
+    printable,
+    quoted_directory,
+    read_item,
+)
+from foxapi_async.bulk.thumbnails import (
+    SHEET_FOLDER,
+    Thumbnail,
+    find_thumbnail,
+    make_thumbnail,
+    publish,
+    remove_unused,
+)
 
-PER_PAGE: Final = 200  # Pictures on a page: about five megabytes of thumbnails
-_PAGES: Final = 5
-_FAILURES: Final = 200
-_FEW: Final = 8  # Failures that are shown unfolded; a longer list would hide the first picture
-_PER_REQUEST: Final = 16
-_LONGEST: Final = 600  # Characters of a prompt or an error; results.jsonl has all of it
-_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif"})
-"""What browsers show as a picture."""
+SHEET_NAME: Final = "index.html"
+PER_PAGE: Final = 200
 
-_HEIGHT: Final = 320  # Pixels of a thumbnail: sharp on a display with two pixels per point
-_WIDEST: Final = 4 * _HEIGHT
-_LARGEST: Final = 100_000_000  # Pixels of a picture; to decode a larger one takes too much memory
+_FEW: Final = 20  # Failures of a status on the first page; more are on pages of their own
+_PART: Final = 1_000_000  # Characters of search data in a file; a page reads one after the other
+_WITH_FILES: Final = ("completed", "unsaved")
+_THREADS: Final = 2
+"""Threads that make thumbnails: each may need 160 MB for a moment."""
+
+_PAGE: Final = re.compile(r"index(-failures)?(?:-(\d+))?\.html")
+_DATA: Final = re.compile(r"data-(\d+)\.js")
 
 
-@attrs.frozen
-class _SheetPicture:
-    name: str
-    title: str
-    details: str
+class _Cancelled(Exception):  # noqa: N818 - no error
+    pass
+
+
+@attrs.frozen(kw_only=True)
+class SheetOptions:
+    """How a contact sheet is drawn.
+
+    ``is_cancelled`` is asked before each picture, also in other threads. ``report`` is told after each
+    picture how many are done. Without ``new_thumbnails``, pictures that have none are shown themselves.
+    """
+
+    is_cancelled: Callable[[], bool] = lambda: False
+    report: Callable[[int], None] = lambda _: None
+    new_thumbnails: bool = True
 
 
 def write_sheet(
@@ -54,179 +77,203 @@ def write_sheet(
     results: ResultsFile,
     waiting: Mapping[str, int],
     now: datetime,
-    *,
-    is_cancelled: Callable[[], bool] = lambda: False,
+    options: SheetOptions | None = None,
 ) -> Path | None:
-    """Write the pages and return the path of the first; None if it was cancelled before a page.
+    """Write the pages and return the path of the first; None if it was cancelled.
 
     ``waiting`` counts, by status, the requests that have no line in the results.
     """
-    room = PER_PAGE * _PAGES
-    pictures = list(islice(_pictures(results), room + 1))
-    counts = results.counts()
-    note = ""
-    if len(pictures) > room:
-        del pictures[room:]
-        note = (
-            f'<p class="note">These are the first {room:,} pictures; {counts["completed"]:,} requests '
-            "are completed. All files are in this directory.</p>"
-        )
-    # The counts in the file are of all jobs of the directory, as the pictures are.
-    requests = sum((Counter(counts) | Counter(waiting)).values())
-    shown = {"completed": counts.get("completed", 0), "pictures": results.files()}
-    shown |= {name: counts.get(name, 0) for name in ("failed", "rejected", "unknown", "unsaved")}
-    fields = {
-        "title": _escape(directory.resolve().name or str(directory)),
-        "subtitle": f"{requests:,} requests  ·  {now:%Y-%m-%d %H:%M}",
-        "counts": "".join(
-            f'<li class="{name}"><b>{number:,}</b> {_words(name)}</li>'
-            for name, number in [*shown.items(), *waiting.items()]
-            if number
-        ),
-        "note": note,
-    }
-    failures = _failures(results, sum(counts.values()) - counts.get("completed", 0))
-    pages = max(1, -(-len(pictures) // PER_PAGE))
-    # The last page first, so that the first one is only replaced when all others are.
-    for number in range(pages, 0, -1):
-        if is_cancelled():
+    sheet = _Sheet(directory, results, waiting, now, options or SheetOptions())
+    with ThreadPoolExecutor(_THREADS) as threads:
+        try:
+            sheet.write(threads)
+        except _Cancelled:
+            threads.shutdown(wait=False, cancel_futures=True)
             return None
-        text = load_template().substitute(
-            fields,
-            failures=failures if number == 1 else "",
-            pages=_links(number, pages),
-            figures=_figures(directory, pictures[(number - 1) * PER_PAGE : number * PER_PAGE]),
+    return directory / SHEET_NAME
+
+
+def load_template() -> None:
+    """Read what the sheet needs of the package, which may be replaced on disk during a run."""
+    sheet_html.load_assets()
+
+
+class _Sheet:
+    def __init__(
+        self,
+        directory: Path,
+        results: ResultsFile,
+        waiting: Mapping[str, int],
+        now: datetime,
+        options: SheetOptions,
+    ) -> None:
+        self._directory = directory
+        self._results = results
+        self._options = options
+        self._now = now
+        self._place = quoted_directory(directory)
+        counts = Counter(results.counts())
+        self._listed = {status: counts[status] for status in FAILURES if counts[status]}
+        self._counts = counts + Counter(waiting)
+        self._pictures = results.outputs()
+        self._pages = _page_names("index", self._pictures)
+        self._many = {status for status, number in self._listed.items() if number > _FEW}
+        failures = sum(self._listed[status] for status in self._many)
+        self._failure_pages = _page_names("index-failures", failures) if failures else []
+        self._data = _SearchData(directory / SHEET_FOLDER)
+        self._drawn = 0
+
+    def write(self, threads: ThreadPoolExecutor) -> None:
+        (self._directory / SHEET_FOLDER).mkdir(exist_ok=True)
+        first_failures = self._write_failures(threads)
+        cards = self._cards(threads)
+        # The first page is published last, when all that it leads to is there.
+        first = list(islice(cards, PER_PAGE))
+        for number in range(2, len(self._pages) + 1):
+            self._write_page(number, list(islice(cards, PER_PAGE)))
+        for _ in cards:  # reads to the end, so that the data is complete
+            pass
+        self._data.close()
+        self._write_page(1, first, first_failures)
+        self._remove_old()
+
+    def _write_failures(self, threads: ThreadPoolExecutor) -> list[SheetItem]:
+        """Write the pages of failures and return those for the first page."""
+        shown: list[SheetItem] = []
+        batch: list[SheetItem] = []
+        number = 0
+        for item in chain.from_iterable(self._items(threads, status) for status in self._listed):
+            self._data.add(item)
+            if sheet_html.status_of(item) not in self._many:
+                shown.append(item)
+                continue
+            batch.append(item)
+            if len(batch) == PER_PAGE:
+                self._write_failure_page(number := number + 1, batch)
+                batch = []
+        if batch:
+            self._write_failure_page(number + 1, batch)
+        return shown
+
+    def _write_failure_page(self, number: int, items: list[SheetItem]) -> None:
+        links = sheet_html.page_links(number, self._failure_pages)
+        groups = sheet_html.failure_groups(items, self._listed, self._place)
+        back = f'<p><a href="{SHEET_NAME}">All pictures</a></p>'
+        self._publish(
+            self._failure_pages[number - 1], f"<h2>Needs attention</h2>{back}{links}{groups}{links}"
         )
-        _publish(directory / _page_name(number), text)
-    return directory / _page_name(1)
+
+    def _write_page(
+        self, number: int, cards: list[str], failures: list[SheetItem] | None = None
+    ) -> None:
+        attention = ""
+        if failures is not None:
+            groups = sheet_html.failure_groups(
+                failures, self._counts, self._place, more=self._status_links()
+            )
+            attention = f"<h2>Needs attention</h2>{groups}<h2>Pictures</h2>" if groups else ""
+        links = sheet_html.page_links(number, self._pages)
+        content = sheet_html.figures(cards) or '<p class="empty">No pictures yet.</p>'
+        self._publish(self._pages[number - 1], f"{attention}{links}{content}{links}")
+
+    def _publish(self, name: str, content: str) -> None:
+        counts = {"completed": self._counts["completed"]}
+        counts |= {status: self._counts[status] for status in FAILURES}
+        filters = {status: f"{SHEET_NAME}#{status}" for status in self._listed}
+        filters |= {"completed": SHEET_NAME}
+        pictures = f"{self._pictures:,} picture{'' if self._pictures == 1 else 's'}"
+        requests = sum(self._counts.values())
+        text = sheet_html.page(
+            title=sheet_html.heading(
+                printable(self._directory.resolve().name or str(self._directory), 200)
+            ),
+            subtitle=(
+                f"{pictures}  ·  {requests:,} request{'' if requests == 1 else 's'}  ·  "
+                f"{self._now:%Y-%m-%d %H:%M}"
+            ),
+            chips=sheet_html.chips(counts, filters),
+            hints=sheet_html.hints(self._listed, self._place),
+            content=content,
+        )
+        publish(self._directory / name, text.encode("utf-8", "replace"))
+
+    def _status_links(self) -> dict[str, str]:
+        """Return where the failures of each status begin that are on pages of their own."""
+        links: dict[str, str] = {}
+        before = 0
+        for status in filter(self._many.__contains__, self._listed):
+            links[status] = f"{self._failure_pages[before // PER_PAGE]}#{status}"
+            before += self._listed[status]
+        return links
+
+    def _cards(self, threads: ThreadPoolExecutor) -> Iterator[str]:
+        for item in self._items(threads, *_WITH_FILES):
+            if item.status == "completed":
+                self._data.add(item)
+            if item.files or item.status == "completed":
+                yield from sheet_html.cards(item)
+                self._drawn += max(1, len(item.files))
+                self._options.report(self._drawn)
+
+    def _items(self, threads: ThreadPoolExecutor, *statuses: str) -> Iterator[SheetItem]:
+        lines = self._results.select(*statuses)
+        while batch := list(islice(lines, PER_PAGE)):
+            yield from threads.map(self._item, batch)
+
+    def _item(self, fields: dict[str, Any]) -> SheetItem:
+        if self._options.is_cancelled():
+            raise _Cancelled
+        item = read_item(fields, self._directory)
+        files = tuple(
+            attrs.evolve(file, thumbnail=self._thumbnail(file)) if file.kind == "image" else file
+            for file in item.files
+        )
+        return attrs.evolve(item, files=files) if files else item
+
+    def _thumbnail(self, file: SheetFile) -> Thumbnail | None:
+        if not self._options.new_thumbnails:
+            return find_thumbnail(self._directory, file.sha256)
+        return make_thumbnail(self._directory, self._directory / file.path, file.sha256)
+
+    def _remove_old(self) -> None:
+        """Remove the pages and the data of a longer sheet, and thumbnails that are not used any more."""
+        current = {*self._pages, *self._failure_pages}
+        for path in self._directory.glob("index*.html"):
+            if _PAGE.fullmatch(path.name) and path.name not in current:
+                path.unlink(missing_ok=True)
+        for path in (self._directory / SHEET_FOLDER).glob("data-*.js"):
+            match = _DATA.fullmatch(path.name)
+            if match and int(match[1]) > self._data.parts:
+                path.unlink(missing_ok=True)
+        remove_unused(self._directory, time.time())
 
 
-@cache
-def load_template() -> Template:
-    """Return the template, which is read once: the package may be replaced on disk during a run."""
-    return Template((package_files("foxapi_async.bulk") / "contact_sheet.html").read_text("utf-8"))
+class _SearchData:
+    """The data for the search, in files of bounded size."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._rows: list[object] = []
+        self._size = 0
+        self.parts = 0
+
+    def add(self, item: SheetItem) -> None:
+        if self._size >= _PART:
+            self._write(is_last=False)
+        self._rows.append(item.row())
+        columns = sum(len(name) + len(value) for name, value in item.own)
+        self._size += 200 + len(item.prompt) + len(item.reason) + columns
+
+    def close(self) -> None:
+        self._write(is_last=True)
+
+    def _write(self, *, is_last: bool) -> None:
+        self.parts += 1
+        text = sheet_html.search_data(self._rows, is_last=is_last)
+        publish(self._folder / f"data-{self.parts}.js", text.encode())
+        self._rows, self._size = [], 0
 
 
-def _pictures(results: ResultsFile) -> Iterator[_SheetPicture]:
-    for fields in results.select(good=True, most=PER_PAGE * _PAGES + 1):
-        saved = fields.get("files")
-        paths = [file.get("path") for file in saved if is_object(file)] if is_array(saved) else []
-        for index, path in enumerate(paths[:_PER_REQUEST], 1):
-            name = Path(path).name if isinstance(path, str) else ""
-            if name:
-                which = f"{index} of {len(paths)}  ·  " if len(paths) > 1 else ""
-                details = f"{which}line {fields.get('line')}  ·  {_short(fields['key'])}"
-                yield _SheetPicture(name, _title(fields), details)
-
-
-def _figures(directory: Path, pictures: list[_SheetPicture]) -> str:
-    with ThreadPoolExecutor(2) as threads:
-        paths = [directory / picture.name for picture in pictures]
-        return "\n".join(map(_figure, pictures, threads.map(_thumbnail, paths)))
-
-
-def _figure(picture: _SheetPicture, thumbnail: tuple[str, float] | None) -> str:
-    link, title = _link(picture.name), _escape(picture.title)
-    source, ratio = thumbnail or (link, 1.0)
-    if thumbnail is None and Path(picture.name).suffix.lower() not in _SUFFIXES:
-        image = f'<span class="other">{_escape(picture.name.rpartition(".")[2] or "file")}</span>'
-    else:
-        image = f'<img src="{source}" alt="{title}" loading="lazy" decoding="async">'
-    return (
-        f'<figure style="--r:{ratio:.4f}"><a href="{link}" target="_blank">{image}</a>'
-        f'<figcaption title="{title}"><b>{title}</b><span>{_escape(picture.details)}</span></figcaption>'
-        "</figure>"
-    )
-
-
-def _failures(results: ResultsFile, total: int) -> str:
-    rows = [_failure_row(fields) for fields in results.select(good=False, most=_FAILURES)]
-    if not rows:
-        return ""
-    number = f"{len(rows):,}" + (f" of {total:,}" if total > len(rows) else "")
-    return (
-        f"<details{' open' if len(rows) <= _FEW else ''}><summary>Without pictures "
-        f"<small>{number}</small></summary><table><thead><tr><th>Status</th><th>Line</th>"
-        f"<th>Request</th><th>Reason</th></tr></thead><tbody>{''.join(rows)}</tbody></table></details>"
-    )
-
-
-def _failure_row(fields: dict[str, Any]) -> str:
-    error = fields.get("error")
-    reason = error.get("message") or error.get("code") if is_object(error) else None
-    ids = [_short(str(fields[name])) for name in ("key", "task_id") if fields.get(name)]
-    status = _short(fields["status"])
-    return (
-        f'<tr><td><i class="{_escape(status)}">{_words(status)}</i></td>'
-        f"<td>{_escape(str(fields.get('line', '')))}</td>"
-        f"<td><b>{_escape(_title(fields))}</b><small>{_escape('  ·  '.join(ids))}</small></td>"
-        f"<td>{_escape(_short(str(reason or '')))}</td></tr>"
-    )
-
-
-def _links(number: int, pages: int) -> str:
-    links = (
-        f"<b>{each}</b>" if each == number else f'<a href="{_page_name(each)}">{each}</a>'
-        for each in range(1, pages + 1)
-    )
-    return f"<nav>Page {' '.join(links)}</nav>" if pages > 1 else ""
-
-
-def _page_name(number: int) -> str:
-    return "index.html" if number == 1 else f"index-{number}.html"
-
-
-def _link(name: str) -> str:
-    try:
-        raw = name.encode("utf-8", "surrogateescape")  # bytes of a name that are not UTF-8
-    except UnicodeEncodeError:
-        raw = name.encode("utf-8", "replace")
-    return _escape("./" + quote(raw))
-
-
-def _title(fields: dict[str, Any]) -> str:
-    return _short(str(fields.get("prompt") or fields["key"]))
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
-
-
-def _words(name: str) -> str:
-    return _escape(name.replace("_", " "))
-
-
-def _escape(text: str) -> str:
-    # Emoji are made of several characters that U+200D joins, which does not count as printable.
-    return html.escape("".join(c if c.isprintable() or c == "\u200d" else " " for c in text))
-
-
-def _thumbnail(path: Path) -> tuple[str, float] | None:
-    """Return a data URI and width / height; None without Pillow, or if the file is not a picture."""
-    try:
-        from PIL import Image  # noqa: PLC0415 - an extra
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path) as picture:
-                if picture.width * picture.height > _LARGEST:
-                    return None
-                # Lets JPEG skip most of the decoding.
-                picture.draft("RGB", (_WIDEST, _HEIGHT))
-                small = picture.convert("RGB")
-            small.thumbnail((_WIDEST, _HEIGHT))
-    except Exception:  # noqa: BLE001 - ImportError, or anything that a decoder raises
-        return None
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=80)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return f"data:image/jpeg;base64,{data}", small.width / small.height
-
-
-def _publish(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8", errors="replace")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+def _page_names(stem: str, entries: int) -> list[str]:
+    pages = max(1, -(-entries // PER_PAGE))
+    return [f"{stem}.html", *(f"{stem}-{number}.html" for number in range(2, pages + 1))]

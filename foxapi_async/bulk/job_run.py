@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
-from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
@@ -19,7 +16,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from foxapi_async import ConfigurationError, FoxAPIError, Session
 from foxapi_async._concurrency import finish_despite_cancellation, run_in_thread
 from foxapi_async._validators import check_positive, check_timeout
-from foxapi_async.bulk.contact_sheet import load_template, write_sheet
+from foxapi_async.bulk.contact_sheet import load_template
 from foxapi_async.bulk.credit_budget import CreditBudget
 from foxapi_async.bulk.credit_gate import CreditGate
 from foxapi_async.bulk.file_names import FileNames
@@ -39,6 +36,7 @@ from foxapi_async.bulk.run_log import RunRecord
 from foxapi_async.bulk.run_options import RunOptions
 from foxapi_async.bulk.run_progress import RunProgress
 from foxapi_async.bulk.run_recorder import RunRecorder
+from foxapi_async.bulk.run_sheet import RunSheet
 from foxapi_async.bulk.save_results import OutputSaver
 from foxapi_async.bulk.stopping import Stopping
 from foxapi_async.bulk.summary import Progress, Summary
@@ -47,9 +45,6 @@ from foxapi_async.files.pace import run_with_descriptors
 from foxapi_async.files.partfile import remove_stale_parts
 from foxapi_async.journal.entry import JournalStatus
 
-_log = logging.getLogger("foxapi_async")
-
-SHEET_NAME: Final = "index.html"
 RESULTS_NAME: Final = "results.jsonl"
 GRACE: Final = 120.0
 """Seconds that tasks in flight get to complete when a run is stopped."""
@@ -149,7 +144,7 @@ class JobRun(AsyncIterator[Result]):
         )
         self._results: ResultsFile | None = None
         self._locks: TaskLocks | None = None
-        self._has_new_results = False
+        self._sheet = RunSheet(directory) if options.sheet else None
         self._is_left = False
         self._receive: MemoryObjectReceiveStream[Result] | None = None
         self._exit = AsyncExitStack()
@@ -219,6 +214,11 @@ class JobRun(AsyncIterator[Result]):
         """The runs of other processes that were seen at work on the same directory."""
         return self._recorder.other_runs
 
+    @property
+    def sheet_progress(self) -> tuple[int, int] | None:
+        """Pictures on the contact sheet so far, and all of them; None while it is not being drawn."""
+        return None if self._sheet is None else self._sheet.progress
+
     def _open(self) -> None:
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
@@ -284,6 +284,8 @@ class JobRun(AsyncIterator[Result]):
             with send, reports, reported:
                 async with anyio.create_task_group() as group:
                     group.start_soon(self._record, reported, send)
+                    if self._sheet is not None:
+                        group.start_soon(self._sheet.make_thumbnails)
                     with self._stopping.scope:
                         try:
                             await worker.run()
@@ -293,6 +295,8 @@ class JobRun(AsyncIterator[Result]):
                                 await run_with_descriptors(self._count_pending, job_input)
                     # Ends `_record` after the last result.
                     reports.close()
+                    if self._sheet is not None:
+                        self._sheet.close()
                 await self._write_sheet()
         except Exception as error:  # noqa: BLE001 - raised to the reader after the last result
             self._stopping.error = self._stopping.error or error
@@ -308,13 +312,14 @@ class JobRun(AsyncIterator[Result]):
                 while len(batch) < _UNREAD:
                     batch.append(reported.receive_nowait())
             try:
-                if await run_in_thread(self.results.append, lasting(batch)):
-                    self._has_new_results = True
+                await run_in_thread(self.results.append, lasting(batch))
             except FoxAPIError as error:
                 self._stopping.fail(error)
             for result in batch:
                 self._progress.add(result)
                 self._recorder.add(result)
+                if self._sheet is not None:
+                    self._sheet.add(result)
                 await send.send(result)
 
     def _count_pending(self, job_input: JobInput) -> None:
@@ -324,18 +329,16 @@ class JobRun(AsyncIterator[Result]):
                 self._progress.add_without_result(status)
 
     async def _write_sheet(self) -> None:
-        # Thumbnails take long, so a run without new results keeps the sheet that is there.
-        is_up_to_date = not self._has_new_results and (self._directory / SHEET_NAME).exists()
-        if not self._options.sheet or is_up_to_date:
+        if self._sheet is None:
             return
         self._recorder.stage = "sheet"
-        summary, now = self.summary, datetime.now().astimezone()
-        waiting = {"unfinished": summary.unfinished, "not_submitted": summary.not_submitted}
-        draw = partial(write_sheet, is_cancelled=lambda: self._is_left)
-        try:
-            await run_in_thread(draw, self._directory, self.results, waiting, now)
-        except OSError as error:
-            _log.warning("cannot write the contact sheet in %s: %s", self._directory, error)
+        summary = self.summary
+
+        def is_cancelled() -> bool:
+            # An interrupt of the run keeps the drawing short, one of the drawing ends it.
+            return self._is_left or (self._stopping.interrupted and not summary.interrupted)
+
+        await self._sheet.draw(self.results, summary, is_cancelled=is_cancelled)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

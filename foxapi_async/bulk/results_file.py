@@ -162,12 +162,16 @@ class ResultsFile:
             raise self._error(error) from error
         return len(new)
 
-    def select(self, *, good: bool, most: int) -> Iterator[dict[str, Any]]:
-        """Yield the last lines of the requests that are completed (or not), in the order of the job."""
+    def select(self, *statuses: str) -> Iterator[dict[str, Any]]:
+        """Yield the last lines of the requests with one of these statuses, in the order of the job.
+
+        A status that no `Result` has is "other". Nothing may be appended before the last is read.
+        """
+        marks = ", ".join("?" * len(statuses))
         places = self._index.execute(
-            "SELECT place FROM last WHERE (status = 'completed') = ? ORDER BY line, place LIMIT ?",
-            (good, most),
-        ).fetchall()
+            f"SELECT place FROM last WHERE status IN ({marks}) ORDER BY line, place",  # noqa: S608
+            statuses,
+        )
         for (place,) in places:
             with self._reader() as file:
                 file.seek(place)
@@ -180,9 +184,12 @@ class ResultsFile:
         rows = self._index.execute("SELECT status, count(*) FROM last GROUP BY status").fetchall()
         return {str(status): int(number) for status, number in rows}
 
-    def files(self) -> int:
-        """Return the number of files of the completed requests."""
-        select = "SELECT total(files) FROM last WHERE status = 'completed'"
+    def outputs(self) -> int:
+        """Return the number of files of the completed and unsaved requests, or 1 if completed without."""
+        select = (
+            "SELECT total(max(files, status = 'completed')) FROM last"
+            " WHERE status IN ('completed', 'unsaved')"
+        )
         return int(self._index.execute(select).fetchone()[0])
 
     def count_paid(self) -> int:

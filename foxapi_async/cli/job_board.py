@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from foxapi_async.bulk import RunProgress
 
 
-def board(progress: RunProgress) -> RenderableType:
-    """Draw the progress of a run."""
+def board(progress: RunProgress, drawn: tuple[int, int] | None = None) -> RenderableType:
+    """Draw the progress of a run; for ``drawn`` see `progress_text`."""
     summary = progress.summary
     table = Table.grid(padding=(0, 1), expand=True)
     table.add_column(ratio=1)
@@ -26,11 +26,11 @@ def board(progress: RunProgress) -> RenderableType:
     share = summary.decided / summary.requests if summary.requests else 0.0
     bar = ProgressBar(1.0, share, complete_style="cyan", finished_style="green", pulse=False)
     table.add_row(bar, f"{summary.decided:,} of {summary.requests:,}  {100 * share:.0f} %")
-    return Group(table, Text(printable(progress_text(progress)), style="dim"))
+    return Group(table, Text(printable(progress_text(progress, drawn)), style="dim"))
 
 
-def progress_text(progress: RunProgress) -> str:
-    """Return the progress of a run in one line."""
+def progress_text(progress: RunProgress, drawn: tuple[int, int] | None = None) -> str:
+    """Return the progress of a run in one line; ``drawn`` is that of its contact sheet, if known."""
     summary = progress.summary
     parts = [job_report.counts_text(summary)]
     if rate := progress.images_per_minute:
@@ -40,7 +40,8 @@ def progress_text(progress: RunProgress) -> str:
         since = progress.paused_since.astimezone()
         parts.append(f"submissions are paused since {since:%H:%M:%S}")
     if progress.stage == "sheet":
-        parts.append("writing the contact sheet")
+        part = f": {drawn[0]:,} of {count(drawn[1], 'picture')}" if drawn else ""
+        parts.append(f"writing the contact sheet{part}")
     left = remaining_time(summary.not_submitted, progress.requests_per_minute)
     if left is not None and progress.stage == "running":
         parts.append(f"about {left} left")

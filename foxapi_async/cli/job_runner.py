@@ -123,6 +123,10 @@ class JobRunner:
         if run is None:
             # Nothing has been submitted, so cancelling loses nothing.
             return False
+        if run.sheet_progress is not None:
+            self.context.console.warning("interrupted: the next run draws the contact sheet")
+            run.stop()
+            return True
         self.context.console.warning(
             "interrupted: submitting has stopped; waiting for submissions under way, and up to "
             f"{self.grace:g} s for {count(run.summary.in_flight, 'task')} in flight. Interrupt again to "
@@ -247,7 +251,7 @@ class JobProgress:
 
     def render(self) -> RenderableType:
         """Draw the current state; also called by rich's refresh thread."""
-        return board(self._run.progress)
+        return board(self._run.progress, self._run.sheet_progress)
 
     async def _watch_for_stop(self) -> None:
         while True:
@@ -269,5 +273,5 @@ class JobProgress:
         pause = _FIRST_LINE
         while True:
             await anyio.sleep(pause)
-            self._console.info(progress_text(self._run.progress))
+            self._console.info(progress_text(self._run.progress, self._run.sheet_progress))
             pause = min(pause * 1.5, _LONGEST_PAUSE)

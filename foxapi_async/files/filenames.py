@@ -32,7 +32,7 @@ _RESERVED: Final = re.compile(
 _EXTENSION: Final = re.compile(r"\.([A-Za-z0-9]{1,10})\Z")
 
 _WRITTEN_BY_JOBS: Final = re.compile(
-    r"index(?:-\d+)?\.html?|results\.(?:jsonl|csv|parquet)|results-table\.jsonl"
+    r"index(?:-failures)?(?:-\d+)?\.html?|contact-sheet|results\.(?:jsonl|csv|parquet)|results-table\.jsonl"
     r"|journal\.sqlite(?:-\w+|\.\w+\.owner)?"
     r"|runs\.jsonl(?:\.lock|\.\w+\.(?:owner|progress|progress\.tmp))?",
     re.IGNORECASE,

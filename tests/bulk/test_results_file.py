@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import attrs
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foxapi_async import ConfigurationError, PhotaImage
-from foxapi_async.bulk import Result
+from foxapi_async.bulk import Result, ResultStatus
 from foxapi_async.bulk.results_file import ResultsFile
 from foxapi_async.journal import SavedFile
 
@@ -75,10 +76,10 @@ def test_the_last_line_of_a_request_counts(path: Path):
     append(path, failed)
     append(path, RESULT, attrs.evolve(failed, key="other"))
     file = ResultsFile(path)
-    assert [each["key"] for each in file.select(good=True, most=9)] == ["k"]
-    assert [each["key"] for each in file.select(good=False, most=9)] == ["other"]
+    assert [each["key"] for each in file.select("completed")] == ["k"]
+    assert [each["key"] for each in file.select("failed", "other", "unknown")] == ["other"]
     assert file.counts() == {"completed": 1, "failed": 1}
-    assert (file.files(), file.count_paid()) == (1, 2)
+    assert (file.outputs(), file.count_paid()) == (1, 2)
     file.close()
 
 
@@ -142,7 +143,7 @@ def test_the_file_can_be_read_with_any_line(tmp_path_factory, fields):
     path.write_text(json.dumps(fields) + "\n")
     file = ResultsFile(path)
     assert file.append([attrs.evolve(RESULT, key="new")]) == 1
-    told = [each["key"] for good in (True, False) for each in file.select(good=good, most=9)]
+    told = [each["key"] for each in file.select(*get_args(ResultStatus), "other")]
     assert len(told) == 2 - file.damaged
     assert "new" in told
     file.close()
@@ -162,7 +163,7 @@ def test_a_very_long_line_is_read_completely(path: Path):
     long = attrs.evolve(RESULT, request=PhotaImage("fox " * 200_000))
     append(path, long, attrs.evolve(RESULT, key="l"))
     file = ResultsFile(path)
-    assert [each["key"] for each in file.select(good=True, most=9)] == ["k", "l"]
+    assert [each["key"] for each in file.select("completed")] == ["k", "l"]
     file.close()
 
 

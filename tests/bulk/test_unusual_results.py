@@ -79,6 +79,7 @@ async def test_the_contact_sheet_replaces_no_result(job_folder):
     "name",
     [
         *("index.html", "Index.HTML", "index-17.html", "index.htm", "RESULTS.JSONL"),
+        *("index-failures.html", "index-failures-2.html", "contact-sheet"),
         *(
             "journal.sqlite",
             "journal.sqlite-wal",

@@ -1,0 +1,105 @@
+"""The contact sheet of a run: thumbnails while the results come, the pages after the last one."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from foxapi_async._concurrency import Signal, run_in_thread
+from foxapi_async.bulk.contact_sheet import SHEET_NAME, SheetOptions, write_sheet
+from foxapi_async.bulk.results_file import Result, ResultsFile
+from foxapi_async.bulk.sheet_items import SheetFile, read_files
+from foxapi_async.bulk.summary import Summary
+from foxapi_async.bulk.thumbnails import SHEET_FOLDER, make_thumbnail
+
+_log = logging.getLogger("foxapi_async")
+
+_WAITING: Final = 1000
+"""Pictures that may wait for their thumbnails during the run; `draw` makes those of the others."""
+
+
+class RunSheet:
+    """The contact sheet of a run in a directory.
+
+    A thumbnail of a 4K PNG takes half a second of one core. One thread makes them during the run, so
+    that its end need not wait for thousands of them; the event loop keeps its own core.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._pictures: deque[SheetFile] = deque(maxlen=_WAITING)
+        self._changed = Signal()
+        self._is_closed = False
+        self._progress: tuple[int, int] | None = None
+
+    @property
+    def progress(self) -> tuple[int, int] | None:
+        """Pictures that are drawn, and all of them; None before and after the drawing."""
+        return self._progress
+
+    def add(self, result: Result) -> None:
+        """Have thumbnails made of the pictures that the run has fetched."""
+        if result.fetched:
+            files = read_files([attrs.asdict(file) for file in result.files], self._directory)
+            self._pictures.extend(file for file in files if file.kind == "image")
+            self._changed.set()
+
+    async def make_thumbnails(self) -> None:
+        """Make thumbnails, one after the other, until `close` is called."""
+        while not self._is_closed:
+            if not self._pictures:
+                await self._changed.wait()
+                continue
+            file = self._pictures.popleft()
+            path = self._directory / file.path
+            await run_in_thread(make_thumbnail, self._directory, path, file.sha256)
+
+    def close(self) -> None:
+        """End `make_thumbnails` after the thumbnail that it makes now."""
+        self._is_closed = True
+        self._changed.set()
+
+    async def draw(
+        self, results: ResultsFile, summary: Summary, *, is_cancelled: Callable[[], bool]
+    ) -> None:
+        """Write the pages, unless those that are there show all results.
+
+        Args:
+            results: All that is shown.
+            summary: Tells how many requests have no result. After an interrupted run no thumbnails
+                are made any more.
+            is_cancelled: Asked before each picture, in another thread.
+        """
+        if await run_in_thread(self._is_up_to_date, results.path):
+            return
+        waiting = {"unfinished": summary.unfinished, "not_submitted": summary.not_submitted}
+        total = results.outputs()
+
+        def report(drawn: int) -> None:
+            self._progress = (drawn, total)
+
+        report(0)
+        options = SheetOptions(
+            is_cancelled=is_cancelled, report=report, new_thumbnails=not summary.interrupted
+        )
+        now = datetime.now().astimezone()
+        try:
+            await run_in_thread(write_sheet, self._directory, results, waiting, now, options)
+        except OSError as error:
+            _log.warning("cannot write the contact sheet in %s: %s", self._directory, error)
+        finally:
+            self._progress = None
+
+    def _is_up_to_date(self, results: Path) -> bool:
+        try:
+            drawn = (self._directory / SHEET_NAME).stat().st_mtime_ns
+            has_folder = (self._directory / SHEET_FOLDER).is_dir()
+            return has_folder and drawn > results.stat().st_mtime_ns
+        except OSError:
+            return False

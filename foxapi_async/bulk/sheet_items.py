@@ -1,0 +1,198 @@
+"""What the contact sheet shows of one request, made safe and short. Pure."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import quote
+
+import attrs
+
+from foxapi_async._typeguards import is_array, is_object
+from foxapi_async.bulk.thumbnails import Thumbnail
+from foxapi_async.models import without_queries
+
+MediaKind = Literal["image", "video", "audio", "other"]
+
+_KINDS: Final[dict[str, MediaKind]] = {
+    **dict.fromkeys(("png", "jpg", "jpeg", "webp", "gif", "avif", "bmp"), "image"),
+    **dict.fromkeys(("mp4", "webm", "mov", "m4v", "ogv"), "video"),
+    **dict.fromkeys(("mp3", "wav", "ogg", "oga", "opus", "m4a", "aac", "flac", "weba"), "audio"),
+}
+"""By the extension: what browsers show."""
+
+_SEPARATOR: Final = re.compile(r"[/\\]")  # results.jsonl may have been written on Windows
+_JOINERS: Final = frozenset("\u200c\u200d")
+"""Not printable, but parts of words and of emoji."""
+
+_PROMPT, _REASON, _VALUE = 2000, 600, 200
+"""Characters that can be searched for of a prompt, an error and an own column."""
+_COLUMNS: Final = 40
+_DATA: Final = 200
+
+
+@attrs.frozen(kw_only=True)
+class SheetFile:
+    """A file of a request: ``path`` is relative to the directory, ``link`` the same for a page."""
+
+    path: str
+    link: str
+    kind: MediaKind
+    sha256: str
+    thumbnail: Thumbnail | None = None
+
+
+@attrs.frozen(kw_only=True)
+class SheetItem:
+    """A request on the contact sheet; its texts are printable, bounded, and not escaped."""
+
+    line: str
+    key: str
+    status: str
+    prompt: str
+    own: tuple[tuple[str, str], ...] = ()
+    task_id: str = ""
+    reason: str = ""
+    files: tuple[SheetFile, ...] = ()
+    data: str = ""
+    """Outputs that are not files."""
+    command: str = ""
+    """What settles an unknown request."""
+
+    def row(self) -> list[object]:
+        """Return what the script of the page reads, as JSON types."""
+        files: list[list[object]] = []
+        for file in self.files:
+            small = file.thumbnail
+            name, ratio = (small.name, round(small.ratio, 4)) if small else ("", 1)
+            files.append([file.link, file.kind, name, ratio])
+        own = [list(column) for column in self.own]
+        texts = [self.line, self.key, self.status, self.prompt, self.task_id, self.reason]
+        return [*texts, own, files, self.data, self.command]
+
+
+def read_item(fields: dict[str, Any], directory: Path) -> SheetItem:
+    """Return what the sheet shows of a line of ``results.jsonl``; the files are in ``directory``."""
+    key, status = str(fields["key"]), str(fields["status"])
+    own = fields.get("own")
+    columns = list(own.items())[:_COLUMNS] if is_object(own) else []
+    return SheetItem(
+        line=printable(str(fields.get("line", "")), 20),
+        key=printable(key, _VALUE),
+        status=printable(status, 20),
+        prompt=printable(_unsigned(str(fields.get("prompt") or "")), _PROMPT),
+        own=tuple(
+            (printable(str(name), 60), printable(_plain(value), _VALUE))
+            for name, value in columns
+            if value not in (None, "")
+        ),
+        task_id=printable(str(fields.get("task_id") or ""), _VALUE),
+        reason=_reason(fields.get("error")),
+        files=tuple(read_files(fields.get("files"), directory)),
+        data=_data(fields.get("data")),
+        command=_command(key, directory) if status == "unknown" else "",
+    )
+
+
+def read_files(saved: object, directory: Path) -> Iterator[SheetFile]:
+    """Yield the files that a line of ``results.jsonl`` names, without thumbnails."""
+    for file in saved if is_array(saved) else []:
+        path = file.get("path") if is_object(file) else None
+        if not isinstance(path, str) or not (path := _path_below(directory, path)):
+            continue
+        digest = file.get("sha256")
+        yield SheetFile(
+            path=path,
+            link=link_to(path),
+            kind=_KINDS.get(path.rpartition(".")[2].lower(), "other"),
+            sha256=digest if isinstance(digest, str) else "",
+        )
+
+
+def printable(text: str, most: int) -> str:
+    """Return the beginning of a text in one line, without control and direction characters."""
+    if len(text) > most:
+        text = f"{text[: most - 1]}…"
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in _JOINERS else " " for c in text)
+
+
+def link_to(path: str) -> str:
+    """Return the link to a path below the page."""
+    try:
+        raw = os.fsencode(path)
+    except UnicodeEncodeError:  # no file can have this name
+        raw = path.encode("utf-8", "replace")
+    return "./" + quote(raw)
+
+
+def quoted_directory(directory: Path) -> str:
+    """Return a directory for a command line."""
+    return shlex.quote(str(directory.resolve()))
+
+
+def _path_below(directory: Path, path: str) -> str:
+    """Return a path relative to the directory, or "" if it names nothing below it.
+
+    Lines of former versions have the path as it was from their working directory: the file is known
+    by its name.
+    """
+    for base in (str(directory), str(directory.resolve())):
+        if path.startswith(base + os.sep):
+            path = path[len(base) + 1 :]
+            break
+    parts = [part for part in _SEPARATOR.split(path) if part not in {"", "."}]
+    if not parts or parts[-1] == "..":
+        return ""
+    inside = "/".join(parts)
+    is_relative = not path.startswith(("/", "\\")) and ":" not in parts[0] and ".." not in parts
+    try:
+        if len(parts) > 1 and is_relative and (directory / inside).exists():
+            return inside
+    except (OSError, ValueError):  # a name that is not possible here
+        pass
+    return parts[-1]
+
+
+def _reason(error: object) -> str:
+    if not is_object(error):
+        return ""
+    texts = [error.get("message") or error.get("code"), error.get("response")]
+    shown = [without_queries(text)[:_REASON] for text in texts if isinstance(text, str) and text]
+    return printable("  ·  ".join(shown), _REASON)
+
+
+def _data(data: object) -> str:
+    pairs = (
+        f"{name}: {value}"
+        for output in (data if is_array(data) else [])
+        if is_object(output)
+        for name, value in output.items()
+        if isinstance(value, str | int | float) and "://" not in str(value)[:_DATA]
+    )
+    return printable(", ".join(pairs), _DATA)
+
+
+def _plain(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return _unsigned(text[: 2 * _VALUE])
+
+
+def _unsigned(text: str) -> str:
+    # Only where there is a link: "this/that? yes" is a text.
+    return without_queries(text) if "://" in text else text
+
+
+def _command(key: str, directory: Path) -> str:
+    if not key.isprintable():
+        return ""
+    words = f"{shlex.quote(key)} TASK_ID -o {quoted_directory(directory)}"
+    if key.startswith("-"):
+        words = f"-o {quoted_directory(directory)} -- {shlex.quote(key)} TASK_ID"
+    return f"foxapi resolve {words}"
