@@ -85,13 +85,15 @@ class Database:
         query = "SELECT 1 FROM entries WHERE task_id = ? LIMIT 1"
         return self._execute(query, (task_id,)).fetchone() is not None
 
-    def _update(self, key: bytes, values: Mapping[str, Any], *, only_own: bool = False) -> None:
+    def _update(self, key: bytes, values: Mapping[str, Any], *, only_own: bool = False) -> int:
+        """Change an entry; return whether there was one, as a number."""
         columns = ", ".join(f"{name} = ?" for name in values)
         parameters = [*values.values(), key]
         if only_own:
             parameters.append(self._owner.id)
         condition = "key = ? AND owner = ?" if only_own else "key = ?"
-        self._execute(f"UPDATE entries SET {columns} WHERE {condition}", parameters)  # noqa: S608
+        statement = f"UPDATE entries SET {columns} WHERE {condition}"  # noqa: S608
+        return self._execute(statement, parameters).rowcount
 
     def _check_file(self) -> None:
         try:
@@ -165,7 +167,8 @@ class Database:
             values = {name: getattr(previous, name) for name in columns}
             values |= {"updated": previous.updated.timestamp(), "submitted": submitted}
             values["owner"] = None
-            self._update(key, values, only_own=True)
+            if self._update(key, values, only_own=True):
+                self._count_replaced(previous, again=True)
             return
         row = self._execute(queries.select_entries(1), [key]).fetchone()
         transition.is_lost = (
@@ -177,6 +180,11 @@ class Database:
             outdated = ("task_id", "submitted", "estimated_time", "error_code", "error", "files")
             mine = {"status": JournalStatus.SENDING, "owner": self._owner.id, "response": None}
             self._update(key, dict.fromkeys(outdated) | mine | {"updated": transition.at})
+            self._count_replaced(previous)
+
+    def _count_replaced(self, entry: Entry, *, again: bool = False) -> None:
+        if (counting := queries.count_replaced(entry, again=again)) is not None:
+            self._execute(*counting)
 
     def _insert(self, entries: Sequence[ops.NewEntry]) -> None:
         for some in _chunks(entries):

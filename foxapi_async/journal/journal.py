@@ -86,6 +86,14 @@ class Journal:
         self._flush()
         return queries.count(self.path)
 
+    def images(self) -> tuple[int, int]:
+        """Return how many images all submissions have billed, and how many may be billed besides.
+
+        Submissions that were forgotten or submitted once more count, too.
+        """
+        self._flush()
+        return queries.images(self.path)
+
     def was_forgotten(self, key: str) -> bool:
         """Return whether the key was removed with `forget`."""
         return queries.was_forgotten(self.path, key)

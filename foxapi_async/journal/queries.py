@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import cache
 from pathlib import Path
@@ -37,6 +37,19 @@ _PAGE: Final = 500
 """Entries in one query: a longer one would keep SQLite from merging its log into the file."""
 _FORGOTTEN: Final = "forgotten "
 """Prefix of a key in the memory table."""
+
+_BILLED: Final = (
+    JournalStatus.FAILED,
+    JournalStatus.ACCEPTED,
+    JournalStatus.COMPLETED,
+    JournalStatus.SAVED,
+)
+_PERHAPS: Final = (JournalStatus.UNKNOWN, JournalStatus.SENDING)
+_REPLACED: Final[Mapping[JournalStatus, str]] = {
+    JournalStatus.FAILED: "images of earlier tasks",
+    JournalStatus.UNKNOWN: "images of earlier unknown submissions",
+}
+"""The names under which images of submissions are counted that have no entry any more."""
 
 # The statements contain names of columns and placeholders only, no values.
 # ruff: noqa: S608
@@ -151,6 +164,38 @@ def count(path: Path) -> dict[JournalStatus, int]:
         ) from error
 
 
+def images(path: Path) -> tuple[int, int]:
+    """Return the images that all submissions have billed, and those that may be billed besides."""
+    # Not sum(), which overflows.
+    query = (
+        "SELECT status, total(num_outputs) FROM entries GROUP BY status"
+        " UNION ALL SELECT name, CAST(value AS INTEGER) FROM memory WHERE name IN (?, ?)"
+    )
+    counts = {name: int(number) for name, number in _select(path, query, [*_REPLACED.values()])}
+    billed, unknown = (
+        sum(counts.get(name, 0) for name in (*statuses, _REPLACED[statuses[0]]))
+        for statuses in (_BILLED, _PERHAPS)
+    )
+    return billed, unknown
+
+
+def count_replaced(entry: Entry, *, again: bool = False) -> tuple[str, tuple[object, ...]] | None:
+    """Return the statement that counts the images of an entry that is replaced or removed.
+
+    With ``again`` they are no longer counted, because the entry is restored. None if it billed nothing.
+    """
+    billed, perhaps = entry.status in _BILLED, entry.status in _PERHAPS
+    if not billed and not perhaps:
+        return None
+    name = _REPLACED[JournalStatus.FAILED if billed else JournalStatus.UNKNOWN]
+    statement = (
+        "INSERT INTO memory (name, value, updated) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE"
+        " SET value = CAST(value AS INTEGER) + CAST(excluded.value AS INTEGER), updated = excluded.updated"
+    )
+    images = -entry.num_outputs if again else entry.num_outputs
+    return statement, (name, str(images), time.time())
+
+
 def forget(path: Path, key: str, only: Entry | None = None) -> list[Entry]:
     """Delete the entry of a key, if it is unchanged since ``only``; return what was deleted."""
     if not path.exists():
@@ -169,6 +214,8 @@ def forget(path: Path, key: str, only: Entry | None = None) -> list[Entry]:
                 "after the submission has ended"
             )
         file.execute("DELETE FROM entries WHERE key = ?", (bytes_of(key),))
+        if (counting := count_replaced(entry)) is not None:
+            file.execute(*counting)
         file.execute(
             "INSERT OR REPLACE INTO memory (name, value, updated) VALUES (?, 'true', ?)",
             (_FORGOTTEN + storable(key), time.time()),
