@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import BinaryIO, Final, Self
+from typing import Any, BinaryIO, Final, Self
 
 import attrs
 
 from foxapi_async import JobFileError, Journal
-from foxapi_async.bulk.job_file import (
-    FileChangedError,
-    FileFormat,
-    Fingerprint,
-    FingerprintReader,
-    Row,
-    read_rows,
-)
-from foxapi_async.bulk.job_line import JobLine, parse_row
+from foxapi_async.bulk.field_names import FIELDS
+from foxapi_async.bulk.job_file import JobFileReader
+from foxapi_async.bulk.job_line import JobLine
+from foxapi_async.bulk.line_parser import LineParser
+from foxapi_async.bulk.line_rules import LineRules
 from foxapi_async.bulk.local_files import LocalFiles
 from foxapi_async.bulk.plan import Plan, plan_of
+from foxapi_async.bulk.rows.detection import FileFormat, UnclearFormatError
+from foxapi_async.bulk.rows.fingerprint import FileChangedError, Fingerprint, FingerprintReader
+from foxapi_async.bulk.rows.row import Row
 from foxapi_async.bulk.selection import Selection, listed
 from foxapi_async.bulk.temporary_index import Duplicates
 from foxapi_async.errors import Problem
@@ -47,6 +46,8 @@ class Job:
     outputs: int
     heaviest: int
     _fingerprint: Fingerprint = attrs.field(alias="fingerprint", repr=False)
+    _rules: LineRules = attrs.field(alias="rules", repr=False)
+    _name: str = attrs.field(alias="name", repr=False, eq=False)  # What errors call the file
     files: LocalFiles = attrs.field(eq=False, repr=False)
     """The local files that its lines name."""
     selection: Selection | None = None
@@ -61,44 +62,71 @@ class Job:
         format: FileFormat | None = None,  # noqa: A002
         heaviest: int | None = None,
         folder: str | os.PathLike[str] | None = None,
+        fields: Mapping[str, str] | None = None,
+        defaults: Mapping[str, Any] | None = None,
+        template: str | None = None,
     ) -> Self:
-        """Check a file: JSON lines, or a table with a header (.csv, .tsv).
+        """Check a file of requests: JSON lines, a JSON array, a table with a header, or a text of prompts.
 
-        Each line is an object with the fields of the request class of its ``model`` (default
-        "phota-image") or of `GenerationRequest`, and optionally a ``key``. The default key is made from
-        the content of the line and its number among equal lines, so that lines can be appended.
+        Each object or row has the fields of the request class of its ``model`` (default "phota-image")
+        or of `GenerationRequest`, and optionally a ``key``, which may also be called ``custom_id`` or
+        ``id``. Other fields are columns of your own, which are not sent. The default key is made from
+        the content of the request and its number among equal requests, so that lines can be appended.
 
         Args:
-            path: The file.
-            format: "jsonl" or "csv"; None to derive it from the name.
+            path: The file, perhaps compressed (gzip), in UTF-8, or in UTF-16 with a byte order mark.
+            format: "jsonl" (an object or a prompt per line), "json" (an array of them), "csv" (a table
+                that is separated by commas, semicolons or tabs) or "txt" (a prompt per line); None to
+                derive it from the name and the content.
             heaviest: The most images that may be in flight at once: a line that asks for more is a
                 problem. None for no check; the session still refuses what exceeds its own limit.
             folder: Where relative paths of local files (``image_urls`` and the like) start from; None
                 for the folder of the file.
+            fields: The columns to take fields from, by field: ``{"prompt": "Text"}``. A name that is
+                not a field of a request makes a column of your own.
+            defaults: The values of fields that a line does not have. A text is read as in a table.
+            template: The prompt of each line, with columns in braces: ``"{Prompt}, watercolor"``.
 
         Raises:
             JobFileError: The file cannot be read, or has problems: all of them are listed.
+            InvalidRequestError: ``fields``, ``defaults`` or ``template`` are wrong in themselves.
         """
-        file = Path(path)
-        form = format or ("csv" if file.suffix.lower() in {".csv", ".tsv"} else "jsonl")
-        files = LocalFiles(file.parent if folder is None else Path(folder))
-        check = _Check(limit=heaviest, files=files)
+        rules = LineRules.of(fields, defaults, template)
+        files = LocalFiles(Path(path).parent if folder is None else Path(folder))
+        return cls._read(Path(path), str(path), format, _Check(limit=heaviest, files=files), rules)
+
+    @classmethod
+    def _read(
+        cls, path: Path, name: str, form: FileFormat | None, check: _Check, rules: LineRules
+    ) -> Self:
+        """Check a file; ``name`` is how errors call it."""
         try:
-            with _open(file) as opened, Duplicates() as duplicates:
-                reader = FingerprintReader(opened)
-                for row in read_rows(reader, form):
-                    check.add(row, duplicates)
+            with _open(path, name) as opened, Duplicates() as duplicates:
+                fingerprint = FingerprintReader(opened)
+                reader = JobFileReader(fingerprint)
+                try:
+                    form = form or reader.detect_format(name, _names_in_header(rules))
+                except UnclearFormatError as error:
+                    raise JobFileError(
+                        f"{name} {error}. Nothing was sent", field="format"
+                    ) from None
+                parser = LineParser(rules, duplicates, check.files)
+                for row in reader.rows(form):
+                    check.add(row, parser)
         except OSError as error:
-            raise _unreadable(file, error) from error
-        check.raise_problems(file)
+            raise _unreadable(name, error) from error
+        check.finish(parser)
+        check.raise_problems(name)
         return cls(
-            path=file,
+            path=path,
             format=form,
             requests=check.requests,
             outputs=check.outputs,
             heaviest=check.heaviest,
-            fingerprint=reader.fingerprint,
-            files=files,
+            fingerprint=fingerprint.fingerprint,
+            rules=rules,
+            name=name,
+            files=check.files,
         )
 
     def lines(self) -> Generator[JobLine, None, None]:
@@ -110,26 +138,27 @@ class Job:
         """
         last = 0
         try:
-            with _open(self.path) as opened, Duplicates() as duplicates:
-                reader = FingerprintReader(opened, self._fingerprint)
-                for row in read_rows(reader, self.format):
-                    key, request, _ = parse_row(row, duplicates, self.files)
+            with _open(self.path, self._name) as opened, Duplicates() as duplicates:
+                reader = JobFileReader(FingerprintReader(opened, self._fingerprint))
+                parser = LineParser(self._rules, duplicates, self.files)
+                for row in reader.rows(self.format):
+                    parsed = parser.parse(row)
                     # `read` has parsed the same bytes.
-                    assert key is not None
-                    assert request is not None
+                    assert parsed.key is not None
+                    assert parsed.request is not None
                     last = row.number
-                    line = JobLine(row.number, key, request)
+                    line = JobLine(row.number, parsed.key, parsed.request, parsed.own)
                     if self.selection is None or line in self.selection:
                         yield line
         except FileChangedError:
             where = f" somewhere after line {last:,}" if last else ""
             rest = "nothing after that line" if last else "nothing of it"
             raise JobFileError(
-                f"{self.path} was changed{where} since it was checked; {rest} was submitted. Run it "
+                f"{self._name} was changed{where} since it was checked; {rest} was submitted. Run it "
                 "again: it is checked again, and what was submitted is not billed again"
             ) from None
         except OSError as error:
-            raise _unreadable(self.path, error) from error
+            raise _unreadable(self._name, error) from error
 
     def select(self, selection: Selection) -> Self:
         """Return the job with some of its lines only: a run of it does nothing about the others.
@@ -152,7 +181,7 @@ class Job:
                     yield line
 
         if missing := selection.missing(selected()):
-            raise JobFileError(f"{self.path}: {listed(missing)}; nothing was sent")
+            raise JobFileError(f"{self._name}: {listed(missing)}; nothing was sent")
         return attrs.evolve(
             self,
             requests=requests,
@@ -198,16 +227,20 @@ class _Check:
     told: set[str] = attrs.field(factory=set[str])
     more: int = 0
 
-    def add(self, row: Row, duplicates: Duplicates) -> None:
+    def add(self, row: Row, parser: LineParser) -> None:
         self.requests += 1
-        key, request, problems = parse_row(row, duplicates, self.files)
-        if key is not None:
-            earlier = duplicates.earlier_line(key, row.number)
+        parsed = parser.parse(row)
+        problems = list(parsed.problems)
+        if parsed.key is not None:
+            earlier = parser.duplicates.earlier_line(parsed.key, row.number)
             if earlier is not None:
-                text = f"line {earlier} has the key {key!r} already"
+                text = f"line {earlier} has the key {parsed.key!r} already"
+                if parsed.key_column is not None:
+                    column = parsed.key_column
+                    text += f"; to use {column!r} as a column only, say --field NAME={column}"
                 problems.append(Problem(row.number, "key", text))
-        if request is not None:
-            number = request.num_outputs
+        if parsed.request is not None:
+            number = parsed.request.num_outputs
             if self.limit is not None and number > self.limit:
                 text = (
                     f"num_outputs is {number}, and {self.limit} images may be in flight; split it into "
@@ -219,11 +252,18 @@ class _Check:
         # A missing file is told once, however many lines name it.
         problems = [each for each in problems if each.message not in self.told]
         self.told.update(each.message for each in problems if each.message in self.files.faults)
+        self._keep(problems)
+
+    def finish(self, parser: LineParser) -> None:
+        if self.requests:
+            self._keep(parser.unused_columns())
+
+    def _keep(self, problems: list[Problem]) -> None:
         room = max(_KEPT - len(self.problems), 0)
         self.problems += problems[:room]
         self.more += len(problems[room:])
 
-    def raise_problems(self, path: Path) -> None:
+    def raise_problems(self, name: str) -> None:
         if not self.requests:
             self.problems.append(Problem(1, None, "the file has no request"))
         if not self.problems:
@@ -237,7 +277,7 @@ class _Check:
         if found > len(listed):
             listed.append(f"  … and {found - len(listed):,} more")
         raise JobFileError(
-            f"{path}: {found:,} {'problem' if found == 1 else 'problems'}; nothing was sent\n"
+            f"{name}: {found:,} {'problem' if found == 1 else 'problems'}; nothing was sent\n"
             + "\n".join(listed),
             problems=tuple(self.problems),
             more=self.more,
@@ -245,12 +285,17 @@ class _Check:
         )
 
 
-def _open(path: Path) -> BinaryIO:
+def _names_in_header(rules: LineRules) -> frozenset[str]:
+    """Return the names by one of which a table can be recognised, in small letters."""
+    return FIELDS | {name.casefold() for name in rules.names()}
+
+
+def _open(path: Path, name: str) -> BinaryIO:
     # Checked first, because opening a pipe would wait for a writer.
     if not stat.S_ISREG(path.stat().st_mode):
-        raise JobFileError(f"{path} is not a regular file; a job file is read more than once")
+        raise JobFileError(f"{name} is not a regular file; a job file is read more than once")
     return path.open("rb")
 
 
-def _unreadable(path: Path, error: OSError) -> JobFileError:
-    return JobFileError(f"cannot read {path}: {error.strerror or error}")
+def _unreadable(name: str, error: OSError) -> JobFileError:
+    return JobFileError(f"cannot read {name}: {error.strerror or error}")

@@ -17,6 +17,7 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -215,6 +216,7 @@ class LocalFiles:
             raise index_error(error) from error
 
 
+@lru_cache(maxsize=1000)
 def takes_url(field: str) -> bool:
     """Return whether a field takes the URL of an input, by its name."""
     return _URL_FIELD.search(field) is not None and field.lower() not in _NO_INPUTS

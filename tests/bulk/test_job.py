@@ -13,7 +13,7 @@ import pytest
 
 from foxapi_async import GenerationRequest, PhotaImage, PhotaImageEdit, PhotaImageEnhance
 from foxapi_async.bulk import Job, JobFileError
-from foxapi_async.bulk.job_file import LONGEST_LINE
+from foxapi_async.bulk.rows.row import LONGEST_LINE
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -78,13 +78,12 @@ def test_all_problems_are_listed_by_line_and_field(jobs: Path):
         {"model": 7},
         {"prompt": "a", "key": 7},
         {"prompt": "a", "key": ""},
-        {"model": "x", "params": {"a": 1}, "b": 2},
+        {"model": "x", "params": {"a": 1}, "num_outputs": 2},
         {"model": "x", "kind": "smell"},
         "[" * 100_000,
     )
     assert problems(jobs) == [
         (1, "prompt"),
-        (3, "colour"),
         (3, "num_outputs"),
         (3, "resolution"),
         *((line, None) for line in (4, 5, 6, 7)),
@@ -93,7 +92,7 @@ def test_all_problems_are_listed_by_line_and_field(jobs: Path):
         (9, "model"),
         (10, "key"),
         (11, "key"),
-        (12, "b"),
+        (12, "num_outputs"),
         (13, "kind"),
         (14, None),
     ]
@@ -157,7 +156,7 @@ def test_a_file_without_a_request_is_a_problem(jobs: Path, content: bytes):
 
 
 def test_invalid_utf8_and_too_long_lines_are_problems(jobs: Path):
-    jobs.write_bytes(b"\xff\xfe\n" + b"x" * (2 * LONGEST_LINE + 5) + b'\n{"prompt": "a"}\n')
+    jobs.write_bytes(b"\xfa\n" + b"x" * (2 * LONGEST_LINE + 5) + b'\n{"prompt": "a"}\n')
     assert problems(jobs) == [(1, None), (2, None)]
 
 

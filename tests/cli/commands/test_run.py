@@ -75,7 +75,7 @@ async def test_all_problems_of_the_file_are_reported_before_anything_is_sent(emu
         done = await foxapi("run", str(jobs), "-o", str(tmp_path), "--yes", "--json", env=env)
     assert done.code == done.document["exit_code"] == 2
     assert done.document["error"] == "JobFileError"
-    for words in ("line 1, prompt", "line 3, promt", "line 3, prompt"):
+    for words in ("line 1, prompt", "line 3, promt: did you mean 'prompt'?"):
         assert words in done.err
     assert emulator.counters.posts == 0
 
