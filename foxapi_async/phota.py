@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final, Self, cast
 import attrs
 
 from foxapi_async import _validators
-from foxapi_async._typeguards import as_int, as_number_or_none
+from foxapi_async._typeguards import as_int, as_number_or_none, is_array
 from foxapi_async.models import safe_repr
 from foxapi_async.requests import PATHS, Request
 
@@ -22,6 +22,20 @@ RESOLUTIONS: Final = ("1K", "4K")
 ASPECT_RATIOS: Final = ("1:1", "2:3", "3:2", "3:4", "4:3", "9:16", "16:9")
 
 _PROFILE_REFERENCE: Final = r"\[\[([^\[\]]+)\]\]"
+
+
+def profiles_in(payload: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the profiles that the payload of a PHOTA model references, each once.
+
+    First those in the prompt, in order of appearance, then those in ``profile_ids``.
+    """
+    prompt, ids = payload.get("prompt"), payload.get("profile_ids")
+    found: list[str] = []
+    if isinstance(prompt, str) and "[[" in prompt:
+        found += (reference.strip() for reference in re.findall(_PROFILE_REFERENCE, prompt))
+    if is_array(ids):
+        found += (id_ for id_ in ids if isinstance(id_, str))
+    return tuple(dict.fromkeys(id_ for id_ in found if id_))
 
 
 @attrs.frozen
@@ -78,8 +92,7 @@ class PhotaImage(_PhotaRequest):
     @property
     def profile_ids(self) -> tuple[str, ...]:
         """The profiles that the prompt references, without duplicates, in order of appearance."""
-        found = (reference.strip() for reference in re.findall(_PROFILE_REFERENCE, self.prompt))
-        return tuple(dict.fromkeys(id_ for id_ in found if id_))
+        return profiles_in(self.payload())
 
 
 @attrs.frozen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self
 
@@ -200,11 +200,14 @@ class Job:
         self,
         journal: Journal | str | os.PathLike[str] | None,
         directory: str | os.PathLike[str] | None = None,
+        *,
+        profiles: Collection[str] = (),
     ) -> Plan:
         """Compare the job with a journal: what is done, in flight, and still to be submitted.
 
         The journal need not exist. Pictures that are missing in ``directory`` count as to be fetched;
-        None to trust the journal.
+        None to trust the journal. ``profiles`` are known to be right: other profiles that no completed
+        request of the journal has used are listed.
 
         Raises:
             JobFileError: The file was changed since it was checked.
@@ -213,7 +216,7 @@ class Job:
         if journal is not None and not isinstance(journal, Journal):
             journal = Journal(journal)
         where = None if directory is None else Path(directory)
-        return plan_of(self.lines(), journal, where, self.files)
+        return plan_of(self.lines(), journal, where, self.files, profiles)
 
 
 @attrs.define

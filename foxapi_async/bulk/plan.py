@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,7 @@ from foxapi_async import Journal
 from foxapi_async.bulk.input_uploads import uploads_of
 from foxapi_async.bulk.job_line import JobLine
 from foxapi_async.bulk.local_files import LocalFiles, stand_ins_of
+from foxapi_async.bulk.profile_uses import ProfileUse, ProfileUses
 from foxapi_async.bulk.saved_files import files_of, is_present
 from foxapi_async.errors import Problem
 from foxapi_async.journal.entry import Entry, JournalStatus, difference
@@ -83,6 +84,8 @@ class Plan:
     uploads: int = 0
     """Local files that are uploaded before the requests that need them; free."""
     upload_bytes: int = 0
+    profiles: tuple[ProfileUse, ...] = ()
+    """Profiles of requests to submit that are not known: perhaps their ids are misspelt."""
 
     def to_submit(self, *, retry_failed: bool = False, retry_unknown: bool = False) -> int:
         """Return how many requests would be submitted with these options."""
@@ -99,12 +102,17 @@ def plan_of(
     journal: Journal | None,
     directory: Path | None,
     files: LocalFiles | None = None,
+    profiles: Collection[str] = (),
 ) -> Plan:
-    """Return the plan of the lines of a job with these local files, in bounded memory."""
+    """Return the plan of the lines of a job with these local files, in bounded memory.
+
+    ``profiles`` are known beside those that the journal has used.
+    """
     requests: Counter[Step] = Counter()
     outputs: Counter[Step] = Counter()
     conflicts: list[Problem] = []
     more = 0
+    uses = ProfileUses(profiles)
     if files is not None:
         files.forget_wanted()
     rest = iter(lines)
@@ -115,8 +123,11 @@ def plan_of(
             step = _step_with_files(entry, directory)
             requests[step] += 1
             outputs[step] += line.request.num_outputs
-            if files is not None and step is Step.SUBMIT:
-                files.count_wanted(stand_ins_of(line.request.payload()))
+            if step is Step.SUBMIT:
+                payload = line.request.payload()
+                uses.add(line.number, payload)
+                if files is not None:
+                    files.count_wanted(stand_ins_of(payload))
             if (conflict := _conflict(line, entry)) is not None:
                 if len(conflicts) < _KEPT:
                     conflicts.append(conflict)
@@ -132,6 +143,7 @@ def plan_of(
         more_conflicts=more,
         uploads=uploads,
         upload_bytes=upload_bytes,
+        profiles=uses.unknown(journal),
     )
 
 

@@ -18,6 +18,8 @@ from foxapi_async.cli.commands.demo import demo
 from foxapi_async.cli.commands.doctor import doctor
 from foxapi_async.cli.commands.emulator import emulator
 from foxapi_async.cli.commands.generate import generate
+from foxapi_async.cli.commands.profile import create as create_profile
+from foxapi_async.cli.commands.profile import list_profiles
 from foxapi_async.cli.commands.resolve import resolve
 from foxapi_async.cli.commands.run import run as run_jobs
 from foxapi_async.cli.commands.tasks import status, upload, wait
@@ -59,6 +61,14 @@ for each in (generate, run_jobs, status, wait, upload, balance, doctor):
     app.command()(command(each))
 for offline in (resolve, unknown, demo, emulator):
     app.command()(command(offline, local=True))
+
+
+profiles: typer.Typer = typer.Typer(
+    help="Make PHOTA profiles, which prompts reference as [[profile_id]].", no_args_is_help=True
+)
+profiles.command("create")(command(create_profile))
+profiles.command("list")(command(list_profiles, local=True))
+app.add_typer(profiles, name="profile")
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - called by typer

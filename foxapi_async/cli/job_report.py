@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from foxapi_async.bulk import Plan, Summary
 
 
+_MAX_PROFILES_SHOWN: Final = 10  # Further unknown profiles are only counted
+
+
 @attrs.frozen(kw_only=True)
 class Estimate:
     """What a run would submit and bill, given its options."""
@@ -97,6 +100,21 @@ def selection_note(estimate: Estimate) -> str | None:
         f"{others:,} of the {count(plan.requests, 'selected line')} "
         f"{'is' if others == 1 else 'are'} not {' or '.join(names)}, so there is nothing to retry"
     )
+
+
+def profile_warnings(plan: Plan) -> list[str]:
+    """Return a warning for each profile that a job is the first to use, as far as is known."""
+    lines: list[str] = []
+    for use in plan.profiles[:_MAX_PROFILES_SHOWN]:
+        others = f" and {count(use.lines - 1, 'other')}" if use.lines > 1 else ""
+        verb = "use" if use.lines > 1 else "uses"
+        lines.append(
+            f"line {use.line}{others} {verb} the profile {use.id!r}, which was neither created on this "
+            "machine nor used in this journal: check the spelling"
+        )
+    if more := len(plan.profiles) - len(lines):
+        lines.append(f"… and {count(more, 'more unknown profile')}")
+    return lines
 
 
 def estimate_json(estimate: Estimate) -> dict[str, object]:

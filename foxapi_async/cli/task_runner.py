@@ -30,6 +30,7 @@ from foxapi_async.outcome import OutcomeStatus, status_of
 
 if TYPE_CHECKING:
     from foxapi_async import Outcome, Session, TaskHandle
+    from foxapi_async.bulk.local_files import LocalFiles
 
 
 @attrs.define(eq=False)
@@ -46,12 +47,16 @@ class TaskRunner:
     _errors_shown: set[str] = attrs.field(factory=set[str], init=False)
     _statistics: Statistics | None = attrs.field(default=None, init=False)
 
-    def submit(self, requests: Sequence[Request]) -> ExitCode:
-        """Submit requests, wait for their tasks, and save each one's files when it completes."""
+    def submit(self, requests: Sequence[Request], inputs: LocalFiles | None = None) -> ExitCode:
+        """Submit requests, wait for their tasks, and save each one's files when it completes.
+
+        ``inputs`` are the local files that the requests name.
+        """
 
         async def main(session: Session) -> None:
+            prepared = requests if inputs is None else _prepared(requests, session, inputs)
             async with anyio.create_task_group() as saving:
-                async for outcome in session.map(requests):
+                async for outcome in session.map(prepared):
                     saving.start_soon(self._end_submitted, session, outcome)
 
         return self._run(main)
@@ -235,6 +240,16 @@ class TaskRunner:
         reserved = [state.task.usage.get("credits_reserved") for state in submitted]
         known = [each for each in reserved if isinstance(each, int | float) and math.isfinite(each)]
         return sum(known) if known else None
+
+
+def _prepared(
+    requests: Sequence[Request], session: Session, inputs: LocalFiles
+) -> Sequence[Request]:
+    # A demo has no local files, and needs no more of the package.
+    from foxapi_async.bulk.input_uploads import InputUploads  # noqa: PLC0415
+
+    uploads = InputUploads(session, inputs)
+    return [uploads.prepared(request) for request in requests]
 
 
 def _has_files(task: Task) -> bool:

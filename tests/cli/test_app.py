@@ -17,7 +17,7 @@ from foxapi_async.version import __version__
 from tests.cli.process import environment
 
 COMMANDS = ("generate", "run", "status", "wait", "upload", "balance", "doctor", "resolve", "unknown",
-            "demo", "emulator")  # fmt: skip
+            "demo", "emulator", "profile")  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import attrs
 from typer import Argument, Option
@@ -15,6 +15,9 @@ from foxapi_async import GenerationRequest, Limits, PhotaImage, Polling, Request
 from foxapi_async.cli.context import CommandContext, Directory, Timeout, prepare_directory
 from foxapi_async.cli.exit_codes import ExitCode
 from foxapi_async.cli.task_runner import TaskRunner
+
+if TYPE_CHECKING:
+    from foxapi_async.bulk.local_files import LocalFiles
 
 _JSON_STARTS: Final = ("{", "[", '"')
 
@@ -56,7 +59,8 @@ def generate(
         list[str] | None,
         Option(
             metavar="NAME=VALUE",
-            help="A field of the request, sent unchanged; JSON or text. Can be repeated.",
+            help="A field of the request; JSON or text. Can be repeated. Where it takes a URL "
+            "(image_url, image_urls, …), a local file is uploaded.",
         ),
     ] = None,
     timeout: Timeout = None,
@@ -76,10 +80,29 @@ def generate(
         params=param or (),
     )
     request = options.request()
+    request, files = _with_local_files(request)
     requests = request.split() if split else [request]
     limits = Limits(outputs=max(Limits().outputs, *(each.num_outputs for each in requests)))
     directory = prepare_directory(output or Path())
-    return TaskRunner(context, directory, Polling(give_up_after=timeout), limits).submit(requests)
+    runner = TaskRunner(context, directory, Polling(give_up_after=timeout), limits)
+    return runner.submit(requests, files)
+
+
+def _with_local_files(request: Request) -> tuple[Request, LocalFiles | None]:
+    """Return a request with stand-ins for local files, and those files."""
+    if not isinstance(request, GenerationRequest):
+        return request, None
+    from foxapi_async.bulk.local_files import LocalFileError, LocalFiles  # noqa: PLC0415 - loads aiohttp
+
+    files, params = LocalFiles(Path()), dict(request.params)
+    for name, value in params.items():
+        try:
+            params[name] = files.replace(name, value, strict=False)
+        except LocalFileError as error:
+            raise errors.InvalidRequestError(
+                f"--param {name}: {error}", field=name, value=value
+            ) from error
+    return attrs.evolve(request, params=params), files
 
 
 @attrs.frozen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +13,14 @@ from foxapi_async import InvalidRequestError, JobFileError, Limits, Polling
 from foxapi_async.cli.context import CommandContext, Timeout, prepare_directory
 from foxapi_async.cli.exit_codes import ExitCode
 from foxapi_async.cli.formatting import count
-from foxapi_async.cli.job_report import Estimate, estimate_json, estimate_lines, selection_note
+from foxapi_async.cli.job_report import (
+    Estimate,
+    estimate_json,
+    estimate_lines,
+    profile_warnings,
+    selection_note,
+)
+from foxapi_async.cli.profile_record import created_profiles
 from foxapi_async.cli.saving_options import Name, SavingOptions
 from foxapi_async.cli.selection_options import Keys, Lines, selection_of
 
@@ -119,7 +127,8 @@ def run(
     job = Job.read(jobs, heaviest=limits.outputs)
     if (selection := selection_of(lines, keys)) is not None:
         job = job.select(selection)
-    plan = job.plan(journal_path if journal_path.exists() else None, directory)
+    known = {each.profile_id for each in created_profiles(os.environ)}
+    plan = job.plan(journal_path if journal_path.exists() else None, directory, profiles=known)
     _refuse_conflicts(jobs, plan)
     if name is not None:
         check_file_names(job, name, directory)
@@ -136,6 +145,8 @@ def run(
         console.info(line)
     if (note := selection_note(estimate)) is not None:
         console.warning(note)
+    for line in profile_warnings(plan):
+        console.warning(line)
     if dry_run:
         console.document(dry_run=True, plan=estimate_json(estimate), exit_code=ExitCode.OK)
         return ExitCode.OK
