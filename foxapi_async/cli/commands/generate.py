@@ -80,7 +80,7 @@ def generate(
         params=param or (),
     )
     request = options.request()
-    request, files = _with_local_files(request)
+    request, files = with_local_files(request)
     requests = request.split() if split else [request]
     limits = Limits(outputs=max(Limits().outputs, *(each.num_outputs for each in requests)))
     directory = prepare_directory(output or Path())
@@ -88,7 +88,7 @@ def generate(
     return runner.submit(requests, files)
 
 
-def _with_local_files(request: Request) -> tuple[Request, LocalFiles | None]:
+def with_local_files(request: Request) -> tuple[Request, LocalFiles | None]:
     """Return a request with stand-ins for local files, and those files."""
     if not isinstance(request, GenerationRequest):
         return request, None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from foxapi_async import InvalidRequestError, JobFileError, Limits, Polling
+from foxapi_async import JobFileError, Limits, Polling
+from foxapi_async.cli.agreement import ask_for_agreement
 from foxapi_async.cli.context import CommandContext, Timeout, prepare_directory
 from foxapi_async.cli.exit_codes import ExitCode
 from foxapi_async.cli.formatting import count
@@ -153,7 +153,10 @@ def run(
     context.key()  # a missing key is reported before the question
     prepare_directory(directory)
     if estimate.requests and not yes:
-        _ask_for_agreement(context, estimate)
+        requests, images = count(estimate.requests, "request"), count(estimate.images, "image")
+        ask_for_agreement(
+            context, f"submitting {requests} ({images})", f"Submit {requests} and pay for {images}?"
+        )
     runner = JobRunner(
         context=context,
         job=job,
@@ -176,16 +179,3 @@ def _refuse_conflicts(jobs: Path, plan: Plan) -> None:
     if hidden := len(plan.conflicts) + plan.more_conflicts - len(shown):
         shown.append(f"  … and {hidden:,} more")
     raise JobFileError("\n".join([f"{jobs}: nothing was sent", *shown]))
-
-
-def _ask_for_agreement(context: CommandContext, estimate: Estimate) -> None:
-    requests, images = count(estimate.requests, "request"), count(estimate.images, "image")
-    if sys.stdin is None or not (sys.stdin.isatty() and context.console.is_terminal):
-        raise InvalidRequestError(
-            f"submitting {requests} ({images}) needs agreement, and there is no terminal to ask on; "
-            "--yes agrees in advance. Nothing was sent",
-            field="yes",
-        )
-    context.console.warning(f"Submit {requests} and pay for {images}? [y/N]")
-    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-        raise InvalidRequestError("the cost was not agreed to; nothing was sent", field="yes")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import os
 from collections.abc import Callable
@@ -14,9 +15,15 @@ from PIL import Image
 
 from foxapi_async import GenerationRequest, InvalidRequestError, PhotaImage
 from foxapi_async.cli import main
-from foxapi_async.cli.commands.generate import RequestOptions, parse_params, read_prompt
+from foxapi_async.cli.commands.generate import (
+    RequestOptions,
+    parse_params,
+    read_prompt,
+    with_local_files,
+)
 from foxapi_async.emulator import Call, Deliver, Drop, Fate, Fault, Rewrite, error
 from foxapi_async.emulator import text as edge_text
+from tests.bulk.test_local_files import png
 from tests.cli.process import Done, environment, foxapi, running
 
 pytestmark = pytest.mark.ordinary_loop
@@ -273,3 +280,24 @@ async def test_a_task_without_a_picture_and_files_that_are_late_are_failures(emu
     assert f"task {task_id} is completed, but not all of its files" in done["late"].err
     assert f"foxapi wait {task_id} -o" in done["late"].err
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_local_file_is_uploaded_where_a_parameter_takes_a_url(emulated, tmp_path):
+    png(tmp_path / "a.png")
+    given = ["--model", "phota-image-edit", "--split", "-n", "2", "-o", str(tmp_path / "out")]
+    urls = json.dumps([str(tmp_path / "a.png"), "https://x.test/b.png"])
+    async with emulated() as (emulator, env):
+        done = await foxapi("generate", "p", *given, "--param", f"image_urls={urls}", env=env)
+        tasks = list(emulator.tasks.values())
+    assert done.code == 0
+    assert (len(tasks), emulator.counters.uploads) == (2, 1)
+    for task in tasks:
+        first, second = task.payload["image_urls"]
+        assert first.startswith(emulator.files_url)
+        assert second == "https://x.test/b.png"
+
+
+def test_a_parameter_that_names_a_missing_file_is_refused():
+    request = GenerationRequest("phota-image-enhance", {"image_url": "./gone.png"})
+    with pytest.raises(InvalidRequestError, match=r"--param image_url: './gone.png' is neither"):
+        with_local_files(request)

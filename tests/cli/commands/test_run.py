@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
+from foxapi_async.cli.profile_record import record_profile
 from foxapi_async.emulator import Delay, Drop, Fate, Fault, Hang, error
+from tests.cli.commands.test_profile import a_profile
 from tests.cli.process import environment, foxapi, running, until
 
 pytestmark = pytest.mark.ordinary_loop
@@ -336,3 +339,21 @@ async def test_a_signal_during_a_submission_finishes_it_and_a_second_one_cuts_it
         plan = await foxapi(*arguments, "--dry-run", "--json", env=env)
     assert plan.document["plan"]["unknown"] == unknown
     assert plan.document["plan"]["done"] == 1 - unknown
+
+
+async def test_a_profile_that_was_never_used_is_doubted_before_the_question(emulated, tmp_path):
+    lines = [{"prompt": f"[[abc]] number {n}"} for n in range(4)]
+    path = write(tmp_path / "jobs.jsonl", {"prompt": "[[mine]]"}, *lines)
+    state = tmp_path / "state" / "foxapi"
+    state.mkdir(parents=True)
+    record_profile(state, attrs.evolve(a_profile(1), profile_id="mine"))
+    words = "line 2 and 3 others use the profile 'abc', which was neither created on this machine"
+    async with emulated() as (emulator, env):
+        env["XDG_STATE_HOME"] = str(tmp_path / "state")
+        refused = await foxapi("run", str(path), "-o", str(tmp_path / "out"), env=env)
+        posts = emulator.counters.posts
+        done = await foxapi("run", str(path), "-o", str(tmp_path / "out"), "--yes", env=env)
+    assert (refused.code, posts, done.code) == (2, 0, 0)
+    assert words in refused.err
+    assert words in done.err
+    assert "'mine'" not in done.err
