@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
@@ -27,12 +28,15 @@ from foxapi_async.bulk.job_worker import JobWorker
 from foxapi_async.bulk.name_pattern import NamePattern
 from foxapi_async.bulk.plan import Step
 from foxapi_async.bulk.results_file import (
+    RESULTS_NAME,
     Result,
     ResultsFile,
     ResultStatus,
     lasting,
 )
+from foxapi_async.bulk.results_table import write_job_table
 from foxapi_async.bulk.run_log import RunRecord
+from foxapi_async.bulk.run_notes import RunNotes
 from foxapi_async.bulk.run_options import RunOptions
 from foxapi_async.bulk.run_progress import RunProgress
 from foxapi_async.bulk.run_recorder import RunRecorder
@@ -45,7 +49,6 @@ from foxapi_async.files.pace import run_with_descriptors
 from foxapi_async.files.partfile import remove_stale_parts
 from foxapi_async.journal.entry import JournalStatus
 
-RESULTS_NAME: Final = "results.jsonl"
 GRACE: Final = 120.0
 """Seconds that tasks in flight get to complete when a run is stopped."""
 
@@ -78,6 +81,7 @@ def run_job(
     timeout: float | None = None,
     name: str | None = None,
     max_credits: float | None = None,
+    table: bool = True,
 ) -> JobRun:
     """Return a run of a job; enter it with ``async with`` and iterate over its results.
 
@@ -102,6 +106,7 @@ def run_job(
             expensive one so far of the same model, number of outputs and resolution, and the first of
             each such kind is submitted alone: only that one may exceed the bound. The run ends with
             BudgetExceededError in ``summary.stopped``. FoxAPI does not document the unit of credits.
+        table: Write the table of results ``results.csv`` before the iteration ends; see `write_table`.
 
     Raises:
         ConfigurationError: The session has no journal.
@@ -114,6 +119,7 @@ def run_job(
         timeout=timeout,
         name=name,
         max_credits=None if max_credits is None else check_positive("max_credits", max_credits),
+        table=table,
     )
     return JobRun(session, job, Path(directory), options)
 
@@ -137,6 +143,7 @@ class JobRun(AsyncIterator[Result]):
         self._options = options
         self._pattern = None if options.name is None else NamePattern.parse(options.name)
         self._names: FileNames | None = None
+        self._notes = RunNotes()
         self._progress = Progress(session, job.requests, directory / RESULTS_NAME)
         self._stopping = Stopping()
         self._recorder = RunRecorder(
@@ -198,6 +205,11 @@ class JobRun(AsyncIterator[Result]):
         """The progress of the run, or its end after the last result."""
         stopping = self._stopping
         return self._progress.summary(stopped=stopping.reason, interrupted=stopping.interrupted)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What did not work out beside the results, such as a table that could not be written."""
+        return self._notes.texts()
 
     @property
     def directory(self) -> Path:
@@ -297,6 +309,7 @@ class JobRun(AsyncIterator[Result]):
                     reports.close()
                     if self._sheet is not None:
                         self._sheet.close()
+                await self._write_table()
                 await self._write_sheet()
         except Exception as error:  # noqa: BLE001 - raised to the reader after the last result
             self._stopping.error = self._stopping.error or error
@@ -327,6 +340,16 @@ class JobRun(AsyncIterator[Result]):
         for entry in self._journal.find(job_input.pending).values():
             if (status := _LEFT.get(entry.status)) is not None:
                 self._progress.add_without_result(status)
+
+    async def _write_table(self) -> None:
+        if not self._options.table:
+            return
+        self._recorder.stage = "table"
+        write = partial(write_job_table, is_cancelled=lambda: self._is_left)
+        try:
+            await run_in_thread(write, self._directory, self.results, self._journal, self._job)
+        except FoxAPIError as error:
+            self._notes.add(str(error))
 
     async def _write_sheet(self) -> None:
         if self._sheet is None:

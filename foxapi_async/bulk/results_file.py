@@ -104,6 +104,8 @@ def credits_of(task: Task) -> float | None:
     return value if math.isfinite(value) else None
 
 
+RESULTS_NAME: Final = "results.jsonl"
+
 _STATUSES: Final = frozenset(get_args(ResultStatus))
 _PAID: Final = ("completed", "unsaved", "unfinished", "failed", "unknown")
 """The statuses of requests that may have been billed."""
@@ -173,10 +175,19 @@ class ResultsFile:
             statuses,
         )
         for (place,) in places:
-            with self._reader() as file:
-                file.seek(place)
-                fields = _parse(file.readline())
-            if fields is not None:
+            if (fields := self._line_at(place)) is not None:
+                yield fields
+
+    def find(self, key: str) -> dict[str, Any] | None:
+        """Return the last line of a request, None if there is none."""
+        select = "SELECT place FROM last WHERE key = ?"
+        row = self._index.execute(select, (key_digest(key),)).fetchone()
+        return None if row is None else self._line_at(row[0])
+
+    def last_lines(self) -> Iterator[dict[str, Any]]:
+        """Yield the last line of every request by its number. Append nothing meanwhile."""
+        for (place,) in self._index.execute("SELECT place FROM last ORDER BY line, place"):
+            if (fields := self._line_at(place)) is not None:
                 yield fields
 
     def counts(self) -> dict[str, int]:
@@ -226,6 +237,11 @@ class ResultsFile:
         # Each reading has its own buffer, because other processes change the end of the file. Two
         # readers would share one position. No descriptor of its own, because none may be left.
         return os.fdopen(self._file, "rb", closefd=False)
+
+    def _line_at(self, place: int) -> dict[str, Any] | None:
+        with self._reader() as file:
+            file.seek(place)
+            return _parse(file.readline())
 
     def _update_index(self) -> None:
         """Index the lines that any process has written since; repair the last if its process died."""

@@ -15,3 +15,4 @@ class RunOptions:
     timeout: float | None = None
     name: str | None = None
     max_credits: float | None = None
+    table: bool = True

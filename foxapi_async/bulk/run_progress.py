@@ -14,8 +14,9 @@ import attrs
 from foxapi_async import FoxAPIError
 from foxapi_async.bulk.summary import Summary
 
-Stage = Literal["running", "stopping", "sheet"]
-"""Submitting and saving; only bringing home what is in flight; writing the contact sheet."""
+Stage = Literal["running", "stopping", "table", "sheet"]
+"""Submitting and saving; only bringing home what is in flight; writing the table; writing the contact
+sheet."""
 
 _STAGES: Final = frozenset(get_args(Stage))
 _NUMBERS: Final = frozenset({"int", "float", "float | None"})

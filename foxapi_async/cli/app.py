@@ -20,6 +20,7 @@ from foxapi_async.cli.commands.emulator import emulator
 from foxapi_async.cli.commands.generate import generate
 from foxapi_async.cli.commands.profile import create as create_profile
 from foxapi_async.cli.commands.profile import list_profiles
+from foxapi_async.cli.commands.report import report
 from foxapi_async.cli.commands.resolve import resolve
 from foxapi_async.cli.commands.run import run as run_jobs
 from foxapi_async.cli.commands.tasks import status, upload, wait
@@ -59,7 +60,7 @@ app: typer.Typer = typer.Typer(
 )
 for each in (generate, run_jobs, status, wait, upload, balance, doctor):
     app.command()(command(each))
-for offline in (resolve, unknown, demo, emulator):
+for offline in (report, resolve, unknown, demo, emulator):
     app.command()(command(offline, local=True))
 
 

@@ -39,6 +39,8 @@ def progress_text(progress: RunProgress, drawn: tuple[int, int] | None = None) -
     if progress.paused_since is not None:
         since = progress.paused_since.astimezone()
         parts.append(f"submissions are paused since {since:%H:%M:%S}")
+    if progress.stage == "table":
+        parts.append("writing the table of results")
     if progress.stage == "sheet":
         part = f": {drawn[0]:,} of {count(drawn[1], 'picture')}" if drawn else ""
         parts.append(f"writing the contact sheet{part}")

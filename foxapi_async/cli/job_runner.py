@@ -15,7 +15,16 @@ from rich.console import RenderableType
 
 from foxapi_async import Event, FoxAPIError, Limits, Polling, Session
 from foxapi_async._concurrency import finish_despite_cancellation
-from foxapi_async.bulk import JOURNAL_NAME, SHEET_NAME, Job, JobRun, Result, Summary, run_job
+from foxapi_async.bulk import (
+    JOURNAL_NAME,
+    SHEET_NAME,
+    TABLE_NAME,
+    Job,
+    JobRun,
+    Result,
+    Summary,
+    run_job,
+)
 from foxapi_async.bulk.results_file import lasting
 from foxapi_async.cli import job_report
 from foxapi_async.cli.console import Console
@@ -103,6 +112,7 @@ class JobRunner:
                 max_credits=self.estimate.max_credits,
                 sheet=self.sheet,
                 name=self.saving.name,
+                table=self.saving.table,
                 timeout=timeout,
             ) as run,
         ):
@@ -152,9 +162,13 @@ class JobRunner:
             console.info(line)
         if summary.outputs_unknown:
             console.warning(f"perhaps also billed: {count(summary.outputs_unknown, 'image')}")
+        notes = () if self._run is None else self._run.notes
+        for note in notes:
+            console.warning(note)
         self._print_next_step(summary)
         sheet = self.directory / SHEET_NAME
-        for path in (summary.results, sheet):
+        table = self.directory / TABLE_NAME
+        for path in (summary.results, table, sheet):
             if path.exists():
                 console.result(str(path))
         console.document(
@@ -163,7 +177,9 @@ class JobRunner:
             directory=str(self.directory),
             journal=str(self.journal),
             results=str(summary.results),
+            table=str(table) if table.exists() else None,
             contact_sheet=str(sheet) if sheet.exists() else None,
+            notes=list(notes),
             exit_code=code,
         )
         return code

@@ -18,9 +18,19 @@ Name = Annotated[
     ),
 ]
 
+Table = Annotated[
+    bool,
+    Option(
+        "--table/--no-table",
+        help="Whether to write the table results.csv.",
+        rich_help_panel="Files",
+    ),
+]
+
 
 @attrs.frozen(kw_only=True)
 class SavingOptions:
     """How a job saves its files."""
 
     name: str | None = None
+    table: bool = True

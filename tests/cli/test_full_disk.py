@@ -54,7 +54,9 @@ async def test_a_run_whose_messages_cannot_be_printed_finishes(emulated, argumen
         done = await command.end()
         assert emulator.counters.tasks == 8
     assert done.code == 1
-    assert done.lines == [str(tmp_path / "out" / name) for name in ("results.jsonl", "index.html")]
+    assert done.lines == [
+        str(tmp_path / "out" / name) for name in ("results.jsonl", "results.csv", "index.html")
+    ]
 
 
 @pytest.mark.parametrize("asked", [["--help"], ["run", "--help"], ["--version"]])

@@ -21,7 +21,7 @@ from foxapi_async.cli.job_report import (
     selection_note,
 )
 from foxapi_async.cli.profile_record import created_profiles
-from foxapi_async.cli.saving_options import Name, SavingOptions
+from foxapi_async.cli.saving_options import Name, SavingOptions, Table
 from foxapi_async.cli.selection_options import Keys, Lines, selection_of
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ def run(
         bool, Option("--sheet/--no-sheet", help="Whether to write the contact sheet index.html.")
     ] = True,
     name: Name = None,
+    table: Table = True,
     timeout: Timeout = None,
 ) -> ExitCode:
     """Generate all images of a file; run it again to continue. Each image is billed once.
@@ -132,7 +133,7 @@ def run(
     _refuse_conflicts(jobs, plan)
     if name is not None:
         check_file_names(job, name, directory)
-    saving = SavingOptions(name=name)
+    saving = SavingOptions(name=name, table=table)
     estimate = Estimate(
         plan=plan,
         retry_failed=retry_failed,

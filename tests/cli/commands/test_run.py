@@ -41,7 +41,9 @@ async def test_a_job_is_estimated_run_and_summarised(emulated, jobs, tmp_path):
     assert document["billed"] == {"outputs": 8, "outputs_unknown": 0}
     assert document["plan"]["submit"] == 8
     assert again.code == 0
-    assert again.lines == [str(out / "results.jsonl"), str(out / "index.html")]
+    assert again.lines == [
+        str(out / name) for name in ("results.jsonl", "results.csv", "index.html")
+    ]
     assert "to be billed: 0 images" in again.err
     assert emulator.counters.images_billed == 8
     assert len(list(out.glob("*.png"))) == 8
