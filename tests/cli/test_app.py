@@ -16,8 +16,8 @@ from foxapi_async.cli.exit_codes import MEANINGS
 from foxapi_async.version import __version__
 from tests.cli.process import environment
 
-COMMANDS = ("generate", "run", "status", "wait", "upload", "balance", "doctor", "resolve", "unknown",
-            "demo", "emulator", "profile")  # fmt: skip
+COMMANDS = ("generate", "run", "status", "wait", "upload", "balance", "doctor", "report", "resolve",
+            "unknown", "demo", "emulator", "profile")  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
