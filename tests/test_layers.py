@@ -43,8 +43,10 @@ PURE = {
 IMPURE = {"aiohttp", "anyio", "asyncio", "random", "secrets", "select", "socket", "sqlite3", "ssl",
           "subprocess", "threading", "time", "urllib.request"}  # fmt: skip
 
-MAY_IMPORT_AIOHTTP = {"session", "http.connection", "http.failures", "http.transport"}
-"""``session`` for the type of ``http=``; modules of ``files`` and ``emulator`` may, too."""
+MAY_IMPORT_AIOHTTP = {
+    *("session", "http.connection", "http.failures", "http.transport", "cli.webhook"),
+}
+"""``session`` for the type of ``http=``, ``cli.webhook`` for another host than the API; modules of ``files`` and ``emulator`` may, too."""
 
 
 def module_name(path: Path) -> str:

@@ -11,11 +11,12 @@ from foxapi_async.bulk.contact_sheet import SHEET_NAME
 from foxapi_async.bulk.file_names import check_file_names
 from foxapi_async.bulk.job import Job
 from foxapi_async.bulk.job_line import JobLine
-from foxapi_async.bulk.job_run import GRACE, JobRun, run_job
+from foxapi_async.bulk.job_run import JobRun, run_job
 from foxapi_async.bulk.plan import Plan
 from foxapi_async.bulk.results_file import RESULTS_NAME, Result, ResultStatus
 from foxapi_async.bulk.results_table import TABLE_NAME, TableReport, write_table
 from foxapi_async.bulk.run_log import JOURNAL_NAME, RUNS_NAME, EndReason, RunLog, RunRecord
+from foxapi_async.bulk.run_options import GRACE
 from foxapi_async.bulk.run_progress import RunProgress
 from foxapi_async.bulk.selection import Selection
 from foxapi_async.bulk.summary import Summary

@@ -37,20 +37,16 @@ from foxapi_async.bulk.results_file import (
 from foxapi_async.bulk.results_table import write_job_table
 from foxapi_async.bulk.run_log import RunRecord
 from foxapi_async.bulk.run_notes import RunNotes
-from foxapi_async.bulk.run_options import RunOptions
+from foxapi_async.bulk.run_options import GRACE, RunOptions
 from foxapi_async.bulk.run_progress import RunProgress
 from foxapi_async.bulk.run_recorder import RunRecorder
 from foxapi_async.bulk.run_sheet import RunSheet
 from foxapi_async.bulk.save_results import OutputSaver
 from foxapi_async.bulk.stopping import Stopping
 from foxapi_async.bulk.summary import Progress, Summary
-from foxapi_async.bulk.task_locks import LOCK_NAME, TaskLocks
 from foxapi_async.files.pace import run_with_descriptors
 from foxapi_async.files.partfile import remove_stale_parts
 from foxapi_async.journal.entry import JournalStatus
-
-GRACE: Final = 120.0
-"""Seconds that tasks in flight get to complete when a run is stopped."""
 
 _SAVING: Final = 64
 """Tasks whose files may be fetched or wait for that at once, or more if more may be in flight: tasks that
@@ -82,6 +78,8 @@ def run_job(
     name: str | None = None,
     max_credits: float | None = None,
     table: bool = True,
+    max_time: float | None = None,
+    grace: float = GRACE,
 ) -> JobRun:
     """Return a run of a job; enter it with ``async with`` and iterate over its results.
 
@@ -107,11 +105,17 @@ def run_job(
             each such kind is submitted alone: only that one may exceed the bound. The run ends with
             BudgetExceededError in ``summary.stopped``. FoxAPI does not document the unit of credits.
         table: Write the table of results ``results.csv`` before the iteration ends; see `write_table`.
+        max_time: Seconds after which nothing more is submitted; tasks in flight then get ``grace``
+            seconds to complete, and ``summary.timed_out`` is True. None for no bound.
+        grace: Seconds, see ``max_time``.
 
     Raises:
         ConfigurationError: The session has no journal.
-        InvalidRequestError: ``name`` is not a pattern, or ``max_credits`` not a number above 0.
+        InvalidRequestError: ``name`` is not a pattern, ``max_credits`` not a number above 0, or a number
+            of seconds cannot be one.
     """
+    if max_time is not None:
+        check_timeout(max_time, "max_time")
     options = RunOptions(
         retry_failed=retry_failed,
         retry_unknown=retry_unknown,
@@ -120,6 +124,8 @@ def run_job(
         name=name,
         max_credits=None if max_credits is None else check_positive("max_credits", max_credits),
         table=table,
+        max_time=max_time,
+        grace=check_timeout(grace, "grace"),
     )
     return JobRun(session, job, Path(directory), options)
 
@@ -150,9 +156,8 @@ class JobRun(AsyncIterator[Result]):
             session, job, directory, options, stopping=self._stopping, counts=self._progress
         )
         self._results: ResultsFile | None = None
-        self._locks: TaskLocks | None = None
         self._sheet = RunSheet(directory) if options.sheet else None
-        self._is_left = False
+        self._is_left = self._skips_reports = False
         self._receive: MemoryObjectReceiveStream[Result] | None = None
         self._exit = AsyncExitStack()
 
@@ -165,6 +170,8 @@ class JobRun(AsyncIterator[Result]):
             # Here too, because a task that is cancelled before its first step closes nothing.
             stack.callback(send.close)
             stack.callback(self._receive.close)
+            if (limit := self._options.max_time) is not None:
+                stack.callback(self._stopping.end_after(limit, self._options.grace).cancel)
             for work, name in ((self._recorder.watch(), "watch"), (self._run(send), "job")):
                 task = asyncio.create_task(work, name=f"foxapi-async {name}")
                 stack.push_async_callback(_cancel, task)
@@ -187,11 +194,13 @@ class JobRun(AsyncIterator[Result]):
                 raise error from None
             raise StopAsyncIteration from None
 
-    def stop(self, grace: float = GRACE) -> None:
+    def stop(self, grace: float = GRACE, *, reports: bool = True) -> None:
         """Stop submitting; tasks in flight get ``grace`` seconds to complete, then the run ends.
 
-        The next run continues those that are not complete by then.
+        The next run continues those that are not complete by then. Without ``reports`` the contact
+        sheet and the table are left as they are, because they take time.
         """
+        self._skips_reports |= not reports
         self._stopping.interrupt(check_timeout(grace, "grace"))
 
     @property
@@ -203,8 +212,7 @@ class JobRun(AsyncIterator[Result]):
     @property
     def summary(self) -> Summary:
         """The progress of the run, or its end after the last result."""
-        stopping = self._stopping
-        return self._progress.summary(stopped=stopping.reason, interrupted=stopping.interrupted)
+        return self._recorder.summary()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -250,7 +258,6 @@ class JobRun(AsyncIterator[Result]):
                 f"{str(self._journal.path)!r} is empty: the run would pay for them again. Use the "
                 "journal that belongs to these results, or another directory"
             )
-        self._locks = TaskLocks(self._directory / LOCK_NAME)
         if self._pattern is not None:
             self._names = FileNames.of_job(self._job.whole, self._pattern, self._directory)
         self._recorder.begin()
@@ -262,8 +269,6 @@ class JobRun(AsyncIterator[Result]):
             if self._results is not None:
                 await run_in_thread(self._results.close)
         finally:
-            if self._locks is not None:
-                self._locks.close()
             await run_in_thread(self._recorder.end)
 
     async def _run(self, send: MemoryObjectSendStream[Result]) -> None:
@@ -280,7 +285,6 @@ class JobRun(AsyncIterator[Result]):
         )
         slots = anyio.Semaphore(max(_SAVING, session.limits.outputs))
         saver = OutputSaver(session, journal, directory, self._names)
-        assert self._locks is not None
         worker = JobWorker(
             session,
             journal,
@@ -290,7 +294,7 @@ class JobRun(AsyncIterator[Result]):
             self._stopping,
             slots,
             options,
-            self._locks,
+            self._recorder,
         )
         try:
             with send, reports, reported:
@@ -342,24 +346,25 @@ class JobRun(AsyncIterator[Result]):
                 self._progress.add_without_result(status)
 
     async def _write_table(self) -> None:
-        if not self._options.table:
+        if not self._options.table or self._skips_reports:
             return
         self._recorder.stage = "table"
-        write = partial(write_job_table, is_cancelled=lambda: self._is_left)
+        write = partial(write_job_table, is_cancelled=lambda: self._is_left or self._skips_reports)
         try:
             await run_in_thread(write, self._directory, self.results, self._journal, self._job)
         except FoxAPIError as error:
             self._notes.add(str(error))
 
     async def _write_sheet(self) -> None:
-        if self._sheet is None:
+        if self._sheet is None or self._skips_reports:
             return
         self._recorder.stage = "sheet"
         summary = self.summary
 
         def is_cancelled() -> bool:
             # An interrupt of the run keeps the drawing short, one of the drawing ends it.
-            return self._is_left or (self._stopping.interrupted and not summary.interrupted)
+            is_stopped = self._stopping.interrupted and not summary.interrupted
+            return self._is_left or self._skips_reports or is_stopped
 
         await self._sheet.draw(self.results, summary, is_cancelled=is_cancelled)
 

@@ -14,8 +14,8 @@ from foxapi_async.bulk.failure_streak import FailureStreak
 from foxapi_async.bulk.job_input import JobInput
 from foxapi_async.bulk.results_file import Result, credits_of, error_code_of
 from foxapi_async.bulk.run_options import RunOptions
+from foxapi_async.bulk.run_recorder import RunRecorder
 from foxapi_async.bulk.stopping import Stopping
-from foxapi_async.bulk.task_locks import TaskLocks
 
 if TYPE_CHECKING:
     from foxapi_async.bulk.save_results import OutputSaver
@@ -36,7 +36,7 @@ class JobWorker:
     _stopping: Stopping
     _slots: anyio.Semaphore
     _options: RunOptions
-    _locks: TaskLocks
+    _recorder: RunRecorder
     _streak: FailureStreak = attrs.field(factory=FailureStreak)
 
     async def run(self) -> None:
@@ -103,7 +103,7 @@ class JobWorker:
             return result
         timeout = self._options.timeout
         seconds = None if timeout is None else timeout - (outcome.seconds or 0.0)
-        async with self._locks.held(task.id):
+        async with self._recorder.saving(task.id):
             saved = await self._saver.save(line, task, seconds=seconds)
         if (reason := self._streak.add_saving(saved.error)) is not None:
             self._stopping.stop(reason)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
+
+GRACE: Final = 120.0
+"""Seconds that tasks in flight get to complete when a run is stopped."""
 
 
 @attrs.frozen(kw_only=True)
@@ -16,3 +21,5 @@ class RunOptions:
     name: str | None = None
     max_credits: float | None = None
     table: bool = True
+    max_time: float | None = None
+    grace: float = GRACE

@@ -39,6 +39,8 @@ class RunProgress:
     images_per_minute: float | None = None
     requests_per_minute: float | None = None
     paused_since: datetime | None = None
+    saving: int = 0
+    """Completed tasks whose files are being fetched."""
 
     @property
     def seconds_left(self) -> float | None:
@@ -54,6 +56,7 @@ class RunProgress:
             "at": self.at.isoformat(timespec="seconds"),
             "seconds": round(self.seconds, 1),
             "stage": self.stage,
+            "saving": self.saving,
             "images_per_minute": self.images_per_minute,
             "requests_per_minute": self.requests_per_minute,
             "paused_since": None
@@ -72,6 +75,7 @@ class RunProgress:
             seconds=number(fields.get("seconds")) or 0.0,
             stage=stage if stage in _STAGES else "running",
             summary=summary_from_json(fields, results),
+            saving=int(number(fields.get("saving")) or 0),
             images_per_minute=number(fields.get("images_per_minute")),
             requests_per_minute=number(fields.get("requests_per_minute")),
             paused_since=None if paused is None else aware(paused),
@@ -103,7 +107,8 @@ def summary_to_json(summary: Summary) -> dict[str, Any]:
     """Return the counts of a summary, and why submitting stopped, as JSON types."""
     counts = {name: getattr(summary, name) for name in _COUNTS}
     stopped = None if summary.stopped is None else str(summary.stopped)
-    return {**counts, "stopped": stopped, "interrupted": summary.interrupted}
+    flags = {name: getattr(summary, name) for name in _FLAGS}
+    return {**counts, "stopped": stopped, **flags}
 
 
 def summary_from_json(fields: Mapping[str, Any], results: Path) -> Summary:
@@ -113,7 +118,7 @@ def summary_from_json(fields: Mapping[str, Any], results: Path) -> Summary:
     values: dict[str, Any] = {
         **counts,
         "stopped": FoxAPIError(stopped) if isinstance(stopped, str) else None,
-        "interrupted": fields.get("interrupted") is True,
+        **{name: fields.get(name) is True for name in _FLAGS},
         "results": results,
     }
     return Summary(**values)
@@ -137,3 +142,4 @@ def aware(value: object) -> datetime:
 
 
 _COUNTS: Final = tuple(field.name for field in attrs.fields(Summary) if str(field.type) in _NUMBERS)
+_FLAGS: Final = tuple(field.name for field in attrs.fields(Summary) if str(field.type) == "bool")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -20,6 +22,7 @@ from foxapi_async.bulk.run_options import RunOptions
 from foxapi_async.bulk.run_progress import RateMeter, RunProgress, Stage
 from foxapi_async.bulk.stopping import Stopping
 from foxapi_async.bulk.summary import Progress, Summary
+from foxapi_async.bulk.task_locks import LOCK_NAME, TaskLocks
 
 _log = logging.getLogger("foxapi_async")
 
@@ -53,6 +56,8 @@ class RunRecorder:
         self._credits: float | None = None
         self._began = self._last = time.monotonic()
         self._run: LiveRun | None = None
+        self._locks: TaskLocks | None = None
+        self._saving = 0
         self._named: set[str] = set()
 
     @property
@@ -66,6 +71,7 @@ class RunRecorder:
         journal = Path(self._session.journal.path)
         is_default = journal.absolute() == (self._directory / JOURNAL_NAME).absolute()
         limits = self._session.limits
+        self._locks = TaskLocks(self._directory / LOCK_NAME)
         self._run = RunLog(self._directory).begin(
             job=self._job.path,
             read={"format": self._job.format},
@@ -88,6 +94,17 @@ class RunRecorder:
             self._log_others()
             await anyio.sleep(_PERIOD)
 
+    @asynccontextmanager
+    async def saving(self, task_id: str) -> AsyncGenerator[None, None]:
+        """Count a task whose files are saved within the block, which no other run enters with it."""
+        assert self._locks is not None
+        self._saving += 1
+        try:
+            async with self._locks.held(task_id):
+                yield
+        finally:
+            self._saving -= 1
+
     def add(self, result: Result) -> None:
         """Take the result of a request."""
         if result.from_journal:
@@ -98,7 +115,7 @@ class RunRecorder:
 
     def progress(self) -> RunProgress:
         """Return how far the run is now."""
-        now, summary = time.monotonic(), self._summary()
+        now, summary = time.monotonic(), self.summary()
         self._images.record(now, summary.fetched)
         # What the journal has decided takes no time, and would make the remaining time too short.
         self._requests.record(now, summary.decided - summary.from_journal)
@@ -109,14 +126,17 @@ class RunRecorder:
             summary=summary,
             images_per_minute=self._images.per_minute(),
             requests_per_minute=self._requests.per_minute(),
+            saving=self._saving,
             paused_since=self._session.statistics().paused_since,
         )
 
     def end(self) -> None:
         """Record the end, if the beginning was recorded. Blocking."""
+        if self._locks is not None:
+            self._locks.close()
         if self._run is None:
             return
-        summary, active = self._summary(), self._last - self._began
+        summary, active = self.summary(), self._last - self._began
         rate = 60 * summary.fetched / active if summary.fetched and active > 0 else None
         self._run.end(
             RunEnd(
@@ -127,16 +147,18 @@ class RunRecorder:
             )
         )
 
-    def _summary(self) -> Summary:
-        stopping = self._stopping
-        return self._counts.summary(stopped=stopping.reason, interrupted=stopping.interrupted)
+    def summary(self) -> Summary:
+        """Return the counts so far."""
+        return self._counts.summary(self._stopping)
 
     def _reason(self, summary: Summary) -> EndReason:
         if self._stopping.interrupted:
             return "interrupted"
         if self.failed:
             return "error"
-        if summary.stopped is not None:
+        if summary.timed_out and not summary.is_done:
+            return "max_time"
+        if summary.stopped is not None and not summary.timed_out:
             return "stopped"
         return "done" if summary.is_done else "incomplete"
 

@@ -21,6 +21,7 @@ class Stopping:
     reason: FoxAPIError | None = None
     error: Exception | None = None  # raised to the reader after the last result
     interrupted: bool = False
+    timed_out: bool = False
     scope: anyio.CancelScope = attrs.field(factory=anyio.CancelScope)
     _outcomes: OutcomeIterator | None = None
 
@@ -58,6 +59,20 @@ class Stopping:
         """Stop, and end the run after ``grace`` seconds even if tasks are in flight."""
         self.interrupted = True
         self.stop(FoxAPIError("the run was stopped before this request was sent"))
+        self._end_within(grace)
+
+    def end_after(self, seconds: float, grace: float) -> asyncio.TimerHandle:
+        """Stop in so many seconds, and end the run ``grace`` seconds later even if tasks are in flight."""
+
+        def end() -> None:
+            if self.reason is None:
+                self.timed_out = True
+                self.stop(FoxAPIError(f"the time of the run is over ({seconds:g} s)"))
+                self._end_within(grace)
+
+        return asyncio.get_running_loop().call_later(seconds, end)
+
+    def _end_within(self, grace: float) -> None:
         # The loop's clock, because anyio's needs a task and signal handlers have none.
         deadline = asyncio.get_running_loop().time() + grace
         self.scope.deadline = min(self.scope.deadline, deadline)

@@ -9,6 +9,7 @@ import attrs
 
 from foxapi_async import FoxAPIError, Session
 from foxapi_async.bulk.results_file import Result, ResultStatus
+from foxapi_async.bulk.stopping import Stopping
 
 
 @attrs.frozen(kw_only=True)
@@ -42,6 +43,8 @@ class Summary:
     """Why submitting stopped early; None if everything was submitted."""
     interrupted: bool
     """Whether `JobRun.stop` was called."""
+    timed_out: bool = False
+    """Whether ``max_time`` was over before everything was submitted."""
     results: Path
     """The file with a line for each request."""
 
@@ -78,7 +81,7 @@ class Progress:
         """Count a request that the run leaves unfinished."""
         self._counts[status] += 1
 
-    def summary(self, *, stopped: FoxAPIError | None, interrupted: bool) -> Summary:
+    def summary(self, stopping: Stopping) -> Summary:
         """Return the counts so far."""
         statuses = ("completed", "unsaved", "failed", "unfinished", "rejected", "unknown")
         decided = {name: self._counts[name] for name in statuses}
@@ -91,7 +94,8 @@ class Progress:
             outputs_billed=now.images_billed - self._before.images_billed,
             outputs_unknown=now.images_unknown - self._before.images_unknown,
             in_flight=now.in_flight,
-            stopped=stopped,
-            interrupted=interrupted,
+            stopped=stopping.reason,
+            interrupted=stopping.interrupted,
+            timed_out=stopping.timed_out,
             results=self._path,
         )

@@ -10,6 +10,8 @@ import sys
 import unicodedata
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
 from typing import IO, Final, TextIO, cast
 
 from rich.console import Console as RichConsole
@@ -17,6 +19,8 @@ from rich.text import Text
 
 from foxapi_async.cli.exit_codes import ExitCode, most_severe
 from foxapi_async.cli.formatting import json_text
+from foxapi_async.cli.log_file import LogFile
+from foxapi_async.cli.repeats import Repeats
 
 
 class OutputStream:
@@ -142,6 +146,12 @@ class Console:
             emoji=False,
             soft_wrap=True,
         )
+        self.dated: bool = False
+        """Whether each line on standard error has date and time, unless that is a terminal."""
+        self.last_document: Mapping[str, object] = {}
+        """What `document` was given last, whether or not it was printed."""
+        self._log_file: LogFile | None = None
+        self._log_repeats = Repeats()
         self._held: list[str] | None = None
         self._configure_log(verbose=verbose)
 
@@ -162,14 +172,14 @@ class Console:
 
     def document(self, **fields: object) -> None:
         """Print a JSON object on one line (indented on a terminal), if the result is JSON."""
+        self.last_document = fields
         if self.as_json:
             indent = 2 if self.output.isatty() else None
             self._print(json_text(fields, indent=indent))
 
     def info(self, text: str, style: str = "") -> None:
         """Print to standard error, unless the command is quiet."""
-        if not self.quiet:
-            self._print_message(text, style)
+        self._print_message(text, style, shown=not self.quiet)
 
     def warning(self, text: str) -> None:
         """Print a warning to standard error, even if the command is quiet."""
@@ -193,6 +203,8 @@ class Console:
 
     def finish(self, code: ExitCode) -> ExitCode:
         """Flush both streams and return the exit code, which also covers results that are lost."""
+        for line in self._log_repeats.rest():
+            self.warning(line)
         error = self.output.finish()
         if error is not None:
             self.error(f"not all results could be printed: {error.strerror or error}")
@@ -207,16 +219,49 @@ class Console:
         self.output.write(text + "\n")
         self.output.flush()
 
-    def _print_message(self, text: str, style: str) -> None:
+    def log_to(self, path: Path) -> None:
+        """Append all messages, and the log at INFO, to a file as well, each with date and time.
+
+        Raises:
+            ConfigurationError: The file cannot be opened.
+        """
+        self._log_file = LogFile(path)
+        handler = _LogHandler(self._log_file.write)
+        handler.setLevel(logging.INFO)
+        logger = logging.getLogger("foxapi_async")
+        logger.addHandler(handler)
+        logger.setLevel(min(logger.level, logging.INFO))
+
+    def _print_message(self, text: str, style: str, *, shown: bool = True) -> None:
+        now = datetime.now().astimezone()
+        stamp = f"{now:%Y-%m-%d %H:%M:%S} " if self._is_dated else ""
         for line in text.split("\n"):
-            self.rich.print(Text(printable(line), style=style))
+            if shown:
+                self.rich.print(Text(stamp + printable(line), style=style))
+            if self._log_file is not None and not self._log_file.write(printable(line)):
+                self._report_log_file()
+
+    @property
+    def _is_dated(self) -> bool:
+        return self.dated and not self.error_stream.isatty()
+
+    def _report_log_file(self) -> None:
+        log_file, self._log_file = self._log_file, None
+        assert log_file is not None
+        # Only here, because this message must not be written to the file.
+        self.warning(f"the log file {log_file.path} cannot be written: {log_file.error}")
+        self._log_file = log_file
 
     def _configure_log(self, *, verbose: bool) -> None:
         logger = logging.getLogger("foxapi_async")
         # Without a handler, logging would print the package's warnings a second time. Errors are
         # always shown because nothing else reports them: a task id that a full disk keeps out of the
         # journal, for example.
-        handler = _LogHandler(self)
+        handler = _LogHandler(
+            lambda line: self.rich.print(Text(line, style="dim")),
+            "%H:%M:%S" if self.error_stream.isatty() else "%Y-%m-%d %H:%M:%S",
+            None if verbose else self._log_repeats,
+        )
         handler.setLevel(logging.DEBUG if verbose else logging.ERROR)
         logger.handlers = [handler]
         logger.propagate = False
@@ -224,17 +269,31 @@ class Console:
 
 
 class _LogHandler(logging.Handler):
-    def __init__(self, console: Console) -> None:
+    """Writes each line of a record; with ``repeats``, equal messages are counted."""
+
+    def __init__(
+        self, write: Callable[[str], object], date_format: str = "", repeats: Repeats | None = None
+    ) -> None:
         super().__init__()
-        self._console = console
+        self._write = write
+        self._repeats = repeats
+        time = "%(asctime)s " if date_format else ""
         self.setFormatter(
-            logging.Formatter("%(asctime)s %(levelname)-7s %(name)s  %(message)s", "%H:%M:%S")
+            logging.Formatter(f"{time}%(levelname)-7s %(name)s  %(message)s", date_format or None)
         )
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
+            if self._repeats is not None:
+                now = datetime.now().astimezone()
+                counted = self._repeats.add(record.getMessage(), now)
+                if counted is None:
+                    return
+                if counted:
+                    record = logging.makeLogRecord(record.__dict__)
+                    record.msg, record.args, record.exc_info = counted, (), None
             for line in self.format(record).split("\n"):
-                self._console.rich.print(Text(printable(line), style="dim"))
+                self._write(printable(line))
         except Exception:  # noqa: BLE001 - a log line that cannot be printed must not end the work
             self.handleError(record)
 

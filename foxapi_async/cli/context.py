@@ -16,6 +16,7 @@ import foxapi_async
 from foxapi_async import ConfigurationError, FoxAPIError, Limits, Polling
 from foxapi_async.cli.console import Console
 from foxapi_async.cli.credentials import Key, find_key
+from foxapi_async.cli.end_notice import EndNotice
 from foxapi_async.cli.exit_codes import ExitCode, exit_code_for
 from foxapi_async.cli.formatting import error_json
 from foxapi_async.cli.invocation import command_again, without_password
@@ -86,6 +87,29 @@ class CommandContext:
         self.proxy = proxy
         self.invocation: typer.Context | None = None
         """The command line, if the command came from one."""
+        self._end_notice: EndNotice | None = None
+
+    def keep_log(self, path: Path | None) -> None:
+        """Give each message date and time where no person watches, and append all to a file, if any."""
+        self.console.dated = True
+        if path is not None:
+            self.console.log_to(path)
+
+    def tell_end(self, *, command: str | None, webhook: str | None) -> None:
+        """Tell a command and a webhook how this command ends, if they are given.
+
+        Raises:
+            InvalidRequestError: The URL of the webhook cannot be used.
+        """
+        if command is not None or webhook is not None:
+            self._end_notice = EndNotice(
+                console=self.console, command=command, webhook=webhook, proxy=self.proxy
+            )
+
+    def ended(self, code: int) -> None:
+        """Tell whoever is to be told."""
+        if self._end_notice is not None:
+            self._end_notice.send(self.console.last_document, code)
 
     def key(self) -> Key:
         """Find the key, and print warnings about its source."""
@@ -149,6 +173,12 @@ def command(function: Callable[..., ExitCode], *, local: bool = False) -> Callab
             code = exit_code_for(error)
             console.error(str(error))
             console.document(**error_json(error, code))
+        except KeyboardInterrupt:
+            code = ExitCode.INTERRUPTED
+        except Exception:
+            context.ended(ExitCode.TASK_FAILED)  # the exit code of a traceback
+            raise
+        context.ended(code)
         raise typer.Exit(int(console.finish(code)))
 
     invocation = inspect.Parameter(

@@ -23,6 +23,7 @@ class ExitCode(enum.IntEnum):
     UNFINISHED = 7
     DOWNLOAD = 8
     NOT_PRINTED = 9
+    TIME_UP = 10
     HUNG_UP = 129
     INTERRUPTED = 130
     TERMINATED = 143
@@ -33,6 +34,8 @@ MEANINGS: Final[Mapping[ExitCode, str]] = {
     ExitCode.HUNG_UP: "interrupted by SIGHUP: the terminal was closed",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C",
     ExitCode.UNKNOWN: "a submission may have been billed, and its task id is unknown",
+    ExitCode.TIME_UP: "the time of --max-time was over before everything was done: the same "
+    "`foxapi run` continues it",
     ExitCode.UNFINISHED: "the wait ended before the task did: `foxapi wait ID` (or the same "
     "`foxapi run`) continues it",
     ExitCode.DOWNLOAD: "a billed image could not be saved: `foxapi wait ID -o DIR` tries again",

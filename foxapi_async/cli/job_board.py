@@ -50,6 +50,17 @@ def progress_text(progress: RunProgress, drawn: tuple[int, int] | None = None) -
     return "  ·  ".join(parts)
 
 
+def waiting_text(progress: RunProgress, grace: float | None = None) -> str:
+    """Return what a run that submits nothing more waits for, and at most how long."""
+    parts = ["submissions under way"] if grace is not None else []
+    if progress.summary.in_flight:
+        parts.append(f"{count(progress.summary.in_flight, 'task')} in flight")
+    if progress.saving:
+        parts.append(f"the files of {count(progress.saving, 'task')}")
+    text = " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+    return text if grace is None or len(parts) == 1 else f"{text}, at most {grace:g} s"
+
+
 def rate_text(per_minute: float) -> str:
     """Return a rate of images: "12 images/min", "1.5 images/min"."""
     digits = 0 if per_minute >= 10 else 1  # noqa: PLR2004

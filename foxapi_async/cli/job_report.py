@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -143,6 +143,26 @@ def summary_lines(summary: Summary) -> list[str]:
     ]
 
 
+def earlier_lines(counts: Mapping[tuple[str, str], int]) -> list[str]:
+    """Return what became of lines in earlier runs, from the numbers of each status and error code."""
+    lines: list[str] = []
+    options = {"failed": "--retry-failed", "unknown": "--retry-unknown"}
+    for status in dict.fromkeys(status for status, _ in counts):
+        codes = {code: number for (each, code), number in counts.items() if each == status}
+        most = sorted(codes.items(), key=lambda item: -item[1])[:_MOST_CODES]
+        listed = ", ".join(f"{number:,} {code}" for code, number in most)
+        more = "" if len(codes) <= len(most) else ", …"
+        what = "failed" if status == "failed" else f"ended as {status}"
+        option = options.get(status)
+        again = (
+            "" if option is None else f"; {option} submits them again, and they are billed again"
+        )
+        total = count(sum(codes.values()), "line")
+        lines.append(f"{total} {what} in earlier runs: {listed}{more}{again}")
+    return lines
+
+
+_MOST_CODES: Final = 5
 _OTHERWISE_SHOWN: Final = {"in_flight", "outputs_billed", "outputs_unknown", "stopped", "results"}
 
 
@@ -168,9 +188,12 @@ def exit_code_for_job(
         (summary.failed, ExitCode.TASK_FAILED),
     )
     codes = [code for number, code in by_count if number]
-    reasons = [error, None if summary.interrupted else summary.stopped]
+    if summary.timed_out and (summary.not_submitted or summary.unfinished or summary.unsaved):
+        codes.append(ExitCode.TIME_UP)
+    is_wanted = summary.interrupted or summary.timed_out
+    reasons = [error, None if is_wanted else summary.stopped]
     stopped = [exit_code_for(reason) for reason in reasons if reason is not None]
-    if not stopped and summary.not_submitted:
+    if not stopped and summary.not_submitted and not summary.timed_out:
         stopped.append(ExitCode.UNAVAILABLE)
     return most_severe(codes + stopped)
 

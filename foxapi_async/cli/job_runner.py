@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import signal
+from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
@@ -16,6 +18,7 @@ from rich.console import RenderableType
 from foxapi_async import Event, FoxAPIError, Limits, Polling, Session
 from foxapi_async._concurrency import finish_despite_cancellation
 from foxapi_async.bulk import (
+    GRACE,
     JOURNAL_NAME,
     SHEET_NAME,
     TABLE_NAME,
@@ -32,7 +35,7 @@ from foxapi_async.cli.context import CommandContext
 from foxapi_async.cli.exit_codes import ExitCode, exit_code_for, most_severe
 from foxapi_async.cli.formatting import count
 from foxapi_async.cli.invocation import RUN_COMMAND, to_remember
-from foxapi_async.cli.job_board import board, progress_text
+from foxapi_async.cli.job_board import board, progress_text, waiting_text
 from foxapi_async.cli.progress import RetryMessages, live
 from foxapi_async.cli.saving_options import SavingOptions
 from foxapi_async.cli.signals import Interrupted, run_interruptible
@@ -47,14 +50,20 @@ _LONGEST_PAUSE: Final = 60.0
 _STOP_CHECK: Final = 0.25
 """Seconds between two checks whether submitting has stopped; no result need follow to show it."""
 
+_TERM_GRACE: Final = 6.0
+"""Seconds for the tasks in flight after SIGTERM: docker kills 10 s after it, and writing takes a while."""
+
+_TERM_WORDS: Final = 8.5  # Seconds after SIGTERM by which it is said what is left
+
 _MAX_FAILURES_SHOWN: Final = 20  # Further failures are only counted
 
 
 @attrs.define(eq=False, kw_only=True)
 class JobRunner:
-    """Runs a job; an interrupt waits ``grace`` seconds for its tasks.
+    """Runs a job; ``command`` continues it.
 
-    ``command`` continues the job; ``remembered`` is the one to which `foxapi unknown` adds a selection.
+    An interrupt waits ``grace`` seconds for the tasks in flight; None for 120, or 6 after SIGTERM.
+    ``remembered`` is the command to which `foxapi unknown` adds a selection.
     """
 
     context: CommandContext
@@ -64,7 +73,8 @@ class JobRunner:
     journal: Path
     command: str
     remembered: str
-    grace: float
+    grace: float | None
+    max_time: float | None
     sheet: bool
     saving: SavingOptions = attrs.field(factory=SavingOptions)
     _run: JobRun | None = attrs.field(default=None, init=False)
@@ -92,12 +102,13 @@ class JobRunner:
                 on_first=self._interrupted,
                 on_second=self._killed,
             )
-        except Interrupted as signal:
-            code = signal.code
+        except Interrupted as interrupt:
+            code = interrupt.code
         except FoxAPIError as error:
             if self._summary is None:
                 raise
             failure = error
+        retries.finish()
         return code if self._summary is None else self._report(self._summary, code, failure)
 
     async def _main(self, session: Session, timeout: float | None) -> None:
@@ -114,6 +125,8 @@ class JobRunner:
                 name=self.saving.name,
                 table=self.saving.table,
                 timeout=timeout,
+                max_time=self.max_time,
+                grace=GRACE if self.grace is None else self.grace,
             ) as run,
         ):
             self._run = run
@@ -128,7 +141,7 @@ class JobRunner:
                 # A run that fails or is cut off has billed images too, so it is reported as well.
                 self._summary = run.summary
 
-    def _interrupted(self) -> bool:
+    def _interrupted(self, number: int) -> bool:
         run = self._run
         if run is None:
             # Nothing has been submitted, so cancelling loses nothing.
@@ -137,13 +150,23 @@ class JobRunner:
             self.context.console.warning("interrupted: the next run draws the contact sheet")
             run.stop()
             return True
+        is_hurried = number == signal.SIGTERM and self.grace is None
+        grace = (_TERM_GRACE if is_hurried else GRACE) if self.grace is None else self.grace
         self.context.console.warning(
-            "interrupted: submitting has stopped; waiting for submissions under way, and up to "
-            f"{self.grace:g} s for {count(run.summary.in_flight, 'task')} in flight. Interrupt again to "
-            "exit at once"
+            f"interrupted: submitting has stopped; waiting for {waiting_text(run.progress, grace)}. "
+            "Interrupt again to exit at once"
         )
-        run.stop(self.grace)
+        # They would take longer than the rest of such a grace; `foxapi report` writes them.
+        run.stop(grace, reports=not is_hurried)
+        if is_hurried:
+            asyncio.get_running_loop().call_later(_TERM_WORDS, self._print_what_is_left)
         return True
+
+    def _print_what_is_left(self) -> None:
+        # Before the process is killed, because then nothing says it.
+        if self._run is not None:
+            self.context.console.warning("still waiting for submissions under way")
+            self._print_next_step(self._run.summary)
 
     def _killed(self) -> None:
         # The process ends at once, so the live display does not restore the cursor.
@@ -155,7 +178,8 @@ class JobRunner:
         console = self.context.console
         code = most_severe([code, job_report.exit_code_for_job(summary, failure, self._rejections)])
         # The error that ended the run is often the one that stopped submitting: print it once.
-        reasons = [failure, None if summary.interrupted else summary.stopped]
+        is_wanted = summary.interrupted or summary.timed_out
+        reasons = [failure, None if is_wanted else summary.stopped]
         for text in dict.fromkeys(str(reason) for reason in reasons if reason is not None):
             console.error(text)
         for line in job_report.summary_lines(summary):
@@ -165,6 +189,10 @@ class JobRunner:
         notes = () if self._run is None else self._run.notes
         for note in notes:
             console.warning(note)
+        if summary.unfinished:
+            console.warning(
+                f"left in flight: {count(summary.unfinished, 'task')}, billed; the ids are in {self.journal}"
+            )
         self._print_next_step(summary)
         sheet = self.directory / SHEET_NAME
         table = self.directory / TABLE_NAME
@@ -200,6 +228,7 @@ class JobProgress:
         self._console = console
         self._run = run
         self._failures = 0
+        self._earlier: Counter[tuple[str, str]] = Counter()
         self._hidden: set[bool] = set()
         self._stop_reported = False
         self._others_named: set[str] = set()
@@ -226,10 +255,15 @@ class JobProgress:
                 for task in tasks:
                     task.cancel()
                 await finish_despite_cancellation(lambda: asyncio.wait(tasks))
+        for line in job_report.earlier_lines(self._earlier):
+            self._console.warning(line)
 
     def print_failure(self, result: Result) -> None:
         """Print the result of a request, unless it is completed."""
         if result.status == "completed":
+            return
+        if result.from_journal:
+            self._earlier[result.status, result.error_code or ""] += 1
             return
         self._failures += 1
         if self._failures <= _MAX_FAILURES_SHOWN:
@@ -260,9 +294,11 @@ class JobProgress:
             return
         self._stop_reported = True
         if not summary.interrupted:  # the signal has been answered
-            waiting = f"; waiting for {count(summary.in_flight, 'task')} in flight"
+            progress = self._run.progress
+            waiting = f"; waiting for {waiting_text(progress)}"
+            is_waiting = summary.in_flight or progress.saving
             self._console.warning(
-                f"submitting has stopped: {summary.stopped}{waiting if summary.in_flight else ''}"
+                f"submitting has stopped: {summary.stopped}{waiting if is_waiting else ''}"
             )
 
     def render(self) -> RenderableType:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Final
 
 from rich.cells import cell_len
@@ -15,9 +16,19 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from foxapi_async import Event, TaskStatus, events
+from foxapi_async import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    Event,
+    FoxAPIError,
+    InvalidResponseError,
+    TaskStatus,
+    events,
+)
 from foxapi_async.cli.console import Console, printable
 from foxapi_async.cli.formatting import count, duration, file_size, status_text
+from foxapi_async.cli.repeats import Repeats
 from foxapi_async.cli.task_state import TaskState, TaskStates, progress_of
 
 _BAR: Final = 16
@@ -44,11 +55,14 @@ def show_progress(
             lines.print_event(event)
         retries.print_event(event)
 
-    if lines is not None:
-        yield on_event
-        return
-    with live(console, ProgressBars(console, states).render, _FRAMES_PER_SECOND):
-        yield on_event
+    try:
+        if lines is not None:
+            yield on_event
+            return
+        with live(console, ProgressBars(console, states).render, _FRAMES_PER_SECOND):
+            yield on_event
+    finally:
+        retries.finish()
 
 
 @contextmanager
@@ -166,22 +180,19 @@ class _EventLines:
 
 
 class RetryMessages:
-    """Prints what fails and is retried: pauses, the first 429, and the first failed poll of each task."""
+    """Prints what fails and is retried. What repeats is counted: one cause, one line."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._rate_limited = False
-        self._failed_polls: set[str] = set()
+        self._repeats = Repeats()
 
     def print_event(self, event: Event) -> None:
-        """Print a message if the event is a new kind of failure."""
+        """Print a message if the event is a new kind of failure, or if a count of it is due."""
         match event:
-            case events.RateLimited(retry_after) if not self._rate_limited:
-                self._rate_limited = True
+            case events.RateLimited(retry_after):
                 pause = "" if retry_after is None else f"; it asks to wait {duration(retry_after)}"
-                self._console.info(
-                    f"the server limits the rate (429): slowing down{pause}", "yellow"
-                )
+                text = f"the server limits the rate (429): slowing down{pause}"
+                self._print("429 (the server limits the rate)", text)
             case events.SubmissionsPaused(since, reason, next_try):
                 self._console.info(
                     f"submissions are paused since {since.astimezone():%H:%M:%S}, because {reason}; "
@@ -190,13 +201,32 @@ class RetryMessages:
                 )
             case events.SubmissionsResumed(seconds):
                 self._console.info(f"submissions go on after a pause of {duration(seconds)}")
-            case events.PollFailed(task_id, error) if task_id not in self._failed_polls:
-                self._failed_polls.add(task_id)
-                self._console.info(
-                    f"task {task_id}: a poll failed and is repeated: {error}", "yellow"
-                )
+            case events.PollFailed(task_id, error):
+                text = f"task {task_id}: a poll failed and is repeated: {error}"
+                self._print(f"{_cause_of(error)} on polls", text)
             case _:
                 pass
+
+    def finish(self) -> None:
+        """Print the counts that were not printed yet."""
+        for line in self._repeats.rest():
+            self._console.info(line, "yellow")
+
+    def _print(self, cause: str, text: str) -> None:
+        line = self._repeats.add(cause, datetime.now().astimezone())
+        if line is not None:
+            self._console.info(line or text, "yellow")
+
+
+def _cause_of(error: FoxAPIError) -> str:
+    """Return what the errors of one cause have in common."""
+    if isinstance(error, APIStatusError):
+        return f"{error.status}" + (f" ({error.code})" if error.code else "")
+    if isinstance(error, APITimeoutError):
+        return "no answer in time"
+    if isinstance(error, InvalidResponseError):
+        return "unusable answers"
+    return "no connection" if isinstance(error, APIConnectionError) else type(error).__name__
 
 
 def _stage(state: TaskState) -> str:

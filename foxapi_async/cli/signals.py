@@ -26,24 +26,26 @@ class Interrupted(Exception):  # noqa: N818 - an interrupt is not an error
 def run_interruptible(
     main: Coroutine[Any, Any, T],
     *,
-    on_first: Callable[[], object] = lambda: None,
+    on_first: Callable[[int], object] = lambda _: None,
     on_second: Callable[[], None] = lambda: None,
 ) -> T:
     """Run a coroutine in its own event loop; raise `Interrupted` if a signal arrived.
 
-    The first signal cancels the coroutine, unless ``on_first`` returns True because it has told the
-    coroutine to finish by itself. A POST under way is finished in both cases. The second signal, like
+    The first signal cancels the coroutine, unless ``on_first``, which gets its number, returns True
+    because it has told the coroutine to finish by itself. A POST under way is finished in both cases. The second signal, like
     SIGQUIT, ends the process right after ``on_second``.
     """
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
         task = loop.create_task(main)
 
-        def interrupt() -> None:
-            if on_first() is not True:
+        def interrupt(number: int) -> None:
+            if on_first(number) is not True:
                 task.cancel()
 
-        received = _SignalReceiver(lambda: loop.call_soon_threadsafe(interrupt), on_second)
+        received = _SignalReceiver(
+            lambda number: loop.call_soon_threadsafe(interrupt, number), on_second
+        )
         try:
             with received.installed():
                 result = loop.run_until_complete(task)
@@ -57,7 +59,7 @@ def run_interruptible(
 
 
 class _SignalReceiver:
-    def __init__(self, on_first: Callable[[], object], on_second: Callable[[], None]) -> None:
+    def __init__(self, on_first: Callable[[int], object], on_second: Callable[[], None]) -> None:
         self.first: int | None = None
         self._on_first = on_first
         self._on_second = on_second
@@ -78,7 +80,7 @@ class _SignalReceiver:
             signal.raise_signal(number)
         elif self.first is None:
             self.first = number
-            self._on_first()
+            self._on_first(number)
         elif number != _HANGUP:
             # A second hang-up does not count: the shell and the kernel may both report one closed
             # terminal.

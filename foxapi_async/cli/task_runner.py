@@ -109,7 +109,7 @@ class TaskRunner:
         self._report(code)
         return code
 
-    def _interrupted(self) -> None:
+    def _interrupted(self, _number: int) -> None:
         submissions = len(self._states.submissions)
         finishing = f"; finishing {count(submissions, 'submission')} under way"
         self._context.console.warning(f"interrupted{finishing if submissions else ''}")

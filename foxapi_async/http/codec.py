@@ -7,6 +7,7 @@ The shapes are in sections 3, 4, 6 and 7 of the API reference.
 
 from __future__ import annotations
 
+import html
 import json
 import logging
 import math
@@ -37,6 +38,14 @@ from foxapi_async.models import (
 _log = logging.getLogger("foxapi_async")
 
 _EXCERPT: Final = 200
+_HTML: Final = re.compile(
+    r"\s*(?:<\?xml[^>]*>\s*)?<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE
+)
+_TITLE: Final = re.compile(r"<title[^<>]{0,99}>([^<>]*\S[^<>]*)</title", re.IGNORECASE)
+_TAGS: Final = re.compile(
+    r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)|<[^<>]*(?:>|\Z)",
+    re.IGNORECASE | re.DOTALL,
+)
 _MOST_KEPT: Final = 16 * 1024
 _MOST_DIGITS: Final = 4000
 _STATUSES: Final[Mapping[object, TaskStatus]] = {
@@ -137,8 +146,16 @@ def _whole_number(digits: str) -> int | float:
 
 
 def excerpt(body: bytes) -> str:
-    """Return the beginning of a body as one printable line, without the queries of URLs."""
-    return one_line(without_queries(to_text(body[: 4 * _EXCERPT])), longest=_EXCERPT)
+    """Return the beginning of a body as one printable line, without the queries of URLs.
+
+    Of an HTML page, as proxies send it, the title is returned, or the text if it has none.
+    """
+    text = to_text(body[:_MOST_KEPT])
+    if _HTML.match(text):
+        title = _TITLE.search(text)
+        text = html.unescape(_TAGS.sub(" ", text if title is None else title[1]))
+        return f"an HTML page: {one_line(without_queries(text), longest=_EXCERPT)}".rstrip(": ")
+    return one_line(without_queries(text[: 4 * _EXCERPT]), longest=_EXCERPT)
 
 
 def kept_text(text: str) -> str | None:

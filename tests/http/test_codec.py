@@ -643,7 +643,10 @@ def test_an_excerpt_is_short_and_on_one_line(body):
 
 
 def test_an_excerpt_is_the_beginning_of_a_body():
-    assert excerpt(b"<html>\n  <p>error code: 1010</p>") == "<html> <p>error code: 1010</p>"
+    assert excerpt(b"<html>\n  <p>error code: 1010</p>") == "an HTML page: error code: 1010"
+    page = b"<!DOCTYPE html><html><head><title>\n502 Bad\nGateway</title></head><h1>x</h1></html>"
+    assert excerpt(page) == "an HTML page: 502 Bad Gateway"
+    assert excerpt(b"<HTML><script>if (a < b) c</script>") == "an HTML page"
     assert excerpt(b"x" * 201) == "x" * 200 + "…"
     assert excerpt(b"x" * 200) == "x" * 200
 

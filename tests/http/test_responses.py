@@ -136,7 +136,7 @@ def test_an_error_status_becomes_an_error_with_the_fields_of_the_answer(status, 
     [
         (b"", ""),
         (b"error code: 1010", " (error code: 1010)"),
-        (b"<html>\n<h1>Too large</h1>", " (<html> <h1>Too large</h1>)"),
+        (b"<html>\n<h1>Too large</h1>", " (an HTML page: Too large)"),
         ({"error": "no"}, " (no)"),
         (
             {"error": {"type": "server_error"}},

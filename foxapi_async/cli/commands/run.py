@@ -23,15 +23,16 @@ from foxapi_async.cli.job_report import (
 from foxapi_async.cli.profile_record import created_profiles
 from foxapi_async.cli.saving_options import Name, SavingOptions, Table
 from foxapi_async.cli.selection_options import Keys, Lines, selection_of
+from foxapi_async.cli.unattended import Grace, LogFile, MaxTime, OnEnd, Webhook
 
 if TYPE_CHECKING:
     from foxapi_async.bulk import Plan
 
 _MAX_CONFLICTS_SHOWN = 100
 
-_NOT_REPEATED = {"dry_run", "yes", "retry_failed", "retry_unknown", "as_json"}
+_NOT_REPEATED = {"dry_run", "yes", "retry_failed", "retry_unknown", "as_json", "webhook"}
 """Options that the command to go on leaves out: a person agrees to the cost, and to what is billed again,
-each time."""
+each time; the URL of a webhook may be secret, and the command is printed."""
 
 
 def run(
@@ -96,20 +97,17 @@ def run(
     ] = False,
     lines: Lines = None,
     keys: Keys = None,
-    grace: Annotated[
-        float | None,
-        Option(
-            metavar="SECONDS",
-            min=0,
-            help="How long Ctrl-C waits for the tasks in flight, 120 by default.",
-        ),
-    ] = None,
     sheet: Annotated[
         bool, Option("--sheet/--no-sheet", help="Whether to write the contact sheet index.html.")
     ] = True,
     name: Name = None,
     table: Table = True,
     timeout: Timeout = None,
+    max_time: MaxTime = None,
+    grace: Grace = None,
+    on_end: OnEnd = None,
+    webhook: Webhook = None,
+    log_file: LogFile = None,
 ) -> ExitCode:
     """Generate all images of a file; run it again to continue. Each image is billed once.
 
@@ -118,10 +116,13 @@ def run(
     lost.
     """
     # Loads aiohttp, which `foxapi --help` does not need.
-    from foxapi_async.bulk import GRACE, JOURNAL_NAME, Job, check_file_names  # noqa: PLC0415
+    from foxapi_async.bulk import JOURNAL_NAME, Job, check_file_names  # noqa: PLC0415
     from foxapi_async.cli.job_runner import JobRunner  # noqa: PLC0415
 
     console = context.console
+    context.keep_log(log_file)
+    if not dry_run:
+        context.tell_end(command=on_end, webhook=webhook)
     directory = output.expanduser()
     journal_path = journal or directory / JOURNAL_NAME
     limits = Limits(outputs=outputs or Limits().outputs, total_outputs=max_images)
@@ -166,7 +167,8 @@ def run(
         journal=journal_path,
         command=context.again(without=_NOT_REPEATED),
         remembered=context.again(without={*_NOT_REPEATED, "lines", "keys"}),
-        grace=GRACE if grace is None else grace,
+        grace=grace,
+        max_time=max_time,
         sheet=sheet,
         saving=saving,
     )
