@@ -47,7 +47,8 @@ class Job:
     heaviest: int
     _fingerprint: Fingerprint = attrs.field(alias="fingerprint", repr=False)
     _rules: LineRules = attrs.field(alias="rules", repr=False)
-    _name: str = attrs.field(alias="name", repr=False, eq=False)  # What errors call the file
+    name: str = attrs.field(repr=False, eq=False)
+    """What errors call the file."""
     files: LocalFiles = attrs.field(eq=False, repr=False)
     """The local files that its lines name."""
     selection: Selection | None = None
@@ -65,6 +66,7 @@ class Job:
         fields: Mapping[str, str] | None = None,
         defaults: Mapping[str, Any] | None = None,
         template: str | None = None,
+        name: str | None = None,
     ) -> Self:
         """Check a file of requests: JSON lines, a JSON array, a table with a header, or a text of prompts.
 
@@ -86,26 +88,22 @@ class Job:
                 not a field of a request makes a column of your own.
             defaults: The values of fields that a line does not have. A text is read as in a table.
             template: The prompt of each line, with columns in braces: ``"{Prompt}, watercolor"``.
+            name: What errors call the file, and a name to derive the format from; None for its path.
 
         Raises:
             JobFileError: The file cannot be read, or has problems: all of them are listed.
             InvalidRequestError: ``fields``, ``defaults`` or ``template`` are wrong in themselves.
         """
         rules = LineRules.of(fields, defaults, template)
-        files = LocalFiles(Path(path).parent if folder is None else Path(folder))
-        return cls._read(Path(path), str(path), format, _Check(limit=heaviest, files=files), rules)
-
-    @classmethod
-    def _read(
-        cls, path: Path, name: str, form: FileFormat | None, check: _Check, rules: LineRules
-    ) -> Self:
-        """Check a file; ``name`` is how errors call it."""
+        file = Path(path)
+        name = str(path) if name is None else name
+        check = _Check(heaviest, LocalFiles(file.parent if folder is None else Path(folder)))
         try:
-            with _open(path, name) as opened, Duplicates() as duplicates:
+            with _open(file, name) as opened, Duplicates() as duplicates:
                 fingerprint = FingerprintReader(opened)
                 reader = JobFileReader(fingerprint)
                 try:
-                    form = form or reader.detect_format(name, _names_in_header(rules))
+                    form = format or reader.detect_format(name, _names_in_header(rules))
                 except UnclearFormatError as error:
                     raise JobFileError(
                         f"{name} {error}. Nothing was sent", field="format"
@@ -118,7 +116,7 @@ class Job:
         check.finish(parser)
         check.raise_problems(name)
         return cls(
-            path=path,
+            path=file,
             format=form,
             requests=check.requests,
             outputs=check.outputs,
@@ -129,6 +127,18 @@ class Job:
             files=check.files,
         )
 
+    @property
+    def read_options(self) -> dict[str, Any]:
+        """The options of `read` that read the same requests from the file, as values of JSON."""
+        template = self._rules.template
+        return {
+            "format": self.format,
+            "folder": str(self.files.folder),
+            "fields": dict(self._rules.columns),
+            "defaults": dict(self._rules.defaults),
+            "template": None if template is None else template.text,
+        }
+
     def lines(self) -> Generator[JobLine, None, None]:
         """Yield the checked requests in their order. Lines that were appended since are left out.
 
@@ -138,7 +148,7 @@ class Job:
         """
         last = 0
         try:
-            with _open(self.path, self._name) as opened, Duplicates() as duplicates:
+            with _open(self.path, self.name) as opened, Duplicates() as duplicates:
                 reader = JobFileReader(FingerprintReader(opened, self._fingerprint))
                 parser = LineParser(self._rules, duplicates, self.files)
                 for row in reader.rows(self.format):
@@ -154,11 +164,11 @@ class Job:
             where = f" somewhere after line {last:,}" if last else ""
             rest = "nothing after that line" if last else "nothing of it"
             raise JobFileError(
-                f"{self._name} was changed{where} since it was checked; {rest} was submitted. Run it "
+                f"{self.name} was changed{where} since it was checked; {rest} was submitted. Run it "
                 "again: it is checked again, and what was submitted is not billed again"
             ) from None
         except OSError as error:
-            raise _unreadable(self._name, error) from error
+            raise _unreadable(self.name, error) from error
 
     def select(self, selection: Selection) -> Self:
         """Return the job with some of its lines only: a run of it does nothing about the others.
@@ -181,7 +191,7 @@ class Job:
                     yield line
 
         if missing := selection.missing(selected()):
-            raise JobFileError(f"{self._name}: {listed(missing)}; nothing was sent")
+            raise JobFileError(f"{self.name}: {listed(missing)}; nothing was sent")
         return attrs.evolve(
             self,
             requests=requests,
@@ -190,6 +200,11 @@ class Job:
             selection=selection,
             whole=self.whole,
         )
+
+    def moved_to(self, path: Path) -> Self:
+        """Return the job with a copy of its file."""
+        whole = None if self._whole is None else self._whole.moved_to(path)
+        return attrs.evolve(self, path=path, name=str(path), whole=whole)
 
     @property
     def whole(self) -> Job:
@@ -273,7 +288,7 @@ class _Check:
             return
         found = len(self.problems) + self.more
         for index, problem in enumerate(self.problems):
-            if more := self.files.faults[problem.message] - 1:
+            if (more := self.files.faults[problem.message] - 1) > 0:
                 text = f"{problem.message} (and {more:,} times more)"
                 self.problems[index] = problem._replace(message=text)
         listed = [f"  {problem}" for problem in self.problems[:_SHOWN]]

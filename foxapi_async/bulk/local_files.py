@@ -76,11 +76,16 @@ class LocalFiles:
 
     def __init__(self, folder: Path) -> None:
         # Made absolute now, because the current folder may change.
-        self._folder: Final = Path(os.path.abspath(folder))  # noqa: PTH100 - keeps symlinks
+        self.folder: Final = Path(os.path.abspath(folder))  # noqa: PTH100 - keeps symlinks
         self._lock: Final = threading.Lock()
         self._opened: sqlite3.Connection | None = None
         self.faults: Final = Counter[str]()
         """How often `replace` has raised an error with each text; only the first of many are kept."""
+
+    @property
+    def is_used(self) -> bool:
+        """Whether a request has named a file."""
+        return self._opened is not None
 
     def replace(self, field: str, value: Any, *, strict: bool = True) -> Any:
         """Return the value of a field with a stand-in for each local file in it.
@@ -198,7 +203,7 @@ class LocalFiles:
             text = url2pathname(parts.path)
         elif text.startswith(("~/", "~\\")):
             text = os.path.expanduser(text)  # noqa: PTH111 - leaves it unchanged if there is no home
-        return self._folder / text
+        return self.folder / text
 
     def _execute(self, statement: str, *parameters: Any) -> list[Any]:
         try:

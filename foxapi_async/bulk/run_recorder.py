@@ -74,7 +74,7 @@ class RunRecorder:
         self._locks = TaskLocks(self._directory / LOCK_NAME)
         self._run = RunLog(self._directory).begin(
             job=self._job.path,
-            read={"format": self._job.format},
+            read=self._job.read_options,
             journal=None if is_default else journal,
             options={
                 **attrs.asdict(self._options),

@@ -150,6 +150,14 @@ class CommandContext:
         assert self.invocation is not None
         return command_again(self.invocation, without=without)
 
+    def replace_argument(self, name: str, value: object) -> None:
+        """Let `again` repeat another value of a parameter than was given."""
+        assert self.invocation is not None
+        self.invocation.params[name] = value
+        given = self.invocation.get_parameter_source("jobs")
+        assert given is not None
+        self.invocation.set_parameter_source(name, given)
+
 
 def command(function: Callable[..., ExitCode], *, local: bool = False) -> Callable[..., None]:
     """Return a typer command that takes the common options besides those of a function.

@@ -34,11 +34,12 @@ _EXTENSION: Final = re.compile(r"\.([A-Za-z0-9]{1,10})\Z")
 _WRITTEN_BY_JOBS: Final = re.compile(
     r"index(?:-failures)?(?:-\d+)?\.html?|contact-sheet|results\.(?:jsonl|csv|parquet)|results-table\.jsonl"
     r"|journal\.sqlite(?:-\w+|\.\w+\.owner)?"
+    r"|jobs(?:-\d+)?\.(?:jsonl?|csv|txt)(?:\.gz)?"
     r"|runs\.jsonl(?:\.lock|\.\w+\.(?:owner|progress|progress\.tmp))?",
     re.IGNORECASE,
 )
-"""The contact sheet, the results and their table, and the journal and the run log with their side files,
-in a job's directory."""
+"""The contact sheet, the results and their table, the journal and the run log with their side files, and a
+job from standard input, in a job's directory."""
 
 
 def safe_name(text: str, encoding: str = ENCODING) -> str:

@@ -6,13 +6,24 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument, Option
+from typer import Option
 
 from foxapi_async import JobFileError, Limits, Polling
 from foxapi_async.cli.agreement import ask_for_agreement
 from foxapi_async.cli.context import CommandContext, Timeout, prepare_directory
 from foxapi_async.cli.exit_codes import ExitCode
 from foxapi_async.cli.formatting import count
+from foxapi_async.cli.input_options import (
+    Defaults,
+    Fields,
+    Folder,
+    Format,
+    InputOptions,
+    Jobs,
+    Template,
+    keep_job,
+    read_job,
+)
 from foxapi_async.cli.job_report import (
     Estimate,
     estimate_json,
@@ -38,13 +49,7 @@ each time; the URL of a webhook may be secret, and the command is printed."""
 def run(
     context: CommandContext,
     *,
-    jobs: Annotated[
-        Path,
-        Argument(
-            metavar="JOBS",
-            help="One JSON object per line (.jsonl), or a table with a header (.csv).",
-        ),
-    ],
+    jobs: Jobs,
     output: Annotated[
         Path,
         Option("--output", "-o", metavar="DIR", help="For images, results.jsonl and index.html."),
@@ -100,6 +105,11 @@ def run(
     sheet: Annotated[
         bool, Option("--sheet/--no-sheet", help="Whether to write the contact sheet index.html.")
     ] = True,
+    format: Format = None,  # noqa: A002 - the name of the option
+    fields: Fields = None,
+    defaults: Defaults = None,
+    template: Template = None,
+    folder: Folder = None,
     name: Name = None,
     table: Table = True,
     timeout: Timeout = None,
@@ -114,9 +124,16 @@ def run(
     The whole file is checked, and the cost is printed, before anything is sent. Ctrl-C stops
     submitting and waits for the tasks in flight; a second Ctrl-C exits at once. Nothing billed is
     lost.
+
+    Fields of a line: prompt; num_outputs (1), resolution (1K or 4K), aspect_ratio (1:1, 2:3, 3:2, 3:4,
+    4:3, 9:16 or 16:9); image_urls, profile_ids (of phota-image-edit); image_url, creativity,
+    resemblance (of phota-image-enhance); image_archive_url (of phota-create-profile); model
+    (phota-image); key (by default from the content; custom_id or id also serve as one); and for any
+    other model params, kind, path. Other fields are columns of your own, which are not sent.
+    See docs/jobs.md.
     """
     # Loads aiohttp, which `foxapi --help` does not need.
-    from foxapi_async.bulk import JOURNAL_NAME, Job, check_file_names  # noqa: PLC0415
+    from foxapi_async.bulk import JOURNAL_NAME, check_file_names  # noqa: PLC0415
     from foxapi_async.cli.job_runner import JobRunner  # noqa: PLC0415
 
     console = context.console
@@ -126,12 +143,15 @@ def run(
     directory = output.expanduser()
     journal_path = journal or directory / JOURNAL_NAME
     limits = Limits(outputs=outputs or Limits().outputs, total_outputs=max_images)
-    job = Job.read(jobs, heaviest=limits.outputs)
+    reading = InputOptions(
+        format=format, fields=fields, defaults=defaults, template=template, folder=folder
+    )
+    job = read_job(context, jobs, reading, limits.outputs)
     if (selection := selection_of(lines, keys)) is not None:
         job = job.select(selection)
     known = {each.profile_id for each in created_profiles(os.environ)}
     plan = job.plan(journal_path if journal_path.exists() else None, directory, profiles=known)
-    _refuse_conflicts(jobs, plan)
+    _refuse_conflicts(job.name, plan)
     if name is not None:
         check_file_names(job, name, directory)
     saving = SavingOptions(name=name, table=table)
@@ -159,6 +179,7 @@ def run(
         ask_for_agreement(
             context, f"submitting {requests} ({images})", f"Submit {requests} and pay for {images}?"
         )
+    job = keep_job(context, job, jobs, directory)
     runner = JobRunner(
         context=context,
         job=job,
@@ -175,10 +196,10 @@ def run(
     return runner.run(limits, Polling(give_up_after=timeout))
 
 
-def _refuse_conflicts(jobs: Path, plan: Plan) -> None:
+def _refuse_conflicts(name: str, plan: Plan) -> None:
     if not plan.conflicts:
         return
     shown = [f"  {conflict}" for conflict in plan.conflicts[:_MAX_CONFLICTS_SHOWN]]
     if hidden := len(plan.conflicts) + plan.more_conflicts - len(shown):
         shown.append(f"  … and {hidden:,} more")
-    raise JobFileError("\n".join([f"{jobs}: nothing was sent", *shown]))
+    raise JobFileError("\n".join([f"{name}: nothing was sent", *shown]))
