@@ -133,7 +133,7 @@ class Job:
         template = self._rules.template
         return {
             "format": self.format,
-            "folder": str(self.files.folder),
+            "folder": str(self.files.folder) if self.files.is_used else None,
             "fields": dict(self._rules.columns),
             "defaults": dict(self._rules.defaults),
             "template": None if template is None else template.text,
