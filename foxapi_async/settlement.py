@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from foxapi_async.api import Api
-from foxapi_async.errors import FoxAPIError, NotFoundError
+from foxapi_async.errors import FoxAPIError, NotFoundError, SubmissionUnknownError
 from foxapi_async.http.candidates import find_candidates, is_ours
 from foxapi_async.http.codec import decode
 from foxapi_async.http.retry_rules import IDEMPOTENT_DECISIONS, RetryDecision
@@ -34,7 +34,7 @@ _LONGEST: Final = 30.0
 
 
 async def confirm_task(
-    response: str | None,
+    unknown: SubmissionUnknownError,
     submission: Submission,
     *,
     api: Api,
@@ -44,10 +44,15 @@ async def confirm_task(
 ) -> Task | None:
     """Return the task that the submission has certainly created, None if that is not certain.
 
-    ``response`` is what the server said, ``known`` the ids that belong to other submissions. Only free
-    GETs are sent; no error is raised.
+    ``unknown`` has what the server said, ``known`` are the ids that belong to other submissions. Only
+    free GETs are sent; no error is raised.
     """
-    text = response or ""
+    text = unknown.response or ""
+    if submission.claim is not None:
+        try:
+            await submission.claim.keep_response(unknown)
+        except FoxAPIError as trouble:
+            _log.warning("%s; the journal cannot keep what the server said: %s", unknown, trouble)
     try:
         payload = decode(text.encode())
     except ValueError:

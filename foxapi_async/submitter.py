@@ -332,15 +332,8 @@ class Submitter:
         assert answer.error is not None
         # From here on the caller may be cancelled and the session may end.
         submission.error = unknown = submission.unknown(answer.error, answer.response)
-        if submission.claim is not None:
-            try:
-                await submission.claim.keep_response(unknown)
-            except FoxAPIError as trouble:
-                _log.warning(
-                    "%s; the journal cannot keep what the server said: %s", unknown, trouble
-                )
         task = await confirm_task(
-            answer.response,
+            unknown,
             submission,
             api=self._api,
             limiter=self._limiter,

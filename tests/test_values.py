@@ -11,6 +11,8 @@ import pytest
 
 import foxapi_async
 from foxapi_async import (
+    Balance,
+    Credits,
     GenerationRequest,
     Limits,
     Outcome,
@@ -40,6 +42,8 @@ VALUES = [
     PhotaImageEnhance(URL, creativity=0.5),
     PhotaCreateProfile(URL),
     GenerationRequest("suno-v4", {"prompt": "a fox"}, "audio"),
+    Balance(key=Credits(remaining=5)),
+    Credits(remaining=5, used=2.5),
     Limits(outputs=4),
     Polling(),
     Retry(attempts=2),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import IO, Annotated, Any, Final, cast
 
 import typer
@@ -58,10 +58,11 @@ app: typer.Typer = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+each: Callable[..., ExitCode]
 for each in (generate, run_jobs, status, wait, upload, balance, doctor):
     app.command()(command(each))
-for offline in (report, resolve, unknown, demo, emulator):
-    app.command()(command(offline, local=True))
+for each in (report, resolve, unknown, demo, emulator):
+    app.command()(command(each, local=True))
 
 
 profiles: typer.Typer = typer.Typer(

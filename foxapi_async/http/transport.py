@@ -61,18 +61,9 @@ USER_AGENT: Final = (
 
 _KEEPALIVE: Final = 15.0
 
-_LONGEST_HEADER: Final = 65 * 1024
-"""Bytes of one header line; aiohttp reads 8,190 by default and discards the whole answer otherwise."""
-
-_MOST_HEADERS: Final = 1024
-"""Header lines of an answer; aiohttp reads 128 by default, and older releases have no such bound."""
-
-_BOUNDS: Final = {
-    "max_line_size": _LONGEST_HEADER,
-    "max_field_size": _LONGEST_HEADER,
-    "max_headers": _MOST_HEADERS,
-}
-"""Arguments of aiohttp's requests that bound the head of an answer."""
+_BOUNDS: Final = {"max_line_size": 65 * 1024, "max_field_size": 65 * 1024, "max_headers": 1024}
+"""Bytes of a header line, and their number. aiohttp discards answers with longer ones, 8,190 by
+default, or with more, 128 by default."""
 
 _DIRECT: Final = URL()
 """As ``proxy=`` of a request it connects directly, although the session of the caller has a proxy."""
