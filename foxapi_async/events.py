@@ -134,7 +134,7 @@ class SubmissionsPaused(Event):
 
 @attrs.frozen
 class SubmissionsResumed(Event):
-    """A submission got a clear answer, so the pause of so many ``seconds`` is over."""
+    """A submission was accepted, so the pause of so many ``seconds`` is over."""
 
     seconds: float
 

@@ -83,6 +83,10 @@ class TaskRegistry:
                 "the session was opened in another event loop; open a session in the loop that uses it"
             )
 
+    def knows(self, task_id: str) -> bool:
+        """Return whether the task is in flight or was tracked lately."""
+        return task_id in self.tasks or task_id in self.recent_ids
+
     async def track(self, task: Task, submission: Submission) -> None:
         """Track a task that a submission has just created.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import random
 import time
@@ -11,10 +12,16 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from foxapi_async.api import Api
-from foxapi_async.errors import FoxAPIError, NotFoundError, SubmissionUnknownError
+from foxapi_async.errors import (
+    FoxAPIError,
+    InvalidResponseError,
+    NotFoundError,
+    SubmissionUnknownError,
+)
 from foxapi_async.http.candidates import find_candidates, is_ours
-from foxapi_async.http.codec import decode
-from foxapi_async.http.retry_rules import IDEMPOTENT_DECISIONS, RetryDecision
+from foxapi_async.http.codec import decode, kept_text
+from foxapi_async.http.responses import Answer
+from foxapi_async.http.retry_rules import IDEMPOTENT_DECISIONS, ResponseClass, RetryDecision
 from foxapi_async.limits.limiter import Limiter
 from foxapi_async.limits.rate_scheduler import Lane
 from foxapi_async.models import Task
@@ -71,6 +78,21 @@ async def confirm_task(
     # With two of them, one belongs to somebody else. Another submission may have taken the same one
     # meanwhile.
     return ours[0] if len(ours) == 1 and ours[0].id not in known else None
+
+
+def of_another(answer: Answer[Task], submission: Submission) -> Answer[Task]:
+    """Return what an answer means that names a task of another submission: nothing is known of this one.
+
+    Two submissions cannot have created the same task, and that one is billed already.
+    """
+    assert answer.value is not None
+    error = InvalidResponseError(
+        f"POST {submission.path} ({submission.model}): the answer names task {answer.value.id}, which "
+        "belongs to another submission",
+        status=answer.status,
+    )
+    response = kept_text(json.dumps(answer.value.raw))
+    return Answer(ResponseClass.UNUSABLE, error=error, status=answer.status, response=response)
 
 
 async def _ask_for(candidates: list[str], api: Api, limiter: Limiter) -> list[tuple[Task, float]]:

@@ -95,7 +95,7 @@ class SubmissionGate:
         """
         now = self._clock()
         if answer.response_class in CLEAR_ANSWERS:
-            self._breaker.answered(post, now)
+            self._breaker.answered(post, now, is_accepted=answer.value is not None)
         elif answer.response_class is ResponseClass.NOT_SENT and not self._breaker.has_answered:
             self._breaker.withdrawn(post)
         else:
@@ -146,7 +146,8 @@ class SubmissionGate:
             seconds, self._paused = now - self._paused[0], None
             self._held_since.clear()
             _log.warning(
-                "the pause of submissions is over after %.3g s: the service answers again", seconds
+                "the pause of submissions is over after %.3g s: the service accepts them again",
+                seconds,
             )
             self._events.emit(SubmissionsResumed(seconds))
 

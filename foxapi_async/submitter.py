@@ -7,7 +7,6 @@ a byte has left is finished, so that the id of every billed task becomes known.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import random
 import time
@@ -25,12 +24,10 @@ from foxapi_async.errors import (
     AuthenticationError,
     FoxAPIError,
     InsufficientQuotaError,
-    InvalidResponseError,
     PermissionDeniedError,
     SessionClosedError,
 )
 from foxapi_async.events import EventEmitter, SubmissionFailed, SubmissionStarted
-from foxapi_async.http.codec import kept_text
 from foxapi_async.http.responses import Answer
 from foxapi_async.http.retry_rules import SUBMISSION_DECISIONS, ResponseClass, RetryDecision
 from foxapi_async.limits.circuit_breaker import Post
@@ -42,7 +39,7 @@ from foxapi_async.outcome import OutcomeStatus, status_of
 from foxapi_async.polling.tracked_task import TrackedTask, group_of
 from foxapi_async.registry import TaskRegistry
 from foxapi_async.retry import Retrier
-from foxapi_async.settlement import confirm_task
+from foxapi_async.settlement import confirm_task, of_another
 from foxapi_async.statistics import Counters
 from foxapi_async.submission import Submission, error_before_sending, errors_before_sending
 from foxapi_async.submission_gate import SubmissionGate
@@ -299,7 +296,7 @@ class Submitter:
             elif isinstance(answer.error, InsufficientQuotaError) and answer.error.enveloped:
                 # Before the gate lets the next submission pass.
                 self._end_run(submission, answer.error)
-            self._limiter.record_answer(Lane.SUBMIT, answer, sent_at)
+            self._limiter.record_answer(Lane.SUBMIT, answer, sent_at, is_single=post.is_trial)
             if SUBMISSION_DECISIONS[answer.response_class] is RetryDecision.UNKNOWN:
                 answer = await self._settle(submission, answer)
             self._gate.answered(post, answer)
@@ -358,17 +355,8 @@ class Submitter:
         if self._events.has_listener:
             self._events.emit(SubmissionStarted(submission.request, submission.key))
         answer = await self._api.submit(submission.path, submission.model, body, on_sending)
-        if answer.value is not None and answer.value.id in self._registry.tasks:
-            # Two submissions cannot have created the same task, and that one is billed already.
-            error = InvalidResponseError(
-                f"POST {submission.path} ({submission.model}): the answer names task "
-                f"{answer.value.id}, which belongs to another submission",
-                status=answer.status,
-            )
-            response = kept_text(json.dumps(answer.value.raw))
-            return Answer(
-                ResponseClass.UNUSABLE, error=error, status=answer.status, response=response
-            )
+        if answer.value is not None and self._registry.knows(answer.value.id):
+            return of_another(answer, submission)
         return answer
 
     async def _record_failure(self, submission: Submission) -> None:

@@ -263,3 +263,15 @@ async def test_posts_that_wait_for_the_rate_do_not_leave_in_an_outage(
     statuses = [outcome.status for outcome in outcomes]
     assert set(statuses) == {"completed", "unknown", "not_submitted"}
     assert statuses.count("unknown") <= 2 + 5
+
+
+async def test_refusals_between_the_failures_do_not_hide_an_outage(
+    emulator: Emulator, open_session: OpenSession
+):
+    for group, answer in enumerate([html(502), error(422), html(502), error(422), Drop()]):
+        emulator.script(Fault("submit", answer, times=None, when=partial(_is_in_group, group)))
+    requests = [PhotaImage(f"fox {number}") for number in range(100)]
+    async with open_session(retry=Retry(patience=60.0)) as session:
+        outcomes = [outcome async for outcome in session.map(requests)]
+    unknown = [outcome for outcome in outcomes if outcome.status == "unknown"]
+    assert 0 < len(unknown) <= 5 + 2

@@ -2,8 +2,12 @@
 
 A POST without a clear answer may be billed, and its task id is lost. After a few such POSTs in a row the
 circuit opens: no POST leaves. Free requests (probes) tell whether the service answers, and then one POST
-at a time is tried, until one gets a clear answer (M. Nygard, Release It!, 2007, names the states closed,
+at a time is tried, until one is accepted (M. Nygard, Release It!, 2007, names the states closed,
 open and half-open).
+
+Only a created task shows that submissions work again. A refusal or a 429 creates nothing and costs nothing,
+but the front of a service whose back is down may give it between the failures, so it neither counts as a
+failure nor ends a row of them.
 
 "In a row" is by the order of sending: when an old POST times out at last, that says nothing of the
 service now if a later one was answered. A POST that has had no answer for much longer than others take
@@ -87,7 +91,7 @@ class CircuitBreaker:
     @property
     def has_answered(self) -> bool:
         """Whether any POST has got a clear answer."""
-        return self._answered > 0
+        return self._answered_at > -math.inf
 
     def delay(self, now: float) -> float:
         """Return the seconds until a POST may leave; infinite while only a probe or an answer can tell."""
@@ -143,16 +147,18 @@ class CircuitBreaker:
         self._last += 1
         post.number, post.sent_at = self._last, now
 
-    def answered(self, post: Post, now: float) -> None:
-        """Record a clear answer: a task, a refusal, or a 429."""
+    def answered(self, post: Post, now: float, *, is_accepted: bool) -> None:
+        """Record a clear answer: a task (``is_accepted``), a refusal, or a 429."""
         self._under_way.pop(post, None)
         took = now - post.sent_at
         if self._slowest is None or took > self._slowest:
             self._slowest = took
         else:
             self._slowest += _SMOOTHING * (took - self._slowest)
-        self._answered = max(self._answered, post.number)
         self._answered_at = now
+        if not is_accepted and self.reason is not None:
+            return
+        self._answered = max(self._answered, post.number)
         self._window += 1
         if post.number >= self._failed:  # equal: it was overdue
             self._failures = 0

@@ -85,15 +85,15 @@ class CubicRate:
         self._probes, self._grows_from = None, now
         return True
 
-    def refused(self, now: float, sent_at: float, *, told: bool, is_cap: bool = False) -> None:
+    def refused(self, now: float, sent_at: float, *, told: bool, is_other: bool = False) -> None:
         """Record the first refusal of an event.
 
-        ``told``: it came with Retry-After; ``is_cap``: the rate is not its cause.
+        ``told``: it came with Retry-After; ``is_other``: the rate is not its cause.
         """
         self._told = told
         if self._probes is not None:
             return
-        if not is_cap:
+        if not is_other:
             self._w_max = self._refused_rate(sent_at)
         self._refused_at, self._probes = now, 0
 

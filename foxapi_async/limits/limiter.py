@@ -91,8 +91,13 @@ class Limiter:
         """Return the requests per second of the slower lane; None while no limit is known."""
         return self._scheduler.rate(self._clock())
 
-    def record_answer(self, lane: Lane, answer: Answer[Any], sent_at: float) -> None:
-        """Adapt the rate to an answer; `admit` or `admit_poll` has returned ``sent_at``."""
+    def record_answer(
+        self, lane: Lane, answer: Answer[Any], sent_at: float, *, is_single: bool = False
+    ) -> None:
+        """Adapt the rate to an answer; `admit` or `admit_poll` has returned ``sent_at``.
+
+        ``is_single``: the request left alone in an outage, not at the rate of the session.
+        """
         now = self._clock()
         in_flight = self._images_accepted if lane is Lane.SUBMIT else None
         if answer.rate_limited:
@@ -105,7 +110,12 @@ class Limiter:
                 )
             self._events.emit(RateLimited(answer.retry_after))
             self._scheduler.refused(
-                lane, now, answer.retry_after, sent_at=sent_at, in_flight=in_flight
+                lane,
+                now,
+                answer.retry_after,
+                sent_at=sent_at,
+                in_flight=in_flight,
+                is_single=is_single,
             )
         elif answer.status is not None:
             if answer.status == _UNAVAILABLE and answer.retry_after is not None:

@@ -112,12 +112,14 @@ class RateScheduler:
         *,
         sent_at: float | None = None,
         in_flight: int | None = None,
+        is_single: bool = False,
     ) -> None:
         """Record a 429.
 
         Retry-After values from 0 to 3600 s are obeyed exactly; others are ignored. Refusals of requests
         that were sent before the last one was known belong to the same event. ``in_flight`` excludes
-        the refused submission.
+        the refused submission. ``is_single``: the request left alone in an outage, so its refusal tells
+        nothing of the rate.
         """
         told = retry_after is not None and 0.0 <= retry_after <= LONGEST_BELIEVED
         self.pause(lane, now, retry_after if told and retry_after is not None else 0.0)
@@ -127,11 +129,11 @@ class RateScheduler:
             return
         pace.event_at = now
         pace.cubic = pace.cubic or CubicRate(pace.departures)
-        was_probing, is_cap = pace.cubic.is_probing, False
-        if in_flight is not None and not was_probing:
+        was_probing, is_other = pace.cubic.is_probing, is_single
+        if in_flight is not None and not (was_probing or is_single):
             self._images = self._images or InFlightLimit()
-            is_cap = self._images.refused(in_flight, now)
-        pace.cubic.refused(now, sent_at, told=told, is_cap=is_cap)
+            is_other = self._images.refused(in_flight, now)
+        pace.cubic.refused(now, sent_at, told=told, is_other=is_other)
         if not was_probing:
             pace.free = max(pace.free, now + pace.cubic.gap(now))
 

@@ -39,9 +39,35 @@ def test_two_failures_in_a_row_open_the_circuit():
 def test_a_failure_between_answers_does_not():
     breaker = CircuitBreaker(900.0)
     for moment in range(10):
-        breaker.answered(send(breaker, moment), moment + 0.1)
+        breaker.answered(send(breaker, moment), moment + 0.1, is_accepted=True)
         breaker.failed(send(breaker, moment + 0.2), moment + 0.3, ERROR)
     assert breaker.opened_at is None
+
+
+def test_a_refusal_between_failures_does_not_end_their_row():
+    breaker = CircuitBreaker(900.0)
+    for _ in range(2):
+        breaker.answered(send(breaker, 0.0), 0.1, is_accepted=False)
+        breaker.failed(send(breaker, 0.1), 0.2, ERROR)
+    assert breaker.opened_at == 0.2
+
+
+def test_after_a_refusal_the_next_post_alone_is_tried_without_a_pause():
+    breaker = opened()
+    breaker.probed(0.2, is_reachable=True)
+    breaker.answered(send(breaker, 3.0), 3.1, is_accepted=False)
+    post = send(breaker, 3.1)
+    assert breaker.delay(3.1) > 0
+    breaker.answered(post, 3.2, is_accepted=True)
+    assert breaker.opened_at is None
+
+
+def test_a_refusal_of_the_one_post_first_lets_the_others_leave():
+    breaker = CircuitBreaker(900.0)
+    breaker.send_one_first()
+    breaker.answered(send(breaker, 0.0), 0.1, is_accepted=False)
+    send(breaker, 0.1)
+    assert breaker.delay(0.1) == 0
 
 
 def test_after_a_failure_one_post_leaves_at_a_time():
@@ -49,7 +75,7 @@ def test_after_a_failure_one_post_leaves_at_a_time():
     breaker.failed(send(breaker, 0.0), 0.1, ERROR)
     post = send(breaker, 0.2)
     assert breaker.delay(0.3) > 0
-    breaker.answered(post, 0.4)
+    breaker.answered(post, 0.4, is_accepted=True)
     assert breaker.delay(0.4) == 0
 
 
@@ -65,11 +91,11 @@ def test_answers_widen_the_window_and_an_idle_time_narrows_it():
     posts = [send(breaker, 0.0), send(breaker, 0.0)]
     assert breaker.delay(0.0) > 0
     for post in posts:
-        breaker.answered(post, 0.1)
+        breaker.answered(post, 0.1, is_accepted=True)
     posts = [send(breaker, 0.1) for _ in range(4)]
     assert breaker.delay(0.1) > 0
     for post in posts:
-        breaker.answered(post, 0.2)
+        breaker.answered(post, 0.2, is_accepted=True)
     send(breaker, 5.0)
     send(breaker, 5.0)
     assert breaker.delay(5.0) > 0
@@ -78,9 +104,9 @@ def test_answers_widen_the_window_and_an_idle_time_narrows_it():
 def test_a_late_failure_of_an_older_post_says_nothing():
     breaker = CircuitBreaker(900.0)
     old = [send(breaker, 0.0)]
-    breaker.answered(send(breaker, 0.0), 0.1)
+    breaker.answered(send(breaker, 0.0), 0.1, is_accepted=True)
     old.append(send(breaker, 0.1))
-    breaker.answered(send(breaker, 0.1), 0.2)
+    breaker.answered(send(breaker, 0.1), 0.2, is_accepted=True)
     for post in old:
         breaker.failed(post, 60.0, ERROR)
     assert breaker.delay(60.0) == 0
@@ -89,19 +115,19 @@ def test_a_late_failure_of_an_older_post_says_nothing():
 
 def test_silence_counts_as_failure_long_before_the_time_limit():
     breaker = CircuitBreaker(900.0)
-    breaker.answered(send(breaker, 0.0), 0.1)
+    breaker.answered(send(breaker, 0.0), 0.1, is_accepted=True)
     hung = [send(breaker, 0.2), send(breaker, 0.2)]
     breaker.delay(1.0)
     assert breaker.opened_at is None
     assert breaker.delay(3.0) == math.inf
     assert breaker.opened_at == 3.0
-    breaker.answered(hung[1], 4.0)  # it was only slow
+    breaker.answered(hung[1], 4.0, is_accepted=True)  # it was only slow
     assert breaker.opened_at is None
 
 
 def test_slow_answers_are_waited_for():
     breaker = CircuitBreaker(900.0)
-    breaker.answered(send(breaker, 0.0), 4.0)
+    breaker.answered(send(breaker, 0.0), 4.0, is_accepted=True)
     send(breaker, 4.0)
     breaker.delay(30.0)
     assert breaker.opened_at is None
@@ -121,7 +147,7 @@ def test_one_post_first_holds_the_others_until_its_answer():
     breaker.send_one_first()
     post = send(breaker, 0.0)
     assert breaker.delay(0.0) > 0
-    breaker.answered(post, 0.1)
+    breaker.answered(post, 0.1, is_accepted=True)
     assert breaker.delay(0.1) == 0
 
 
@@ -170,7 +196,7 @@ def test_there_is_always_something_to_wait_for(data: st.DataObject):
             post = under_way.pop(data.draw(st.integers(0, len(under_way) - 1)))
             match data.draw(st.sampled_from(["answered", "failed", "withdrawn"])):
                 case "answered":
-                    breaker.answered(post, now)
+                    breaker.answered(post, now, is_accepted=True)
                 case "failed":
                     breaker.failed(post, now, ERROR)
                 case _:

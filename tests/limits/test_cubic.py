@@ -29,10 +29,10 @@ class Lane:
                 self.cubic.answered(self.now, self.now)
             self.now += 1.0 / rate
 
-    def refuse(self, *, told: bool = False, is_cap: bool = False) -> None:
+    def refuse(self, *, told: bool = False, is_other: bool = False) -> None:
         self.departures.append(self.now)
         self.cubic.sent()
-        self.cubic.refused(self.now, self.now, told=told, is_cap=is_cap)
+        self.cubic.refused(self.now, self.now, told=told, is_other=is_other)
         self.now += 1e-3
 
     def rate(self, later: float = 0.0) -> float | None:
@@ -127,7 +127,7 @@ def test_an_answer_to_a_request_of_before_the_refusal_does_not_end_the_probing()
 def test_a_refusal_by_a_cap_pauses_but_leaves_the_rate():
     lane = Lane()
     lane.send(10.0, 5.0)
-    lane.refuse(is_cap=True)
+    lane.refuse(is_other=True)
     assert lane.rate() is None
     assert lane.cubic.gap(lane.now) > 0
     lane.send(10.0, 0.1)
@@ -149,7 +149,7 @@ def test_the_rate_is_always_positive_and_every_gap_finite(events):
         elif what == "a":
             lane.cubic.answered(lane.now, left)
         else:
-            lane.cubic.refused(lane.now, left, told=what == "t", is_cap=what == "c")
+            lane.cubic.refused(lane.now, left, told=what == "t", is_other=what == "c")
         rate = lane.rate()
         assert rate is None or (math.isfinite(rate) and rate > 0)
         assert 0 <= lane.cubic.gap(lane.now) < 1e5

@@ -48,6 +48,16 @@ def test_without_a_429_there_is_no_limit():
     assert send_all(RateScheduler(), Lane.SUBMIT, lateness=[0.0] * 1000) == [0.0] * 1000
 
 
+def test_the_refusal_of_a_single_request_in_an_outage_does_not_cut_the_rate():
+    scheduler = RateScheduler()
+    scheduler.sent(Lane.SUBMIT, 0.0)
+    scheduler.refused(Lane.SUBMIT, 0.1, None, in_flight=0, is_single=True)
+    scheduler.sent(Lane.SUBMIT, 30.0)
+    scheduler.answered(Lane.SUBMIT, 30.1, in_flight=1)
+    assert scheduler.rate(30.1) is None
+    assert scheduler.room_delay(1, 100, 31.0) == 0
+
+
 @given(st.floats(0.01, 1e4), st.lists(st.floats(0, 0.05) | st.just(0.0), min_size=2, max_size=60))
 def test_a_ceiling_holds_in_every_time_span(ceiling, lateness):
     scheduler = RateScheduler(submissions_per_second=ceiling)
