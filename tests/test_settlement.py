@@ -85,6 +85,10 @@ def wrapped(task: bytes, **fields: object) -> bytes:
     ).encode()
 
 
+def wrapped_late(task: bytes) -> bytes:
+    return json.dumps({"note": "x" * 20_000, "data": json.loads(task)}).encode()
+
+
 def id_of(task: bytes) -> str:
     return str(json.loads(task)["id"])
 
@@ -121,6 +125,13 @@ NAMING: dict[str, Say] = {
     "422": lambda task: response(wrapped(task, error={}), "422 Unprocessable"),
     "HTML": lambda task: response(f"<html>Your task {id_of(task)}</html>".encode()),
     "a late id": lambda task: response(b'"' + b"x" * 15_000 + b"\n" + task),
+    "an id behind more than is kept": lambda task: response(wrapped_late(task)),
+    "the same, and the rest is missing": lambda task: (
+        response(wrapped_late(task)[:-1], headers={"Content-Length": "99999"}) + b"-CUT"
+    ),
+    "an id behind more than is searched": lambda task: response(
+        json.dumps({"note": "x" * 2_000_000, "data": json.loads(task)}).encode()
+    ),
     "a raw line break in a text": lambda task: response(task[:-1] + b', "note": "a\nb"}'),
     "two objects": lambda task: response(b"{}\n" + task),
     "a length that is too great": lambda task: (
@@ -234,6 +245,27 @@ async def test_a_task_that_this_session_knows_is_not_taken_again():
         with pytest.raises(SubmissionUnknownError):
             await session.submit(FOX)
         assert server.count("GET") == gets
+
+
+async def test_the_answer_to_a_post_cannot_be_a_task_that_has_ended():
+    shop = Shop(in_turn(response, lambda _: response(first)))
+    async with raw_server(shop) as server, session_at(server) as session:
+        handle = await session.submit(FOX)
+        first = shop.tasks[handle.id]
+        shop.shown = changed(status="completed", results=[{"url": "https://cdn.example/a.png"}])
+        await handle.wait()
+        with pytest.raises(SubmissionUnknownError, match="belongs to another submission"):
+            await session.submit(FOX)
+
+
+async def test_an_id_behind_more_than_is_kept_is_told():
+    shop = Shop(lambda task: response(wrapped_late(task)), shown=lambda _: b"<html>")
+    async with raw_server(shop) as server, session_at(server) as session:
+        with pytest.raises(SubmissionUnknownError) as caught:
+            await session.submit(FOX)
+    assert caught.value.response is not None
+    assert shop.only_id in caught.value.response
+    assert len(caught.value.response) <= 16 * 1024
 
 
 async def test_a_task_that_the_journal_knows_is_not_taken_again(tmp_path: Path):

@@ -10,12 +10,16 @@ import re
 from typing import Final
 
 from foxapi_async._typeguards import is_object
+from foxapi_async.http.codec import kept_text
 from foxapi_async.http.ids import TASK_ID
 from foxapi_async.http.retry_rules import named_values
 from foxapi_async.models import Task
 
 MOST: Final = 4
 """Candidates of one answer that are looked at."""
+
+MOST_LOOKED_AT: Final = 1024 * 1024
+"""The most bytes of an answer's text that are searched for ids; fields of its JSON are always looked at."""
 
 _EARLIER: Final = 2.0
 _LATER: Final = 1.0
@@ -37,6 +41,18 @@ def find_candidates(text: str, payload: object) -> tuple[str, ...]:
     if not is_object(payload):
         found += _FIELD.findall(text)
     return tuple(value for value in dict.fromkeys(found) if TASK_ID.fullmatch(value))[:MOST]
+
+
+def kept_answer(said: str, payload: object) -> str | None:
+    """Return as much of an ambiguous answer as is kept; the ids in what is cut off come first."""
+    kept = kept_text(said)
+    if kept is None or len(kept) == len(said):
+        return kept
+    cut_off = [each for each in find_candidates(said, payload) if each not in kept]
+    if not cut_off:
+        return kept
+    named = ", ".join(f'"task_id": "{each}"' for each in cut_off)
+    return kept_text(f"Further on it names {named}\n\n{kept}")
 
 
 def is_ours(task: Task, *, model: str, posted: float, now: float) -> bool:

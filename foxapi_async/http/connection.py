@@ -22,7 +22,8 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 
-from foxapi_async.http.failures import MOST_KEPT
+from foxapi_async.http.failures import MOST_KEPT, text_of_answer
+from foxapi_async.http.redaction import Redactor
 
 _LATE: Final = (
     *(
@@ -66,9 +67,10 @@ class HttpExchange:
         self._on_sending = on_sending
         self._protocol: Any = None
 
-    def unreadable(self) -> bytes:
-        """Return what came of an answer that aiohttp could not read."""
-        return getattr(self._protocol, "unreadable", b"")
+    def said(self, redactor: Redactor) -> str | None:
+        """Return what came of an answer that was not read to its end."""
+        unreadable = getattr(self._protocol, "unreadable", b"")
+        return text_of_answer(self.response, bytes(self.body), self.error, unreadable, redactor)
 
     async def begin(self, writer: AbstractStreamWriter) -> None:
         """Check the connection; raise if nothing may be written to it."""

@@ -8,7 +8,8 @@ import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
 from foxapi_async.errors import APIConnectionError, APITimeoutError
-from foxapi_async.http.codec import kept_text, one_line, to_text
+from foxapi_async.http.candidates import MOST_LOOKED_AT, kept_answer
+from foxapi_async.http.codec import one_line, to_text
 from foxapi_async.http.compression import decompress
 from foxapi_async.http.proxies import Proxy
 from foxapi_async.http.redaction import Redactor
@@ -18,7 +19,7 @@ FOREIGN: Final = (aiohttp.ClientError, HttpProcessingError, OSError)
 """What aiohttp raises."""
 
 MOST_KEPT: Final = 64 * 1024
-"""The most bytes that are looked at of an answer that cannot be read to its end."""
+"""The most bytes that are kept of an answer that cannot be parsed."""
 
 _QUOTES_URL: Final = (aiohttp.ClientResponseError, aiohttp.InvalidURL)
 """Their texts contain the whole URL, and the query of a result URL must not be logged."""
@@ -77,12 +78,12 @@ def text_of_answer(
     """
     said = ""
     if response is not None:
-        said = to_text(decoded(body + _unread(response.content), response, 2 * MOST_KEPT))
+        said = to_text(decoded(body + _unread(response.content), response, MOST_LOOKED_AT))
     elif isinstance(error, HttpProcessingError | aiohttp.ClientResponseError):
         said = f"{error.message}\n{to_text(unreadable)}".strip()
     elif isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str):
         said = str(error.message)  # the beginning of the headers
-    return kept_text(redactor.cut_text(said[:MOST_KEPT]))
+    return kept_answer(redactor.cut_text(said[:MOST_LOOKED_AT]), None)
 
 
 def decoded(body: bytes, response: aiohttp.ClientResponse, longest: int) -> bytes:

@@ -14,8 +14,8 @@ from foxapi_async.errors import (
     FoxAPIError,
     InvalidResponseError,
 )
-from foxapi_async.http.candidates import find_candidates
-from foxapi_async.http.codec import code_of, decode, excerpt, kept_text, one_line, to_text
+from foxapi_async.http.candidates import MOST_LOOKED_AT, find_candidates, kept_answer
+from foxapi_async.http.codec import code_of, decode, excerpt, one_line, to_text
 from foxapi_async.http.retry_rules import TOO_MANY, ResponseClass, classify_status, has_envelope
 from foxapi_async.models import without_queries
 from foxapi_async.retry import parse_retry_after
@@ -35,7 +35,6 @@ _ADVICE: Final = {
 
 
 _LONGEST_WORDS: Final = 2000
-_MOST_LOOKED_AT: Final = 64 * 1024
 
 
 class Reply(NamedTuple):
@@ -82,7 +81,7 @@ def classify(
     if not 200 <= reply.status <= 299:  # noqa: PLR2004
         retry_after = parse_retry_after(reply.retry_after, now=datetime.now(UTC), date=reply.date)
         # Only a POST has something to lose, and many polls may fail at once.
-        response = _response(reply) if task_id is None else None
+        response = _response(reply, payload) if task_id is None else None
         # The text of another refusal may quote the request, for example the link of an earlier result.
         is_429 = reply.status == TOO_MANY
         names_task = is_429 and bool(find_candidates(response or "", payload))
@@ -115,7 +114,7 @@ def classify(
             task_id=task_id,
         )
         if task_id is None:
-            error.response = _response(reply)
+            error.response = _response(reply, payload)
         return Answer(
             ResponseClass.UNUSABLE, error=error, status=reply.status, response=error.response
         )
@@ -129,11 +128,11 @@ def from_exception(error: APIConnectionError | InvalidResponseError) -> Answer[A
     return Answer(response_class, error=error, response=error.response)
 
 
-def _response(reply: Reply) -> str | None:
-    said = to_text(reply.body[:_MOST_LOOKED_AT])
+def _response(reply: Reply, payload: object) -> str | None:
+    said = to_text(reply.body[:MOST_LOOKED_AT])
     if reply.location is not None:
         said = f"Location: {reply.location}\n\n{said}"
-    return kept_text(said)
+    return kept_answer(said, payload)
 
 
 def _status_error(

@@ -33,7 +33,7 @@ from foxapi_async.http.connection import (
     with_proxy_headers,
     without_secrets,
 )
-from foxapi_async.http.failures import FOREIGN, decoded, failure_of, text_of_answer, through
+from foxapi_async.http.failures import FOREIGN, decoded, failure_of, through
 from foxapi_async.http.proxies import Proxies, Proxy
 from foxapi_async.http.redaction import Redactor
 from foxapi_async.http.responses import Reply
@@ -205,7 +205,7 @@ class Transport:
             # and a `__cause__` or `__context__` would lead to them.
             self.memory.release(exchange.held)
             if data is not None:
-                failure.response = self._said(exchange)
+                failure.response = exchange.said(self._redactor)
             raise failure
         assert reply is not None
         _log.debug("%s: HTTP %s, %.3f s", what, reply.status, took)
@@ -382,7 +382,7 @@ class Transport:
             error = InvalidResponseError(
                 f"{what}: the answer is larger than {MAX_BODY} bytes", status=status
             )
-            error.response = self._said(exchange)
+            error.response = exchange.said(self._redactor)
             raise error
         # A server may quote the key, and answers end up in errors, logs and events.
         if (
@@ -400,13 +400,4 @@ class Transport:
             request_id=request_id and one_line(self._redactor.text(request_id)),
             location=location and one_line(self._redactor.text(location)),
             held=exchange.held,
-        )
-
-    def _said(self, exchange: HttpExchange) -> str | None:
-        return text_of_answer(
-            exchange.response,
-            bytes(exchange.body),
-            exchange.error,
-            exchange.unreadable(),
-            self._redactor,
         )
