@@ -20,6 +20,7 @@ from foxapi_async._validators import check_positive, check_timeout
 from foxapi_async.bulk.contact_sheet import load_template
 from foxapi_async.bulk.credit_budget import CreditBudget
 from foxapi_async.bulk.credit_gate import CreditGate
+from foxapi_async.bulk.embedding import remove_staged
 from foxapi_async.bulk.file_names import FileNames
 from foxapi_async.bulk.input_uploads import InputUploads
 from foxapi_async.bulk.job import Job
@@ -37,11 +38,12 @@ from foxapi_async.bulk.results_file import (
 from foxapi_async.bulk.results_table import write_job_table
 from foxapi_async.bulk.run_log import RunRecord
 from foxapi_async.bulk.run_notes import RunNotes
-from foxapi_async.bulk.run_options import GRACE, RunOptions
+from foxapi_async.bulk.run_options import GRACE, RunOptions, SidecarFormat
 from foxapi_async.bulk.run_progress import RunProgress
 from foxapi_async.bulk.run_recorder import RunRecorder
 from foxapi_async.bulk.run_sheet import RunSheet
 from foxapi_async.bulk.save_results import OutputSaver
+from foxapi_async.bulk.sidecars import Sidecars, check_sidecar
 from foxapi_async.bulk.stopping import Stopping
 from foxapi_async.bulk.summary import Progress, Summary
 from foxapi_async.files.pace import run_with_descriptors
@@ -80,6 +82,8 @@ def run_job(
     table: bool = True,
     max_time: float | None = None,
     grace: float = GRACE,
+    sidecar: SidecarFormat | None = None,
+    embed: bool = False,
 ) -> JobRun:
     """Return a run of a job; enter it with ``async with`` and iterate over its results.
 
@@ -108,6 +112,10 @@ def run_job(
         max_time: Seconds after which nothing more is submitted; tasks in flight then get ``grace``
             seconds to complete, and ``summary.timed_out`` is True. None for no bound.
         grace: Seconds, see ``max_time``.
+        sidecar: "json" or "txt" to write a file beside each picture, also beside those of earlier runs:
+            with all that is known of it, or with its prompt. None for none.
+        embed: Put prompt and request into the metadata of the pictures that this run fetches: text in a
+            PNG, XMP in a JPEG or WebP. The pixels stay as they are.
 
     Raises:
         ConfigurationError: The session has no journal.
@@ -126,6 +134,8 @@ def run_job(
         table=table,
         max_time=max_time,
         grace=check_timeout(grace, "grace"),
+        sidecar=sidecar,
+        embed=embed,
     )
     return JobRun(session, job, Path(directory), options)
 
@@ -150,6 +160,12 @@ class JobRun(AsyncIterator[Result]):
         self._pattern = None if options.name is None else NamePattern.parse(options.name)
         self._names: FileNames | None = None
         self._notes = RunNotes()
+        check_sidecar(options.sidecar)
+        self._sidecars = (
+            None
+            if options.sidecar is None
+            else Sidecars(directory, self._journal, options.sidecar, self._notes)
+        )
         self._progress = Progress(session, job.requests, directory / RESULTS_NAME)
         self._stopping = Stopping()
         self._recorder = RunRecorder(
@@ -244,6 +260,7 @@ class JobRun(AsyncIterator[Result]):
             self._directory.mkdir(parents=True, exist_ok=True)
             depth = 0 if self._pattern is None else self._pattern.depth
             remove_stale_parts(self._directory, time.time(), depth)
+            remove_staged(self._directory, time.time())
             load_template()
         except (OSError, ValueError) as error:  # ValueError: the path cannot be encoded
             raise ConfigurationError(
@@ -269,6 +286,7 @@ class JobRun(AsyncIterator[Result]):
             if self._results is not None:
                 await run_in_thread(self._results.close)
         finally:
+            await run_in_thread(remove_staged, self._directory, time.time())
             await run_in_thread(self._recorder.end)
 
     async def _run(self, send: MemoryObjectSendStream[Result]) -> None:
@@ -284,7 +302,9 @@ class JobRun(AsyncIterator[Result]):
             self._job, journal, self.results, directory, reports, uploads, retry=retry, gate=gate
         )
         slots = anyio.Semaphore(max(_SAVING, session.limits.outputs))
-        saver = OutputSaver(session, journal, directory, self._names)
+        saver = OutputSaver(
+            session, journal, directory, self._names, self._notes, embed=options.embed
+        )
         worker = JobWorker(
             session,
             journal,
@@ -329,7 +349,7 @@ class JobRun(AsyncIterator[Result]):
                 while len(batch) < _UNREAD:
                     batch.append(reported.receive_nowait())
             try:
-                await run_in_thread(self.results.append, lasting(batch))
+                await run_in_thread(self._append, batch)
             except FoxAPIError as error:
                 self._stopping.fail(error)
             for result in batch:
@@ -338,6 +358,11 @@ class JobRun(AsyncIterator[Result]):
                 if self._sheet is not None:
                     self._sheet.add(result)
                 await send.send(result)
+
+    def _append(self, batch: list[Result]) -> None:
+        self.results.append(lasting(batch))
+        if self._sidecars is not None:
+            self._sidecars.write(batch)
 
     def _count_pending(self, job_input: JobInput) -> None:
         """Count the requests whose end the run did not wait for, as the journal knows them."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import attrs
 
 GRACE: Final = 120.0
 """Seconds that tasks in flight get to complete when a run is stopped."""
+
+SidecarFormat = Literal["json", "txt"]
 
 
 @attrs.frozen(kw_only=True)
@@ -23,3 +25,5 @@ class RunOptions:
     table: bool = True
     max_time: float | None = None
     grace: float = GRACE
+    sidecar: SidecarFormat | None = None
+    embed: bool = False

@@ -13,8 +13,10 @@ import anyio
 import attrs
 
 from foxapi_async import FoxAPIError, Journal, Output, Session, Task, errors
+from foxapi_async.bulk.embedding import STAGING_NAME, publish_with_prompt
 from foxapi_async.bulk.file_names import FileNames
 from foxapi_async.bulk.job_line import JobLine
+from foxapi_async.bulk.run_notes import RunNotes
 from foxapi_async.bulk.saved_files import files_of, for_journal, is_intact, path_of
 from foxapi_async.files.filenames import file_name, numbered, safe_name
 from foxapi_async.files.pace import run_with_descriptors
@@ -47,12 +49,19 @@ class _Target:
 
 @attrs.frozen(eq=False)
 class OutputSaver:
-    """Saves the outputs of the tasks of a job in a directory; without ``names`` after their keys."""
+    """Saves the outputs of the tasks of a job in a directory; without ``names`` after their keys.
+
+    With ``embed`` pictures get their prompt into their metadata.
+    """
 
     session: Session
     journal: Journal
     directory: Path
-    names: FileNames | None = None
+    names: FileNames | None
+    notes: RunNotes
+    embed: bool = False
+    # Each holds a picture in memory.
+    _embedding: anyio.Semaphore = attrs.field(factory=lambda: anyio.Semaphore(2), init=False)
 
     async def save(
         self, line: JobLine, task: Task, *, seconds: float | None = None
@@ -72,7 +81,7 @@ class OutputSaver:
 
         async def save(output: Output) -> None:
             try:
-                saved[output.index] = await self._fetch(output, targets[output.index])
+                saved[output.index] = await self._fetch(line, output, targets[output.index])
             except FoxAPIError as error:
                 failures[output.index] = error
             except OSError as error:
@@ -98,11 +107,34 @@ class OutputSaver:
         error = _error_to_report(task, [failures[index] for index in sorted(failures)])
         return SavedOutputs(files, len(saved) - kept, error)
 
-    async def _fetch(self, output: Output, target: _Target) -> SavedFile:
+    async def _fetch(self, line: JobLine, output: Output, target: _Target) -> SavedFile:
         folder = self.directory / target.folder
-        (path,) = await self.session.download(output, folder, name=target.name)
+        if self.embed and line.request.kind == "image":
+            path = await self._fetch_and_embed(line, output, target)
+        else:
+            (path,) = await self.session.download(output, folder, name=target.name)
         file = await run_with_descriptors(describe, path, output.index)
         return attrs.evolve(file, path=str(target.folder / path.name))
+
+    async def _fetch_and_embed(self, line: JobLine, output: Output, target: _Target) -> Path:
+        (staged,) = await self.session.download(output, self.directory / STAGING_NAME)
+        folder = self.directory / target.folder
+        name = file_name(target.name, None, output.index, staged.suffix[1:], several=False)
+        async with self._embedding:
+            try:
+                path, reason = await run_with_descriptors(
+                    publish_with_prompt, staged, folder, name, line, output.task_id or ""
+                )
+            except (OSError, ValueError) as error:
+                raise errors.DownloadError(
+                    f"output {output.index} of task {output.task_id}: cannot write to {folder}: "
+                    f"{getattr(error, 'strerror', None) or error}; the task is paid for and can be "
+                    "downloaded again",
+                    task_id=output.task_id,
+                ) from error
+        if reason is not None:
+            self.notes.add(f"a prompt was not put into its file: {reason}", line.number)
+        return path
 
     def _prepare(
         self, line: JobLine, task: Task, outputs: Sequence[Output]

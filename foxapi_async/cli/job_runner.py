@@ -124,6 +124,8 @@ class JobRunner:
                 sheet=self.sheet,
                 name=self.saving.name,
                 table=self.saving.table,
+                sidecar=self.saving.sidecar,
+                embed=self.saving.embed,
                 timeout=timeout,
                 max_time=self.max_time,
                 grace=GRACE if self.grace is None else self.grace,

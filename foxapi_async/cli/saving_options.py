@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import attrs
 from typer import Option
@@ -27,6 +27,25 @@ Table = Annotated[
     ),
 ]
 
+Sidecar = Annotated[
+    Literal["json", "txt"] | None,
+    Option(
+        "--sidecar",
+        help="Write a file beside each one: NAME.json with all that is known of it, or NAME.txt with "
+        "the prompt. Also beside the files of earlier runs.",
+        rich_help_panel="Files",
+    ),
+]
+Embed = Annotated[
+    bool,
+    Option(
+        "--embed",
+        help="Put the prompt into the metadata of the pictures that are fetched: PNG text, JPEG and "
+        "WebP XMP.",
+        rich_help_panel="Files",
+    ),
+]
+
 
 @attrs.frozen(kw_only=True)
 class SavingOptions:
@@ -34,3 +53,5 @@ class SavingOptions:
 
     name: str | None = None
     table: bool = True
+    sidecar: Literal["json", "txt"] | None = None
+    embed: bool = False

@@ -70,7 +70,7 @@ class PartFile:
         self._lock = threading.Lock()
         self._finished = False
 
-    def write(self, data: bytes | bytearray) -> None:
+    def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append bytes; the first write creates the file and its folder."""
         with self._lock:
             if self._finished:

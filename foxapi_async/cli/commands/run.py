@@ -32,7 +32,7 @@ from foxapi_async.cli.job_report import (
     selection_note,
 )
 from foxapi_async.cli.profile_record import created_profiles
-from foxapi_async.cli.saving_options import Name, SavingOptions, Table
+from foxapi_async.cli.saving_options import Embed, Name, SavingOptions, Sidecar, Table
 from foxapi_async.cli.selection_options import Keys, Lines, selection_of
 from foxapi_async.cli.unattended import Grace, LogFile, MaxTime, OnEnd, Webhook
 
@@ -112,6 +112,8 @@ def run(
     folder: Folder = None,
     name: Name = None,
     table: Table = True,
+    sidecar: Sidecar = None,
+    embed: Embed = False,
     timeout: Timeout = None,
     max_time: MaxTime = None,
     grace: Grace = None,
@@ -154,7 +156,7 @@ def run(
     _refuse_conflicts(job.name, plan)
     if name is not None:
         check_file_names(job, name, directory)
-    saving = SavingOptions(name=name, table=table)
+    saving = SavingOptions(name=name, table=table, sidecar=sidecar, embed=embed)
     estimate = Estimate(
         plan=plan,
         retry_failed=retry_failed,

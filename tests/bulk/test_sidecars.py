@@ -1,0 +1,126 @@
+"""What a job writes about its pictures: files beside them, and prompts in their metadata."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from foxapi_async import InvalidRequestError, PhotaImage
+from foxapi_async.bulk import Job, JobLine, run_job, sidecars
+from foxapi_async.bulk.embedding import STAGING_NAME, publish_with_prompt, remove_staged
+from foxapi_async.emulator import Answer, Fault
+from tests.bulk.conftest import JobFolder
+
+pytestmark = [pytest.mark.ordinary_loop, pytest.mark.much]
+
+
+async def test_a_picture_carries_its_prompt_and_has_a_sidecar(job_folder: JobFolder):
+    job_folder.write({"prompt": "a fox 🦊", "key": "fox", "num_outputs": 2})
+    results, summary = await job_folder.run(name="{model}/{key}", embed=True, sidecar="json")
+    assert summary.is_done
+    folder = job_folder.out / "phota-image"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("fox-0.json", "fox-0.png", "fox-1.json", "fox-1.png"),
+    ]
+    for file in results["fox"].files:
+        path = job_folder.out / file.path
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256
+        with Image.open(path) as picture:
+            picture.load()
+            assert picture.info["parameters"] == "a fox 🦊"
+            assert json.loads(picture.info["foxapi"])["request"]["num_outputs"] == 2
+        facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        assert (facts["file"], facts["prompt"], facts["key"]) == (path.name, "a fox 🦊", "fox")
+        assert (facts["sha256"], facts["task_id"]) == (file.sha256, results["fox"].task_id)
+        assert (facts["index"], facts["request"]["model"]) == (file.index, "phota-image")
+        assert facts["created"] is not None
+    assert not (job_folder.out / STAGING_NAME).exists()
+    # The journal knows the files as they are, so that nothing is fetched again.
+    before = (folder / "fox-0.json").stat().st_mtime_ns
+    _, summary = await job_folder.run(embed=True, sidecar="json")
+    assert (summary.from_journal, job_folder.emulator.counters.downloads) == (1, 2)
+    assert (folder / "fox-0.json").stat().st_mtime_ns == before
+
+
+async def test_files_of_earlier_runs_get_sidecars_and_edited_ones_stay(job_folder: JobFolder):
+    job_folder.write({"prompt": "a", "key": "one"}, {"prompt": "b", "key": "two"})
+    await job_folder.run()
+    (job_folder.out / "two.txt").write_text("my own caption")
+    _, summary = await job_folder.run(sidecar="txt")
+    assert (summary.from_journal, job_folder.emulator.counters.downloads) == (2, 2)
+    texts = {path.name: path.read_text() for path in job_folder.out.glob("*.txt")}
+    assert texts == {"one.txt": "a\n", "two.txt": "my own caption", "two.png.txt": "b\n"}
+
+
+async def test_a_file_that_is_no_picture_is_saved_as_it_is(job_folder: JobFolder):
+    content = b"GIF89a" + b"\1\0\1\0\0\0\0;"
+    job_folder.emulator.script(Fault("download", Answer(200, content, content_type="image/gif")))
+    job_folder.write({"prompt": "a", "key": "one"})
+    results, summary = await job_folder.run(embed=True)
+    assert summary.is_done
+    (file,) = results["one"].files
+    assert (job_folder.out / file.path).read_bytes() == content
+
+
+async def test_a_full_disk_costs_the_sidecar_and_no_picture(job_folder: JobFolder, monkeypatch):
+    def full(path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sidecars, "replacing", full)
+    job_folder.write({"prompt": "a", "key": "one"})
+    job = Job.read(job_folder.path / "jobs.jsonl")
+    async with (
+        job_folder.session() as session,
+        run_job(session, job, job_folder.out, sidecar="json") as run,
+    ):
+        assert [result.status async for result in run] == ["completed"]
+    assert run.notes == ("line 1: a sidecar cannot be written: No space left on device",)
+    assert job_folder.pictures() == ["one.png"]
+
+
+async def test_a_format_of_sidecars_must_exist(job_folder: JobFolder):
+    job_folder.write({"prompt": "a"})
+    with pytest.raises(InvalidRequestError, match="must be one of json, txt"):
+        await job_folder.run(sidecar="xml")
+    assert job_folder.emulator.counters.posts == 0
+
+
+LINE = JobLine(1, "k", PhotaImage("a fox"))
+
+
+def staged(folder: Path) -> Path:
+    source = folder / STAGING_NAME / "task-0.png"
+    source.parent.mkdir(exist_ok=True)
+    Image.new("RGB", (4, 4)).save(source)
+    return source
+
+
+def test_a_run_that_was_killed_before_it_recorded_a_file_leaves_no_second_one(tmp_path: Path):
+    first = publish_with_prompt(staged(tmp_path), tmp_path, "k.png", LINE, "task")
+    again = publish_with_prompt(staged(tmp_path), tmp_path, "k.png", LINE, "task")
+    assert first == again == (tmp_path / "k.png", None)
+    assert list((tmp_path / STAGING_NAME).iterdir()) == []
+
+
+def test_a_picture_that_cannot_be_published_leaves_nothing_behind(tmp_path: Path):
+    (tmp_path / "folder").write_bytes(b"")
+    with pytest.raises(OSError, match="not a folder"):
+        publish_with_prompt(staged(tmp_path), tmp_path / "folder", "k.png", LINE, "task")
+    assert list((tmp_path / STAGING_NAME).iterdir()) == []
+
+
+def test_only_old_staged_files_are_removed(tmp_path: Path):
+    young = staged(tmp_path)
+    old = young.with_name("old.png")
+    old.write_bytes(b"")
+    os.utime(old, (0, 0))
+    remove_staged(tmp_path, young.stat().st_mtime + 10)
+    assert [path.name for path in young.parent.iterdir()] == ["task-0.png"]
+    remove_staged(tmp_path, young.stat().st_mtime + 10_000)
+    assert list(tmp_path.iterdir()) == []
