@@ -24,7 +24,6 @@ import attrs
 
 from foxapi_async import ConfigurationError, FoxAPIError, Request, Task, errors
 from foxapi_async._typeguards import is_array, is_object
-from foxapi_async.bulk.saved_files import path_below
 from foxapi_async.bulk.temporary_index import index_error, key_digest, temporary_database
 from foxapi_async.journal.entry import SavedFile
 
@@ -290,15 +289,6 @@ def lasting(results: Sequence[Result]) -> list[Result]:
         if result.status != "unfinished"
         and (result.status != "not_submitted" or result.error_code == "InvalidRequestError")
     ]
-
-
-def saved_paths(fields: Mapping[str, Any]) -> list[str]:
-    """Return the paths of the files of a line, below the directory of the results; none can leave it."""
-    files = fields.get("files")
-    paths = [file.get("path") for file in files if is_object(file)] if is_array(files) else []
-    # Earlier releases, which did not name the job, wrote paths for the directory of the process.
-    mark = "./" if "job" in fields else ""
-    return [path_below(mark + path) for path in paths if isinstance(path, str)]
 
 
 _encode: Final = json.JSONEncoder(default=str).encode

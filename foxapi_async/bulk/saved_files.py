@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
+from foxapi_async._typeguards import is_array, is_object
 from foxapi_async.files.pace import is_out_of_descriptors
 from foxapi_async.journal.entry import Entry, SavedFile
 
@@ -36,6 +38,15 @@ def path_below(stored: str) -> str:
     """Return the path below the job's directory of a path in its journal; it cannot leave the directory."""
     parts = stored.split("/")[1:] if stored.startswith(_MARK) else _SEPARATORS.split(stored)[-1:]
     return "_" if any(_UNSAFE.fullmatch(part) for part in parts) else "/".join(parts)
+
+
+def saved_paths(fields: Mapping[str, Any]) -> list[str]:
+    """Return the paths of the files of a line of ``results.jsonl``, below the directory of the results; none can leave it."""
+    files = fields.get("files")
+    paths = [file.get("path") for file in files if is_object(file)] if is_array(files) else []
+    # Earlier releases, which did not name the job, wrote paths for the directory of the process.
+    mark = "./" if "job" in fields else ""
+    return [path_below(mark + path) for path in paths if isinstance(path, str)]
 
 
 def path_of(directory: Path, file: SavedFile) -> Path:

@@ -10,8 +10,7 @@ import attrs
 
 from foxapi_async._typeguards import is_object
 from foxapi_async.bulk.job_line import JobLine
-from foxapi_async.bulk.results_file import saved_paths
-from foxapi_async.bulk.saved_files import files_of
+from foxapi_async.bulk.saved_files import files_of, saved_paths
 from foxapi_async.journal.entry import Entry, JournalStatus
 
 _NOW: Final[Mapping[JournalStatus, str]] = {
