@@ -24,6 +24,9 @@ _BATCH: Final = 200  # Lines that are looked up in the journal at once
 _KEPT: Final = 1000  # Conflicts that are kept; the others are only counted
 
 
+_MODELS: Final = 100  # Models that are counted by name
+
+
 class Step(enum.Enum):
     """What is to be done for a request, by the status of its key; the name of a count of `Plan`."""
 
@@ -47,9 +50,34 @@ STEPS: Final[Mapping[JournalStatus, Step]] = {
 }
 
 
+_MAY_SUBMIT: Final = frozenset({Step.SUBMIT, Step.FAILED, Step.UNKNOWN})
+
+
 def step_for(entry: Entry | None) -> Step:
     """Return what is to be done for a request with this entry in the journal."""
     return Step.SUBMIT if entry is None else STEPS[entry.status]
+
+
+@attrs.frozen(kw_only=True)
+class ModelCounts:
+    """The requests of one model that may be submitted; what ends in ``_outputs`` counts their images."""
+
+    model: str
+    submit: int = 0
+    submit_outputs: int = 0
+    failed: int = 0
+    failed_outputs: int = 0
+    unknown: int = 0
+    unknown_outputs: int = 0
+
+    def to_submit(self, *, retry_failed: bool = False, retry_unknown: bool = False) -> int:
+        """Return how many requests would be submitted with these options."""
+        return self.submit + self.failed * retry_failed + self.unknown * retry_unknown
+
+    def outputs_to_submit(self, *, retry_failed: bool = False, retry_unknown: bool = False) -> int:
+        """Return how many images would be billed with these options."""
+        failed, unknown = self.failed_outputs, self.unknown_outputs
+        return self.submit_outputs + failed * retry_failed + unknown * retry_unknown
 
 
 @attrs.frozen(kw_only=True)
@@ -86,6 +114,8 @@ class Plan:
     upload_bytes: int = 0
     profiles: tuple[ProfileUse, ...] = ()
     """Profiles of requests to submit that are not known: perhaps their ids are misspelt."""
+    models: tuple[ModelCounts, ...] = ()
+    """What may be submitted, by model; models beyond the first 100 are together in one without a name."""
 
     def to_submit(self, *, retry_failed: bool = False, retry_unknown: bool = False) -> int:
         """Return how many requests would be submitted with these options."""
@@ -110,6 +140,7 @@ def plan_of(
     """
     requests: Counter[Step] = Counter()
     outputs: Counter[Step] = Counter()
+    models: dict[str, Counter[str]] = {}
     conflicts: list[Problem] = []
     more = 0
     uses = ProfileUses(profiles)
@@ -128,6 +159,13 @@ def plan_of(
                 uses.add(line.number, payload)
                 if files is not None:
                     files.count_wanted(stand_ins_of(payload))
+            if step in _MAY_SUBMIT:
+                model = line.request.model
+                counts = models.setdefault(
+                    model if model in models or len(models) < _MODELS else "", Counter()
+                )
+                counts[step.value] += 1
+                counts[f"{step.value}_outputs"] += line.request.num_outputs
             if (conflict := _conflict(line, entry)) is not None:
                 if len(conflicts) < _KEPT:
                     conflicts.append(conflict)
@@ -144,6 +182,7 @@ def plan_of(
         uploads=uploads,
         upload_bytes=upload_bytes,
         profiles=uses.unknown(journal),
+        models=tuple(ModelCounts(model=model, **counts) for model, counts in models.items()),
     )
 
 

@@ -21,6 +21,7 @@ from foxapi_async.cli.exit_codes import ExitCode, exit_code_for
 from foxapi_async.cli.formatting import error_json
 from foxapi_async.cli.invocation import command_again, without_password
 from foxapi_async.cli.signals import Interrupted
+from foxapi_async.environment import find_api_key
 
 _common_option = partial(Option, rich_help_panel="Common options")
 
@@ -117,6 +118,14 @@ class CommandContext:
         for warning in key.warnings:
             self.console.warning(warning)
         return key
+
+    def has_key(self) -> bool:
+        """Return whether a usable key can be found, without a word."""
+        try:
+            find_api_key(find_key(self.key_file, os.environ).value)
+        except ConfigurationError:
+            return False
+        return True
 
     def session(
         self,

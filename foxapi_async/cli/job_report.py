@@ -1,13 +1,15 @@
-"""What a job will do and what it did: as text, as JSON, and as an exit code. Pure functions."""
+"""What a job will do and what it did: as text, as JSON, and as an exit code."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from foxapi_async import FoxAPIError
+from foxapi_async import FoxAPIError, Journal
+from foxapi_async.cli.cost_report import ModelShare
 from foxapi_async.cli.exit_codes import ExitCode, exit_code_for, most_severe
 from foxapi_async.cli.formatting import count, file_size
 from foxapi_async.cli.money import number_text
@@ -48,6 +50,16 @@ class Estimate:
     def requests(self) -> int:
         """Requests that would be submitted without ``max_images``."""
         return self.plan.to_submit(retry_failed=self.retry_failed, retry_unknown=self.retry_unknown)
+
+    @property
+    def models(self) -> list[ModelShare]:
+        """What would be submitted without ``max_images``, by model."""
+        retries = {"retry_failed": self.retry_failed, "retry_unknown": self.retry_unknown}
+        shares = [
+            ModelShare(each.model, each.to_submit(**retries), each.outputs_to_submit(**retries))
+            for each in self.plan.models
+        ]
+        return [share for share in shares if share.requests]
 
 
 def estimate_lines(estimate: Estimate) -> list[str]:
@@ -131,16 +143,44 @@ def counts_text(summary: Summary) -> str:
     return ", ".join(parts)
 
 
-def summary_lines(summary: Summary) -> list[str]:
+@attrs.frozen
+class ImagesInAll:
+    """The images that all runs with a journal have billed, and those that they may have billed besides."""
+
+    billed: int
+    unknown: int
+
+
+def images_of(journal: Path) -> ImagesInAll | None:
+    """Return the images of all runs with a journal, None if it cannot be read."""
+    try:
+        return ImagesInAll(*Journal(journal).images())
+    except FoxAPIError:
+        return None
+
+
+def summary_lines(summary: Summary, in_all: ImagesInAll | None = None) -> list[str]:
     """Return the end of a job for a person."""
     counts = counts_text(summary)
     if summary.not_submitted:
         counts += f", {summary.not_submitted:,} not submitted"
-    return [
+    lines = [
         counts,
         f"{count(summary.pictures, 'image')} on disk, {summary.fetched:,} downloaded in this run",
         f"billed in this run: {count(summary.outputs_billed, 'image')}",
     ]
+    if in_all is not None:
+        lines[-1] += f"; in all runs of this folder: {in_all.billed:,}"
+    return lines
+
+
+def perhaps_billed(summary: Summary, in_all: ImagesInAll | None) -> str | None:
+    """Return how many images may be billed besides, None if there are none."""
+    unknown = 0 if in_all is None else in_all.unknown
+    if not summary.outputs_unknown and not unknown:
+        return None
+    text = f"perhaps also billed: {count(summary.outputs_unknown, 'image')}"
+    return text if in_all is None else f"{text}; in all runs of this folder: {unknown:,}"
 
 
 def earlier_lines(counts: Mapping[tuple[str, str], int]) -> list[str]:
@@ -166,13 +206,16 @@ _MOST_CODES: Final = 5
 _OTHERWISE_SHOWN: Final = {"in_flight", "outputs_billed", "outputs_unknown", "stopped", "results"}
 
 
-def summary_json(summary: Summary) -> dict[str, object]:
+def summary_json(summary: Summary, in_all: ImagesInAll | None = None) -> dict[str, object]:
     """Return the end of a job for a program."""
     counts = attrs.asdict(summary, filter=lambda field, _: field.name not in _OTHERWISE_SHOWN)
     return {
         **counts,
         "stopped": None if summary.stopped is None else str(summary.stopped),
         "billed": {"outputs": summary.outputs_billed, "outputs_unknown": summary.outputs_unknown},
+        "billed_in_all_runs": None
+        if in_all is None
+        else {"outputs": in_all.billed, "outputs_unknown": in_all.unknown},
     }
 
 

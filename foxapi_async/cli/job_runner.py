@@ -15,7 +15,7 @@ import anyio
 import attrs
 from rich.console import RenderableType
 
-from foxapi_async import Event, FoxAPIError, Limits, Polling, Session
+from foxapi_async import Balance, Event, FoxAPIError, Limits, Polling, Session
 from foxapi_async._concurrency import finish_despite_cancellation
 from foxapi_async.bulk import (
     GRACE,
@@ -30,8 +30,10 @@ from foxapi_async.bulk import (
 )
 from foxapi_async.bulk.results_file import lasting
 from foxapi_async.cli import job_report
+from foxapi_async.cli.account import ask_balance
 from foxapi_async.cli.console import Console
 from foxapi_async.cli.context import CommandContext
+from foxapi_async.cli.cost_report import Rates, change_json, change_text, cost_json
 from foxapi_async.cli.exit_codes import ExitCode, exit_code_for, most_severe
 from foxapi_async.cli.formatting import count
 from foxapi_async.cli.invocation import RUN_COMMAND, to_remember
@@ -77,6 +79,10 @@ class JobRunner:
     max_time: float | None
     sheet: bool
     saving: SavingOptions = attrs.field(factory=SavingOptions)
+    rates: Rates | None = None
+    """What was known of the cost before; None if nothing was to be submitted."""
+    _balance_after: Balance | str | None = attrs.field(default=None, init=False)
+    _progress: JobProgress | None = attrs.field(default=None, init=False)
     _run: JobRun | None = attrs.field(default=None, init=False)
     _summary: Summary | None = attrs.field(default=None, init=False)
     _rejections: set[ExitCode] = attrs.field(factory=set[ExitCode], init=False)
@@ -134,7 +140,7 @@ class JobRunner:
             self._run = run
             assert session.journal is not None
             session.journal.remember(RUN_COMMAND, to_remember(self.remembered))
-            progress = JobProgress(self.context.console, run)
+            progress = self._progress = JobProgress(self.context.console, run)
             try:
                 async with progress.shown():
                     async for result in run:
@@ -142,6 +148,13 @@ class JobRunner:
             finally:
                 # A run that fails or is cut off has billed images too, so it is reported as well.
                 self._summary = run.summary
+            if self._balance_before is not None and not self._summary.interrupted:
+                self._balance_after = await ask_balance(session)
+
+    @property
+    def _balance_before(self) -> Balance | None:
+        balance = None if self.rates is None else self.rates.balance
+        return balance if isinstance(balance, Balance) else None
 
     def _interrupted(self, number: int) -> bool:
         run = self._run
@@ -182,12 +195,19 @@ class JobRunner:
         # The error that ended the run is often the one that stopped submitting: print it once.
         is_wanted = summary.interrupted or summary.timed_out
         reasons = [failure, None if is_wanted else summary.stopped]
+        told = None if self._progress is None else self._progress.last_words
         for text in dict.fromkeys(str(reason) for reason in reasons if reason is not None):
-            console.error(text)
-        for line in job_report.summary_lines(summary):
+            if text != told:
+                console.error(text)
+        in_all = job_report.images_of(self.journal)
+        for line in job_report.summary_lines(summary, in_all):
             console.info(line)
-        if summary.outputs_unknown:
-            console.warning(f"perhaps also billed: {count(summary.outputs_unknown, 'image')}")
+        before, after = self._balance_before, self._balance_after
+        after = after if isinstance(after, Balance) else None
+        if before is not None and after is not None and (change := change_text(before, after)):
+            console.info(change)
+        if (perhaps := job_report.perhaps_billed(summary, in_all)) is not None:
+            console.warning(perhaps)
         notes = () if self._run is None else self._run.notes
         for note in notes:
             console.warning(note)
@@ -203,7 +223,9 @@ class JobRunner:
                 console.result(str(path))
         console.document(
             plan=job_report.estimate_json(self.estimate),
-            **job_report.summary_json(summary),
+            cost=None if self.rates is None else cost_json(self.estimate.models, self.rates),
+            **job_report.summary_json(summary, in_all),
+            balance=None if before is None else change_json(before, after),
             directory=str(self.directory),
             journal=str(self.journal),
             results=str(summary.results),
@@ -233,6 +255,8 @@ class JobProgress:
         self._earlier: Counter[tuple[str, str]] = Counter()
         self._hidden: set[bool] = set()
         self._stop_reported = False
+        self.last_words: str | None = None
+        """Why submitting stopped, if that was reported and nothing was waited for since."""
         self._others_named: set[str] = set()
 
     @asynccontextmanager
@@ -267,6 +291,10 @@ class JobProgress:
         if result.from_journal:
             self._earlier[result.status, result.error_code or ""] += 1
             return
+        if result.status == "rejected" and result.error == str(self._run.summary.stopped):
+            # An empty balance, for example: one line for it, however many were refused.
+            self._report_stop()
+            return
         self._failures += 1
         if self._failures <= _MAX_FAILURES_SHOWN:
             error = result.error or result.error_code
@@ -299,6 +327,7 @@ class JobProgress:
             progress = self._run.progress
             waiting = f"; waiting for {waiting_text(progress)}"
             is_waiting = summary.in_flight or progress.saving
+            self.last_words = None if is_waiting else str(summary.stopped)
             self._console.warning(
                 f"submitting has stopped: {summary.stopped}{waiting if is_waiting else ''}"
             )

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from foxapi_async import JobFileError, Limits, Polling
+from foxapi_async.cli.account import print_cost
 from foxapi_async.cli.agreement import ask_for_agreement
 from foxapi_async.cli.context import CommandContext, Timeout, prepare_directory
+from foxapi_async.cli.cost_report import cost_json
 from foxapi_async.cli.exit_codes import ExitCode
 from foxapi_async.cli.formatting import count
 from foxapi_async.cli.input_options import (
@@ -135,7 +137,7 @@ def run(
     See docs/jobs.md.
     """
     # Loads aiohttp, which `foxapi --help` does not need.
-    from foxapi_async.bulk import JOURNAL_NAME, check_file_names  # noqa: PLC0415
+    from foxapi_async.bulk import JOURNAL_NAME, RESULTS_NAME, check_file_names  # noqa: PLC0415
     from foxapi_async.cli.job_runner import JobRunner  # noqa: PLC0415
 
     console = context.console
@@ -172,10 +174,18 @@ def run(
     for line in profile_warnings(plan):
         console.warning(line)
     if dry_run:
-        console.document(dry_run=True, plan=estimate_json(estimate), exit_code=ExitCode.OK)
+        rates = (
+            print_cost(context, estimate, directory / RESULTS_NAME) if context.has_key() else None
+        )
+        if rates is None and estimate.requests:
+            console.info("price and balance are not known: there is no API key to ask with")
+        cost = None if rates is None else cost_json(estimate.models, rates)
+        plan_json = estimate_json(estimate)
+        console.document(dry_run=True, plan=plan_json, cost=cost, exit_code=ExitCode.OK)
         return ExitCode.OK
     context.key()  # a missing key is reported before the question
     prepare_directory(directory)
+    rates = print_cost(context, estimate, directory / RESULTS_NAME)
     if estimate.requests and not yes:
         requests, images = count(estimate.requests, "request"), count(estimate.images, "image")
         ask_for_agreement(
@@ -194,6 +204,7 @@ def run(
         max_time=max_time,
         sheet=sheet,
         saving=saving,
+        rates=rates,
     )
     return runner.run(limits, Polling(give_up_after=timeout))
 
