@@ -41,6 +41,7 @@ _LONGEST_PATH: Final = 1024
 """Characters: a longer text is inline data, which some models take."""
 
 _MOST_FAULTS: Final = 1000
+_MOST_RECENT: Final = 4096  # Files that are kept in memory beside the database
 
 _SELECT: Final = "SELECT path, size, state, sha256, format, is_image, problem FROM files WHERE "
 
@@ -79,6 +80,9 @@ class LocalFiles:
         self.folder: Final = Path(os.path.abspath(folder))  # noqa: PTH100 - keeps symlinks
         self._lock: Final = threading.Lock()
         self._opened: sqlite3.Connection | None = None
+        # Many lines often name the same file.
+        self._recent: Final[dict[str, LocalFile | LocalFileError]] = {}
+        self._recently_wanted: Final[set[str]] = set()
         self.faults: Final = Counter[str]()
         """How often `replace` has raised an error with each text; only the first of many are kept."""
 
@@ -123,10 +127,15 @@ class LocalFiles:
     def count_wanted(self, stand_ins: Iterable[str]) -> None:
         """Note that requests are to be submitted that need the files of these stand-ins."""
         for stand_in in stand_ins:
-            self._execute("INSERT OR IGNORE INTO wanted VALUES (?)", stand_in[len(STAND_IN) :])
+            if stand_in not in self._recently_wanted:
+                self._execute("INSERT OR IGNORE INTO wanted VALUES (?)", stand_in[len(STAND_IN) :])
+                if len(self._recently_wanted) >= _MOST_RECENT:
+                    self._recently_wanted.clear()
+                self._recently_wanted.add(stand_in)
 
     def forget_wanted(self) -> None:
         """Undo `count_wanted`."""
+        self._recently_wanted.clear()
         if self._opened is not None:
             self._execute("DELETE FROM wanted")
 
@@ -161,7 +170,17 @@ class LocalFiles:
             )
             if is_other or is_word:
                 return value
-        file = self._checked(value)
+        file = self._recent.get(value)
+        if file is None:
+            try:
+                file = self._checked(value)
+            except LocalFileError as error:
+                file = error
+            if len(self._recent) >= _MOST_RECENT:
+                self._recent.clear()
+            self._recent[value] = file
+        if isinstance(file, LocalFileError):
+            raise LocalFileError(str(file))
         _check_format(field, value, file)
         return file.stand_in
 
