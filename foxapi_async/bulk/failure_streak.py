@@ -34,9 +34,12 @@ class FailureStreak:
         if isinstance(error, _FATAL):
             return error
         if isinstance(error, InputUploadError):
+            if error.ends_run:
+                cause = error.__cause__
+                return cause if isinstance(cause, errors.AuthenticationError) else error
             self._uploads += 1
-            if error.ends_run or self._uploads < LONGEST_STREAK:
-                return error if error.ends_run else None
+            if self._uploads < LONGEST_STREAK:
+                return None
             return stopped_after(self._uploads, "uploads that failed", error)
         if status == "completed":
             self._uploads = 0

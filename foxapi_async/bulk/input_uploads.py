@@ -16,6 +16,7 @@ import attrs
 from foxapi_async import (
     APIConnectionError,
     APIStatusError,
+    AuthenticationError,
     FoxAPIError,
     InvalidRequestError,
     InvalidResponseError,
@@ -41,6 +42,8 @@ _CONCURRENT: Final = 4
 
 _KEPT: Final = 1024
 """Links and refusals that are kept in memory; the journal has all links."""
+
+_MOST_401: Final = 3  # Answers to one upload, until the key counts as refused
 
 _BATCH: Final = 200  # Names that the journal is asked for at once
 
@@ -206,10 +209,7 @@ class InputUploads:
                 # Without any answer so far, the address or the network may be wrong.
                 never = isinstance(error, APIConnectionError) and not error.sent
                 if waited > self._retry.patience or (never and not self._is_answered):
-                    raise InputUploadError(
-                        f"{file.path} could not be uploaded, and nothing was sent: {error}",
-                        ends_run=True,
-                    ) from error
+                    raise _failure(file, error, ends_run=True) from error
                 if not self._is_paused:
                     self._is_paused = True
                     _log.warning(
@@ -217,6 +217,10 @@ class InputUploads:
                         self._retry.patience,
                         error,
                     )
+            except AuthenticationError as error:
+                # A single 401 may be a mistake of the service.
+                if attempt >= _MOST_401:
+                    raise _failure(file, error, ends_run=True) from error
             except FoxAPIError as error:
                 raise _refusal(file, error) from error
             else:
@@ -295,8 +299,13 @@ def _check_unchanged(file: LocalFile) -> None:
     )
 
 
-def _refusal(file: LocalFile, error: FoxAPIError) -> FoxAPIError:
+def _failure(file: LocalFile, error: FoxAPIError, *, ends_run: bool) -> InputUploadError:
     text = f"{file.path} could not be uploaded, and the request was not sent: {error}"
+    return InputUploadError(text, ends_run=ends_run)
+
+
+def _refusal(file: LocalFile, error: FoxAPIError) -> FoxAPIError:
+    failure = _failure(file, error, ends_run=False)
     if isinstance(error, APIStatusError) and error.status in {400, 413, 415, 422}:
-        return InvalidRequestError(text, value=file.path)
-    return InputUploadError(text, ends_run=getattr(error, "ends_run", False))
+        return InvalidRequestError(str(failure), value=file.path)
+    return failure

@@ -9,7 +9,15 @@ from typing import Any
 import anyio
 import pytest
 
-from foxapi_async import InvalidRequestError, Journal, Limits, PhotaImageEnhance, Retry, Session
+from foxapi_async import (
+    AuthenticationError,
+    InvalidRequestError,
+    Journal,
+    Limits,
+    PhotaImageEnhance,
+    Retry,
+    Session,
+)
 from foxapi_async.bulk import Job, Plan, run_job
 from foxapi_async.bulk.input_uploads import LIFETIME, link_from, name_of
 from foxapi_async.bulk.local_files import stand_ins_of
@@ -178,7 +186,7 @@ async def test_an_outage_that_lasts_stops_the_run_and_the_next_continues(job_fol
         summary = r.summary
     assert (summary.not_submitted, job_folder.emulator.counters.posts) == (12, 0)
     assert len(results) <= 1
-    assert "a.png could not be uploaded, and nothing was sent" in str(summary.stopped)
+    assert "a.png could not be uploaded, and the request was not sent" in str(summary.stopped)
     job_folder.emulator.faults.clear()
     assert set((await run(job_folder)).values()) == {"completed"}
     assert (job_folder.emulator.counters.uploads, job_folder.emulator.counters.posts) == (1, 12)
@@ -199,6 +207,23 @@ async def test_many_refused_uploads_stop_the_run(job_folder: JobFolder):
             pass
         assert "stopped after 25 consecutive uploads that failed" in str(r.summary.stopped)
     assert job_folder.emulator.counters.posts == 0
+
+
+async def test_a_refused_key_ends_the_run_and_a_single_401_does_not(job_folder: JobFolder):
+    png(job_folder.path / "a.png")
+    job_folder.write(*(edit("a.png", key=f"a{n}", prompt=f"p{n}") for n in range(3)))
+    job_folder.emulator.script(Fault("upload", error(401), times=None))
+    job = Job.read(job_folder.path / "jobs.jsonl")
+    async with (
+        job_folder.session(retry=QUICK) as session,
+        run_job(session, job, job_folder.out) as r,
+    ):
+        async for _ in r:
+            pass
+        assert isinstance(r.summary.stopped, AuthenticationError)
+    job_folder.emulator.faults.clear()
+    job_folder.emulator.script(Fault("upload", error(401)))
+    assert set((await run(job_folder)).values()) == {"completed"}
 
 
 async def test_a_file_that_the_server_has_removed_is_uploaded_for_the_next_run(tmp_path: Path):
