@@ -226,7 +226,8 @@ class Job:
 
         Raises:
             JobFileError: The file was changed since it was checked.
-            ConfigurationError: The journal cannot be read.
+            ConfigurationError: The journal cannot be read, or does not know what the results in the
+                directory show as paid: a run would refuse to pay for it again.
         """
         if journal is not None and not isinstance(journal, Journal):
             journal = Journal(journal)

@@ -15,12 +15,13 @@ import anyio
 import attrs
 from anyio.streams.memory import MemoryObjectSendStream
 
-from foxapi_async import ConfigurationError, Journal, Request
+from foxapi_async import Journal, Request
 from foxapi_async._concurrency import run_in_thread
 from foxapi_async.bulk.credit_gate import CreditGate
 from foxapi_async.bulk.input_uploads import InputUploads
 from foxapi_async.bulk.job import Job
 from foxapi_async.bulk.job_line import JobLine
+from foxapi_async.bulk.paid_before import PaidBefore
 from foxapi_async.bulk.plan import Step, step_for
 from foxapi_async.bulk.results_file import Result, ResultsFile, ResultStatus
 from foxapi_async.bulk.saved_files import files_of, is_intact
@@ -153,7 +154,7 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
     def _decide(self, line: JobLine, entry: Entry | None) -> Result | _Submission | None:
         step = step_for(entry)
         if entry is None:
-            self._check_not_paid(line)
+            PaidBefore(self._results, self._journal).check(line)
             return _Submission(line)
         if line.request.path != entry.path or line.request.payload() != entry.payload:
             # If nothing was billed, the line was corrected. Otherwise the journal refuses the key.
@@ -167,15 +168,6 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
         if files and all(is_intact(self._directory, file) for file in files):
             return _known(line, entry, "completed", files=files)
         return _Submission(line, bills=step is Step.SUBMIT)
-
-    def _check_not_paid(self, line: JobLine) -> None:
-        status = self._results.paid_before(line.key)
-        if status is not None and not self._journal.was_forgotten(line.key):
-            raise ConfigurationError(
-                f"{self._results.path} says that {line.key!r} (line {line.number}) is {status}, but the "
-                f"journal {str(self._journal.path)!r} does not know it: it might be billed twice. Use "
-                "the journal that belongs to these results, or another directory"
-            )
 
 
 def _ended(line: JobLine, entry: Entry) -> Result:

@@ -27,6 +27,7 @@ from foxapi_async.bulk.job import Job
 from foxapi_async.bulk.job_input import JobInput
 from foxapi_async.bulk.job_worker import JobWorker
 from foxapi_async.bulk.name_pattern import NamePattern
+from foxapi_async.bulk.paid_before import PaidBefore
 from foxapi_async.bulk.plan import Step
 from foxapi_async.bulk.results_file import (
     RESULTS_NAME,
@@ -268,13 +269,7 @@ class JobRun(AsyncIterator[Result]):
             ) from error
         path = self._directory / RESULTS_NAME
         self._results = ResultsFile(path, self._job.path.name)
-        # A journal that knows some of the requests is checked line by line.
-        if (paid := self._results.count_paid()) and self._journal.is_blank():
-            raise ConfigurationError(
-                f"{path} has {paid} requests that were paid for, but the journal "
-                f"{str(self._journal.path)!r} is empty: the run would pay for them again. Use the "
-                "journal that belongs to these results, or another directory"
-            )
+        PaidBefore(self._results, self._journal).check_journal()
         if self._pattern is not None:
             self._names = FileNames.of_job(self._job.whole, self._pattern, self._directory)
         self._recorder.begin()

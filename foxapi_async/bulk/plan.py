@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -15,7 +16,9 @@ from foxapi_async import Journal
 from foxapi_async.bulk.input_uploads import uploads_of
 from foxapi_async.bulk.job_line import JobLine
 from foxapi_async.bulk.local_files import LocalFiles, stand_ins_of
+from foxapi_async.bulk.paid_before import PaidBefore
 from foxapi_async.bulk.profile_uses import ProfileUse, ProfileUses
+from foxapi_async.bulk.results_file import RESULTS_NAME, ResultsFile
 from foxapi_async.bulk.saved_files import files_of, is_present
 from foxapi_async.errors import Problem
 from foxapi_async.journal.entry import Entry, JournalStatus, difference
@@ -137,13 +140,40 @@ def plan_of(
     """Return the plan of the lines of a job with these local files, in bounded memory.
 
     ``profiles`` are known beside those that the journal has used.
+
+    Raises:
+        ConfigurationError: The results in the directory show requests as paid that the journal does not
+            know: a run would refuse to pay for them again.
     """
+    with ExitStack() as stack:
+        paid = None if journal is None or directory is None else _paid_before(directory, journal)
+        if paid is not None:
+            stack.callback(paid.results.close)
+            paid.check_journal()
+        return _plan_of(
+            lines, journal, directory, files=files, uses=ProfileUses(profiles), paid=paid
+        )
+
+
+def _paid_before(directory: Path, journal: Journal) -> PaidBefore | None:
+    path = directory / RESULTS_NAME
+    return PaidBefore(ResultsFile(path), journal) if path.exists() else None
+
+
+def _plan_of(
+    lines: Iterable[JobLine],
+    journal: Journal | None,
+    directory: Path | None,
+    *,
+    files: LocalFiles | None,
+    uses: ProfileUses,
+    paid: PaidBefore | None,
+) -> Plan:
     requests: Counter[Step] = Counter()
     outputs: Counter[Step] = Counter()
     models: dict[str, Counter[str]] = {}
     conflicts: list[Problem] = []
     more = 0
-    uses = ProfileUses(profiles)
     if files is not None:
         files.forget_wanted()
     rest = iter(lines)
@@ -151,6 +181,8 @@ def plan_of(
         found = {} if journal is None else journal.find(line.key for line in batch)
         for line in batch:
             entry = found.get(line.key)
+            if entry is None and paid is not None:
+                paid.check(line)
             step = _step_with_files(entry, directory)
             requests[step] += 1
             outputs[step] += line.request.num_outputs

@@ -25,6 +25,7 @@ from foxapi_async.cli.commands.resolve import resolve
 from foxapi_async.cli.commands.run import run as run_jobs
 from foxapi_async.cli.commands.tasks import status, upload, wait
 from foxapi_async.cli.commands.unknown import unknown
+from foxapi_async.cli.commands.watch import watch
 from foxapi_async.cli.console import Console, standard_output
 from foxapi_async.cli.context import command
 from foxapi_async.cli.credentials import KEY_SOURCES, key_option_in
@@ -61,7 +62,7 @@ app: typer.Typer = typer.Typer(
 each: Callable[..., ExitCode]
 for each in (generate, run_jobs, status, wait, upload, balance, doctor):
     app.command()(command(each))
-for each in (report, resolve, unknown, demo, emulator):
+for each in (watch, report, resolve, unknown, demo, emulator):
     app.command()(command(each, local=True))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import os
 from collections.abc import Callable, Collection
@@ -206,9 +207,28 @@ def command(function: Callable[..., ExitCode], *, local: bool = False) -> Callab
     return run
 
 
+def check_directory(directory: Path) -> None:
+    """Check, without a change, that files can be saved in a directory or that it can be created.
+
+    Raises:
+        ConfigurationError: They cannot.
+    """
+    try:
+        # The directory itself, or what it would be created in.
+        place = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+        reason = None if place.is_dir() else os.strerror(errno.ENOTDIR)
+    except (OSError, ValueError) as error:  # ValueError: a name that this locale cannot encode
+        place, reason = directory, getattr(error, "strerror", None) or str(error)
+    if reason is None and not os.access(place, os.W_OK | os.X_OK):
+        reason = "it is not writable" if place == directory else f"{place} is not writable"
+    if reason is not None:
+        raise ConfigurationError(f"nothing can be saved in {directory}: {reason}")
+
+
 def prepare_directory(directory: Path) -> Path:
     """Create a directory and check that it is writable, before anything is billed."""
     directory = directory.expanduser()
+    check_directory(directory)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:  # ValueError: a name that this locale cannot encode

@@ -57,6 +57,25 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 60:.0f} min"  # noqa: PLR2004
 
 
+def rate_text(per_minute: float) -> str:
+    """Return a rate of images: "12 images/min", "1.5 images/min"."""
+    digits = 0 if per_minute >= 10 else 1  # noqa: PLR2004
+    return f"{per_minute:.{digits}f} images/min"
+
+
+def remaining_time(remaining: float, per_minute: float | None) -> str | None:
+    """Return roughly how long the rest takes: "40 s", "12 min", "3 h 20 min"; None if unknown."""
+    if not per_minute or not remaining:
+        return None
+    minutes = remaining / per_minute
+    if minutes < 1.5:  # noqa: PLR2004
+        return f"{60 * minutes:.0f} s"
+    if minutes < 90:  # noqa: PLR2004
+        return f"{minutes:.0f} min"
+    hours, rest = divmod(minutes, 60)
+    return f"{hours:.0f} h {rest:.0f} min" if hours < 48 else f"{hours / 24:.1f} days"  # noqa: PLR2004
+
+
 def file_size(number: int) -> str:
     """Return a number of bytes: "812 B", "48 KiB", "1.4 MiB"."""
     if number < 2**10:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from foxapi_async.cli import job_report
 from foxapi_async.cli.console import printable
-from foxapi_async.cli.formatting import count
+from foxapi_async.cli.formatting import count, rate_text, remaining_time
 
 if TYPE_CHECKING:
     from foxapi_async.bulk import RunProgress
@@ -26,7 +26,9 @@ def board(progress: RunProgress, drawn: tuple[int, int] | None = None) -> Render
     share = summary.decided / summary.requests if summary.requests else 0.0
     bar = ProgressBar(1.0, share, complete_style="cyan", finished_style="green", pulse=False)
     table.add_row(bar, f"{summary.decided:,} of {summary.requests:,}  {100 * share:.0f} %")
-    return Group(table, Text(printable(progress_text(progress, drawn)), style="dim"))
+    # The console of messages does not wrap.
+    text = Text(printable(progress_text(progress, drawn)), "dim", no_wrap=False, overflow="fold")
+    return Group(table, text)
 
 
 def progress_text(progress: RunProgress, drawn: tuple[int, int] | None = None) -> str:
@@ -59,22 +61,3 @@ def waiting_text(progress: RunProgress, grace: float | None = None) -> str:
         parts.append(f"the files of {count(progress.saving, 'task')}")
     text = " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
     return text if grace is None or len(parts) == 1 else f"{text}, at most {grace:g} s"
-
-
-def rate_text(per_minute: float) -> str:
-    """Return a rate of images: "12 images/min", "1.5 images/min"."""
-    digits = 0 if per_minute >= 10 else 1  # noqa: PLR2004
-    return f"{per_minute:.{digits}f} images/min"
-
-
-def remaining_time(remaining: int, per_minute: float | None) -> str | None:
-    """Return roughly how long the rest takes: "40 s", "12 min", "3 h 20 min"; None if unknown."""
-    if not per_minute or not remaining:
-        return None
-    minutes = remaining / per_minute
-    if minutes < 1.5:  # noqa: PLR2004
-        return f"{60 * minutes:.0f} s"
-    if minutes < 90:  # noqa: PLR2004
-        return f"{minutes:.0f} min"
-    hours, rest = divmod(minutes, 60)
-    return f"{hours:.0f} h {rest:.0f} min" if hours < 48 else f"{hours / 24:.1f} days"  # noqa: PLR2004

@@ -11,7 +11,7 @@ import attrs
 from foxapi_async import FoxAPIError, Journal
 from foxapi_async.cli.cost_report import ModelShare
 from foxapi_async.cli.exit_codes import ExitCode, exit_code_for, most_severe
-from foxapi_async.cli.formatting import count, file_size
+from foxapi_async.cli.formatting import count, file_size, rate_text, remaining_time
 from foxapi_async.cli.money import number_text
 
 if TYPE_CHECKING:
@@ -32,6 +32,15 @@ class Estimate:
     max_credits: float | None = None
     is_selection: bool = False
     """Whether the plan is that of some lines of the file only."""
+
+    images_per_minute: float | None = None
+    """The rate of the last run in the directory, if there was one."""
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the run takes at the rate of the last one, in seconds; None if that is unknown."""
+        images = self.images + self.plan.fetch_outputs + self.plan.in_flight_outputs
+        return 60 * images / self.images_per_minute if self.images_per_minute else None
 
     @property
     def images(self) -> int:
@@ -95,7 +104,12 @@ def estimate_lines(estimate: Estimate) -> list[str]:
     limit = "" if most is None else f", at most {most:,} (--max-images)"
     if estimate.max_credits is not None:
         limit += f", at most {number_text(estimate.max_credits)} credits (--max-credits)"
-    return [*lines, f"to be billed: {count(estimate.images, 'image')}{limit}"]
+    lines.append(f"to be billed: {count(estimate.images, 'image')}{limit}")
+    if estimate.seconds and estimate.images_per_minute:
+        time = remaining_time(1, 60 / estimate.seconds)
+        rate = rate_text(estimate.images_per_minute)
+        lines.append(f"it takes about {time} at the rate of the last run, {rate}")
+    return lines
 
 
 def selection_note(estimate: Estimate) -> str | None:
@@ -132,7 +146,7 @@ def profile_warnings(plan: Plan) -> list[str]:
 def estimate_json(estimate: Estimate) -> dict[str, object]:
     """Return the estimate for a program."""
     plan = attrs.asdict(estimate.plan, filter=lambda field, _: "conflicts" not in field.name)
-    return {**plan, "outputs_to_bill": estimate.images}
+    return {**plan, "outputs_to_bill": estimate.images, "seconds": estimate.seconds}
 
 
 def counts_text(summary: Summary) -> str:

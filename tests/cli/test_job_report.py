@@ -11,7 +11,7 @@ from foxapi_async import BudgetExceededError, FoxAPIError, InsufficientQuotaErro
 from foxapi_async.bulk import JobFileError, Plan, Summary
 from foxapi_async.bulk.run_progress import RateMeter
 from foxapi_async.cli.exit_codes import ExitCode
-from foxapi_async.cli.job_board import remaining_time
+from foxapi_async.cli.formatting import remaining_time
 from foxapi_async.cli.job_report import (
     Estimate,
     estimate_lines,

@@ -11,7 +11,7 @@ from typer import Option
 from foxapi_async import JobFileError, Limits, Polling
 from foxapi_async.cli.account import print_cost
 from foxapi_async.cli.agreement import ask_for_agreement
-from foxapi_async.cli.context import CommandContext, Timeout, prepare_directory
+from foxapi_async.cli.context import CommandContext, Timeout, check_directory, prepare_directory
 from foxapi_async.cli.cost_report import cost_json
 from foxapi_async.cli.exit_codes import ExitCode
 from foxapi_async.cli.formatting import count
@@ -137,7 +137,12 @@ def run(
     See docs/jobs.md.
     """
     # Loads aiohttp, which `foxapi --help` does not need.
-    from foxapi_async.bulk import JOURNAL_NAME, RESULTS_NAME, check_file_names  # noqa: PLC0415
+    from foxapi_async.bulk import (  # noqa: PLC0415
+        JOURNAL_NAME,
+        RESULTS_NAME,
+        RunLog,
+        check_file_names,
+    )
     from foxapi_async.cli.job_runner import JobRunner  # noqa: PLC0415
 
     console = context.console
@@ -154,7 +159,11 @@ def run(
     if (selection := selection_of(lines, keys)) is not None:
         job = job.select(selection)
     known = {each.profile_id for each in created_profiles(os.environ)}
-    plan = job.plan(journal_path if journal_path.exists() else None, directory, profiles=known)
+    check_directory(directory)
+    check_directory(journal_path.parent)
+    # The run creates the directory, but no other one for the journal.
+    is_new = not directory.exists() and journal_path.parent == directory
+    plan = job.plan(None if is_new else journal_path, directory, profiles=known)
     _refuse_conflicts(job.name, plan)
     if name is not None:
         check_file_names(job, name, directory)
@@ -166,6 +175,7 @@ def run(
         max_images=max_images,
         max_credits=max_credits,
         is_selection=selection is not None,
+        images_per_minute=RunLog(directory).last_rate(),
     )
     for line in estimate_lines(estimate):
         console.info(line)

@@ -11,6 +11,7 @@ from foxapi_async import Polling, Task, TaskStatus, UploadedFile
 from foxapi_async.cli.context import CommandContext, Directory, Timeout, prepare_directory
 from foxapi_async.cli.exit_codes import ExitCode
 from foxapi_async.cli.formatting import file_size, task_json, task_lines
+from foxapi_async.cli.job_status import is_job_directory, print_job_status
 from foxapi_async.cli.signals import run_interruptible
 from foxapi_async.cli.task_runner import TaskRunner
 
@@ -18,12 +19,18 @@ from foxapi_async.cli.task_runner import TaskRunner
 def status(
     context: CommandContext,
     *,
-    task_id: Annotated[str, Argument(metavar="ID", help="The id of the task.")],
+    task_id: Annotated[
+        str, Argument(metavar="ID|DIR", help="The id of a task, or the directory of a job.")
+    ],
 ) -> ExitCode:
-    """Poll a task once and print its status. Nothing is billed.
+    """Print how far a task is, by one poll, or how far the job of a directory is. Nothing is billed.
 
-    Exit code 1 if the task failed or was cancelled, 0 otherwise.
+    Exit code 1 if the task failed or was cancelled, 0 otherwise. Of a directory nothing is asked at the
+    service: progress, rate, what is left, when it will be done, and pauses, of the runs that are at work,
+    else of the last run.
     """
+    if is_job_directory(Path(task_id)):
+        return print_job_status(context.console, Path(task_id))
 
     async def retrieve() -> Task:
         async with context.session() as session:
