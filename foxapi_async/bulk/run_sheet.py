@@ -9,12 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-import attrs
-
 from foxapi_async._concurrency import Signal, run_in_thread
 from foxapi_async.bulk.contact_sheet import SHEET_NAME, SheetOptions, write_sheet
 from foxapi_async.bulk.results_file import Result, ResultsFile
-from foxapi_async.bulk.sheet_items import SheetFile, read_files
+from foxapi_async.bulk.sheet_items import SheetFile, sheet_file
 from foxapi_async.bulk.summary import Summary
 from foxapi_async.bulk.thumbnails import SHEET_FOLDER, make_thumbnail
 
@@ -46,7 +44,7 @@ class RunSheet:
     def add(self, result: Result) -> None:
         """Have thumbnails made of the pictures that the run has fetched."""
         if result.fetched:
-            files = read_files([attrs.asdict(file) for file in result.files], self._directory)
+            files = (sheet_file(file.path, file.sha256) for file in result.files)
             self._pictures.extend(file for file in files if file.kind == "image")
             self._changed.set()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from urllib.parse import quote
 import attrs
 
 from foxapi_async._typeguards import is_array, is_object
+from foxapi_async.bulk.results_file import saved_paths
 from foxapi_async.bulk.thumbnails import Thumbnail
 from foxapi_async.models import without_queries
 
@@ -26,7 +26,6 @@ _KINDS: Final[dict[str, MediaKind]] = {
 }
 """By the extension: what browsers show."""
 
-_SEPARATOR: Final = re.compile(r"[/\\]")  # results.jsonl may have been written on Windows
 _JOINERS: Final = frozenset("\u200c\u200d")
 """Not printable, but parts of words and of emoji."""
 
@@ -93,25 +92,16 @@ def read_item(fields: dict[str, Any], directory: Path) -> SheetItem:
         ),
         task_id=printable(str(fields.get("task_id") or ""), _VALUE),
         reason=_reason(fields.get("error")),
-        files=tuple(read_files(fields.get("files"), directory)),
+        files=tuple(_files(fields)),
         data=_data(fields.get("data")),
         command=_command(key, directory) if status == "unknown" else "",
     )
 
 
-def read_files(saved: object, directory: Path) -> Iterator[SheetFile]:
-    """Yield the files that a line of ``results.jsonl`` names, without thumbnails."""
-    for file in saved if is_array(saved) else []:
-        path = file.get("path") if is_object(file) else None
-        if not isinstance(path, str) or not (path := _path_below(directory, path)):
-            continue
-        digest = file.get("sha256")
-        yield SheetFile(
-            path=path,
-            link=link_to(path),
-            kind=_KINDS.get(path.rpartition(".")[2].lower(), "other"),
-            sha256=digest if isinstance(digest, str) else "",
-        )
+def sheet_file(path: str, sha256: str) -> SheetFile:
+    """Return a file by its path below the directory, without a thumbnail."""
+    kind = _KINDS.get(path.rpartition(".")[2].lower(), "other")
+    return SheetFile(path=path, link=link_to(path), kind=kind, sha256=sha256)
 
 
 def printable(text: str, most: int) -> str:
@@ -137,27 +127,12 @@ def quoted_directory(directory: Path) -> str:
     return shlex.quote(str(directory.resolve()))
 
 
-def _path_below(directory: Path, path: str) -> str:
-    """Return a path relative to the directory, or "" if it names nothing below it.
-
-    Lines of former versions have the path as it was from their working directory: the file is known
-    by its name.
-    """
-    for base in (str(directory), str(directory.resolve())):
-        if path.startswith(base + os.sep):
-            path = path[len(base) + 1 :]
-            break
-    parts = [part for part in _SEPARATOR.split(path) if part not in {"", "."}]
-    if not parts or parts[-1] == "..":
-        return ""
-    inside = "/".join(parts)
-    is_relative = not path.startswith(("/", "\\")) and ":" not in parts[0] and ".." not in parts
-    try:
-        if len(parts) > 1 and is_relative and (directory / inside).exists():
-            return inside
-    except (OSError, ValueError):  # a name that is not possible here
-        pass
-    return parts[-1]
+def _files(fields: dict[str, Any]) -> Iterator[SheetFile]:
+    saved = fields.get("files")
+    for file in saved if is_array(saved) else []:
+        for path in saved_paths({**fields, "files": [file]}):
+            digest = file.get("sha256")
+            yield sheet_file(path, digest if isinstance(digest, str) else "")
 
 
 def _reason(error: object) -> str:

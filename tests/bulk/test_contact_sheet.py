@@ -67,7 +67,7 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def results(tmp_path: Path) -> Iterator[ResultsFile]:
-    file = ResultsFile(tmp_path / "results.jsonl")
+    file = ResultsFile(tmp_path / "results.jsonl", "jobs.jsonl")
     yield file
     file.close()
 
@@ -205,20 +205,25 @@ def test_requests_without_a_line_are_counted_with_what_to_do(results):
     assert "not submitted 12 Nothing was sent." in page.shown
 
 
-def test_files_in_folders_are_linked_and_files_of_moved_folders_found(results, tmp_path):
+def test_files_in_folders_are_linked_and_those_of_former_releases_found(results, tmp_path):
+    former = {"key": "a", "status": "completed", "files": [{"path": "../former/out/k2.png"}]}
+    results.path.write_text(json.dumps(former) + "\n")
     inside = saved(tmp_path, 1, prefix="cats/")
-    former = attrs.evolve(saved(tmp_path, 2), path="../former/out/k2.png")
-    results.append([completed(tmp_path, 3, files=(inside, former))])
-    assert draw(results).all("a", "href")[-2:] == ["./cats/1.png", "./k2.png"]
+    results.append([completed(tmp_path, 3, files=(inside,))])
+    assert draw(results).all("a", "href")[-2:] == ["./k2.png", "./cats/1.png"]
 
 
 @pytest.mark.parametrize(
     "path", ["/etc/passwd", "../../etc/passwd", "a/../../passwd", "C:\\x\\passwd", "//h/x/passwd"]
 )
-def test_no_link_leaves_the_folder(results, tmp_path, path):
-    (tmp_path / "passwd").write_text("")
-    results.append([completed(tmp_path, 3, files=(SavedFile(path, 1, "", 0),))])
-    assert draw(results).all("a", "href")[-1] == "./passwd"
+def test_no_link_leaves_the_folder(results, path):
+    line = {"key": "a", "status": "completed", "files": [{"path": path}]}
+    text = json.dumps(line) + "\n" + json.dumps(line | {"job": "j", "key": "b"}) + "\n"
+    results.path.write_text(text)
+    results.append([failed(1)])
+    page = draw(results)
+    assert page.count("figure") == 2
+    assert set(page.all("a", "href")[-2:]) <= {"./passwd", "./_"}
 
 
 def test_videos_and_sounds_can_be_played_and_other_files_are_linked(results, tmp_path):
