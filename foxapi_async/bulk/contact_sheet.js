@@ -186,6 +186,14 @@
   };
 
   const begin = () => {
+    const asked = new URLSearchParams();
+    if (input.value) {
+      asked.set("q", input.value);
+    }
+    if (status) {
+      asked.set("status", status);
+    }
+    history.replaceState(null, "", asked.size ? `#${asked}` : location.pathname + location.search);
     words = simple(input.value).split(/\s+/).filter(Boolean);
     failures = [];
     pictures = [];
@@ -237,7 +245,15 @@
   });
   document.querySelector(".search").hidden = false;
   prepare(document);
-  if (input.value) {
-    begin(); // the browser has kept it over a reload
-  }
+  // A search can be bookmarked: index.html#q=fox&status=completed
+  const restore = () => {
+    const asked = new URLSearchParams(location.hash.slice(1));
+    if (asked.has("q") || asked.has("status")) {
+      input.value = asked.get("q") || "";
+      status = asked.get("status") || "";
+      begin();
+    }
+  };
+  window.addEventListener("hashchange", restore);
+  restore();
 })();
