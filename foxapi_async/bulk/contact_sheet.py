@@ -48,8 +48,6 @@ PER_PAGE: Final = 200
 _FEW: Final = 20  # Failures of a status on the first page; more are on pages of their own
 _PART: Final = 1_000_000  # Characters of search data in a file; a page reads one after the other
 _WITH_FILES: Final = ("completed", "unsaved")
-_THREADS: Final = 2
-"""Threads that make thumbnails: each may need 160 MB for a moment."""
 
 _PAGE: Final = re.compile(r"index(-failures)?(?:-(\d+))?\.html")
 _DATA: Final = re.compile(r"data-(\d+)\.js")
@@ -65,11 +63,13 @@ class SheetOptions:
 
     ``is_cancelled`` is asked before each picture, also in other threads. ``report`` is told after each
     picture how many are done. Without ``new_thumbnails``, pictures that have none are shown themselves.
+    ``thread`` is where thumbnails are made; None for a new one.
     """
 
     is_cancelled: Callable[[], bool] = lambda: False
     report: Callable[[int], None] = lambda _: None
     new_thumbnails: bool = True
+    thread: ThreadPoolExecutor | None = None
 
 
 def write_sheet(
@@ -83,13 +83,16 @@ def write_sheet(
 
     ``waiting`` counts, by status, the requests that have no line in the results.
     """
-    sheet = _Sheet(directory, results, waiting, now, options or SheetOptions())
-    with ThreadPoolExecutor(_THREADS) as threads:
-        try:
-            sheet.write(threads)
-        except _Cancelled:
-            threads.shutdown(wait=False, cancel_futures=True)
-            return None
+    options = options or SheetOptions()
+    sheet = _Sheet(directory, results, waiting, now, options)
+    try:
+        if options.thread is not None:
+            sheet.write(options.thread)
+        else:
+            with ThreadPoolExecutor(1) as thread:
+                sheet.write(thread)
+    except _Cancelled:
+        return None
     return directory / SHEET_NAME
 
 
@@ -123,10 +126,10 @@ class _Sheet:
         self._data = _SearchData(directory / SHEET_FOLDER)
         self._drawn = 0
 
-    def write(self, threads: ThreadPoolExecutor) -> None:
+    def write(self, thread: ThreadPoolExecutor) -> None:
         (self._directory / SHEET_FOLDER).mkdir(exist_ok=True)
-        first_failures = self._write_failures(threads)
-        cards = self._cards(threads)
+        first_failures = self._write_failures(thread)
+        cards = self._cards(thread)
         # The first page is published last, when all that it leads to is there.
         first = list(islice(cards, PER_PAGE))
         for number in range(2, len(self._pages) + 1):
@@ -137,12 +140,12 @@ class _Sheet:
         self._write_page(1, first, first_failures)
         self._remove_old()
 
-    def _write_failures(self, threads: ThreadPoolExecutor) -> list[SheetItem]:
+    def _write_failures(self, thread: ThreadPoolExecutor) -> list[SheetItem]:
         """Write the pages of failures and return those for the first page."""
         shown: list[SheetItem] = []
         batch: list[SheetItem] = []
         number = 0
-        for item in chain.from_iterable(self._items(threads, status) for status in self._listed):
+        for item in chain.from_iterable(self._items(thread, status) for status in self._listed):
             self._data.add(item)
             if sheet_html.status_of(item) not in self._many:
                 shown.append(item)
@@ -206,8 +209,8 @@ class _Sheet:
             before += self._listed[status]
         return links
 
-    def _cards(self, threads: ThreadPoolExecutor) -> Iterator[str]:
-        for item in self._items(threads, *_WITH_FILES):
+    def _cards(self, thread: ThreadPoolExecutor) -> Iterator[str]:
+        for item in self._items(thread, *_WITH_FILES):
             if item.status == "completed":
                 self._data.add(item)
             if item.files or item.status == "completed":
@@ -215,10 +218,10 @@ class _Sheet:
                 self._drawn += max(1, len(item.files))
                 self._options.report(self._drawn)
 
-    def _items(self, threads: ThreadPoolExecutor, *statuses: str) -> Iterator[SheetItem]:
+    def _items(self, thread: ThreadPoolExecutor, *statuses: str) -> Iterator[SheetItem]:
         lines = self._results.select(*statuses)
         while batch := list(islice(lines, PER_PAGE)):
-            yield from threads.map(self._item, batch)
+            yield from thread.map(self._item, batch)
 
     def _item(self, fields: dict[str, Any]) -> SheetItem:
         if self._options.is_cancelled():

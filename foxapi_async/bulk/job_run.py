@@ -327,11 +327,14 @@ class JobRun(AsyncIterator[Result]):
                     # Ends `_record` after the last result.
                     reports.close()
                     if self._sheet is not None:
-                        self._sheet.close()
+                        self._sheet.finish()
                 await self._write_table()
                 await self._write_sheet()
         except Exception as error:  # noqa: BLE001 - raised to the reader after the last result
             self._stopping.error = self._stopping.error or error
+        finally:
+            if self._sheet is not None:
+                self._sheet.close()
         self._recorder.failed |= self._stopping.error is not None
 
     async def _record(

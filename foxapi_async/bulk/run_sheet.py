@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -26,14 +29,16 @@ class RunSheet:
     """The contact sheet of a run in a directory.
 
     A thumbnail of a 4K PNG takes half a second of one core. One thread makes them during the run, so
-    that its end need not wait for thousands of them; the event loop keeps its own core.
+    that its end need not wait for thousands of them. Pillow decodes without the interpreter's lock, so
+    the event loop goes on.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._pictures: deque[SheetFile] = deque(maxlen=_WAITING)
         self._changed = Signal()
-        self._is_closed = False
+        self._thread = ThreadPoolExecutor(1, "foxapi thumbnails")
+        self._is_complete = False
         self._progress: tuple[int, int] | None = None
 
     @property
@@ -49,19 +54,26 @@ class RunSheet:
             self._changed.set()
 
     async def make_thumbnails(self) -> None:
-        """Make thumbnails, one after the other, until `close` is called."""
-        while not self._is_closed:
+        """Make thumbnails, one after the other, until `finish` is called."""
+        loop = asyncio.get_running_loop()
+        while not self._is_complete:
             if not self._pictures:
                 await self._changed.wait()
                 continue
             file = self._pictures.popleft()
-            path = self._directory / file.path
-            await run_in_thread(make_thumbnail, self._directory, path, file.sha256)
+            make = partial(
+                make_thumbnail, self._directory, self._directory / file.path, file.sha256
+            )
+            await loop.run_in_executor(self._thread, make)
+
+    def finish(self) -> None:
+        """End `make_thumbnails` after the thumbnail that it makes now."""
+        self._is_complete = True
+        self._changed.set()
 
     def close(self) -> None:
-        """End `make_thumbnails` after the thumbnail that it makes now."""
-        self._is_closed = True
-        self._changed.set()
+        """End the thread."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def draw(
         self, results: ResultsFile, summary: Summary, *, is_cancelled: Callable[[], bool]
@@ -84,7 +96,10 @@ class RunSheet:
 
         report(0)
         options = SheetOptions(
-            is_cancelled=is_cancelled, report=report, new_thumbnails=not summary.interrupted
+            is_cancelled=is_cancelled,
+            report=report,
+            new_thumbnails=not summary.interrupted,
+            thread=self._thread,
         )
         now = datetime.now().astimezone()
         try:

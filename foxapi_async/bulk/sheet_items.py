@@ -13,7 +13,7 @@ from urllib.parse import quote
 import attrs
 
 from foxapi_async._typeguards import is_array, is_object
-from foxapi_async.bulk.results_file import saved_paths
+from foxapi_async.bulk.saved_files import saved_paths
 from foxapi_async.bulk.thumbnails import Thumbnail
 from foxapi_async.models import without_queries
 

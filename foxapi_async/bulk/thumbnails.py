@@ -1,6 +1,9 @@
 """Thumbnails of pictures for the contact sheet: small files that are made once and used again. Blocking.
 
 The name of a thumbnail is the digest of its picture, so a picture that changes gets another one.
+
+Call `make_thumbnail` in one thread only: to decode a 4K picture takes 64 MB, most of which the C library
+keeps for the thread.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,6 +24,13 @@ from tests.bulk.test_contact_sheet import completed, digest
 
 def thumbnails(folder: Path) -> list[Path]:
     return sorted((folder / SHEET_FOLDER).glob("*.jpg"))
+
+
+@pytest.fixture
+def sheet(tmp_path: Path) -> Iterator[RunSheet]:
+    sheet = RunSheet(tmp_path)
+    yield sheet
+    sheet.close()
 
 
 def age(path: Path) -> None:
@@ -62,8 +70,7 @@ async def test_a_run_without_a_sheet_makes_no_thumbnails(job_folder: JobFolder):
 
 
 @pytest.mark.ordinary_loop
-async def test_thumbnails_are_made_during_the_run(tmp_path: Path):
-    sheet = RunSheet(tmp_path)
+async def test_thumbnails_are_made_during_the_run(sheet: RunSheet, tmp_path: Path):
     async with anyio.create_task_group() as group:
         group.start_soon(sheet.make_thumbnails)
         for number in range(3):
@@ -72,7 +79,7 @@ async def test_thumbnails_are_made_during_the_run(tmp_path: Path):
         with anyio.fail_after(60):
             while len(thumbnails(tmp_path)) < 3:  # noqa: ASYNC110 - files of a thread
                 await anyio.sleep(0.01)
-        sheet.close()
+        sheet.finish()
     # The drawing uses them.
     before = [path.stat().st_ino for path in thumbnails(tmp_path)]
     results = ResultsFile(tmp_path / "results.jsonl")
@@ -84,17 +91,17 @@ async def test_thumbnails_are_made_during_the_run(tmp_path: Path):
 
 @pytest.mark.ordinary_loop
 async def test_pictures_that_an_earlier_run_has_fetched_and_other_files_get_no_thumbnail(
+    sheet: RunSheet,
     tmp_path: Path,
 ):
-    sheet = RunSheet(tmp_path)
     sheet.add(completed(tmp_path, 1))
-    sheet.close()
+    sheet.finish()
     await sheet.make_thumbnails()
     assert thumbnails(tmp_path) == []
 
 
 @pytest.fixture
-def large(tmp_path: Path):
+def large(tmp_path: Path) -> Iterator[ResultsFile]:
     """Results whose pictures take a while to decode."""
     Image.effect_noise((2000, 2000), 50).save(tmp_path / "large.png")
     results = ResultsFile(tmp_path / "results.jsonl")
@@ -113,9 +120,8 @@ def summary(path: Path, *, interrupted: bool = False) -> Summary:
 
 @pytest.mark.ordinary_loop
 async def test_an_interrupted_run_makes_no_thumbnails_at_its_end(
-    tmp_path: Path, large: ResultsFile
+    sheet: RunSheet, tmp_path: Path, large: ResultsFile
 ):
-    sheet = RunSheet(tmp_path)
     await sheet.draw(large, summary(large.path, interrupted=True), is_cancelled=lambda: False)
     assert (tmp_path / "index.html").read_text().count('<img src="./large.png"') == 20
     assert thumbnails(tmp_path) == []
@@ -123,9 +129,8 @@ async def test_an_interrupted_run_makes_no_thumbnails_at_its_end(
 
 @pytest.mark.ordinary_loop
 async def test_a_drawing_shows_its_progress_and_can_be_cancelled(
-    tmp_path: Path, large: ResultsFile
+    sheet: RunSheet, tmp_path: Path, large: ResultsFile
 ):
-    sheet = RunSheet(tmp_path)
     is_cancelled = False
     async with anyio.create_task_group() as group:
 
@@ -145,8 +150,10 @@ async def test_a_drawing_shows_its_progress_and_can_be_cancelled(
 
 
 @pytest.mark.ordinary_loop
-async def test_a_sheet_that_cannot_be_written_is_only_logged(tmp_path: Path, large, caplog):
+async def test_a_sheet_that_cannot_be_written_is_only_logged(
+    sheet: RunSheet, tmp_path: Path, large, caplog
+):
     (tmp_path / SHEET_FOLDER).write_text("a file is in the way")
-    await RunSheet(tmp_path).draw(large, summary(large.path), is_cancelled=lambda: False)
+    await sheet.draw(large, summary(large.path), is_cancelled=lambda: False)
     assert "cannot write the contact sheet" in caplog.text
     assert not (tmp_path / "index.html").exists()
