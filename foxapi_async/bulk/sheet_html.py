@@ -19,7 +19,7 @@ from typing import Final
 
 import attrs
 
-from foxapi_async.bulk.sheet_items import SheetFile, SheetItem
+from foxapi_async.bulk.sheet_items import SheetFile, SheetItem, printable
 from foxapi_async.bulk.thumbnails import SHEET_FOLDER
 
 FAILURES: Final = (
@@ -257,7 +257,7 @@ def _media(file: SheetFile, item: SheetItem) -> str:
         return f'<img src="{source}" alt="{text}" loading="lazy" decoding="async">'
     if file.kind in {"video", "audio"}:
         return f'<{file.kind} controls preload="none" src="{file.link}" aria-label="{text}"></{file.kind}>'
-    return _OTHER.format(_escape(_cut(file.path.rpartition(".")[2] or "file", 10)))
+    return _OTHER.format(_escape(printable(file.path.rpartition(".")[2] or "file", 10)))
 
 
 def _own(item: SheetItem) -> str:
