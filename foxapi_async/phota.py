@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, ClassVar, Final, Self, cast
 
 import attrs
@@ -38,6 +39,11 @@ def profiles_in(payload: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(id_ for id_ in found if id_))
 
 
+@cache
+def _names_of(cls: type[_PhotaRequest]) -> tuple[str, ...]:
+    return tuple(attrs.fields_dict(cls))
+
+
 @attrs.frozen
 class _PhotaRequest(Request):
     """A request whose payload consists of its model and its attrs fields."""
@@ -49,7 +55,7 @@ class _PhotaRequest(Request):
 
     def payload(self) -> dict[str, Any]:
         payload: dict[str, Any] = {"model": self.model}
-        for name in attrs.fields_dict(type(self)):
+        for name in _names_of(type(self)):
             value: object = getattr(self, name)
             if isinstance(value, tuple):
                 payload[name] = [*cast("tuple[object, ...]", value)]

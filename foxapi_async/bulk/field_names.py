@@ -12,6 +12,9 @@ import attrs
 from foxapi_async.phota import CLASSES
 from foxapi_async.requests import Request
 
+KEY_COLUMNS: Final = ("custom_id", "id")
+"""Own columns that serve as the key of a line without one, in this order."""
+
 GENERAL: Final = ("params", "kind", "path")
 """Fields that make a line a `GenerationRequest`, whatever its model."""
 
@@ -35,6 +38,12 @@ class Meaning:
 def columns_of(cls: type[Request]) -> dict[str, attrs.Attribute[object]]:
     """Return the fields of a class of requests."""
     return attrs.fields_dict(cast("type[attrs.AttrsInstance]", cls))
+
+
+@cache
+def required_of(cls: type[Request]) -> tuple[str, ...]:
+    """Return the fields of a class of requests that have no default."""
+    return tuple(name for name, each in columns_of(cls).items() if each.default is attrs.NOTHING)
 
 
 _OF_LINES: Final = ("key", "model")
@@ -84,6 +93,55 @@ def _model_of(cls: type[Request]) -> str:
 
 def _to_keep(name: str) -> str:
     return f"To keep it as a column of your own, say --field {name}={name}"
+
+
+@attrs.frozen
+class NameLayout:
+    """What the names of a row mean: ``fields`` are pairs of a name and the field that it stands for.
+
+    ``own`` are the own columns, ``keys`` those that may serve as the key, and ``faults`` the questions
+    that must be answered, by name.
+    """
+
+    fields: tuple[tuple[str, str], ...]
+    own: tuple[str, ...]
+    keys: tuple[str, ...]
+    faults: tuple[tuple[str, Meaning], ...]
+
+
+# Nearly all rows of a file have the same names, so they are sorted once.
+@lru_cache(maxsize=1_000)
+def layout_of(
+    names: tuple[str, ...], cls: type[Request] | None, explicit: frozenset[str]
+) -> NameLayout:
+    """Return what names mean; about those in ``explicit`` a person has decided already."""
+    fields: dict[str, str] = {}
+    own: list[str] = []
+    faults: list[tuple[str, Meaning]] = []
+    for name in names:
+        meaning = meaning_of(name, cls)
+        if meaning.question is not None and (name not in explicit or name.casefold() in FIELDS):
+            faults.append((name, meaning))
+        elif meaning.field is None:
+            own.append(name)
+        elif meaning.field in fields or meaning.field == "model":  # the model has been taken
+            text = f"{meaning.field!r} is given twice, in capital and in small letters"
+            faults.append((name, Meaning(question=text)))
+        else:
+            fields[meaning.field] = name
+    found = (same_name(name, own) for name in KEY_COLUMNS)
+    return NameLayout(
+        fields=tuple((name, field) for field, name in fields.items()),
+        own=tuple(own),
+        keys=tuple(name for name in found if name is not None),
+        faults=tuple(faults),
+    )
+
+
+@lru_cache(maxsize=1_000)
+def model_name(names: tuple[str, ...]) -> str | None:
+    """Return the name among others that stands for the model."""
+    return same_name("model", names)
 
 
 def same_name(name: str, names: Collection[str]) -> str | None:

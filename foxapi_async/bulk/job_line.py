@@ -5,19 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import attrs
 
 from foxapi_async import Request
 from foxapi_async.bulk.cells import is_missing
-from foxapi_async.bulk.field_names import same_name
 from foxapi_async.bulk.rows.row import Cell
 from foxapi_async.bulk.temporary_index import Duplicates
-
-_KEYS: Final = ("custom_id", "id")
-"""Own columns that serve as the key of a line without one, in this order."""
 
 _NON_WORDS: Final = re.compile(r"[\W_]+")
 _LONGEST_SLUG: Final = 40
@@ -39,16 +35,24 @@ class JobLine:
     own: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False)
 
 
-def own_key(own: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """Return the own column that serves as the key, and the key."""
-    for wanted in _KEYS:
-        name = same_name(wanted, own)
-        value = None if name is None else own[name]
+def own_key(own: Mapping[str, Any], names: Sequence[str]) -> tuple[str, str] | tuple[None, None]:
+    """Return the first of these own columns that can serve as the key, and the key."""
+    for name in names:
+        value = own[name]
         if isinstance(value, int) and not isinstance(value, bool):
             return name, str(value)
         if isinstance(value, str) and value.strip() and not is_missing(Cell(value)):
             return name, value
     return None, None
+
+
+def _slug(prompt: str) -> str:
+    # The beginning is enough for nearly all prompts, and much faster.
+    for characters in (_LONGEST_SLUG + 20, 200):
+        text = _NON_WORDS.sub("-", prompt[:characters].casefold()).lstrip("-")
+        if len(text) > _LONGEST_SLUG:
+            break
+    return text.rstrip("-")[:_LONGEST_SLUG].rstrip("-")
 
 
 _canonical: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
@@ -62,8 +66,7 @@ def default_key(request: Request, duplicates: Duplicates) -> str:
     digest = hashlib.blake2b(content, digest_size=_DIGEST).digest()
     # People recognise the picture by the beginning of the prompt.
     prompt = payload.get("prompt")
-    text = _NON_WORDS.sub("-", prompt[:200].casefold()) if isinstance(prompt, str) else ""
-    slug = text.strip("-")[:_LONGEST_SLUG].rstrip("-")
+    slug = _slug(prompt) if isinstance(prompt, str) else ""
     # 16 digits, because `safe_name` marks a name that it has changed with 12.
     key = f"{slug}-{digest.hex()[:16]}" if slug else digest.hex()[:16]
     number = duplicates.count(digest)

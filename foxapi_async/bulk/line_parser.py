@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, cast
 
 import attrs
@@ -13,9 +13,11 @@ from foxapi_async.bulk.cells import is_list, is_missing, json_or_text, typed_val
 from foxapi_async.bulk.field_names import (
     FIELDS,
     GENERAL,
-    Meaning,
     columns_of,
+    layout_of,
     meaning_of,
+    model_name,
+    required_of,
     same_name,
 )
 from foxapi_async.bulk.job_line import default_key, own_key
@@ -42,6 +44,9 @@ class ParsedLine:
     key_column: str | None = None
 
 
+_GENERAL: Final = frozenset(GENERAL)
+
+
 class LineParser:
     """Parses the rows of one job file, in their order.
 
@@ -56,6 +61,8 @@ class LineParser:
         self.rules: Final = rules
         self.duplicates: Final = duplicates
         self.files: Final = files
+        template = frozenset[str]() if rules.template is None else rules.template.names
+        self.explicit: Final = template | frozenset(rules.columns)
         self.used_columns: set[str] = set()
         self._reported: set[object] = set()
 
@@ -154,7 +161,7 @@ class _RowParser:
         return renamed
 
     def _take_model(self) -> Any:
-        name = same_name("model", self._fields)
+        name = model_name(tuple(self._fields))
         model = None if name is None else self._fields.pop(name)
         if model is None or is_missing(model):
             model = self._rules.defaults.get("model", PhotaImage.model)
@@ -162,6 +169,8 @@ class _RowParser:
 
     def _class_of(self, model: Any) -> type[Request] | None:
         """Return the class of a row; None for a `GenerationRequest`."""
+        if not self._rules.defaults and _GENERAL.isdisjoint(self._fields):
+            return CLASSES.get(model) if isinstance(model, str) else None
         for name in GENERAL:
             if name in self._fields and is_missing(self._fields[name]):
                 del self._fields[name]
@@ -206,60 +215,45 @@ class _RowParser:
                 del self._fields[name]
         self._fields["prompt"] = prompt
 
-    def _meaning(self, name: str, cls: type[Request] | None) -> Meaning:
-        meaning = meaning_of(name, cls)
-        if meaning.question is None:
-            return meaning
-        rules = self._rules
-        is_explicit = name.casefold() not in FIELDS and (
-            name in rules.columns or (rules.template is not None and name in rules.template.names)
-        )
-        return Meaning() if is_explicit else meaning
-
-    def _take_field(
-        self, name: str, cls: type[Request] | None, given: dict[str, Any], own: dict[str, Any]
-    ) -> None:
-        """Sort a named value into what is given for the request, and the own columns."""
-        value = self._fields[name]
-        meaning = self._meaning(name, cls)
-        if meaning.question is not None:
+    def _sort(
+        self, names: Iterable[str], cls: type[Request] | None, own: dict[str, Any]
+    ) -> tuple[str | None, dict[str, Any]]:
+        """Return the key and what is given for the request; collect the own columns."""
+        layout = layout_of(tuple(names), cls, self._parser.explicit)
+        for name, meaning in layout.faults:
             self._suspected.add(meaning.near)
-            self._report_once(("name", name, cls), name, meaning.question)
-        elif meaning.field is None:
+            self._report_once(("name", name, cls), name, meaning.question or "")
+        for name in layout.own:
+            value = self._fields[name]
             own[name] = str(value) if isinstance(value, Cell) else value
-        elif meaning.field in given:
-            text = f"{meaning.field!r} is given twice, in capital and in small letters"
-            self._report_once(("twice", name), name, text)
-        else:
-            given[meaning.field] = value
+        given = {field: self._fields[name] for name, field in layout.fields}
+        key = given.pop("key", None)
+        if key is None and layout.keys:
+            self._key_column, key = own_key(own, layout.keys)
+        return self._checked_key(key), given
 
     def _of_class(
         self, cls: type[Request], own: dict[str, Any]
     ) -> tuple[str | None, Request | None]:
-        given: dict[str, Any] = {}
-        for name in self._fields:
-            self._take_field(name, cls, given, own)
-        key = self._key(given, own)
-        columns = columns_of(cls)
-        values: dict[str, Any] = {}
-        for name, column in columns.items():
-            if name in given:
-                values[name] = self._value(given[name], cls, name)
-            elif column.default is attrs.NOTHING and name not in self._suspected:
+        key, given = self._sort(self._fields, cls, own)
+        values = {name: self._value(value, cls, name) for name, value in given.items()}
+        for name in required_of(cls):
+            if name not in given and name not in self._suspected:
                 self._report_missing(name, cls)
         if not self._is_wrong:
             try:
                 return key, cls(**values)
             except InvalidRequestError:
                 pass  # once more, field by field, for all that is wrong
-        for name, value in values.items():
-            if name not in self._suspected:
-                self._check(columns[name], value)
+        for name, column in columns_of(cls).items():
+            if name in values and name not in self._suspected:
+                self._check(column, values[name])
         return key, None
 
     def _value(self, value: Any, cls: type[Request], name: str) -> Any:
         if not takes_url(name):
-            return typed_value(value, cls, name)
+            is_final = isinstance(value, str) and not isinstance(value, Cell)
+            return value if is_final else typed_value(value, cls, name)
         # A path may have spaces, which otherwise separate the items of a list.
         is_path = isinstance(value, Cell) and self._parser.files.is_input(name, value)
         value = [str(value)] if is_path and is_list(cls, name) else typed_value(value, cls, name)
@@ -304,13 +298,9 @@ class _RowParser:
             meaning_of(each, cls).field == name for each in header.names
         )
 
-    def _key(self, given: dict[str, Any], own: dict[str, Any]) -> str | None:
-        key = given.pop("key", None)
-        if key is None:
-            self._key_column, key = own_key(own) if own else (None, None)
-            return key
-        if isinstance(key, str) and key:
-            return str(key)
+    def _checked_key(self, key: Any) -> str | None:
+        if key is None or (isinstance(key, str) and key):
+            return str(key) if isinstance(key, Cell) else key
         self._report("key", f"key is {key!r}; it must be a string that is not empty")
         return None
 
@@ -318,15 +308,12 @@ class _RowParser:
         if "params" in self._fields:
             params = self._json_or_text("params")
             options = {name: self._json_or_text(name) for name in self._options()}
-            given: dict[str, Any] = {}
-            for name in self._fields:
-                if name != "params" and name not in options:
-                    self._take_field(name, None, given, own)
-            key = self._key(given, own)
+            rest = (name for name in self._fields if name != "params" and name not in options)
+            key, _ = self._sort(rest, None, own)
         else:
             given = {name: self._json_or_text(name) for name in self._fields}
             options = {name: given.pop(name) for name in self._options()}
-            key = self._key(given, {})
+            key = self._checked_key(given.pop("key", None))
             params = {name: value for name, value in given.items() if value is not None}
         if is_mapping(params):
             params = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 from foxapi_async import GenerationRequest, InvalidRequestError, PhotaImage, PhotaImageEdit
 from foxapi_async.bulk import Job, JobFileError, JobLine
 from foxapi_async.bulk.field_names import FIELDS, meaning_of
+from foxapi_async.bulk.job_line import default_key
 from foxapi_async.bulk.prompt_template import PromptTemplate
+from foxapi_async.bulk.temporary_index import Duplicates
 from foxapi_async.phota import CLASSES
 from tests.bulk.conftest import JobFolder
 
@@ -355,3 +358,14 @@ def test_a_template_gives_a_text_or_is_refused(text: str, value: str):
 def test_what_surrounds_a_column_is_kept(around: str, value: str):
     template = PromptTemplate.parse(f"{around}{{{{{{x}}}}}}{around}")
     assert template.format({"x": value}.get) == f"{around}{{{value}}}{around}"
+
+
+@given(
+    st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=300)
+    | st.text(alphabet="aÄß -_.", max_size=300)
+)
+def test_the_beginning_of_a_prompt_in_a_key_is_that_of_earlier_releases(prompt: str):
+    with Duplicates() as duplicates:
+        key = default_key(GenerationRequest("m", {"prompt": prompt}), duplicates)
+    text = re.sub(r"[\W_]+", "-", prompt[:200].casefold())
+    assert key[:-16].removesuffix("-") == text.strip("-")[:40].rstrip("-")
