@@ -127,22 +127,22 @@ def to_text(body: bytes) -> str:
 def decode(body: bytes) -> object:
     """Return the JSON value of a body; raise `ValueError` if it is not JSON.
 
-    Invalid bytes in a string are replaced: the rest of the answer is worth more.
+    Invalid bytes in a string are replaced: the rest of the answer is worth more. A number that JSON
+    cannot express (NaN, Infinity, 1e999) becomes None, so that what is kept can be written as JSON.
     """
     try:
         try:
-            return json.loads(body)
-        except UnicodeDecodeError:
-            return json.loads(to_text(body), parse_int=_whole_number)
+            return _decoder.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
         except ValueError:
-            # Python refuses to parse integers of more digits; no field that is read needs one.
-            return json.loads(body, parse_int=_whole_number)
+            # An invalid byte, or an integer of more digits than Python parses; no field that is read
+            # needs one.
+            return _tolerant_decoder.decode(to_text(body))
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
 
 
-def _whole_number(digits: str) -> int | float:
-    return int(digits) if len(digits) < _MOST_DIGITS else math.inf
+def _whole_number(digits: str) -> int | None:
+    return int(digits) if len(digits) < _MOST_DIGITS else None
 
 
 def excerpt(body: bytes) -> str:
@@ -313,6 +313,13 @@ def _number(value: object) -> float | None:
     except (ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
+
+
+# json.loads() with arguments would build a decoder for each answer.
+_decoder: Final = json.JSONDecoder(parse_constant=_number, parse_float=_number)
+_tolerant_decoder: Final = json.JSONDecoder(
+    parse_constant=_number, parse_float=_number, parse_int=_whole_number
+)
 
 
 def _size(value: object, _: object) -> int | None:

@@ -662,3 +662,8 @@ def test_a_text_of_the_server_becomes_one_line_and_is_truncated():
     assert one_line("a\nb\x1b[0m\ud800c") == "a b [0m c"
     assert one_line("x" * 10**7) == "x" * 500 + "…"
     assert one_line("x" * 11, longest=10) == "x" * 10 + "…"
+
+
+def test_numbers_that_json_cannot_express_are_read_as_none():
+    body = b'{"a": NaN, "b": [-Infinity, 1e999], "c": 1.5, "d": ' + b"9" * 5000 + b"}"
+    assert decode(body) == {"a": None, "b": [None, None], "c": 1.5, "d": None}
