@@ -12,7 +12,9 @@ import aiohttp
 from foxapi_async import (
     APIStatusError,
     APITimeoutError,
+    Balance,
     BudgetExceededError,
+    Credits,
     DownloadError,
     Event,
     FoxAPIError,
@@ -171,6 +173,12 @@ async def files(session: Session, task: Task) -> None:
     assert_type(await session.download(task, "out"), list[Path])
     assert_type(await session.download(task.outputs[0], Path("out"), name="fox"), list[Path])
     assert_type(await session.read(task.outputs[0]), bytes)
+    balance = await session.balance()
+    assert_type(balance, Balance)
+    assert_type(balance.key, Credits)
+    assert_type(balance.user.remaining, float | None)
+    assert_type(balance.raw, Mapping[str, Any])
+    assert_type(await session.prices(), dict[str, float])
     assert_type(await session.upload("face.png"), UploadedFile)
     assert_type(await session.upload(Path("face.png"), filename="me.png"), UploadedFile)
     uploaded = await session.upload(b"\x89PNG")
