@@ -202,8 +202,6 @@ class InputUploads:
             attempt += 1
             try:
                 uploaded = await self._session.upload(file.path)
-            except InvalidRequestError:
-                raise
             except (APIConnectionError, InvalidResponseError, RateLimitError, ServerError) as error:
                 waited = anyio.current_time() - started
                 # Without any answer so far, the address or the network may be wrong.
@@ -221,7 +219,7 @@ class InputUploads:
                 # A single 401 may be a mistake of the service.
                 if attempt >= _MOST_401:
                     raise _failure(file, error, ends_run=True) from error
-            except FoxAPIError as error:
+            except APIStatusError as error:
                 raise _refusal(file, error) from error
             else:
                 self._is_answered, self._is_paused = True, False
@@ -304,8 +302,8 @@ def _failure(file: LocalFile, error: FoxAPIError, *, ends_run: bool) -> InputUpl
     return InputUploadError(text, ends_run=ends_run)
 
 
-def _refusal(file: LocalFile, error: FoxAPIError) -> FoxAPIError:
+def _refusal(file: LocalFile, error: APIStatusError) -> FoxAPIError:
     failure = _failure(file, error, ends_run=False)
-    if isinstance(error, APIStatusError) and error.status in {400, 413, 415, 422}:
+    if error.status in {400, 413, 415, 422}:
         return InvalidRequestError(str(failure), value=file.path)
     return failure

@@ -67,7 +67,8 @@ for each in (watch, report, resolve, unknown, demo, emulator):
 
 
 profiles: typer.Typer = typer.Typer(
-    help="Make PHOTA profiles, which prompts reference as [[profile_id]].", no_args_is_help=True
+    help="Make PHOTA profiles, which prompts reference by id in double brackets.",
+    no_args_is_help=True,
 )
 profiles.command("create")(command(create_profile))
 profiles.command("list")(command(list_profiles, local=True))

@@ -11,6 +11,7 @@ import pytest
 
 from foxapi_async import (
     AuthenticationError,
+    GenerationRequest,
     InvalidRequestError,
     Journal,
     Limits,
@@ -18,10 +19,10 @@ from foxapi_async import (
     Retry,
     Session,
 )
-from foxapi_async.bulk import Job, Plan, run_job
-from foxapi_async.bulk.input_uploads import LIFETIME, link_from, name_of
-from foxapi_async.bulk.local_files import stand_ins_of
-from foxapi_async.emulator import Drop, Emulator, Fault, Hang, error
+from foxapi_async.bulk import Job, Plan, input_uploads, run_job
+from foxapi_async.bulk.input_uploads import LIFETIME, InputUploads, link_from, name_of
+from foxapi_async.bulk.local_files import LocalFiles, stand_ins_of
+from foxapi_async.emulator import Drop, Emulator, Fate, Fault, Hang, error
 from foxapi_async.requests import STAND_IN
 from tests.bulk.conftest import JobFolder
 from tests.bulk.test_local_files import edit, png, stand_in
@@ -298,3 +299,39 @@ def test_a_wrong_clock_makes_no_link_valid_for_years():
 
 def test_a_payload_may_be_anything():
     assert stand_ins_of(None) == stand_ins_of({"a": [1, None, {}]}) == []
+
+
+async def test_without_a_journal_a_session_remembers_its_uploads(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(input_uploads, "_KEPT", 1)
+    files = LocalFiles(tmp_path)
+    stand_ins = [
+        files.replace("image_url", str(png(tmp_path / f"{n}.png", bytes([n])))) for n in range(2)
+    ]
+    async with (
+        Emulator(duration=0.01, picture_scale=1 / 40) as emulator,
+        Session("sk-emulator", base_url=emulator.url) as session,
+    ):
+        uploads = InputUploads(session, files)
+        first = await uploads.link_of(stand_ins[0])
+        assert await uploads.link_of(stand_ins[0]) == first
+        await uploads.link_of(stand_ins[1])
+        assert await uploads.link_of(stand_ins[0]) != first  # Only the last link is kept
+        with pytest.raises(InvalidRequestError, match="no local file has the SHA-256"):
+            await uploads.link_of(STAND_IN + "0" * 64)
+        plain = PhotaImageEnhance("https://x.test/y.png")
+        assert uploads.prepared(plain) is plain
+        request = uploads.prepared(
+            GenerationRequest("m", {"image_url": stand_ins[1], "num_outputs": 2})
+        )
+        with pytest.raises(InvalidRequestError, match="cannot be split"):
+            request.split()
+        emulator.script(
+            Fault("submit", Fate(ends_as="failed", error={"code": "invalid_image_url"})),
+            Fault("submit", Fate(ends_as="failed", error={"code": "timeout"})),
+        )
+        outcomes = [outcome async for outcome in session.map([request, request], ordered=True)]
+        before = await uploads.link_of(stand_ins[1])
+        uploads.note(outcomes[1])
+        assert await uploads.link_of(stand_ins[1]) == before
+        uploads.note(outcomes[0])
+        assert await uploads.link_of(stand_ins[1]) != before

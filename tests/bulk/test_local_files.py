@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foxapi_async import JobFileError, PhotaImageEdit
+from foxapi_async import ConfigurationError, JobFileError, PhotaImageEdit
 from foxapi_async.bulk import Job, local_files
 from foxapi_async.bulk.job_line import JobLine
 from foxapi_async.bulk.local_files import LocalFileError, LocalFiles, stand_ins_of
@@ -205,3 +205,23 @@ def test_any_text_is_kept_or_refused_unless_it_is_a_file(tmp_path_factory, text,
         result = files.replace("image_url", text, strict=strict)
     assert result == text
     assert not strict or files.faults or not text.strip() or ":" in text
+
+
+def test_what_is_kept_in_memory_is_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr(local_files, "_MOST_RECENT", 1)
+    monkeypatch.setattr(local_files, "_MOST_FAULTS", 1)
+    found = problems(tmp_path, *(edit(f"{n % 2}.png", prompt=f"p{n}") for n in range(4)))
+    assert [text.partition(" ")[2].partition(" ")[0] for text in found] == ["1,", "2,", "4,"]
+    for number in range(2):
+        png(tmp_path / f"{number}.png", bytes([number]))
+    job = Job.read(jobs(tmp_path, *(edit(f"{n % 2}.png", prompt=f"p{n}") for n in range(4))))
+    assert job.plan(None).uploads == job.plan(None).uploads == 2
+
+
+def test_no_room_for_the_index_is_a_configuration_error(tmp_path):
+    files = LocalFiles(tmp_path)
+    files.find("0" * 64)
+    assert files._opened is not None
+    files._opened.close()
+    with pytest.raises(ConfigurationError, match="cannot write a temporary file"):
+        files.find("0" * 64)

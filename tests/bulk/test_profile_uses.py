@@ -47,3 +47,4 @@ async def test_what_a_completed_request_of_the_journal_has_used_is_known(job_fol
     journal = job_folder.out / "journal.sqlite"
     assert [use.id for use in job.plan(None).profiles] == ["abc", "abd", "me"]
     assert job.plan(journal, profiles={"me"}).profiles == (ProfileUse("abd", 2, 1),)
+    assert job.plan(journal, profiles={"me", "abd"}).profiles == ()

@@ -75,7 +75,7 @@ def create(
 
     The photos are checked, put into a ZIP file without their names, and uploaded. The same photos are
     the same profile: running it again continues after an interruption, and prints the id again when it
-    is done, without a new bill. Use the id as [[id]] in a prompt or in profile_ids.
+    is done, without a new bill. Use the id in a prompt, in double brackets, or in profile_ids.
     """
     # Loads aiohttp, which `foxapi --help` does not need.
     from foxapi_async import Journal  # noqa: PLC0415
@@ -85,7 +85,7 @@ def create(
     photos = Photos.find(folder.expanduser())
     same = f", {photos.duplicates:,} of them twice" if photos.duplicates else ""
     console.info(f"{count(len(photos.files), 'photo')}, {file_size(photos.size)}{same}")
-    path = journal or state_directory(os.environ) / JOURNAL_NAME
+    path = journal.expanduser() if journal else state_directory(os.environ) / JOURNAL_NAME
     url = find_base_url(context.base_url)
     place = "" if str(url).rstrip("/") == DEFAULT_BASE_URL else f"{url.host}-{url.port}-"
     created = {
@@ -115,7 +115,7 @@ def create(
         )
     task = _Creation(context, photos, key, path, timeout).run()
     profile = CreatedProfile(
-        profile_id=_profile_id(task),
+        profile_id=profile_id_of(task),
         key=key,
         task_id=task.id,
         photos=len(photos.files),
@@ -165,7 +165,8 @@ def _current(
     return used[-1], statuses[used[-1]]
 
 
-def _profile_id(task: Task) -> str:
+def profile_id_of(task: Task) -> str:
+    """Return the id of the profile that a task has created."""
     for output in task.outputs:
         if isinstance(id_ := output.data.get("profile_id"), str) and id_:
             return id_

@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
-from foxapi_async import ConfigurationError, InvalidRequestError, Journal
+from foxapi_async import (
+    ConfigurationError,
+    InvalidRequestError,
+    InvalidResponseError,
+    Journal,
+    Output,
+    Task,
+)
 from foxapi_async.cli.commands import profile
 from foxapi_async.cli.context import CommandContext
 from foxapi_async.cli.exit_codes import ExitCode
@@ -175,3 +182,16 @@ def test_the_list_is_appended_to_and_read_whatever_is_in_it(tmp_path):
     record_profile(directory, a_profile(2))
     record_profile(directory, a_profile(2))
     assert created_profiles(environment) == [a_profile(1), a_profile(2)]
+
+
+def test_a_list_that_cannot_be_written_is_told_with_the_id(tmp_path):
+    (tmp_path / "profiles.jsonl").mkdir()
+    with pytest.raises(ConfigurationError, match=r"the profile pf_1 was created, but .* cannot be"):
+        record_profile(tmp_path, a_profile(1))
+
+
+@pytest.mark.parametrize("data", [None, {}, {"profile_id": 7}, {"profile_id": ""}])
+def test_an_answer_without_a_profile_id_names_the_task(data):
+    outputs = () if data is None else (Output(0, data=data),)
+    with pytest.raises(InvalidResponseError, match="foxapi status task-1"):
+        profile.profile_id_of(Task("task-1", outputs=outputs))
