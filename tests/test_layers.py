@@ -21,7 +21,7 @@ PACKAGE = Path(foxapi_async.__file__).parent
 MOST_LINES = 415
 """Of one file."""
 MOST_MODULES = 200
-MOST_LINES_IN_ALL = 28_000
+MOST_LINES_IN_ALL = 32_000
 LONGEST_CHAIN = 14
 MOST_PARAMETERS, MOST_CALLABLES = 8, 2
 """Of a constructor. Sizes do not count the emulator."""
