@@ -27,8 +27,11 @@ _LATER: Final = 1.0
 
 _FORM: Final = re.compile(r"(?<![\w-])task-[a-z]+-[0-9]{6,12}-[A-Za-z0-9]{6,16}(?![\w-])")
 """The form of all ids that were seen: task-unified-1760000000-k3v9x2ab."""
-_FIELD: Final = re.compile(r"""\\*["'](?:task_)?id\\*["']\s*:\s*\\*["']([^"'\\\s]{1,256})\\*["']""")
-"""A field ``id`` or ``task_id`` in broken JSON, or in JSON within a text."""
+_FIELD: Final = re.compile(
+    r"""["'](?:task_)?id\\{0,16}["']\s{0,99}:\s{0,99}\\{0,16}["']([^"'\\\s]{1,256})\\{0,16}["']"""
+)
+"""A field ``id`` or ``task_id`` in broken JSON, or in JSON within a text. Repetitions are bounded, so that the time
+grows with the length of the text and not with its square."""
 
 
 def find_candidates(text: str, payload: object) -> tuple[str, ...]:

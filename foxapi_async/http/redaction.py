@@ -58,19 +58,20 @@ def _forms_of(character: str) -> str:
 def _escapes_of(characters: str) -> str:
     """Return a pattern for the escapes of all characters.
 
-    Each alternative begins with a literal: only then `re` skips fast over a text without them.
+    Each alternative begins with a literal: only then `re` skips fast over a text without them. Runs of
+    backslashes, which a text may consist of, are bounded: otherwise the time would grow with their square.
     """
     numbers = {ord(character) for character in characters}
     code = f"(?i:{'|'.join(f'{number:02x}' for number in numbers)})"
     decimal = "|".join(map(str, numbers))
     forms = [
         rf"%(?:25)*{code}",
-        rf"\\\\*(?:u0025(?:25)*|u00|u\{{0*|x){code}\}}?",
+        rf"\\\\{{0,15}}(?:u0025(?:25)*|u00|u\{{0*|x){code}\}}?",
         rf"&(?:amp;)*#(?:0*(?:{decimal})|[xX]0*{code});",
     ]
     for character in set(characters):
         if character in '"\\/':
-            forms.append(rf"\\\\*{re.escape(character)}")
+            forms.append(rf"\\\\{{0,15}}{re.escape(character)}")
         if (named := html.escape(character)) != character:
             forms.append(re.escape(named))
     return "|".join(forms)

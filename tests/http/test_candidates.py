@@ -127,3 +127,8 @@ def test_the_model_may_have_a_vendor_a_variant_or_a_date(model):
 )
 def test_a_task_of_another_model_is_not_ours(model):
     assert not ours(model=model)
+
+
+def test_a_long_run_of_backslashes_takes_no_long_time():
+    text = "\\" * 1_000_000 + '{\\"id\\": \\"task-1\\"'
+    assert find_candidates(text, None) == ("task-1",)

@@ -92,3 +92,10 @@ def test_the_key_is_found_between_any_texts(before, after, form):
 def test_any_key_is_found_in_json(key):
     text = json.dumps({"message": f"<{key}>"})
     assert json.loads(Redactor(key).text(text)) == {"message": f"<{REPLACEMENT}>"}
+
+
+def test_a_long_run_of_backslashes_takes_no_long_time():
+    key = "sk-Abcdef/0123456789"
+    escaped = key.replace("/", "\\" * 7 + "/")
+    text = Redactor(key).text("\\" * 300_000 + escaped)
+    assert "0123456789" not in text
