@@ -41,7 +41,7 @@ _EXCERPT: Final = 200
 _HTML: Final = re.compile(
     r"\s*(?:<\?xml[^>]*>\s*)?<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE
 )
-_TITLE: Final = re.compile(r"<title[^<>]{0,99}>([^<>]*\S[^<>]*)</title", re.IGNORECASE)
+_TITLE: Final = re.compile(r"<title[^<>]{0,99}>\s*([^<>\s][^<>]*)</title", re.IGNORECASE)
 _TAGS: Final = re.compile(
     r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)|<[^<>]*(?:>|\Z)",
     re.IGNORECASE | re.DOTALL,

@@ -667,3 +667,7 @@ def test_a_text_of_the_server_becomes_one_line_and_is_truncated():
 def test_numbers_that_json_cannot_express_are_read_as_none():
     body = b'{"a": NaN, "b": [-Infinity, 1e999], "c": 1.5, "d": ' + b"9" * 5000 + b"}"
     assert decode(body) == {"a": None, "b": [None, None], "c": 1.5, "d": None}
+
+
+def test_a_long_title_without_an_end_takes_no_long_time():
+    assert excerpt(b"<html><title>" + b"a " * 500_000)
