@@ -11,8 +11,8 @@ from rich.console import Console as RichConsole
 from rich.table import Table
 from rich.text import Text
 from typer import Option
-from typer.core import TyperGroup
 
+from foxapi_async import FoxAPIError
 from foxapi_async.cli.commands.balance import balance
 from foxapi_async.cli.commands.demo import demo
 from foxapi_async.cli.commands.doctor import doctor
@@ -26,14 +26,15 @@ from foxapi_async.cli.commands.run import run as run_jobs
 from foxapi_async.cli.commands.tasks import status, upload, wait
 from foxapi_async.cli.commands.unknown import unknown
 from foxapi_async.cli.commands.watch import watch
+from foxapi_async.cli.configured_commands import ConfiguredCommands
 from foxapi_async.cli.console import Console, standard_output
 from foxapi_async.cli.context import command
 from foxapi_async.cli.credentials import KEY_SOURCES, key_option_in
-from foxapi_async.cli.exit_codes import MEANINGS, ExitCode
+from foxapi_async.cli.exit_codes import MEANINGS, ExitCode, exit_code_for
 from foxapi_async.version import __version__
 
 
-class _Commands(TyperGroup):
+class _Commands(ConfiguredCommands):
     """Adds the exit codes below the commands; typer would reflow a table in an epilog."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -54,7 +55,6 @@ app: typer.Typer = typer.Typer(
     f"The API key is never an argument: {KEY_SOURCES}.",
     cls=_Commands,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -105,6 +105,9 @@ def run(arguments: Sequence[str]) -> int:
         return ExitCode.USAGE
     try:
         app(list(arguments), prog_name="foxapi")
+    except FoxAPIError as error:
+        Console().error(str(error))
+        return exit_code_for(error)
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else ExitCode.OK
     except OSError as error:

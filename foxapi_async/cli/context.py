@@ -15,6 +15,7 @@ from typer import Option
 
 import foxapi_async
 from foxapi_async import ConfigurationError, FoxAPIError, Limits, Polling
+from foxapi_async.cli.configured_commands import configured_options, files_read
 from foxapi_async.cli.console import Console
 from foxapi_async.cli.credentials import Key, find_key
 from foxapi_async.cli.end_notice import EndNotice
@@ -92,8 +93,14 @@ class CommandContext:
         self._end_notice: EndNotice | None = None
 
     def keep_log(self, path: Path | None) -> None:
-        """Give each message date and time where no person watches, and append all to a file, if any."""
+        """Give each message date and time where no person watches, and append all to a file, if any.
+
+        Say which options came from configuration files.
+        """
         self.console.dated = True
+        if self.invocation is not None and (options := configured_options(self.invocation)):
+            files = ", ".join(str(path) for path in files_read(self.invocation))
+            self.console.info(f"from {files}: {' '.join(options)}")
         if path is not None:
             self.console.log_to(path)
 

@@ -67,6 +67,8 @@ class Facts:
     connection: Connection | None = None
     models: Exchange | None = None
     account: Exchange | None = None
+    configuration: str = ""
+    """Which configuration files were read."""
 
 
 class Grade(enum.StrEnum):
@@ -100,6 +102,7 @@ def diagnose(facts: Facts) -> list[Finding]:
     versions = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
     return [
         _good("versions", versions),
+        _good("configuration", facts.configuration),
         *_key(facts.key),
         *_base_url(facts),
         *_connection(facts.connection),

@@ -18,6 +18,8 @@ import attrs
 from yarl import URL
 
 from foxapi_async import ConfigurationError, FoxAPIError, Timeout
+from foxapi_async.cli.config_file import JOB_FILE, user_file
+from foxapi_async.cli.configured_commands import files_read
 from foxapi_async.cli.context import CommandContext
 from foxapi_async.cli.credentials import Key, find_key
 from foxapi_async.cli.diagnosis import Connection, Exchange, Facts, Grade, diagnose
@@ -64,6 +66,7 @@ async def _gather(context: CommandContext) -> Facts:
         },
         key=key,
         base_url=url,
+        configuration=_configuration(context),
     )
     if isinstance(url, str):
         return facts
@@ -82,6 +85,13 @@ async def _gather(context: CommandContext) -> Facts:
     finally:
         await transport.aclose()
     return attrs.evolve(facts, models=models, account=account)
+
+
+def _configuration(context: CommandContext) -> str:
+    read = [] if context.invocation is None else files_read(context.invocation)
+    if read:
+        return f"{', '.join(str(path) for path in read)}; {JOB_FILE} beside a job is read by run"
+    return f"no file: there is no {user_file(os.environ)}; {JOB_FILE} beside a job is read by run"
 
 
 def _find_key(key_file: Path | None) -> Key | str:
