@@ -6,8 +6,8 @@ import hashlib
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -22,6 +22,7 @@ from foxapi_async.errors import Problem
 
 _KEPT: Final = 1000  # Problems that are kept; the others are only counted
 _SHOWN: Final = 20  # Problems, lines or fields in the text of an error
+_FOLDERS: Final = 10_000  # Folders that are remembered in memory; the database has all
 _FIELDS: Final = 200  # Names of fields that are remembered for the text of an error
 
 
@@ -36,6 +37,25 @@ def check_file_names(job: Job, pattern: str, directory: Path) -> None:
     FileNames.of_job(job.whole, NamePattern.parse(pattern), directory).close()
 
 
+@contextmanager
+def checking_names(
+    job: Job, pattern: str | None, directory: Path
+) -> Generator[Callable[[JobLine], None] | None, None, None]:
+    """Do what `check_file_names` does with the lines of the job that are read within the block.
+
+    Yield what takes each line; None if there is nothing to check, or everything was read already because
+    only some of the lines are selected.
+    """
+    if pattern is not None and job.selection is not None:
+        check_file_names(job, pattern, directory)
+    if pattern is None or job.selection is not None:
+        yield None
+        return
+    with closing(FileNames(NamePattern.parse(pattern), directory)) as names:
+        yield names.add
+        names.check(job.path)
+
+
 class FileNames:
     """The names of the files of a job. Clashes are numbered in the order of the lines: ``a``, ``a~2``, ….
 
@@ -46,6 +66,8 @@ class FileNames:
         self.pattern: Final = pattern
         self._directory = directory
         self._lock = threading.Lock()
+        self._problems = _Problems(pattern)
+        self._checked: set[tuple[str, ...]] = set()
         self._database = temporary_database(
             "CREATE TABLE names (digest BLOB PRIMARY KEY, times INTEGER) WITHOUT ROWID",
             "CREATE TABLE folders (digest BLOB PRIMARY KEY) WITHOUT ROWID",
@@ -56,23 +78,36 @@ class FileNames:
     @classmethod
     def of_job(cls, job: Job, pattern: NamePattern, directory: Path) -> Self:
         """Return the names of the files of a job; raise JobFileError as `check_file_names` does."""
-        with closing(job.lines()) as lines:
-            return cls.of_lines(lines, job.path, pattern, directory)
-
-    @classmethod
-    def of_lines(
-        cls, lines: Iterable[JobLine], source: Path, pattern: NamePattern, directory: Path
-    ) -> Self:
-        """Return the names of the files of all lines; ``source`` names their file in errors."""
         names = cls(pattern, directory)
         try:
-            problems = _Problems(pattern)
-            names._add_lines(lines, problems)
-            problems.raise_if_any(source)
+            with closing(job.lines()) as lines:
+                for line in lines:
+                    names.add(line)
+            names.check(job.path)
         except BaseException:
             names.close()
             raise
         return names
+
+    def add(self, line: JobLine) -> None:
+        """Name the files of the next line of the job."""
+        outputs = line.request.num_outputs
+        values = values_of(line, 0)
+        if not self._problems.add_fields(line, values):
+            return
+        for index in range(outputs):
+            values["index"] = index
+            try:
+                self._add(line, values, index, several=outputs > 1)
+            except ValueError as error:
+                self._problems.add(line.number, str(error))
+                break
+            except sqlite3.Error as error:
+                raise index_error(error) from error
+
+    def check(self, source: Path) -> None:
+        """Raise JobFileError if something is wrong with a line; ``source`` is the file of the job."""
+        self._problems.raise_if_any(source)
 
     def close(self) -> None:
         """Remove the index."""
@@ -86,22 +121,8 @@ class FileNames:
             row = self._database.execute(select, (line.number, index)).fetchone()
         return name if row is None else _numbered(name, row[0])
 
-    def _add_lines(self, lines: Iterable[JobLine], problems: _Problems) -> None:
-        for line in lines:
-            outputs = line.request.num_outputs
-            if not problems.add_fields(line, values_of(line, 0)):
-                continue
-            for index in range(outputs):
-                try:
-                    self._add(line, index, several=outputs > 1)
-                except ValueError as error:
-                    problems.add(line.number, str(error))
-                    break
-                except sqlite3.Error as error:
-                    raise index_error(error) from error
-
-    def _add(self, line: JobLine, index: int, *, several: bool) -> None:
-        name = self.pattern.render(values_of(line, index), index=index if several else None)
+    def _add(self, line: JobLine, values: Mapping[str, Any], index: int, *, several: bool) -> None:
+        name = self.pattern.render(values, index=index if several else None)
         self._check_folders(name.folders)
         number = self._count(name)
         # A numbered name may be taken by a line that has it as its own.
@@ -114,18 +135,20 @@ class FileNames:
 
     def _count(self, name: FileName) -> int:
         """Count a name and return how often it has occurred, this time included."""
-        digest = _digest(*name.folders, name.stem)
-        self._database.execute(
-            "INSERT INTO names VALUES (?, 1) ON CONFLICT (digest) DO UPDATE SET times = times + 1",
-            (digest,),
-        )
-        row = self._database.execute("SELECT times FROM names WHERE digest = ?", (digest,))
-        return int(row.fetchone()[0])
+        digest = (_digest(*name.folders, name.stem),)
+        execute = self._database.execute
+        if execute("INSERT OR IGNORE INTO names VALUES (?, 1)", digest).rowcount:
+            return 1
+        execute("UPDATE names SET times = times + 1 WHERE digest = ?", digest)
+        select = "SELECT times FROM names WHERE digest = ?"
+        return int(execute(select, digest).fetchone()[0])
 
     def _check_folders(self, folders: tuple[str, ...]) -> None:
         """Raise ValueError if a folder cannot be made because a file has its name."""
-        if not folders:
+        if not folders or folders in self._checked:
             return
+        if len(self._checked) < _FOLDERS:
+            self._checked.add(folders)
         insert = "INSERT OR IGNORE INTO folders VALUES (?)"
         if not self._database.execute(insert, (_digest(*folders),)).rowcount:
             return

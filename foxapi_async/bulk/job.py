@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self
 
@@ -217,12 +217,14 @@ class Job:
         directory: str | os.PathLike[str] | None = None,
         *,
         profiles: Collection[str] = (),
+        on_line: Callable[[JobLine], object] | None = None,
     ) -> Plan:
         """Compare the job with a journal: what is done, in flight, and still to be submitted.
 
         The journal need not exist. Pictures that are missing in ``directory`` count as to be fetched;
         None to trust the journal. ``profiles`` are known to be right: other profiles that no completed
-        request of the journal has used are listed.
+        request of the journal has used are listed. ``on_line`` is called with each line, for a check
+        that should not read the file once more.
 
         Raises:
             JobFileError: The file was changed since it was checked.
@@ -232,7 +234,16 @@ class Job:
         if journal is not None and not isinstance(journal, Journal):
             journal = Journal(journal)
         where = None if directory is None else Path(directory)
-        return plan_of(self.lines(), journal, where, self.files, profiles)
+        lines = self.lines() if on_line is None else _shown(self.lines(), on_line)
+        return plan_of(lines, journal, where, self.files, profiles)
+
+
+def _shown(
+    lines: Iterable[JobLine], on_line: Callable[[JobLine], object]
+) -> Generator[JobLine, None, None]:
+    for line in lines:
+        on_line(line)
+        yield line
 
 
 @attrs.define

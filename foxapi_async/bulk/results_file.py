@@ -14,7 +14,7 @@ import os
 import sqlite3
 import sys
 import threading
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -183,10 +183,13 @@ class ResultsFile:
         row = self._index.execute(select, (key_digest(key),)).fetchone()
         return None if row is None else self._line_at(row[0])
 
-    def last_lines(self) -> Iterator[dict[str, Any]]:
-        """Yield the last line of every request by its number. Append nothing meanwhile."""
-        for (place,) in self._index.execute("SELECT place FROM last ORDER BY line, place"):
-            if (fields := self._line_at(place)) is not None:
+    def other_lines(self, is_known: Callable[[bytes], bool]) -> Iterator[dict[str, Any]]:
+        """Yield the last lines of requests by their numbers, but those whose key digest is known.
+
+        Nothing may be appended before the last is read.
+        """
+        for key, place in self._index.execute("SELECT key, place FROM last ORDER BY line, place"):
+            if not is_known(key) and (fields := self._line_at(place)) is not None:
                 yield fields
 
     def counts(self) -> dict[str, int]:
@@ -240,7 +243,12 @@ class ResultsFile:
     def _line_at(self, place: int) -> dict[str, Any] | None:
         with self._reader() as file:
             file.seek(place)
-            return _parse(file.readline())
+            line = file.readline()
+        try:
+            fields = json.loads(line)  # it was checked when it was indexed
+        except ValueError:
+            return None
+        return fields if is_object(fields) and "key" in fields else None
 
     def _update_index(self) -> None:
         """Index the lines that any process has written since; repair the last if its process died."""

@@ -263,14 +263,14 @@ class TableWriter:
 
     def _rows_without_line(self, seen: _Seen) -> Iterator[TableRow]:
         """Yield the rows of requests that have a result and are in no job that can be read."""
-        told = iter(()) if self._results is None else self._results.last_lines()
+        told = iter(()) if self._results is None else self._results.other_lines(seen.has)
         while batch := list(islice(told, _BATCH)):
             if self._is_cancelled():
                 raise TableCancelledError
-            new = [fields for fields in batch if seen.add(fields["key"])]
-            found = self._journal.find(fields["key"] for fields in new)
-            for fields in new:
+            found = self._journal.find(fields["key"] for fields in batch)
+            for fields in batch:
                 key = fields["key"]
+                seen.add(key)
                 yield TableRow.of(key, job=None, line=None, told=fields, entry=found.get(key))
 
     def _is_all_of_folder(self) -> bool:
@@ -289,9 +289,16 @@ class _Seen:
 
     def add(self, key: str) -> bool:
         """Add a key and return whether it is new."""
+        insert = "INSERT OR IGNORE INTO seen VALUES (?)"
+        return bool(self._execute(insert, key_digest(key)).rowcount)
+
+    def has(self, digest: bytes) -> bool:
+        """Return whether a key with this digest has a row."""
+        return self._execute("SELECT 1 FROM seen WHERE key = ?", digest).fetchone() is not None
+
+    def _execute(self, statement: str, digest: bytes) -> sqlite3.Cursor:
         try:
-            insert = "INSERT OR IGNORE INTO seen VALUES (?)"
-            return bool(self._database.execute(insert, (key_digest(key),)).rowcount)
+            return self._database.execute(statement, (digest,))
         except sqlite3.Error as error:
             raise index_error(error) from error
 

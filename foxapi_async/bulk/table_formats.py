@@ -120,6 +120,8 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, str):
         return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return repr(value)
     if is_array(value) and all(isinstance(each, str) for each in value):
         return SEPARATOR.join(value)
     return json.dumps(value, ensure_ascii=False)

@@ -155,3 +155,6 @@ def _number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return value if math.isfinite(value) else None
+
+
+_NAMES: Final = tuple(attrs.fields_dict(TableRow))

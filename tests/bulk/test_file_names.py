@@ -21,7 +21,11 @@ def job(*own: dict[str, Any], outputs: int = 1) -> list[JobLine]:
 
 
 def check(lines: list[JobLine], pattern: str, directory: Path) -> FileNames:
-    return FileNames.of_lines(lines, Path("jobs.jsonl"), NamePattern.parse(pattern), directory)
+    found = FileNames(NamePattern.parse(pattern), directory)
+    for line in lines:
+        found.add(line)
+    found.check(Path("jobs.jsonl"))
+    return found
 
 
 def names(pattern: str, lines: list[JobLine], directory: Path) -> list[str]:

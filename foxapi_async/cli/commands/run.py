@@ -137,12 +137,8 @@ def run(
     See docs/jobs.md.
     """
     # Loads aiohttp, which `foxapi --help` does not need.
-    from foxapi_async.bulk import (  # noqa: PLC0415
-        JOURNAL_NAME,
-        RESULTS_NAME,
-        RunLog,
-        check_file_names,
-    )
+    from foxapi_async.bulk import JOURNAL_NAME, RESULTS_NAME, RunLog  # noqa: PLC0415
+    from foxapi_async.bulk.file_names import checking_names  # noqa: PLC0415
     from foxapi_async.cli.job_runner import JobRunner  # noqa: PLC0415
 
     console = context.console
@@ -163,10 +159,10 @@ def run(
     check_directory(journal_path.parent)
     # The run creates the directory, but no other one for the journal.
     is_new = not directory.exists() and journal_path.parent == directory
-    plan = job.plan(None if is_new else journal_path, directory, profiles=known)
+    found = None if is_new else journal_path
+    with checking_names(job, name, directory) as on_line:
+        plan = job.plan(found, directory, profiles=known, on_line=on_line)
     _refuse_conflicts(job.name, plan)
-    if name is not None:
-        check_file_names(job, name, directory)
     saving = SavingOptions(name=name, table=table, sidecar=sidecar, embed=embed)
     estimate = Estimate(
         plan=plan,
