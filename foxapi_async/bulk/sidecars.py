@@ -15,6 +15,7 @@ from foxapi_async.bulk.results_file import Result
 from foxapi_async.bulk.run_notes import RunNotes
 from foxapi_async.bulk.run_options import SidecarFormat
 from foxapi_async.bulk.saved_files import path_of
+from foxapi_async.files.filenames import is_written_by_jobs
 from foxapi_async.files.replacing import replacing
 from foxapi_async.journal.entry import SavedFile
 
@@ -73,6 +74,8 @@ class Sidecars:
             picture.with_suffix(f".{self.form}"),
             picture.with_name(f"{picture.name}.{self.form}"),
         ):
+            if is_written_by_jobs(path.name):
+                continue
             old = _content(path)
             if old == text:
                 return

@@ -49,13 +49,20 @@ async def test_a_picture_carries_its_prompt_and_has_a_sidecar(job_folder: JobFol
 
 
 async def test_files_of_earlier_runs_get_sidecars_and_edited_ones_stay(job_folder: JobFolder):
-    job_folder.write({"prompt": "a", "key": "one"}, {"prompt": "b", "key": "two"})
+    lines = [{"prompt": "a", "key": "one"}, {"prompt": "b", "key": "two"}]
+    job_folder.write(*lines, {"prompt": "c", "key": "jobs"})
     await job_folder.run()
     (job_folder.out / "two.txt").write_text("my own caption")
     _, summary = await job_folder.run(sidecar="txt")
-    assert (summary.from_journal, job_folder.emulator.counters.downloads) == (2, 2)
+    assert (summary.from_journal, job_folder.emulator.counters.downloads) == (3, 3)
     texts = {path.name: path.read_text() for path in job_folder.out.glob("*.txt")}
-    assert texts == {"one.txt": "a\n", "two.txt": "my own caption", "two.png.txt": "b\n"}
+    assert texts == {
+        "one.txt": "a\n",
+        "two.txt": "my own caption",
+        "two.png.txt": "b\n",
+        # jobs.txt is the name of a job from standard input.
+        "jobs.png.txt": "c\n",
+    }
 
 
 async def test_a_file_that_is_no_picture_is_saved_as_it_is(job_folder: JobFolder):
