@@ -16,6 +16,7 @@ from foxapi_async import Journal
 from foxapi_async.bulk.input_uploads import uploads_of
 from foxapi_async.bulk.job_line import JobLine
 from foxapi_async.bulk.local_files import LocalFiles, stand_ins_of
+from foxapi_async.bulk.model_counts import ModelCounts, ModelTally
 from foxapi_async.bulk.paid_before import PaidBefore
 from foxapi_async.bulk.profile_uses import ProfileUse, ProfileUses
 from foxapi_async.bulk.results_file import RESULTS_NAME, ResultsFile
@@ -25,9 +26,6 @@ from foxapi_async.journal.entry import Entry, JournalStatus, difference
 
 _BATCH: Final = 200  # Lines that are looked up in the journal at once
 _KEPT: Final = 1000  # Conflicts that are kept; the others are only counted
-
-
-_MODELS: Final = 100  # Models that are counted by name
 
 
 class Step(enum.Enum):
@@ -59,28 +57,6 @@ _MAY_SUBMIT: Final = frozenset({Step.SUBMIT, Step.FAILED, Step.UNKNOWN})
 def step_for(entry: Entry | None) -> Step:
     """Return what is to be done for a request with this entry in the journal."""
     return Step.SUBMIT if entry is None else STEPS[entry.status]
-
-
-@attrs.frozen(kw_only=True)
-class ModelCounts:
-    """The requests of one model that may be submitted; what ends in ``_outputs`` counts their images."""
-
-    model: str
-    submit: int = 0
-    submit_outputs: int = 0
-    failed: int = 0
-    failed_outputs: int = 0
-    unknown: int = 0
-    unknown_outputs: int = 0
-
-    def to_submit(self, *, retry_failed: bool = False, retry_unknown: bool = False) -> int:
-        """Return how many requests would be submitted with these options."""
-        return self.submit + self.failed * retry_failed + self.unknown * retry_unknown
-
-    def outputs_to_submit(self, *, retry_failed: bool = False, retry_unknown: bool = False) -> int:
-        """Return how many images would be billed with these options."""
-        failed, unknown = self.failed_outputs, self.unknown_outputs
-        return self.submit_outputs + failed * retry_failed + unknown * retry_unknown
 
 
 @attrs.frozen(kw_only=True)
@@ -171,7 +147,7 @@ def _plan_of(
 ) -> Plan:
     requests: Counter[Step] = Counter()
     outputs: Counter[Step] = Counter()
-    models: dict[str, Counter[str]] = {}
+    models = ModelTally()
     conflicts: list[Problem] = []
     more = 0
     if files is not None:
@@ -192,12 +168,7 @@ def _plan_of(
                 if files is not None:
                     files.count_wanted(stand_ins_of(payload))
             if step in _MAY_SUBMIT:
-                model = line.request.model
-                counts = models.setdefault(
-                    model if model in models or len(models) < _MODELS else "", Counter()
-                )
-                counts[step.value] += 1
-                counts[f"{step.value}_outputs"] += line.request.num_outputs
+                models.add(line.request.model, step.value, line.request.num_outputs)
             if (conflict := _conflict(line, entry)) is not None:
                 if len(conflicts) < _KEPT:
                     conflicts.append(conflict)
@@ -214,7 +185,7 @@ def _plan_of(
         uploads=uploads,
         upload_bytes=upload_bytes,
         profiles=uses.unknown(journal),
-        models=tuple(ModelCounts(model=model, **counts) for model, counts in models.items()),
+        models=models.counts(),
     )
 
 

@@ -146,19 +146,20 @@ def change_json(before: Balance, after: Balance | None) -> dict[str, object]:
 
 def change_text(before: Balance, after: Balance) -> str | None:
     """Return how the balance changed; None if the two answers do not say."""
-    for whose, was, now in (
-        ("this key", before.key, after.key),
-        ("its user", before.user, after.user),
-    ):
+    pairs = (("this key", before.key, after.key), ("its user", before.user, after.user))
+    others = "other uses of the account included"
+    for whose, was, now in pairs:
         if was.unlimited or was.remaining is None or now.remaining is None:
             continue
-        less = was.remaining - now.remaining
-        change = f"{number_text(abs(less))} {'less' if less >= 0 else 'more'}"
-        return (
-            f"balance of {whose}: {number_text(now.remaining)} credits, {number_text(was.remaining)} "
-            f"before this run ({change}; other uses of the account included)"
-        )
-    if before.key.used is None or after.key.used is None:
-        return None
-    used = number_text(after.key.used - before.key.used)
-    return f"credits used by this key during this run: {used}, other uses of the key included"
+        # A user without a limit may be said to have nothing, all the time.
+        if less := was.remaining - now.remaining:
+            change = f"{number_text(abs(less))} {'less' if less > 0 else 'more'}"
+            return (
+                f"balance of {whose}: {number_text(now.remaining)} credits, "
+                f"{number_text(was.remaining)} before this run ({change}; {others})"
+            )
+    for whose, was, now in pairs:
+        if was.used is not None and now.used is not None:
+            used = number_text(now.used - was.used)
+            return f"credits used by {whose} during this run: {used} ({others})"
+    return None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from foxapi_async import Journal, PhotaImage, TaskStatus
 from foxapi_async.bulk import JobLine
+from foxapi_async.bulk.model_counts import ModelCounts, ModelTally
 from foxapi_async.bulk.plan import STEPS, Step, plan_of, step_for
 from foxapi_async.journal import JournalStatus, SavedFile
 
@@ -82,3 +83,15 @@ def test_without_a_journal_everything_is_to_be_submitted(tmp_path: Path):
     asked = [JobLine(1, "a", PhotaImage("a"))]
     assert plan_of(asked, None, None).submit == 1
     assert plan_of(asked, Journal(tmp_path / "none.sqlite"), tmp_path).submit == 1
+
+
+def test_models_are_counted_by_name_up_to_a_bound():
+    tally = ModelTally()
+    for number in range(150):
+        tally.add(f"m{number}", "submit", 2)
+    tally.add("m0", "failed", 3)
+    first, *_, others = tally.counts()
+    assert first == ModelCounts(model="m0", submit=1, submit_outputs=2, failed=1, failed_outputs=3)
+    assert first.to_submit(retry_failed=True) == 2
+    assert first.outputs_to_submit(retry_failed=True) == 5
+    assert others == ModelCounts(model="", submit=50, submit_outputs=100)

@@ -74,6 +74,7 @@ def test_what_is_not_known_is_said_with_the_reason():
         (Credits(90), Credits(60), "60 credits, 90 before this run (30 less"),
         (Credits(60), Credits(90), "90 credits, 60 before this run (30 more"),
         (Credits(0, 5, unlimited=True), Credits(0, 7, unlimited=True), "during this run: 2"),
+        (Credits(5, 1), Credits(5, 1), "during this run: 0"),
         (Credits(), Credits(), None),
         (Credits(5), Credits(), None),
     ],

@@ -14,12 +14,12 @@ from foxapi_async.cli.context import CommandContext
 from foxapi_async.cli.exit_codes import ExitCode
 from foxapi_async.cli.formatting import count
 from foxapi_async.cli.invocation import RUN_COMMAND, remembered
-from foxapi_async.http.codec import one_line
+from foxapi_async.http.codec import excerpt, one_line
 
 if TYPE_CHECKING:
     from foxapi_async.journal.entry import Entry
 
-_LONGEST: Final = 200  # Characters of a prompt and of an answer; --json has all
+_LONGEST: Final = 200  # Characters of a prompt; --json has all
 
 
 def unknown(
@@ -118,7 +118,7 @@ def _lines(entry: Entry, described: Mapping[str, object]) -> list[str]:
         "sent": f"{entry.updated:%Y-%m-%d %H:%M:%S} UTC",
         "at stake": count(entry.num_outputs, "image"),
         "error": entry.error and one_line(entry.error, longest=2 * _LONGEST),
-        "answer": entry.response and one_line(entry.response, longest=_LONGEST),
+        "answer": entry.response and excerpt(entry.response.encode("utf-8", "replace")),
         "if billed": described["if_billed"],
         "if not": described["if_not_billed"],
     }

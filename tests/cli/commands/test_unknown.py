@@ -32,7 +32,7 @@ async def test_each_doubtful_line_is_listed_and_both_commands_settle_it(
         first = await foxapi(*run, "--outputs", "1", "--yes", env=env)
         emulator.faults.clear()
         assert first.code == 6
-        assert "  foxapi unknown out" in first.err.splitlines()
+        assert "  foxapi unknown out\n" in first.err
 
         shown = await foxapi("unknown", "out", env=environment())
         listed = await foxapi("unknown", "out", "--json", env=environment())
