@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -323,6 +324,12 @@ def test_without_new_thumbnails_the_pictures_themselves_are_shown(results, tmp_p
     page = draw(results, SheetOptions(new_thumbnails=False))
     assert page.all("img", "src") == ["./k1.png"]
     assert page.all("img", "loading") == ["lazy"]
+
+
+def test_without_pillow_the_pictures_themselves_are_shown(results, tmp_path, monkeypatch):
+    results.append([completed(tmp_path, 1)])
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    assert draw(results).all("img", "src") == ["./k1.png"]
 
 
 def test_a_cancelled_sheet_leaves_the_first_page_as_it_was(results, tmp_path):

@@ -15,7 +15,7 @@ from rich.live import Live
 
 from foxapi_async.bulk import RunProgress
 from foxapi_async.bulk.run_progress import summary_from_json
-from foxapi_async.cli.job_board import board, waiting_text
+from foxapi_async.cli.job_board import board, progress_text, waiting_text
 
 NOTHING = summary_from_json({}, Path("results.jsonl"))
 NOW = datetime(2026, 1, 2, 2, 11, tzinfo=UTC)
@@ -60,3 +60,11 @@ def test_it_is_said_what_a_stopped_run_waits_for():
     )
     saving = attrs.evolve(progress(in_flight=2), saving=1)
     assert waiting_text(saving) == "2 tasks in flight and the files of 1 task"
+
+
+def test_it_is_said_how_far_the_contact_sheet_is_drawn():
+    shown = attrs.evolve(progress(requests=5, completed=5), stage="sheet")
+    assert "writing the contact sheet: 1,200 of 5,000 pictures" in progress_text(
+        shown, (1200, 5000)
+    )
+    assert progress_text(shown).endswith("writing the contact sheet")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import signal
 
 import pytest
+from PIL import Image
 
 from foxapi_async.emulator import Delay, Deliver, Fault, Hang
 from tests.cli.process import environment, foxapi, running, until
@@ -113,3 +115,28 @@ async def test_the_emulator_stops_cleanly_and_prints_its_counters():
     assert '"event": "started"' in done.lines[0]
     assert '"event": "stopped"' in done.lines[1]
     assert "0 images billed" in done.err
+
+
+async def test_an_interrupt_while_the_contact_sheet_is_drawn_leaves_it_to_the_next_run(
+    emulated, tmp_path
+):
+    jobs, out = tmp_path / "jobs.txt", tmp_path / "out"
+    jobs.write_text("hills\n")
+    arguments = ["run", str(jobs), "-o", str(out), "--yes"]
+    async with emulated() as (_, env):
+        assert (await foxapi(*arguments, "--no-sheet", env=env)).code == 0
+        # Results of another job in the folder, whose pictures take a while to decode.
+        Image.effect_noise((2000, 2000), 50).save(out / "large.png")
+        with (out / "results.jsonl").open("a") as results:
+            for number in range(40):
+                file = {"path": "large.png", "size": 1, "sha256": f"{number:02}" * 32}
+                line = {"key": f"k{number}", "status": "completed", "job": "other", "files": [file]}
+                results.write(json.dumps(line) + "\n")
+        async with running(*arguments, env=env) as command:
+            await until(lambda: len(list(out.glob("contact-sheet/*.jpg"))) > 1)
+            command.interrupt()
+            done = await command.end()
+    assert done.code == 130
+    assert "interrupted: the next run draws the contact sheet" in done.err
+    assert "1 of 1 done" in done.err
+    assert not (out / "index.html").exists()
