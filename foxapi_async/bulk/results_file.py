@@ -51,7 +51,7 @@ class Result:
     not_submitted nothing was sent
     ============= ==================================================================================
 
-    ``line`` counts from 1; ``own`` are the columns of the line that are not sent. ``fetched`` is the
+    ``line`` counts from 1; paths of ``files`` are relative to the directory of the job. ``own`` are the columns of the line that are not sent. ``fetched`` is the
     number of files that this run downloaded; ``from_journal`` is True if nothing was requested from the
     server. ``error_code`` and ``error`` are None for "completed"; ``response`` is what the server said
     to an unknown request. ``seconds`` are from the submission to the end of the task, ``credits`` what

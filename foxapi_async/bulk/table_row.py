@@ -15,7 +15,8 @@ from foxapi_async.journal.entry import Entry, JournalStatus
 
 _NOW: Final[Mapping[JournalStatus, str]] = {
     JournalStatus.PLANNED: "not_submitted",
-    JournalStatus.SENDING: "unknown",
+    # By a process that is alive: `Entry.after_crash` has made the others unknown.
+    JournalStatus.SENDING: "unfinished",
     JournalStatus.UNKNOWN: "unknown",
     JournalStatus.ACCEPTED: "unfinished",
     JournalStatus.COMPLETED: "unfinished",

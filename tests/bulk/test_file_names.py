@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foxapi_async import JobFileError, PhotaImage
-from foxapi_async.bulk import JobLine
-from foxapi_async.bulk.file_names import FileNames
+from foxapi_async.bulk import Job, JobLine, Selection, check_file_names
+from foxapi_async.bulk.file_names import FileNames, checking_names
 from foxapi_async.bulk.name_pattern import NamePattern
 
 
@@ -95,3 +95,21 @@ def test_a_folder_that_is_a_file_is_refused_before_anything_is_paid(tmp_path: Pa
     with pytest.raises(JobFileError, match=r"the folder .*a cannot be made"):
         check(job({"c": "a"}), "{c}/{key}", tmp_path)
     check(job({"c": "b"}), "{c}/{key}", tmp_path).close()
+
+
+@pytest.mark.parametrize("selection", [None, Selection.parse("1")])
+def test_a_pattern_must_suit_all_lines_also_if_some_are_selected(
+    tmp_path: Path, selection: Selection | None
+):
+    path = tmp_path / "jobs.jsonl"
+    path.write_text('{"prompt": "a", "category": "x"}\n{"prompt": "b"}\n')
+    whole = Job.read(path)
+    some = whole if selection is None else whole.select(selection)
+    check_file_names(some, "{line}", tmp_path)
+    with (
+        pytest.raises(JobFileError, match="'category' is missing in line 2"),
+        checking_names(some, "{category}/{key}", tmp_path) as on_line,
+    ):
+        some.plan(None, on_line=on_line)
+    with checking_names(some, None, tmp_path) as on_line:
+        assert on_line is None

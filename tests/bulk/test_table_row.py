@@ -53,7 +53,8 @@ STATUSES = ["completed", "unsaved", "failed", "unfinished", "rejected", "unknown
         (JournalStatus.COMPLETED, "failed", "unfinished"),
         (JournalStatus.SAVED, "unsaved", "unsaved"),
         (JournalStatus.SAVED, None, "completed"),
-        (JournalStatus.SENDING, None, "unknown"),
+        (JournalStatus.SENDING, None, "unfinished"),
+        (JournalStatus.UNKNOWN, None, "unknown"),
         (JournalStatus.FAILED, "unknown", "failed"),
     ],
 )
