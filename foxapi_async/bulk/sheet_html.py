@@ -51,7 +51,7 @@ _TO_DO: Final = {
 _PROMPT, _ALTERNATIVE, _REASON = 300, 100, 400
 """Characters on a page, whose size is bounded; the data for the search has more of them."""
 _COLUMNS, _VALUE = 4, 60
-_OPEN: Final = 8  # Failures of a status that are shown unfolded; more would hide the first picture
+_OPEN: Final = 8  # Failures that are shown unfolded; more would hide the first picture
 _ROW_ENDS: Final = '<i class="end"></i>' * 8  # Keep the last row of pictures as high as the others
 
 
@@ -138,6 +138,7 @@ def failure_groups(
     """
     lists = {status: [failure(item) for item in group]
              for status, group in groupby(items, key=status_of)}  # fmt: skip
+    total = sum(map(len, lists.values()))
     groups: list[str] = []
     for status in FAILURES:
         rows, number = lists.get(status, []), counts.get(status, 0)
@@ -147,7 +148,7 @@ def failure_groups(
         if rows:
             listed = f"<ol>{''.join(rows)}</ol>"
             summary = f"<summary>Show {'it' if number == 1 else f'all {number:,}'}</summary>"
-            is_open = " open" if number <= _OPEN else ""
+            is_open = " open" if total <= _OPEN else ""
             body = listed if more is None else f"<details{is_open}>{summary}{listed}</details>"
         elif more is not None and status in more:
             body = f'<p><a href="{more[status]}">Show all {number:,}</a></p>'

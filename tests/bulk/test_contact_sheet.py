@@ -153,7 +153,8 @@ def test_the_links_to_pages_are_above_and_below_the_pictures(results, tmp_path):
 
 @pytest.mark.parametrize(("number", "is_open"), [(8, True), (9, False)])
 def test_a_long_list_of_failures_is_folded(results, tmp_path, number, is_open):
-    results.append([completed(tmp_path, 100), *(failed(n) for n in range(number))])
+    statuses = ["failed", "rejected"]
+    results.append([completed(tmp_path, 100), *(failed(n, statuses[n % 2]) for n in range(number))])
     page = draw(results)
     assert ("open" in dict(page.elements)["details"]) is is_open
     assert page.shown.count("it failed") == number
