@@ -165,7 +165,7 @@ def _unsigned(text: str) -> str:
 
 
 def _command(key: str, directory: Path) -> str:
-    if not key.isprintable():
+    if not key.isprintable() or len(key) > _VALUE:
         return ""
     words = f"{shlex.quote(key)} TASK_ID -o {quoted_directory(directory)}"
     if key.startswith("-"):
