@@ -17,7 +17,8 @@ from foxapi_async.bulk.job_line import JobLine
 from foxapi_async.bulk.line_parser import LineParser
 from foxapi_async.bulk.line_rules import LineRules
 from foxapi_async.bulk.local_files import LocalFiles
-from foxapi_async.bulk.plan import Plan, plan_of
+from foxapi_async.bulk.plan import Plan, PlanCounter, plan_of
+from foxapi_async.bulk.profile_uses import ProfileUses
 from foxapi_async.bulk.rows.detection import FileFormat, UnclearFormatError
 from foxapi_async.bulk.rows.fingerprint import FileChangedError, Fingerprint, FingerprintReader
 from foxapi_async.bulk.rows.row import Row
@@ -53,6 +54,8 @@ class Job:
     """The local files that its lines name."""
     selection: Selection | None = None
     """What `select` has narrowed the job to; None for all lines."""
+    # The plan without a journal: the file need not be read once more for it. None if it is not known.
+    _fresh: Plan | None = attrs.field(default=None, alias="fresh", repr=False, eq=False)
     _whole: Job | None = attrs.field(default=None, alias="whole", repr=False, eq=False)
 
     @classmethod
@@ -125,6 +128,7 @@ class Job:
             rules=rules,
             name=name,
             files=check.files,
+            fresh=check.fresh_plan(),
         )
 
     @property
@@ -198,6 +202,7 @@ class Job:
             outputs=outputs,
             heaviest=heaviest,
             selection=selection,
+            fresh=None,
             whole=self.whole,
         )
 
@@ -231,6 +236,9 @@ class Job:
             ConfigurationError: The journal cannot be read, or does not know what the results in the
                 directory show as paid: a run would refuse to pay for it again.
         """
+        if journal is None and on_line is None and self._fresh is not None:
+            unknown = tuple(each for each in self._fresh.profiles if each.id not in profiles)
+            return attrs.evolve(self._fresh, profiles=unknown)
         if journal is not None and not isinstance(journal, Journal):
             journal = Journal(journal)
         where = None if directory is None else Path(directory)
@@ -256,6 +264,7 @@ class _Check:
     problems: list[Problem] = attrs.field(factory=list[Problem])
     told: set[str] = attrs.field(factory=set[str])
     more: int = 0
+    counter: PlanCounter = attrs.field(factory=lambda: PlanCounter(ProfileUses(())))
 
     def add(self, row: Row, parser: LineParser) -> None:
         self.requests += 1
@@ -278,11 +287,18 @@ class _Check:
                 )
                 problems.append(Problem(row.number, "num_outputs", text))
             self.outputs += number
+            if parsed.key is not None:
+                self.counter.add(JobLine(row.number, parsed.key, parsed.request))
             self.heaviest = max(self.heaviest, number)
         # A missing file is told once, however many lines name it.
         problems = [each for each in problems if each.message not in self.told]
         self.told.update(each.message for each in problems if each.message in self.files.faults)
         self._keep(problems)
+
+    def fresh_plan(self) -> Plan | None:
+        # With local files, what is to be uploaded depends on the plan that was made last.
+        is_known = not self.files.is_used and not self.counter.uses.is_full
+        return self.counter.plan() if is_known else None
 
     def finish(self, parser: LineParser) -> None:
         if self.requests:

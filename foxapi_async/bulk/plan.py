@@ -145,11 +145,7 @@ def _plan_of(
     uses: ProfileUses,
     paid: PaidBefore | None,
 ) -> Plan:
-    requests: Counter[Step] = Counter()
-    outputs: Counter[Step] = Counter()
-    models = ModelTally()
-    conflicts: list[Problem] = []
-    more = 0
+    counter = PlanCounter(uses)
     if files is not None:
         files.forget_wanted()
     rest = iter(lines)
@@ -160,33 +156,52 @@ def _plan_of(
             if entry is None and paid is not None:
                 paid.check(line)
             step = _step_with_files(entry, directory)
-            requests[step] += 1
-            outputs[step] += line.request.num_outputs
-            if step is Step.SUBMIT:
-                payload = line.request.payload()
-                uses.add(line.number, payload)
-                if files is not None:
-                    files.count_wanted(stand_ins_of(payload))
-            if step in _MAY_SUBMIT:
-                models.add(line.request.model, step.value, line.request.num_outputs)
-            if (conflict := _conflict(line, entry)) is not None:
-                if len(conflicts) < _KEPT:
-                    conflicts.append(conflict)
-                else:
-                    more += 1
+            counter.add(line, entry, step)
+            if step is Step.SUBMIT and files is not None:
+                files.count_wanted(stand_ins_of(line.request.payload()))
     uploads, upload_bytes = (0, 0) if files is None else uploads_of(files, journal)
-    return Plan(
-        requests=requests.total(),
-        outputs=outputs.total(),
-        **{step.value: requests[step] for step in Step},
-        **{f"{step.value}_outputs": outputs[step] for step in Step},
-        conflicts=tuple(conflicts),
-        more_conflicts=more,
-        uploads=uploads,
-        upload_bytes=upload_bytes,
-        profiles=uses.unknown(journal),
-        models=models.counts(),
-    )
+    plan = counter.plan(journal)
+    return attrs.evolve(plan, uploads=uploads, upload_bytes=upload_bytes)
+
+
+class PlanCounter:
+    """Counts the requests of a job for a `Plan`, in bounded memory."""
+
+    def __init__(self, uses: ProfileUses) -> None:
+        self.uses: Final = uses
+        self._requests: Counter[Step] = Counter()
+        self._outputs: Counter[Step] = Counter()
+        self._models = ModelTally()
+        self._conflicts: list[Problem] = []
+        self._more = 0
+
+    def add(self, line: JobLine, entry: Entry | None = None, step: Step = Step.SUBMIT) -> None:
+        """Count a request with its entry in the journal, and what is to be done for it."""
+        outputs = line.request.num_outputs
+        self._requests[step] += 1
+        self._outputs[step] += outputs
+        if step is Step.SUBMIT:
+            self.uses.add(line.number, line.request.payload())
+        if step in _MAY_SUBMIT:
+            self._models.add(line.request.model, step.value, outputs)
+        if (conflict := _conflict(line, entry)) is not None:
+            if len(self._conflicts) < _KEPT:
+                self._conflicts.append(conflict)
+            else:
+                self._more += 1
+
+    def plan(self, journal: Journal | None = None) -> Plan:
+        """Return the plan of the requests that were counted, without uploads."""
+        return Plan(
+            requests=self._requests.total(),
+            outputs=self._outputs.total(),
+            **{step.value: self._requests[step] for step in Step},
+            **{f"{step.value}_outputs": self._outputs[step] for step in Step},
+            conflicts=tuple(self._conflicts),
+            more_conflicts=self._more,
+            profiles=self.uses.unknown(journal),
+            models=self._models.counts(),
+        )
 
 
 def _step_with_files(entry: Entry | None, directory: Path | None) -> Step:

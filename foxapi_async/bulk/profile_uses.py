@@ -42,6 +42,11 @@ class ProfileUses:
             elif id_ not in self._known and len(self._uses) < _MOST:
                 self._uses[id_] = ProfileUse(id_, line, 1)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether further profiles were left out."""
+        return len(self._uses) >= _MOST
+
     def unknown(self, journal: Journal | None) -> tuple[ProfileUse, ...]:
         """Return the profiles that no completed request of the journal has used, by their first line."""
         unknown = dict(self._uses)

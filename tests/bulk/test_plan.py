@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from foxapi_async import Journal, PhotaImage, TaskStatus
-from foxapi_async.bulk import JobLine
+from foxapi_async.bulk import Job, JobLine, Selection
 from foxapi_async.bulk.model_counts import ModelCounts, ModelTally
 from foxapi_async.bulk.plan import STEPS, Step, plan_of, step_for
 from foxapi_async.journal import JournalStatus, SavedFile
@@ -95,3 +96,19 @@ def test_models_are_counted_by_name_up_to_a_bound():
     assert first.to_submit(retry_failed=True) == 2
     assert first.outputs_to_submit(retry_failed=True) == 5
     assert others == ModelCounts(model="", submit=50, submit_outputs=100)
+
+
+def test_the_plan_without_a_journal_is_that_of_the_lines(tmp_path: Path):
+    path = tmp_path / "jobs.jsonl"
+    lines = [
+        {"prompt": "[[known]] and [[new]]", "num_outputs": 2},
+        {"prompt": "[[new]]"},
+        {"model": "gpt-image-2", "params": {"prompt": "a"}},
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    job = Job.read(path)
+    for each in (job, job.select(Selection.parse(lines="2-3"))):
+        expected = plan_of(each.lines(), None, tmp_path, None, ["known"])
+        assert each.plan(None, tmp_path, profiles=["known"]) == expected
+        assert [use.id for use in expected.profiles] == ["new"]
+    assert [use.id for use in job.plan(None).profiles] == ["known", "new"]
