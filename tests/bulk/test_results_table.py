@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from pyarrow import parquet
 
-from foxapi_async import ConfigurationError, InvalidRequestError, Limits
-from foxapi_async.bulk import table_formats, write_table
+from foxapi_async import ConfigurationError, InvalidRequestError, Journal, Limits
+from foxapi_async.bulk import Job, table_formats, write_table
+from foxapi_async.bulk.results_file import ResultsFile
+from foxapi_async.bulk.results_table import write_job_table
 from foxapi_async.bulk.run_log import RunLog
 from foxapi_async.emulator import Drop, Fate, Fault, error
 from tests.bulk.conftest import JobFolder
@@ -191,3 +193,22 @@ def test_a_directory_without_results_is_refused(tmp_path: Path):
     with pytest.raises(InvalidRequestError, match="must be one of csv, jsonl, parquet"):
         write_table(tmp_path, format="xlsx")  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_job_file_that_changed_and_a_table_that_is_not_wanted(tmp_path: Path):
+    path = tmp_path / "jobs.jsonl"
+    path.write_text('{"prompt": "a"}\n{"prompt": "b"}\n')
+    job = Job.read(path)
+    journal = Journal(tmp_path / "none.sqlite")
+    results = ResultsFile(tmp_path / "results.jsonl")
+    try:
+        wanted = write_job_table(tmp_path, results, journal, job, is_cancelled=lambda: True)
+        assert wanted is None
+        assert not (tmp_path / "results.csv").exists()
+        path.write_text('{"prompt": "x"}\n{"prompt": "b"}\n')
+        report = write_job_table(tmp_path, results, journal, job, is_cancelled=lambda: False)
+    finally:
+        results.close()
+    assert report is not None
+    assert report.rows == 0
+    assert "jobs.jsonl: only lines with results are listed" in report.notes[0]

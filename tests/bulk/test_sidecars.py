@@ -8,13 +8,16 @@ import json
 import os
 from pathlib import Path
 
+import attrs
 import pytest
 from PIL import Image
 
-from foxapi_async import InvalidRequestError, PhotaImage
-from foxapi_async.bulk import Job, JobLine, run_job, sidecars
+from foxapi_async import InvalidRequestError, Journal, PhotaImage, PhotaImageEnhance
+from foxapi_async.bulk import Job, JobLine, Result, embedding, run_job, save_results, sidecars
 from foxapi_async.bulk.embedding import STAGING_NAME, publish_with_prompt, remove_staged
+from foxapi_async.bulk.run_notes import RunNotes
 from foxapi_async.emulator import Answer, Fault
+from foxapi_async.journal import SavedFile
 from tests.bulk.conftest import JobFolder
 
 pytestmark = [pytest.mark.ordinary_loop, pytest.mark.much]
@@ -131,3 +134,55 @@ def test_only_old_staged_files_are_removed(tmp_path: Path):
     assert [path.name for path in young.parent.iterdir()] == ["task-0.png"]
     remove_staged(tmp_path, young.stat().st_mtime + 10_000)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_large_files_are_copied_as_they_are(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(embedding, "_LARGEST", 10)
+    source = staged(tmp_path)
+    content = source.read_bytes()
+    path, reason = publish_with_prompt(source, tmp_path, "k.png", LINE, "task")
+    assert (path.read_bytes(), reason) == (content, "the file is larger than 128 MiB")
+
+
+async def test_a_disk_that_is_full_leaves_the_picture_to_the_next_run(job_folder, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    job_folder.write({"prompt": "a", "key": "one"})
+    with monkeypatch.context() as patch:
+        patch.setattr(save_results, "publish_with_prompt", full)
+        results, summary = await job_folder.run(embed=True)
+    assert (results["one"].status, summary.unsaved) == ("unsaved", 1)
+    assert "No space left on device; the task is paid for" in results["one"].error
+    _, summary = await job_folder.run(embed=True)
+    assert (summary.is_done, summary.outputs_billed, job_folder.pictures()) == (
+        True,
+        0,
+        ["one.png"],
+    )
+
+
+def test_own_sidecars_are_brought_up_to_date_and_others_stay(tmp_path: Path):
+    notes = RunNotes()
+    writer = sidecars.Sidecars(tmp_path, Journal(tmp_path / "none.sqlite"), "json", notes)
+    result = Result(
+        line=1,
+        key="k",
+        status="completed",
+        request=LINE.request,
+        files=(SavedFile("k.png", 1, "0", 0),),
+    )
+    writer.write([result])
+    writer.write([attrs.evolve(result, line=2)])
+    assert json.loads((tmp_path / "k.json").read_text())["line"] == 2
+    (tmp_path / "k.json").write_text("not mine")
+    writer.write([result])
+    assert json.loads((tmp_path / "k.png.json").read_text())["line"] == 1
+    (tmp_path / "k.png.json").write_text("[]")
+    writer.write([result])
+    assert notes.texts() == ("line 1: a sidecar was not written: another file has its name",)
+    assert (tmp_path / "k.json").read_text() == "not mine"
+    # A request without a prompt has no caption.
+    enhance = attrs.evolve(result, request=PhotaImageEnhance("https://x.example/a.png"))
+    attrs.evolve(writer, form="txt").write([enhance])
+    assert not (tmp_path / "k.txt").exists()

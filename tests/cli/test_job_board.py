@@ -68,3 +68,5 @@ def test_it_is_said_how_far_the_contact_sheet_is_drawn():
         shown, (1200, 5000)
     )
     assert progress_text(shown).endswith("writing the contact sheet")
+    shown = attrs.evolve(shown, stage="table")
+    assert progress_text(shown).endswith("writing the table of results")
