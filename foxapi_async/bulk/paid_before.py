@@ -23,8 +23,9 @@ class PaidBefore:
             ConfigurationError: It is empty or missing, although requests were paid for.
         """
         if (paid := self.results.count_paid()) and self.journal.is_blank():
+            requests = "request that was" if paid == 1 else "requests that were"
             raise ConfigurationError(
-                f"{self.results.path} has {paid} requests that were paid for, but the journal "
+                f"{self.results.path} has {paid} {requests} paid for, but the journal "
                 f"{str(self.journal.path)!r} is empty: the run would pay for them again. Use the "
                 "journal that belongs to these results, or another directory"
             )

@@ -122,18 +122,39 @@ def plan_of(
             know: a run would refuse to pay for them again.
     """
     with ExitStack() as stack:
-        paid = None if journal is None or directory is None else _paid_before(directory, journal)
-        if paid is not None:
-            stack.callback(paid.results.close)
-            paid.check_journal()
+        paid = (
+            None if journal is None or directory is None else _PaidCheck(directory, journal, stack)
+        )
         return _plan_of(
             lines, journal, directory, files=files, uses=ProfileUses(profiles), paid=paid
         )
 
 
-def _paid_before(directory: Path, journal: Journal) -> PaidBefore | None:
-    path = directory / RESULTS_NAME
-    return PaidBefore(ResultsFile(path), journal) if path.exists() else None
+@attrs.define
+class _PaidCheck:
+    """Reads the results at the first request that the journal does not know: that takes a while."""
+
+    _directory: Path
+    _journal: Journal
+    _stack: ExitStack
+    _paid: PaidBefore | None = None
+    _is_needed: bool | None = None
+
+    def check(self, line: JobLine) -> None:
+        if self._is_needed is None:
+            self._is_needed = self._open()
+        if self._is_needed and self._paid is not None:
+            self._paid.check(line)
+
+    def _open(self) -> bool:
+        path = self._directory / RESULTS_NAME
+        if not path.exists():
+            return False
+        results = ResultsFile(path)
+        self._stack.callback(results.close)
+        self._paid = PaidBefore(results, self._journal)
+        self._paid.check_journal()
+        return results.count_paid() > 0
 
 
 def _plan_of(
@@ -143,7 +164,7 @@ def _plan_of(
     *,
     files: LocalFiles | None,
     uses: ProfileUses,
-    paid: PaidBefore | None,
+    paid: _PaidCheck | None,
 ) -> Plan:
     counter = PlanCounter(uses)
     if files is not None:

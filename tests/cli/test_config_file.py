@@ -130,7 +130,14 @@ def test_a_file_beside_a_job_cannot_spend_run_commands_or_send_the_key_elsewhere
     assert "is not taken from" not in dry_run(jobs, capsys)[1]
 
 
-def test_help_and_completion_do_not_read_the_files(jobs, capsys, monkeypatch):
+def test_the_doctor_says_which_file_was_read(jobs, capsys):
+    user(jobs).write_text("base-url = 'http://127.0.0.1:9'")
+    assert main(["doctor"]) != 0
+    (line,) = [each for each in capsys.readouterr().out.splitlines() if "configuration" in each]
+    assert str(user(jobs)) in line
+
+
+def test_help_does_not_read_the_files(jobs, capsys):
     user(jobs).write_text("nonsense")
     assert main(["run", "--help"]) == 0
     assert "--max-time" in capsys.readouterr().out

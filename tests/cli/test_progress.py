@@ -11,11 +11,11 @@ from pathlib import Path
 import attrs
 import pytest
 
-from foxapi_async import Output, PhotaImage, Task, TaskError, TaskInfo, TaskStatus
+from foxapi_async import Output, PhotaImage, Task, TaskError, TaskInfo, TaskStatus, events
 from foxapi_async.cli.console import Console
-from foxapi_async.cli.progress import ProgressBars
+from foxapi_async.cli.progress import ProgressBars, RetryMessages
 from foxapi_async.cli.task_state import TaskStates
-from foxapi_async.errors import SessionClosedError, TaskFailedError
+from foxapi_async.errors import APITimeoutError, ServerError, SessionClosedError, TaskFailedError
 from foxapi_async.events import Downloaded, DownloadProgress, TaskEnded, TaskSubmitted
 from tests.cli.process import running, until
 
@@ -135,3 +135,22 @@ def _end(states: TaskStates, task_id: str, error: TaskFailedError | SessionClose
     if isinstance(error, TaskFailedError):
         task = attrs.evolve(task, status=TaskStatus.FAILED, error=TaskError("no_luck"))
     states.update(TaskEnded(task_id, task, error, FOX, 3.0))
+
+
+def test_retries_of_one_cause_are_one_line_and_a_count(capsys):
+    messages = RetryMessages(Console())
+    for number in range(5):
+        busy = ServerError("GET …: HTTP 502", status=502)
+        messages.print_event(events.PollFailed(f"task-{number}", busy))
+    messages.print_event(events.PollFailed("task-9", APITimeoutError("no answer")))
+    messages.print_event(events.RateLimited(None))
+    messages.print_event(events.RateLimited(3.0))
+    messages.finish()
+    first, timeout, limited, *counts = capsys.readouterr().err.splitlines()
+    assert first == "task task-0: a poll failed and is repeated: GET …: HTTP 502"
+    assert timeout.startswith("task task-9: a poll failed")
+    assert "429" in limited
+    assert [line.partition(" since ")[0] for line in counts] == [
+        "502 on polls: 5 times",
+        "429 (the server limits the rate): 2 times",
+    ]

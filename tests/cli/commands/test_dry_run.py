@@ -8,62 +8,54 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.process import environment, foxapi
-
-pytestmark = pytest.mark.ordinary_loop
+from foxapi_async.cli import main
+from tests.bulk.test_run_log import begin, end
 
 
 @pytest.fixture
-def jobs(tmp_path: Path) -> Path:
+def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    for name in ("FOXAPI_API_KEY", "FOXAPI_API_KEY_FILE"):
+        monkeypatch.delenv(name, raising=False)
     path = tmp_path / "jobs.jsonl"
-    lines = ({"prompt": f"p{n}", "key": f"p{n}"} for n in range(3))
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    path.write_text('{"prompt": "a fox", "key": "k", "num_outputs": 4}\n')
     return path
 
 
-async def test_what_was_paid_for_and_is_not_in_the_journal_is_refused(emulated, jobs, tmp_path):
-    out = tmp_path / "out"
-    arguments = ["run", str(jobs), "-o", str(out)]
-    async with emulated() as (_, env):
-        assert (await foxapi(*arguments, "--yes", env=env)).code == 0
-        (out / "journal.sqlite").rename(tmp_path / "lost.sqlite")
-        lost = await foxapi(*arguments, "--dry-run", env=env)
-        other = tmp_path / "other.jsonl"
-        other.write_text('{"prompt": "p9"}\n')
-        await foxapi("run", str(other), "-o", str(tmp_path / "2"), "--yes", env=env)
-        (tmp_path / "2" / "journal.sqlite").rename(out / "journal.sqlite")
-        for options in (["--dry-run"], ["--yes"]):
-            lines = await foxapi(*arguments, *options, env=env)
-            assert lines.code == 3
-            assert "says that 'p0' (line 1) is completed, but the journal" in lines.err
-        (out / "journal.sqlite").unlink()
-        (tmp_path / "lost.sqlite").rename(out / "journal.sqlite")
-        again = await foxapi(*arguments, "--dry-run", env=env)
-        (out / "p1.png").unlink()
-        missing = await foxapi(*arguments, "--dry-run", "--json", env=env)
-    assert lost.code == 3
-    assert "3 requests that were paid for, but the journal" in lost.err
-    assert again.code == 0
-    assert "it takes about" not in again.err
-    assert "it takes about" in missing.err
-    assert "at the rate of the last run" in missing.err
-    assert missing.document["plan"]["seconds"] > 0
+def dry_run(jobs: Path, directory: Path, *options: str) -> int:
+    return main(["run", str(jobs), "-o", str(directory), "--dry-run", *options])
 
 
-async def test_a_directory_that_cannot_be_used_is_refused(jobs, tmp_path):
+def test_what_was_paid_for_and_is_not_in_the_journal_is_refused(jobs, tmp_path, capsys):
+    (tmp_path / "results.jsonl").write_text('{"key": "k", "line": 1, "status": "completed"}\n')
+    assert dry_run(jobs, tmp_path) == 3
+    assert "1 request that was paid for, but the journal" in capsys.readouterr().err
+
+
+def test_the_time_is_estimated_by_the_last_run_with_a_rate(jobs, tmp_path, capsys):
+    assert dry_run(jobs, tmp_path) == 0
+    assert "it takes about" not in capsys.readouterr().err
+    end(begin(tmp_path), rate=2.0)
+    end(begin(tmp_path))
+    assert dry_run(jobs, tmp_path, "--json") == 0
+    said = capsys.readouterr()
+    assert "it takes about 2 min at the rate of the last run, 2.0 images/min" in said.err
+    assert json.loads(said.out)["plan"]["seconds"] == 120.0
+
+
+def test_a_directory_that_cannot_be_used_is_refused(jobs, tmp_path, capsys):
     file = tmp_path / "file"
     file.touch()
     for directory in (file, file / "below"):
-        done = await foxapi("run", str(jobs), "-o", str(directory), "--dry-run", env=environment())
-        assert done.code == 3
-        assert f"nothing can be saved in {directory}: Not a directory" in done.err
+        assert dry_run(jobs, directory) == 3
+        assert f"nothing can be saved in {directory}: Not a directory" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-async def test_a_directory_without_permission_is_refused(jobs, tmp_path):
+def test_a_directory_without_permission_is_refused(jobs, tmp_path, capsys):
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o500)
     for directory, reason in ((closed, "it is"), (closed / "new", f"{closed} is")):
-        done = await foxapi("run", str(jobs), "-o", str(directory), "--dry-run", env=environment())
-        assert done.code == 3
-        assert f"nothing can be saved in {directory}: {reason} not writable" in done.err
+        assert dry_run(jobs, directory) == 3
+        said = capsys.readouterr().err
+        assert f"nothing can be saved in {directory}: {reason} not writable" in said
