@@ -235,7 +235,7 @@ class MapOperation:
             tracked.add_observer(_OutcomeObserver(self, submission))
 
     def task_changed(self, tracked: TrackedTask) -> None:
-        """Tell who watches; only ends are outcomes."""
+        """Pass the change to the function that watches; only ends are outcomes."""
         if self.watch is not None:
             self.watch(tracked.key, tracked.latest)
 

@@ -18,10 +18,11 @@ It counts what it bills in `Emulator.counters`. Faults are scripted with `Fault`
 A reset "before the request was read" happens before the request takes effect. The JSON body of a
 submission has been read by then, so that a script can inspect it; the body of an upload has not.
 
-What it does not imitate: the LLM routes and their streams, callbacks, billing and price lists, the
+What it does not imitate: the LLM routes and their streams, callbacks, billing lists, the
 vendor-compatible synchronous routes, refunds and final settlement, TLS, any real generation, and
 playable video. Models other than `phota-*` are accepted with any fields. An upload by URL does not
-fetch a foreign URL; it stores a placeholder picture. Nothing has been compared with the live service.
+fetch a foreign URL; it stores a placeholder picture. The prices of its list
+are invented. Nothing has been compared with the live service.
 """
 
 from foxapi_async.emulator.canvas import PillowMissingError
