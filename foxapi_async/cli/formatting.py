@@ -169,3 +169,12 @@ def wait_command(ids: Sequence[str], directory: Path | None, options: Sequence[s
     """Return the command that waits for tasks and saves their files, quoted for a shell."""
     target = [] if directory is None else ["-o", str(directory)]
     return shlex.join(["foxapi", "wait", *ids, *target, *options])
+
+
+def as_utf_8(text: str) -> str:
+    """Return an argument of the command line as it was meant."""
+    # Where the locale knows only ASCII, Python keeps other bytes as surrogates, which no API takes.
+    try:
+        return text.encode("ascii", "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        return text

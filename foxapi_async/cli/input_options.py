@@ -12,6 +12,7 @@ from typer import Argument, Option
 
 from foxapi_async import ConfigurationError, InvalidRequestError
 from foxapi_async.cli.context import CommandContext
+from foxapi_async.cli.formatting import as_utf_8
 
 if TYPE_CHECKING:
     from foxapi_async.bulk import Job
@@ -108,7 +109,7 @@ def read_job(context: CommandContext, jobs: Path, options: InputOptions, heavies
         folder=folder,
         fields=fields,
         defaults=defaults,
-        template=options.template,
+        template=options.template and as_utf_8(options.template),
     )
 
 
@@ -145,7 +146,7 @@ def _pairs(option: str, form: str, given: Sequence[str] | None) -> dict[str, str
         InvalidRequestError: One is not of the form, or a name is given twice.
     """
     pairs: dict[str, str] = {}
-    for text in given or ():
+    for text in map(as_utf_8, given or ()):
         name, separator, value = text.partition("=")
         name = name.strip()
         if not separator or not name:

@@ -14,6 +14,7 @@ from typer import Argument, Option
 from foxapi_async import GenerationRequest, Limits, PhotaImage, Polling, Request, errors
 from foxapi_async.cli.context import CommandContext, Directory, Timeout, prepare_directory
 from foxapi_async.cli.exit_codes import ExitCode
+from foxapi_async.cli.formatting import as_utf_8
 from foxapi_async.cli.task_runner import TaskRunner
 
 if TYPE_CHECKING:
@@ -180,16 +181,8 @@ def parse_params(given: Sequence[str]) -> dict[str, object]:
 def read_prompt(argument: str | None) -> str | None:
     """Return the prompt; ``-`` reads all of standard input."""
     if argument is None or argument != "-":
-        return argument and _as_utf_8(argument)
-    return "" if sys.stdin is None else _as_utf_8(sys.stdin.read().rstrip("\r\n"))
-
-
-def _as_utf_8(text: str) -> str:
-    # Where the locale knows only ASCII, Python keeps other bytes as surrogates, which no API takes.
-    try:
-        return text.encode("ascii", "surrogateescape").decode("utf-8")
-    except UnicodeError:
-        return text
+        return argument and as_utf_8(argument)
+    return "" if sys.stdin is None else as_utf_8(sys.stdin.read().rstrip("\r\n"))
 
 
 def _parse_value(name: str, text: str) -> object:

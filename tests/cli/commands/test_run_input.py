@@ -148,7 +148,7 @@ async def test_standard_input_is_kept_and_the_hint_goes_on(emulated: Any, tmp_pa
         first = await foxapi(*arguments, env=env, stdin=stdin)
         assert first.code == 4
         assert (out / "jobs.jsonl").read_bytes() == stdin
-        (hint,) = (line for line in first.err.splitlines() if line.startswith("  foxapi run"))
+        (hint,) = re.findall("  (foxapi run .*)", first.err)
         words = shlex.split(hint)
         assert words[1:3] == ["run", str(out / "jobs.jsonl")]
         # Relative paths of the kept file start from where the command was called.
