@@ -1,4 +1,4 @@
-"""The table of results: one row per line of the jobs of a folder, in bounded memory. Blocking.
+"""The table of results: one row per request of the jobs of a folder, in bounded memory. Blocking.
 
 Rows go to a temporary file first, because the columns are only known when every row has been seen.
 """
@@ -22,7 +22,7 @@ from foxapi_async import ConfigurationError, InvalidRequestError, JobFileError, 
 from foxapi_async.bulk.job import Job
 from foxapi_async.bulk.job_line import JobLine
 from foxapi_async.bulk.results_file import RESULTS_NAME, ResultsFile
-from foxapi_async.bulk.run_log import JOURNAL_NAME, RunLog
+from foxapi_async.bulk.run_log import JOURNAL_NAME, RunLog, RunRecord
 from foxapi_async.bulk.table_formats import FORMATS, Columns, TableFormat, check_format, write_rows
 from foxapi_async.bulk.table_row import TableRow
 from foxapi_async.bulk.temporary_index import index_error, key_digest, temporary_database
@@ -43,7 +43,7 @@ _BATCH: Final = 200  # Lines that are looked up in the journal at once
 class TableReport:
     """A table that was written.
 
-    ``rows`` are the lines of all jobs, ``statuses`` their number by status, ``images`` the files on disk,
+    ``rows`` are the requests of all jobs, ``statuses`` their number by status, ``images`` the files on disk,
     ``credits`` what the server has reserved for the tasks (None if no run has recorded any). ``notes``
     say which jobs could not be read: only their lines with results are in the table.
     """
@@ -127,7 +127,7 @@ def write_job_table(
     """
     others, notes = read_jobs(directory, but=job.path)
     writer = TableWriter(
-        directory, results, journal, [*others, job.whole], notes, is_cancelled=is_cancelled
+        directory, results, journal, [job.whole, *others], notes, is_cancelled=is_cancelled
     )
     try:
         return writer.write(directory / TABLE_NAME)
@@ -136,8 +136,13 @@ def write_job_table(
 
 
 def read_jobs(directory: Path, *, but: Path | None = None) -> tuple[list[Job], list[str]]:
-    """Return the jobs of the runs of a directory, and why others cannot be read; ``but`` is left out."""
-    latest = {record.job.absolute(): record for record in RunLog(directory).runs()}
+    """Return the jobs of the runs of a directory, and why others cannot be read; ``but`` is left out.
+
+    The job that was run last comes first.
+    """
+    latest: dict[Path, RunRecord] = {}
+    for record in reversed(RunLog(directory).runs()):
+        latest.setdefault(record.job.absolute(), record)
     jobs: list[Job] = []
     notes: list[str] = []
     for path, record in latest.items():
@@ -243,7 +248,9 @@ class TableWriter:
             while batch := self._next(lines, job):
                 found = self._journal.find(line.key for line in batch)
                 for line in batch:
-                    seen.add(line.key)
+                    # Several jobs may have a request; it is billed once, and so it is counted once.
+                    if not seen.add(line.key):
+                        continue
                     yield TableRow.of(
                         line.key,
                         job=job.path.name,

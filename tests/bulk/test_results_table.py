@@ -74,9 +74,9 @@ async def test_all_jobs_of_a_folder_are_in_the_table(job_folder: JobFolder):
     await job_folder.run()
     rows = read(job_folder.out / "results.csv")
     assert [(row["job"], row["key"], row["status"]) for row in rows] == [
+        ("jobs.jsonl", "b", "completed"),
         ("first.jsonl", "a", "completed"),
         ("first.jsonl", "later", "not_submitted"),
-        ("jobs.jsonl", "b", "completed"),
     ]
     # A job file that is gone: its lines with results stay in the table.
     (job_folder.path / "first.jsonl").unlink()
@@ -84,6 +84,27 @@ async def test_all_jobs_of_a_folder_are_in_the_table(job_folder: JobFolder):
     assert [row["key"] for row in read(report.path)] == ["b", "a"]
     assert "first.jsonl: only lines with results are listed" in report.notes[0]
     assert (report.rows, report.statuses, report.images) == (2, {"completed": 2}, 2)
+
+
+async def test_a_request_of_several_jobs_is_counted_once(job_folder: JobFolder):
+    shared = {"prompt": "a", "key": "a", "num_outputs": 2}
+    job_folder.write(shared, {"prompt": "b", "key": "b"})
+    await job_folder.run()
+    (job_folder.path / "jobs.jsonl").rename(job_folder.path / "first.jsonl")
+    text = (job_folder.out / "runs.jsonl").read_text().replace("jobs.jsonl", "first.jsonl")
+    (job_folder.out / "runs.jsonl").write_text(text)
+    job_folder.write({"prompt": "c", "key": "c"}, {**shared, "note": "of the last job"})
+    await job_folder.run()
+    rows = read(job_folder.out / "results.csv")
+    assert [(row["job"], row["key"], row["line"], row["note"]) for row in rows] == [
+        ("jobs.jsonl", "c", "1", ""),
+        ("jobs.jsonl", "a", "2", "of the last job"),
+        ("first.jsonl", "b", "2", ""),
+    ]
+    report = write_table(job_folder.out)
+    assert read(report.path) == rows
+    assert (report.rows, report.images) == (3, 4)
+    assert report.credits == job_folder.emulator.counters.credits_reserved
 
 
 async def test_a_journal_without_results_and_job_gives_a_table(job_folder: JobFolder):

@@ -10,6 +10,7 @@ from typer import Argument, Option
 from foxapi_async.cli.context import CommandContext
 from foxapi_async.cli.exit_codes import ExitCode
 from foxapi_async.cli.formatting import count
+from foxapi_async.cli.money import number_text
 
 
 def report(
@@ -55,7 +56,7 @@ def report(
     statuses = sorted(table.statuses.items(), key=lambda item: -item[1])
     parts = [f"{number:,} {status.replace('_', ' ')}" for status, number in statuses]
     console.info(f"{count(table.rows, 'line')}: {', '.join(parts)}")
-    reserved = "" if table.credits is None else f", {table.credits:,g} credits reserved"
+    reserved = "" if table.credits is None else f", {number_text(table.credits)} credits reserved"
     console.info(f"{count(table.images, 'image')} on disk{reserved}")
     console.result(str(table.path))
     console.document(

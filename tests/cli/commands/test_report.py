@@ -21,10 +21,12 @@ async def test_the_path_goes_to_stdout_and_the_counts_to_stderr(job_folder: JobF
     await job_folder.run(table=False)
     table = job_folder.out / "results.csv"
     assert not table.exists()
+    log = job_folder.out / "results.jsonl"
+    log.write_text(log.read_text().replace('"credits": 30000', '"credits": 1234567'))
     assert run(["report", str(job_folder.out)]) == 0
     printed = capsys.readouterr()
     assert printed.out == f"{table}\n"
-    assert "2 lines: 2 completed\n3 images on disk" in printed.err
+    assert "2 lines: 2 completed\n3 images on disk, 1,294,567 credits reserved" in printed.err
     with table.open(encoding="utf-8-sig", newline="") as file:
         assert [row["files"] for row in csv.DictReader(file)] == ["a.png", "b-0.png|b-1.png"]
     other = job_folder.path / "t.jsonl"
