@@ -18,7 +18,7 @@ from tests.conftest import OpenSession
 
 PACKAGE = Path(foxapi_async.__file__).parent
 
-MOST_CALLS, MOST_FUNCTIONS, MOST_MODULES = 300, 140, 23
+MOST_CALLS, MOST_FUNCTIONS, MOST_MODULES = 300, 145, 23
 
 RESUMABLE = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 BEGINNING = 10

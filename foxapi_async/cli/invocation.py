@@ -15,8 +15,8 @@ from foxapi_async._typeguards import is_object
 RUN_COMMAND: Final = "the command of the last run"
 """The name under which a journal keeps it: an object with ``command`` and ``cwd``."""
 
-_PASSWORD: Final = re.compile(r"(^|//)[^/@]*@")
-"""The user and password of a URL, or of a proxy without a scheme."""
+_PASSWORD: Final = re.compile(r"(^|//)[^/]*@")
+"""The user and password of a URL, or of a proxy without a scheme; the password may have an "@"."""
 
 
 def without_password(url: str) -> str:

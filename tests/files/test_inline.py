@@ -45,7 +45,7 @@ class Api:
             return web.Response(body=PNG)
         task = {"id": request.path.rpartition("/")[2], "status": "completed", "type": "image"}
         if request.method == "POST":
-            task["id"] = "task-posted"
+            task["id"] = f"task-posted-{len(self.asked)}"
         return web.Response(
             body=json.dumps(task | self.fields).encode(), content_type="application/json"
         )
