@@ -6,7 +6,13 @@ from typing import Final
 
 import attrs
 
+from foxapi_async.phota import PhotaImage, PhotaImageEdit
+from foxapi_async.requests import Request
+
 _MODELS: Final = 100  # Models that are counted by name
+
+_DOUBLE_IN_4K: Final = PhotaImage | PhotaImageEdit
+"""Requests of which FoxAPI documents that 4K costs twice as much."""
 
 
 @attrs.frozen(kw_only=True)
@@ -14,6 +20,9 @@ class ModelCounts:
     """The requests of one model that may be submitted; what ends in ``_outputs`` counts their images."""
 
     model: str
+    is_double: bool = False
+    """Whether these are the requests in 4K, which cost twice as much."""
+
     submit: int = 0
     submit_outputs: int = 0
     failed: int = 0
@@ -35,25 +44,28 @@ class ModelTally:
     """Counts requests by model and by what is to be done for them, in bounded memory."""
 
     def __init__(self) -> None:
-        self._counts: dict[str, dict[str, list[int]]] = {}
+        self._counts: dict[tuple[str, bool], dict[str, list[int]]] = {}
 
-    def add(self, model: str, step: str, outputs: int) -> None:
+    def add(self, request: Request, step: str) -> None:
         """Count a request; ``step`` is the name of a count of `ModelCounts`."""
-        steps = self._counts.get(model)
+        outputs = request.num_outputs
+        kind = request.model, isinstance(request, _DOUBLE_IN_4K) and request.resolution == "4K"
+        steps = self._counts.get(kind)
         if steps is None:
-            name = model if len(self._counts) < _MODELS else ""
-            steps = self._counts.setdefault(name, {})
+            kind = kind if len(self._counts) < _MODELS else ("", False)
+            steps = self._counts.setdefault(kind, {})
         count = steps.setdefault(step, [0, 0])
         count[0] += 1
         count[1] += outputs
 
     def counts(self) -> tuple[ModelCounts, ...]:
-        """Return the counts; models beyond the first 100 are together in one without a name."""
+        """Return the counts, those in 4K apart; beyond the first 100 all are in one without a name."""
         return tuple(
             ModelCounts(
                 model=model,
+                is_double=is_double,
                 **{step: requests for step, (requests, _) in steps.items()},
                 **{f"{step}_outputs": outputs for step, (_, outputs) in steps.items()},
             )
-            for model, steps in self._counts.items()
+            for (model, is_double), steps in self._counts.items()
         )

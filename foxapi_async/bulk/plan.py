@@ -94,7 +94,8 @@ class Plan:
     profiles: tuple[ProfileUse, ...] = ()
     """Profiles of requests to submit that are not known: perhaps their ids are misspelt."""
     models: tuple[ModelCounts, ...] = ()
-    """What may be submitted, by model; models beyond the first 100 are together in one without a name."""
+    """What may be submitted, by model, requests in 4K apart; beyond the first 100 all are in one without a
+    name."""
 
     def to_submit(self, *, retry_failed: bool = False, retry_unknown: bool = False) -> int:
         """Return how many requests would be submitted with these options."""
@@ -204,7 +205,7 @@ class PlanCounter:
         if step is Step.SUBMIT:
             self.uses.add(line.number, line.request.payload())
         if step in _MAY_SUBMIT:
-            self._models.add(line.request.model, step.value, outputs)
+            self._models.add(line.request, step.value)
         if (conflict := _conflict(line, entry)) is not None:
             if len(self._conflicts) < _KEPT:
                 self._conflicts.append(conflict)

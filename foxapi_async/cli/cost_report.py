@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -31,11 +31,20 @@ class Rates:
 
 @attrs.frozen
 class ModelShare:
-    """What a run would submit of one model."""
+    """What a run would submit of one model; ``is_double`` if in 4K at twice the price."""
 
     model: str
     requests: int
     images: int
+    is_double: bool = False
+
+    def price(self, prices: Mapping[str, float]) -> float:
+        """Return the US dollars of a call."""
+        return prices[self.model] * (2 if self.is_double else 1)
+
+    def most(self, credits_: Mapping[str, tuple[float, float]]) -> float:
+        """Return the most credits that an image may cost: what was seen may have been in 1K."""
+        return credits_[self.model][1] * (2 if self.is_double else 1)
 
 
 def cost_lines(
@@ -67,21 +76,22 @@ def _credits(shares: Sequence[ModelShare], rates: Rates) -> tuple[float, float] 
     if not shares or any(share.model not in rates.credits for share in shares):
         return None
     least = sum(share.images * rates.credits[share.model][0] for share in shares)
-    return least, sum(share.images * rates.credits[share.model][1] for share in shares)
+    return least, sum(share.images * share.most(rates.credits) for share in shares)
 
 
 def _credits_text(shares: Sequence[ModelShare], rates: Rates, images: int | None) -> str:
     total = _credits(shares, rates)
     if total is None:
-        models = [share.model or "others" for share in shares if share.model not in rates.credits]
-        return f"not known: no result of this folder says what {_names(models)} reserves"
+        models = _named(shares, rates.credits)
+        return f"not known yet: no result of this folder says what {_names(models)} reserves"
     each = {rates.credits[share.model] for share in shares}
-    most = max(cost for _, cost in each)
+    most = max(share.most(rates.credits) for share in shares)
     if images is None:
         text = _range_text(*total)
     else:
         text = f"at most {_range_text(*[min(total[1], images * most)] * 2)}"
-    known = f" ({_range_text(*each.pop())} per image)" if len(each) == 1 else ""
+    double = ", in 4K up to twice as much" if any(share.is_double for share in shares) else ""
+    known = f" ({_range_text(*each.pop())} per image{double})" if len(each) == 1 else ""
     return f"{text} by earlier results of this folder{known}"
 
 
@@ -94,8 +104,8 @@ def _prices(shares: Sequence[ModelShare], rates: Rates) -> tuple[float, float] |
     prices = rates.prices
     if isinstance(prices, str) or not shares or any(each.model not in prices for each in shares):
         return None
-    per_call = sum(share.requests * prices[share.model] for share in shares)
-    return per_call, sum(share.images * prices[share.model] for share in shares)
+    per_call = sum(share.requests * share.price(prices) for share in shares)
+    return per_call, sum(share.images * share.price(prices) for share in shares)
 
 
 def _price_text(shares: Sequence[ModelShare], rates: Rates, images: int | None) -> str:
@@ -103,22 +113,30 @@ def _price_text(shares: Sequence[ModelShare], rates: Rates, images: int | None) 
         return f"not known: {rates.prices}"
     total, listed = _prices(shares, rates), _listed(shares, rates.prices)
     if total is None:
-        models = [share.model or "others" for share in shares if share.model not in listed]
+        models = _named(shares, listed)
         return f"not known: the public price list has no fixed price of {_names(models)}"
     each = ", ".join(f"{model} {_usd(price)}" for model, price in listed.items())
     most = "" if images is None else "at most "
-    bound = math.inf if images is None else images * max(listed.values())
+    dearest = max(share.price(listed) for share in shares)
+    bound = math.inf if images is None else images * dearest
     per_call, per_image = (min(amount, bound) for amount in total)
     text = f"{most}{_usd(per_call)}"
     if per_call != per_image:
         text += f" if a call costs once, {most}{_usd(per_image)} if each image does"
-    return f"{text} (price list, a call: {each}; 4K costs twice as much)"
+    double = "; in 4K twice as much" if any(share.is_double for share in shares) else ""
+    return f"{text} (price list, a call: {each}{double})"
 
 
 def _balance_text(balance: Balance | str) -> str:
     if isinstance(balance, str):
         return f"not known: {balance}"
     return balance_text(balance) or "not known: the answer has another format (see foxapi balance)"
+
+
+def _named(shares: Sequence[ModelShare], known: Container[str]) -> list[str]:
+    """Return the models of which something is not known, each once."""
+    models = (share.model or "others" for share in shares if share.model not in known)
+    return list(dict.fromkeys(models))
 
 
 def _names(models: Sequence[str]) -> str:

@@ -62,10 +62,15 @@ class Estimate:
 
     @property
     def models(self) -> list[ModelShare]:
-        """What would be submitted without ``max_images``, by model."""
+        """What would be submitted without ``max_images``, by model, requests in 4K apart."""
         retries = {"retry_failed": self.retry_failed, "retry_unknown": self.retry_unknown}
         shares = [
-            ModelShare(each.model, each.to_submit(**retries), each.outputs_to_submit(**retries))
+            ModelShare(
+                each.model,
+                each.to_submit(**retries),
+                each.outputs_to_submit(**retries),
+                is_double=each.is_double,
+            )
             for each in self.plan.models
         ]
         return [share for share in shares if share.requests]

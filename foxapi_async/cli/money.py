@@ -6,7 +6,7 @@ from typing import Final
 
 import attrs
 
-from foxapi_async import Balance
+from foxapi_async import Balance, Credits
 
 UNDOCUMENTED: Final = "FoxAPI does not document the unit of credits, nor what it refunds; the numbers are as it sends them"
 
@@ -17,16 +17,26 @@ def number_text(value: float) -> str:
 
 
 def balance_text(balance: Balance) -> str:
-    """Return the balance in one line, "" if nothing of it is understood."""
+    """Return the balance in one line, "" if nothing of it is understood.
+
+    Beside a key without a limit, a user who has nothing left is left out: a user without a limit may be
+    said to have nothing, all the time. So is what the user has used if it is the same.
+    """
+    key, user = balance.key, balance.user
+    if key.unlimited and user.remaining is not None and user.remaining <= 0:
+        user = attrs.evolve(user, remaining=None)
+    if user.remaining is None and user.used == key.used:
+        user = Credits()
     parts: list[str] = []
-    for whose, each in (("this key", balance.key), ("its user", balance.user)):
+    for whose, each in (("this key", key), ("its user", user)):
         words: list[str] = []
         if each.unlimited:
             words.append("no limit of its own")
         elif each.remaining is not None:
             words.append(f"{number_text(each.remaining)} credits left")
         if each.used is not None:
-            words.append(f"{number_text(each.used)} used")
+            unit = "" if each.remaining is not None and not each.unlimited else "credits "
+            words.append(f"{number_text(each.used)} {unit}used")
         if words:
             parts.append(f"{whose}: {', '.join(words)}")
     return "; ".join(parts)

@@ -5,7 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from foxapi_async import Journal, PhotaImage, TaskStatus
+from foxapi_async import (
+    GenerationRequest,
+    Journal,
+    PhotaImage,
+    PhotaImageEnhance,
+    TaskStatus,
+)
 from foxapi_async.bulk import Job, JobLine, Selection
 from foxapi_async.bulk.model_counts import ModelCounts, ModelTally
 from foxapi_async.bulk.plan import STEPS, Step, plan_of, step_for
@@ -89,13 +95,29 @@ def test_without_a_journal_everything_is_to_be_submitted(tmp_path: Path):
 def test_models_are_counted_by_name_up_to_a_bound():
     tally = ModelTally()
     for number in range(150):
-        tally.add(f"m{number}", "submit", 2)
-    tally.add("m0", "failed", 3)
+        tally.add(GenerationRequest(f"m{number}", {"num_outputs": 2}), "submit")
+    tally.add(GenerationRequest("m0", {"num_outputs": 3}), "failed")
     first, *_, others = tally.counts()
     assert first == ModelCounts(model="m0", submit=1, submit_outputs=2, failed=1, failed_outputs=3)
     assert first.to_submit(retry_failed=True) == 2
     assert first.outputs_to_submit(retry_failed=True) == 5
     assert others == ModelCounts(model="", submit=50, submit_outputs=100)
+
+
+def test_requests_in_4k_are_counted_apart_where_they_cost_twice_as_much():
+    tally = ModelTally()
+    for request in (
+        PhotaImage("a", num_outputs=2, resolution="4K"),
+        PhotaImage("b"),
+        PhotaImageEnhance("https://files.example/a.png", resolution="4K"),
+        GenerationRequest("phota-image", {"resolution": "4K"}),
+    ):
+        tally.add(request, "submit")
+    assert {(each.model, each.is_double, each.submit_outputs) for each in tally.counts()} == {
+        ("phota-image", True, 2),
+        ("phota-image", False, 2),
+        ("phota-image-enhance", False, 1),
+    }
 
 
 def test_the_plan_without_a_journal_is_that_of_the_lines(tmp_path: Path):

@@ -17,6 +17,7 @@ from foxapi_async.cli.cost_report import (
     cost_json,
     cost_lines,
 )
+from foxapi_async.cli.money import balance_text
 
 SHARES = [ModelShare("a", 4, 6), ModelShare("b", 1, 1)]
 
@@ -35,7 +36,7 @@ def test_what_is_known_is_said_in_each_unit():
         "  credits     65 to 68 credits by earlier results of this folder",
         (
             "  price       3.00 USD if a call costs once, 4.00 USD if each image does "
-            "(price list, a call: a 0.50 USD, b 1.00 USD; 4K costs twice as much)"
+            "(price list, a call: a 0.50 USD, b 1.00 USD)"
         ),
         "  balance     this key: 500 credits left, 20 used",
     ]
@@ -49,6 +50,50 @@ def test_a_bound_of_images_bounds_the_cost():
     assert "at most 2.00 USD (" in price
 
 
+def test_requests_in_4k_are_counted_at_twice_the_price():
+    shares = [ModelShare("a", 1, 1), ModelShare("a", 1, 2, is_double=True)]
+    credits_, price, _ = cost_lines(shares, rates())
+    assert "30 to 50 credits by earlier" in credits_
+    assert credits_.endswith("(10 credits per image, in 4K up to twice as much)")
+    assert "1.50 USD if a call costs once, 2.50 USD if each image does" in price
+    assert price.endswith("a call: a 0.50 USD; in 4K twice as much)")
+    credits_, price, _ = cost_lines(shares, rates(), images=2)
+    assert "at most 40 credits" in credits_
+    assert "at most 1.50 USD if a call costs once, at most 2.00 USD if each image does" in price
+
+
+def test_a_model_without_a_price_is_named_once():
+    shares = [ModelShare("x", 1, 1), ModelShare("x", 1, 1, is_double=True)]
+    credits_, price, _ = cost_lines(shares, rates())
+    assert credits_.endswith("says what x reserves")
+    assert price.endswith("no fixed price of x")
+
+
+@pytest.mark.parametrize(
+    ("balance", "text"),
+    [
+        (
+            Balance(Credits(0, 7, unlimited=True), Credits(0, 7)),
+            "this key: no limit of its own, 7 credits used",
+        ),
+        (
+            Balance(Credits(0, 7, unlimited=True), Credits(5, 9)),
+            "this key: no limit of its own, 7 credits used; its user: 5 credits left, 9 used",
+        ),
+        (
+            Balance(Credits(0, 7, unlimited=True), Credits(0, 9)),
+            "this key: no limit of its own, 7 credits used; its user: 9 credits used",
+        ),
+        (
+            Balance(Credits(5, 7), Credits(0, 9)),
+            "this key: 5 credits left, 7 used; its user: 0 credits left, 9 used",
+        ),
+    ],
+)
+def test_a_balance_that_says_nothing_is_left_out(balance: Balance, text: str):
+    assert balance_text(balance) == text
+
+
 def test_one_price_for_single_images_needs_no_condition():
     credits_, price, _ = cost_lines([ModelShare("a", 3, 3)], rates())
     assert "30 credits by earlier results of this folder (10 credits per image)" in credits_
@@ -58,7 +103,7 @@ def test_one_price_for_single_images_needs_no_condition():
 def test_what_is_not_known_is_said_with_the_reason():
     unknown = rates(balance="no answer", prices="HTTP 500", credits={"a": (1, 1)})
     assert [line[14:] for line in cost_lines(SHARES, unknown)] == [
-        "not known: no result of this folder says what b reserves",
+        "not known yet: no result of this folder says what b reserves",
         "not known: HTTP 500",
         "not known: no answer",
     ]
