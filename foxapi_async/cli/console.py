@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import unicodedata
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -128,6 +128,12 @@ def _decode_again(raw: re.Match[str]) -> str:
     return raw[0].encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
 
 
+_COLUMNS: Final = re.compile(r" +\w+ {2,}(?=\S)")
+"""The beginning of a line in columns: a name, indented, and at least two spaces before what is told of it."""
+
+_NARROWEST: Final = 16  # Characters of a line that is broken
+
+
 class Console:
     """The output streams of a command."""
 
@@ -237,9 +243,24 @@ class Console:
         stamp = f"{now:%Y-%m-%d %H:%M:%S} " if self._is_dated else ""
         for line in text.split("\n"):
             if shown:
-                self.rich.print(Text(stamp + printable(line), style=style))
+                for part in self._wrapped(Text(stamp + printable(line), style=style)):
+                    self.rich.print(part)
             if self._log_file is not None and not self._log_file.write(printable(line)):
                 self._report_log_file()
+
+    def _wrapped(self, line: Text) -> Iterable[Text]:
+        """Return the parts of a line between whose words a terminal is to break it.
+
+        What is in columns goes on below its second one. Any other line that begins with a space is left to
+        the terminal: it may be a command, which can be pasted only if it is one line.
+        """
+        columns = _COLUMNS.match(line.plain)
+        if not self.is_terminal or (columns is None and line.plain.startswith(" ")):
+            return [line]
+        indent = columns.end() if columns is not None else 0
+        head, rest = line[:indent], line[indent:]
+        parts = rest.wrap(self.rich, max(self.rich.width - indent, _NARROWEST), overflow="fold")
+        return [(head if not i else Text(" " * indent)) + part for i, part in enumerate(parts)]
 
     @property
     def _is_dated(self) -> bool:

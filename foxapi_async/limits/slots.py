@@ -76,9 +76,10 @@ class OutputSlots:
         while self._queue:
             waiter = self._queue[0]
             if self.total is not None and self.spent + waiter.outputs > self.total:
+                images = "image" if waiter.outputs == 1 else "images"
                 waiter.refusal = BudgetExceededError(
-                    f"{waiter.outputs} more images would exceed Limits(total_outputs={self.total}): "
-                    f"{self.spent} are billed or in flight",
+                    f"{waiter.outputs} more {images} would exceed the limit of {self.total} "
+                    f"(total_outputs, --max-images): {self.spent} are billed or in flight",
                     total=self.total,
                     used=self.spent,
                     requested=waiter.outputs,

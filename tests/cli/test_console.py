@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import logging
+import re
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,32 @@ def test_letters_of_any_script_are_unchanged():
 
 
 PACKAGE_LOG = logging.getLogger("foxapi_async")
+
+
+class _Terminal(io.StringIO):
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("of one line", ["of one line"]),
+        ("one two three four five six", ["one two three four five", "six"]),
+        ("  price   one two three four", ["  price   one two three ", "          four"]),
+        ("  foxapi run jobs.csv -o out --yes", ["  foxapi run jobs.csv -o out --yes"]),
+        ("雪の中の狐、夜の森", ["雪の中の狐、夜の森"]),
+    ],
+)
+def test_a_terminal_breaks_lines_between_words_and_never_a_command(monkeypatch, text, lines):
+    monkeypatch.setenv("COLUMNS", "24")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stderr", terminal := _Terminal())
+    Console().info(text)
+    written = re.sub("\x1b[^m]*m", "", terminal.getvalue())
+    assert [line.rstrip() for line in written.splitlines()] == [line.rstrip() for line in lines]
 
 
 @pytest.mark.parametrize("verbose", [False, True])

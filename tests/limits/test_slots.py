@@ -171,7 +171,8 @@ async def test_a_request_beyond_the_total_is_refused():
     error = refused.value
     assert (error.total, error.used, error.requested) == (5, 4, 2)
     assert str(error) == (
-        "2 more images would exceed Limits(total_outputs=5): 4 are billed or in flight"
+        "2 more images would exceed the limit of 5 (total_outputs, --max-images): "
+        "4 are billed or in flight"
     )
     await budget.take(1)
     assert (budget.in_flight, budget.spent) == (5, 5)
