@@ -59,12 +59,19 @@ def _words(parameter: Any, value: Any) -> Iterator[str]:
     values = cast("list[object]", value if isinstance(value, list) else [value])
     if parameter.param_type_name == "argument":
         # What begins with a dash would be an option.
-        yield from (f"./{each}" if re.match("-.", str(each)) else str(each) for each in values)
+        yield from (as_argument(each) for each in values)
         return
     option = min(parameter.opts, key=len)
     for each in values:
         if isinstance(each, bool):
             yield option if each else parameter.secondary_opts[0]
-        else:
-            text = without_password(str(each)) if parameter.metavar == "URL" else str(each)
-            yield from [f"{option}={text}"] if text.startswith("-") else [option, text]
+            continue
+        text = without_password(str(each)) if parameter.metavar == "URL" else str(each)
+        # Only a long option takes its value after "=": `-o=-x` is the value "=-x".
+        long = max(parameter.opts, key=len)
+        yield from [f"{long}={text}"] if text.startswith("-") else [option, text]
+
+
+def as_argument(path: object) -> str:
+    """Return a path as an argument of a command: one that begins with a dash would be an option."""
+    return f"./{path}" if re.match("-.", str(path)) else str(path)

@@ -36,7 +36,7 @@ from foxapi_async.cli.context import CommandContext
 from foxapi_async.cli.cost_report import Rates, change_json, change_text, cost_json
 from foxapi_async.cli.exit_codes import ExitCode, exit_code_for, most_severe
 from foxapi_async.cli.formatting import count
-from foxapi_async.cli.invocation import RUN_COMMAND, to_remember
+from foxapi_async.cli.invocation import RUN_COMMAND, as_argument, to_remember
 from foxapi_async.cli.job_board import board, progress_text, waiting_text
 from foxapi_async.cli.progress import RetryMessages, live
 from foxapi_async.cli.saving_options import SavingOptions
@@ -237,7 +237,7 @@ class JobRunner:
         return code
 
     def _print_next_step(self, summary: Summary) -> None:
-        listing = ["foxapi", "unknown", str(self.directory)]
+        listing = ["foxapi", "unknown", as_argument(self.directory)]
         if self.journal != self.directory / JOURNAL_NAME:
             listing += ["--journal", str(self.journal)]
         advice = job_report.next_step(self.command, summary, shlex.join(listing))

@@ -28,6 +28,7 @@ def again(arguments: list[str], **defaults: Any) -> list[str]:
         ["run", "my jobs.jsonl", "-o", "out"],
         ["run", "jobs.jsonl", "-o", "it's", "--max-images", "5", "--no-sheet", "--timeout", "2.5"],
         ["run", "j", "-o", "out", "--keys=-a,b", "--key-file", "k", "-q"],
+        ["run", "j", "--output=-out"],
         ["wait", "a", "b", "-o", "x"],
     ],
 )
