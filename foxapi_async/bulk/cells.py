@@ -69,7 +69,7 @@ def _typed_cell(text: str, kinds: frozenset[Any]) -> Any:
     try:
         if tuple in kinds:
             return json.loads(text) if text.lstrip().startswith("[") else text.split()
-        if int in kinds or float in kinds:
+        if (int in kinds or float in kinds) and "_" not in text:  # Python reads 1_0 as 10
             # Where spreadsheets separate columns by semicolons, they write 0,5 for a half.
             is_decimal = float in kinds and "." not in text
             number = float(text.replace(",", ".", 1) if is_decimal else text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import threading
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, contextmanager
@@ -59,7 +60,8 @@ def checking_names(
 class FileNames:
     """The names of the files of a job. Clashes are numbered in the order of the lines: ``a``, ``a~2``, ….
 
-    Names that differ only in case clash, because many file systems take them for one.
+    Names that differ only in case or in the spelling of accented letters clash, because many file
+    systems take them for one.
     """
 
     def __init__(self, pattern: NamePattern, directory: Path) -> None:
@@ -227,5 +229,6 @@ def _numbered(name: FileName, number: int) -> FileName:
 
 
 def _digest(*parts: str) -> bytes:
-    text = "/".join(parts).casefold()
+    # Some file systems take both spellings of an accented letter for one.
+    text = unicodedata.normalize("NFC", "/".join(parts)).casefold()
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -209,7 +209,10 @@ class _RowParser:
             prompt = template.format(lookup)
         except TemplateError as error:
             prompt = "?"
-            self._report_once(str(error), "prompt", str(error))
+            if self._header is not None and same_name(error.name, self._header.names) is not None:
+                self._report("prompt", str(error))  # a matter of this cell, not of the header
+            else:
+                self._report_once(str(error), "prompt", str(error))
         for name in list(self._fields):
             if name == "prompt" or (not exactly and name.casefold() == "prompt"):
                 del self._fields[name]

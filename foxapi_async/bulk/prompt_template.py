@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from string import Formatter
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import attrs
 
@@ -14,7 +14,14 @@ from foxapi_async.bulk.rows.row import Cell
 
 
 class TemplateError(Exception):
-    """A line lacks what a template needs; the text says what, and is the same for all such lines."""
+    """A line lacks what a template needs; the text says what, and is the same for all such lines.
+
+    ``name`` is the column.
+    """
+
+    def __init__(self, text: str, name: str) -> None:
+        super().__init__(text)
+        self.name: Final = name
 
 
 @attrs.frozen
@@ -76,7 +83,7 @@ def _refuse(text: object, why: str) -> InvalidRequestError:
 
 def _formatted(name: str, value: Any, form: str) -> str:
     if value is None:
-        raise TemplateError(f"the template needs {name!r}, which this line does not have")
+        raise TemplateError(f"the template needs {name!r}, which this line does not have", name)
     if isinstance(value, Cell):
         value = int(value) if form and value.strip().isdecimal() else str(value)
     elif not isinstance(value, str | int | float) or isinstance(value, bool):
@@ -85,5 +92,5 @@ def _formatted(name: str, value: Any, form: str) -> str:
         return format(value, form)
     except ValueError as error:
         raise TemplateError(
-            f"the format of {{{name}:{form}}} does not fit a value: {error}"
+            f"the format of {{{name}:{form}}} does not fit a value: {error}", name
         ) from None

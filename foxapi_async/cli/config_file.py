@@ -9,6 +9,7 @@ without a question, run commands, or send the API key elsewhere.
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -66,8 +67,8 @@ class ConfigFile:
             ConfigurationError: It cannot be read, or is not TOML.
         """
         try:
-            with path.open("rb") as file:
-                return cls(path, tomllib.load(file), is_trusted)
+            # Editors of Windows write a byte order mark.
+            return cls(path, tomllib.loads(path.read_text("utf-8-sig")), is_trusted)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:  # ValueError: not TOML, or not UTF-8
@@ -157,9 +158,14 @@ class ConfigFile:
     def _unknown(
         self, name: str, similar: list[str], table: str | None = None
     ) -> ConfigurationError:
+        where = "" if table is None else f" in [{table}]"
+        if name.rpartition(".")[2] in similar:
+            # The name of a command that is no table.
+            return ConfigurationError(
+                f"{self.path}: {name}{where} must be a table of options: [{name}]"
+            )
         close = difflib.get_close_matches(name.replace("_", "-"), similar, 1)
         hint = f"; did you mean {close[0]}?" if close else ""
-        where = "" if table is None else f" in [{table}]"
         return ConfigurationError(
             f"{self.path}: {name}{where} is neither an option nor a command{hint}"
         )
@@ -187,4 +193,7 @@ def _leaves(commands: Mapping[str, Any]) -> Iterator[Any]:
 
 def _text(value: object) -> str:
     """Return a value of TOML as it would be written on the command line."""
+    if is_array(value) or is_object(value):
+        # The value of a field that is a list, which `--set` reads as JSON.
+        return json.dumps(value, ensure_ascii=False, default=str)
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -44,6 +44,9 @@ def names(pattern: str, lines: list[JobLine], directory: Path) -> list[str]:
 def test_clashes_are_numbered_in_the_order_of_the_lines(tmp_path: Path):
     lines = job({"c": "a"}, {"c": "A"}, {"c": "b"}, {"c": "a"}, {"c": "a~2"})
     assert names("{c}", lines, tmp_path) == ["a", "A~2", "b", "a~3", "a~2~2"]
+    accented = job({"c": "\u00e9"}, {"c": "e\u0301"})
+    assert len(set(map(str.casefold, names("{c}", accented, tmp_path)))) == 2
+    assert names("{c}", accented, tmp_path)[1].endswith("~2")
 
 
 def test_a_number_that_a_line_has_as_its_own_is_skipped(tmp_path: Path):

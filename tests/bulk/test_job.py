@@ -271,6 +271,7 @@ def test_cells_may_hold_lists_numbers_and_parameters(tmp_path: Path):
     ("table", "found"),
     [
         ("prompt,num_outputs\na,two\nb,1.5\n", [(2, "num_outputs"), (3, "num_outputs")]),
+        ("prompt,num_outputs\na,1_0\n", [(2, "num_outputs")]),
         ("prompt,,x\na\n", [(1, None)]),
         ("prompt,prompt\na,b\n", [(1, None)]),
         ("prompt\na,b\n", [(2, None)]),

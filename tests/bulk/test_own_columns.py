@@ -325,7 +325,10 @@ def test_a_column_that_a_template_lacks_is_told_once(jobs: Path, tmp_path: Path)
     table = tmp_path / "a.csv"
     table.write_text("a,b\nx,y\nx,\nx,NaN\n")
     with pytest.raises(JobFileError, match="1 problem"):
+        Job.read(table, template="{a} {c}")
+    with pytest.raises(JobFileError) as empty:
         Job.read(table, template="{a} {b}")
+    assert [problem.line for problem in empty.value.problems] == [3, 4]
     assert refused(jobs, {"a": "x"}, template="{a:05d}") == [(1, "prompt")]
 
 

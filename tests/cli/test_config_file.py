@@ -69,6 +69,13 @@ def test_required_options_flags_and_lists_have_defaults_too(jobs, capsys):
     assert json.loads(capsys.readouterr().out)["plan"]["submit"] == 1
 
 
+def test_a_list_is_the_value_of_a_field_and_a_byte_order_mark_is_skipped(jobs, capsys):
+    jobs.write_text('{"prompt": "snow", "model": "phota-image-edit"}\n')
+    urls = '["https://files.example/a.png", "https://files.example/b.png"]'
+    user(jobs).write_text(f"[run]\nset = {{ image_urls = {urls} }}", "utf-8-sig")
+    assert dry_run(jobs, capsys)[0] == 0
+
+
 def test_the_environment_comes_before_a_file():
     texts = {"base-url": "https://file.example", "proxy": "http://file.example:1", "quiet": True}
     file = ConfigFile(Path("config.toml"), texts, is_trusted=True)
@@ -90,6 +97,8 @@ def test_the_environment_comes_before_a_file():
         ("[rum]\nmax-images = 3", "did you mean run?"),
         ("[run]\nresolution = '4K'", "resolution in [run] is neither"),
         ("[profile.creat]\njson = true", "profile.creat is neither"),
+        ("run = 3", "run must be a table of options: [run]"),
+        ("[profile]\ncreate = 3", "profile.create must be a table of options: [profile.create]"),
         ("max-images = [1]", "max-images must be one value"),
         ("sheet = 'no'", "sheet must be true or false"),
         ("api-key = 'sk-secret'", "the API key does not belong in a configuration file"),
