@@ -54,7 +54,8 @@ class RunRecord:
     for the default in the folder. ``options`` are those of `run_job` and the limits. ``is_alive`` is
     whether the run is at work now; ``progress`` is the last that it has reported, if it is at work or
     was killed. ``ended`` is None while it is at work, and if it was killed. ``summary`` is its end, else
-    its last progress, else None. ``images_per_minute`` is over the time in which it was at work,
+    its last progress, else None. ``credits`` are those that are reserved for the tasks that ended in the
+    run, also for tasks that an earlier run has submitted. ``images_per_minute`` is over the time in which it was at work,
     without the contact sheet; None if it has fetched nothing.
     """
 

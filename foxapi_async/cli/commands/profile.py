@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 
 _MOST_PROFILES: Final = 1000  # Of the same photos
 _NOT_PAID: Final = frozenset({None, "planned", "rejected"})
-_ENDED: Final = frozenset({"completed", "saved", "failed"})
+_MAY_REPEAT: Final = frozenset({"completed", "saved", "failed", "unknown"})
+"""Statuses after which ``--again`` makes another profile; about an unknown one a person has then decided."""
 
 
 def create(
@@ -160,7 +161,7 @@ def _current(
     if not used:
         return key, None
     # What is under way is continued: a repeated --again must not pay for one more.
-    if again and statuses[used[-1]] in _ENDED:
+    if again and statuses[used[-1]] in _MAY_REPEAT:
         return keys[keys.index(used[-1]) + 1], None
     return used[-1], statuses[used[-1]]
 
@@ -200,6 +201,7 @@ class _Creation:
             self.context.console.warning(
                 "check at the service whether a task was created; to record it:\n  "
                 + shlex.join(resolve)
+                + "\nif there is none, the same command with --again makes another profile, billed again"
             )
             raise
         except TaskFailedError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from typer import Argument, Option
 
-from foxapi_async import ConfigurationError, InvalidRequestError, Journal
+from foxapi_async import ConfigurationError, InvalidRequestError, Journal, PhotaCreateProfile
 from foxapi_async.cli.context import CommandContext
 from foxapi_async.cli.exit_codes import ExitCode
 from foxapi_async.cli.formatting import count
@@ -79,7 +79,7 @@ class _WaysOn:
     def __init__(self, directory: Path | None, journal: Path | None, last_run: str | None) -> None:
         target = [] if directory is None else ["-o", str(directory)]
         self._target = target + ([] if journal is None else ["--journal", str(journal)])
-        self._run = last_run or shlex.join(["foxapi", "run", "JOBS", *self._target])
+        self._last_run = last_run
 
     def resolve(self, key: str) -> str:
         words = ["resolve", key, "TASK_ID", *self._target]
@@ -87,10 +87,15 @@ class _WaysOn:
             words = ["resolve", *self._target, "--", key, "TASK_ID"]
         return shlex.join(["foxapi", *words])
 
-    def submit(self, key: str) -> str:
+    def submit(self, entry: Entry) -> str:
         from foxapi_async.bulk.selection import keys_text  # noqa: PLC0415 - loads aiohttp
 
-        return f"{self._run} --retry-unknown {shlex.join([f'--keys={keys_text([key])}'])}"
+        is_of_job = self._last_run is not None or "-o" in self._target
+        if entry.model == PhotaCreateProfile.model and not is_of_job:
+            # By `foxapi profile create`, in a journal that no job has used.
+            return shlex.join(["foxapi", "profile", "create", "DIR", "--again", *self._target])
+        run = self._last_run or shlex.join(["foxapi", "run", "JOBS", *self._target])
+        return f"{run} --retry-unknown {shlex.join([f'--keys={keys_text([entry.key])}'])}"
 
 
 def _described(entry: Entry, line: int | None, commands: _WaysOn) -> dict[str, object]:
@@ -105,7 +110,7 @@ def _described(entry: Entry, line: int | None, commands: _WaysOn) -> dict[str, o
         "error": entry.error,
         "response": entry.response,
         "if_billed": commands.resolve(entry.key),
-        "if_not_billed": commands.submit(entry.key),
+        "if_not_billed": commands.submit(entry),
     }
 
 

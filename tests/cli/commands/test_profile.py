@@ -116,6 +116,23 @@ async def test_an_unknown_submission_can_be_settled(emulated, photos, state):
     assert emulator.counters.posts == 1
 
 
+async def test_an_unknown_submission_without_a_task_can_be_repeated(emulated, photos, state):
+    async with emulated() as (emulator, env):
+        emulator.script(Fault("submit", Drop()))
+        lost = await create(photos, "--yes", env=env | state)
+        assert "with --again makes another profile" in lost.err
+        journal = state_directory(state) / JOURNAL_NAME
+        listed = await foxapi("unknown", "--journal", str(journal), "--json", env=env)
+        (doubtful,) = listed.document["unknown"]
+        words = shlex.split(doubtful["if_not_billed"])
+        assert words == f"foxapi profile create DIR --again --journal {journal}".split()
+        done = await create(photos, "--yes", "--again", "--journal", str(journal), env=env | state)
+        once_more = await create(photos, env=env | state)
+    assert [each.code for each in (lost, done, once_more)] == [6, 0, 0]
+    assert done.lines == once_more.lines == [f"pf_{next(iter(emulator.tasks))[-8:]}"]
+    assert emulator.counters.tasks == 1
+
+
 @pytest.fixture
 def here(monkeypatch, state) -> None:
     """Make this process look like the user's: the command runs in it, and sends nothing."""
