@@ -41,9 +41,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    # From the facade: `requests` is above this module, and only type checkers need the name.
-    from foxapi_async import Request
-    from foxapi_async.models import Task
+    # From the facade: they are above this module, and only type checkers need the names.
+    from foxapi_async import Request, Task
 
 
 class FoxAPIError(Exception):
@@ -75,6 +74,13 @@ class FoxAPIError(Exception):
         return _rebuild(type(self), self.args, self.__dict__, self.__cause__)
 
     __copy__ = again  # pickling, which copy would use, may replace a value by its text
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return class, text, attributes and cause in JSON types, as docs/json.md lists them."""
+        from foxapi_async._to_json import to_json  # noqa: PLC0415 - nothing is below this module
+
+        fields: dict[str, Any] = to_json(self)
+        return fields
 
 
 _Error = TypeVar("_Error", bound=FoxAPIError)
@@ -161,8 +167,7 @@ class Problem(NamedTuple):
 class JobFileError(InvalidRequestError):
     """A job file is invalid; nothing was sent.
 
-    ``problems`` are the first problems, each with its line and field; ``more`` is the number of
-    further ones.
+    ``problems`` are the first ones, each with its line and field; ``more`` is the number of others.
     """
 
     def __init__(
@@ -190,9 +195,8 @@ class SessionClosedError(FoxAPIError):
 class BudgetExceededError(FoxAPIError):
     """The request would bill more than ``Limits.total_outputs`` or ``run_job(max_credits=…)``; nothing was sent.
 
-    ``total`` is the limit, ``used`` the number that the session has or may have billed,
-    ``requested`` the number that the request asks for (0 if it is not known); all three count images,
-    or credits for ``max_credits``.
+    ``total`` is the limit, ``used`` what the session has or may have billed, ``requested`` what the
+    request asks for (0 if it is not known): images, or credits for ``max_credits``.
     """
 
     def __init__(self, message: str, *, total: int, used: int, requested: int) -> None:
@@ -378,9 +382,8 @@ class TaskCancelledError(TaskOutcomeError):
 class TaskTimeoutError(TaskOutcomeError):
     """The wait ended before the task did; ``task_id`` can be attached again.
 
-    ``task`` is its last known state, or None; ``__cause__`` is the error of the last poll, if it
-    failed. ``no_poll_succeeded`` tells whether every poll has failed: then ``task`` is what the POST
-    was answered, and whether the task has ended is not known.
+    ``task`` is its last known state, or None; ``__cause__`` the error of the last poll, if it failed.
+    ``no_poll_succeeded`` tells whether all have failed: ``task`` is then the answer to the POST.
     """
 
     def __init__(

@@ -22,11 +22,12 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import attrs
 
 from foxapi_async.errors import ConfigurationError, FoxAPIError
-from foxapi_async.models import Output, Task
+from foxapi_async.models import JsonValue, Output, Task
 from foxapi_async.requests import Request
 
 __all__ = [
@@ -49,8 +50,12 @@ _log = logging.getLogger("foxapi_async")
 
 
 @attrs.frozen
-class Event:
+class Event(JsonValue):
     """The base class of all events."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the event in JSON types: ``event`` is the name of its class; see `Task.to_dict`."""
+        return {"event": type(self).__name__, **super().to_dict()}
 
 
 @attrs.frozen

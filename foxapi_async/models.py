@@ -6,7 +6,7 @@ import enum
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import attrs
 
@@ -27,6 +27,52 @@ def safe_repr(value: object) -> str:
     return without_queries(repr(value))
 
 
+class JsonValue:
+    """A value with a form in JSON."""
+
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the value in JSON types: dict, list, str, int, finite float, bool and None.
+
+        The keys are the names of the fields, and nested values are dicts, too. Moments are ISO 8601 in
+        UTC, NaN is None, and half of a surrogate pair is its escape. Links are complete: their queries
+        may be signatures, with which anyone can fetch the file.
+        """
+        from foxapi_async._to_json import to_json  # noqa: PLC0415 - below all, yet not at once
+
+        fields: dict[str, Any] = to_json(self)
+        return fields
+
+
+class ReadableValue(JsonValue):
+    """A value that can be read back from its form in JSON, and that Pydantic knows."""
+
+    __slots__ = ()
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """Return the value that `to_dict` described.
+
+        Fields that this release does not know are ignored, and missing ones have their defaults. A
+        status that it does not know is ``OTHER``.
+
+        Raises:
+            InvalidRequestError: A required field is missing, or a field has a wrong type; the
+                message names each of them.
+        """
+        from foxapi_async._from_json import from_json  # noqa: PLC0415 - it loads cattrs
+
+        return from_json(cls, value)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        # Only Pydantic calls this, so it is there. FastAPI needs it for the type of an answer.
+        from foxapi_async._pydantic import core_schema_of  # noqa: PLC0415
+
+        return core_schema_of(cls)
+
+
 class TaskStatus(enum.Enum):
     """The status of a task."""
 
@@ -45,7 +91,7 @@ class TaskStatus(enum.Enum):
 
 
 @attrs.frozen
-class TaskInfo:
+class TaskInfo(JsonValue):
     """What the server announced about a task.
 
     ``estimated_time`` is in seconds from the submission, None without a usable one.
@@ -57,7 +103,7 @@ class TaskInfo:
 
 
 @attrs.frozen
-class TaskError:
+class TaskError(JsonValue):
     """The reason why a task failed; each field may be None, and new codes may appear."""
 
     code: str | None = None
@@ -66,7 +112,7 @@ class TaskError:
 
 
 @attrs.frozen
-class Output:
+class Output(ReadableValue):
     """One result of a task.
 
     ``index`` is the position, from 0. ``url`` expires a day after the task completed and is None for
@@ -85,7 +131,7 @@ class Output:
 
 
 @attrs.frozen
-class Task:
+class Task(ReadableValue):
     """A task in the state of one answer.
 
     Only ``id`` is always known. ``progress`` is 0 to 100 or None and may decrease; ``created`` is in
@@ -108,7 +154,7 @@ class Task:
 
 
 @attrs.frozen
-class UploadedFile:
+class UploadedFile(JsonValue):
     """An uploaded input file; ``url`` can be used in requests for 72 hours.
 
     ``size`` is in bytes, ``created`` in UTC; ``raw`` is the JSON object as received.
@@ -123,7 +169,7 @@ class UploadedFile:
 
 
 @attrs.frozen
-class Credits:
+class Credits(JsonValue):
     """Credits of a key or of its user, each None if the server does not say.
 
     FoxAPI does not document the unit, nor whether a reserved amount is settled or refunded later.
@@ -136,7 +182,7 @@ class Credits:
 
 
 @attrs.frozen
-class Balance:
+class Balance(JsonValue):
     """The balance of the key and of its user; ``raw`` is the JSON object as received."""
 
     key: Credits = Credits()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 
@@ -16,14 +16,14 @@ from foxapi_async.errors import (
     TaskFailedError,
     TaskOutcomeError,
 )
-from foxapi_async.models import Task
+from foxapi_async.models import JsonValue, Task
 from foxapi_async.requests import Request
 
 OutcomeStatus = Literal["completed", "failed", "unfinished", "rejected", "unknown", "not_submitted"]
 
 
 @attrs.frozen
-class Outcome:
+class Outcome(JsonValue):
     """The outcome of one request of ``session.map``.
 
     ``index`` is the position in the input, from 0; ``key`` the idempotency key, if there is one;
@@ -55,6 +55,10 @@ class Outcome:
         if self.task is not None:
             return self.task.id
         return self.error.task_id if self.error is not None else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the outcome in JSON types, with ``task_id``; see `Task.to_dict`."""
+        return {"task_id": self.task_id, **super().to_dict()}
 
     def result(self) -> Task:
         """Return the task of a completed outcome.

@@ -64,6 +64,16 @@ class Request(abc.ABC):
     def payload(self) -> dict[str, Any]:
         """Return the exact JSON object for the POST, without fields that are None."""
 
+    def _json_fields(self) -> dict[str, Any]:
+        """Return what ``to_dict()`` of events, outcomes and errors shows of the request."""
+        return {
+            "model": self.model,
+            "kind": self.kind,
+            "path": self.path,
+            "num_outputs": self.num_outputs,
+            "payload": self.payload(),
+        }
+
     @abc.abstractmethod
     def _with_outputs(self, num_outputs: int) -> Self:
         """Return the same request for another number of outputs."""

@@ -7,9 +7,11 @@ from typing import Any
 
 import attrs
 
+from foxapi_async.models import JsonValue
+
 
 @attrs.frozen(kw_only=True)
-class Statistics:
+class Statistics(JsonValue):
     """A snapshot of what a session has done.
 
     ``submitted`` to ``images_billed`` count what this session submitted; ``in_flight``,

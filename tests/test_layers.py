@@ -27,7 +27,17 @@ MOST_PARAMETERS, MOST_CALLABLES = 8, 2
 """Of a constructor. Sizes do not count the emulator."""
 
 PURE = {
-    *("_typeguards", "_validators", "errors", "models", "options", "outcome"),
+    *(
+        "_from_json",
+        "_pydantic",
+        "_to_json",
+        "_typeguards",
+        "_validators",
+        "errors",
+        "models",
+        "options",
+        "outcome",
+    ),
     *("phota", "refusal_streak", "requests", "retry", "statistics", "version"),
     *(
         f"http.{name}"

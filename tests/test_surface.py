@@ -481,6 +481,7 @@ async def main():
             task = await session.generate(PhotaImage("a fox"))
             await session.download(task, folder.name)
             await session.read(task.outputs[0])
+            task.to_dict()
             loaded = set(sys.modules) - before
     folder.cleanup()
     print(sorted(name for name in loaded if name.startswith("foxapi_async")))

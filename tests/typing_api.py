@@ -169,6 +169,21 @@ async def many(session: Session, request: PhotaImage) -> None:
         )
 
 
+def values_as_json(outcome: Outcome, event: Event, counted: Statistics, error: FoxAPIError) -> None:
+    for value in (
+        outcome,
+        event,
+        counted,
+        error,
+        Output(0),
+        UploadedFile("f", "https://f.example"),
+    ):
+        assert_type(value.to_dict(), dict[str, Any])
+    assert_type(Task("task-1").to_dict(), dict[str, Any])
+    assert_type(Task.from_dict({"id": "task-1"}), Task)
+    assert_type(Output.from_dict({"index": 0}), Output)
+
+
 async def files(session: Session, task: Task) -> None:
     assert_type(await session.download(task, "out"), list[Path])
     assert_type(await session.download(task.outputs[0], Path("out"), name="fox"), list[Path])

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
-
-import attrs
 
 from foxapi_async import (
     APIStatusError,
@@ -19,30 +15,12 @@ from foxapi_async import (
     TaskStatus,
     TaskTimeoutError,
 )
-from foxapi_async._typeguards import is_array, is_mapping, is_tuple
-
-_DEEPEST_JSON: Final = 100
+from foxapi_async._to_json import to_json
 
 
 def json_text(value: object, *, indent: int | None = None) -> str:
     """Return a value as JSON that every parser accepts: NaN is null, half a surrogate pair an escape."""
-    return json.dumps(_strict(value, _DEEPEST_JSON), indent=indent, allow_nan=False)
-
-
-def _strict(value: object, levels: int) -> object:
-    if value is None or isinstance(value, int):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if is_mapping(value) and levels:
-        return {_text(name): _strict(item, levels - 1) for name, item in value.items()}
-    if (is_array(value) or is_tuple(value)) and levels:
-        return [_strict(item, levels - 1) for item in value]
-    return _text(value if levels or isinstance(value, str) else "nested too deeply")
-
-
-def _text(value: object) -> str:
-    return str(value).encode("utf-8", "backslashreplace").decode()
+    return json.dumps(to_json(value), indent=indent, allow_nan=False)
 
 
 def count(number: int, noun: str) -> str:
@@ -112,26 +90,21 @@ def task_lines(task: Task) -> list[str]:
 
 def task_json(task: Task, files: Mapping[int, Path] | None = None) -> dict[str, object]:
     """Return a task for a program; ``files`` are the paths of its outputs by index."""
+    fields = task.to_dict()
     paths = {index: str(path) for index, path in (files or {}).items()}
     described: dict[str, object] = {
         "id": task.id,
         "task_status": status_text(task),
-        "progress": task.progress,
-        "model": task.model,
-        "created": None if task.created is None else task.created.isoformat(),
+        **{name: fields[name] for name in ("progress", "model", "created")},
         "outputs": [
-            {
-                "index": output.index,
-                "url": output.url,
-                "data": dict(output.data),
-                "file": paths.get(output.index),
-            }
-            for output in task.outputs
+            {name: output[name] for name in ("index", "url", "data")}
+            | {"file": paths.get(output["index"])}
+            for output in fields["outputs"]
         ],
-        "usage": dict(task.usage),
+        "usage": fields["usage"],
     }
     if task.error is not None:
-        described["task_error"] = attrs.asdict(task.error)
+        described["task_error"] = fields["error"]
     return described
 
 

@@ -15,11 +15,8 @@ import re
 import reprlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, Final, cast
-
-import cattrs
-from cattrs.gen import make_dict_structure_fn, override
 
 from foxapi_async._typeguards import is_array, is_object
 from foxapi_async._validators import check_texts
@@ -189,10 +186,10 @@ def read_task(payload: object, *, asked: str | None = None) -> Task:
         raise InvalidResponseError(
             f"asked for task {asked}, but the answer is about task {task_id}", task_id=asked
         )
-    return _converter().structure(fields, Task)
+    return _task(fields)
 
 
-def _task(fields: dict[str, Any], _: object) -> Task:
+def _task(fields: dict[str, Any]) -> Task:
     model, kind, object_ = fields.get("model"), fields.get("type"), fields.get("object")
     kind = kind if isinstance(kind, str) and kind else None
     progress = _number(fields.get("progress"))
@@ -208,7 +205,7 @@ def _task(fields: dict[str, Any], _: object) -> Task:
         status=status,
         model=model if isinstance(model, str) and model else None,
         progress=None if progress is None else int(min(100, max(0, progress))),
-        created=_moment(fields.get("created"), None),
+        created=_moment(fields.get("created")),
         type=kind,
         object=object_ if isinstance(object_, str) and object_ else None,
         task_info=_info(fields.get("task_info")),
@@ -223,9 +220,17 @@ def read_upload(payload: object) -> UploadedFile:
     """Return the uploaded file that a decoded answer describes, or raise `InvalidResponseError`."""
     if not is_object(payload):
         raise InvalidResponseError("the answer to the upload is not a JSON object")
-    if _text(payload.get("url")) is None:
+    url = _text(payload.get("url"))
+    if url is None:
         raise InvalidResponseError("the answer to the upload has no url")
-    return _converter().structure({"id": None, **payload, "raw": payload}, UploadedFile)
+    return UploadedFile(
+        id=_text(payload.get("id")),
+        url=url,
+        filename=_text(payload.get("filename")),
+        size=_size(payload.get("size")),
+        created=_moment(payload.get("created")),
+        raw=payload,
+    )
 
 
 def is_usable(output: Output) -> bool:
@@ -322,12 +327,12 @@ _tolerant_decoder: Final = json.JSONDecoder(
 )
 
 
-def _size(value: object, _: object) -> int | None:
+def _size(value: object) -> int | None:
     number = _number(value)
     return None if number is None or number < 0 else int(number)
 
 
-def _moment(value: object, _: object) -> datetime | None:
+def _moment(value: object) -> datetime | None:
     number = _number(value)
     try:
         return None if number is None else datetime.fromtimestamp(number, UTC)
@@ -335,7 +340,7 @@ def _moment(value: object, _: object) -> datetime | None:
         return None
 
 
-def _text(value: object, _: object = None) -> str | None:
+def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
@@ -349,8 +354,10 @@ def _error(value: object, status: TaskStatus) -> TaskError | None:
     error = None
     if isinstance(value, str) and value:
         error = TaskError(message=value)
-    elif isinstance(value, dict):
-        error = _converter().structure(value, TaskError)
+    elif is_object(value):
+        error = TaskError(
+            code_of(value.get("code")), _text(value.get("message")), _text(value.get("type"))
+        )
     if status is not TaskStatus.FAILED:
         return error
     if error is None or (error.code is None and error.message is None):
@@ -375,30 +382,7 @@ def _shared_info(can_cancel: bool | None, estimated_time: float | None) -> TaskI
     return TaskInfo(can_cancel, estimated_time)
 
 
-def code_of(value: object, _: object = None) -> str | None:
+def code_of(value: object) -> str | None:
     """Return a text that is not empty or a whole number as a text, else None."""
     number = isinstance(value, int) and not isinstance(value, bool)
     return str(value) if number else _text(value)
-
-
-def _raw(value: dict[str, Any], _: object) -> dict[str, Any]:
-    return value
-
-
-# cattrs compiles functions. That happens at the first use, not when the package is imported.
-@cache
-def _converter() -> cattrs.Converter:
-    converter = cattrs.Converter(detailed_validation=False)
-
-    def register(cls: type[Any], **hooks: Any) -> None:
-        overrides: dict[str, Any] = {
-            name: override(struct_hook=hook) for name, hook in hooks.items()
-        }
-        converter.register_structure_hook(cls, make_dict_structure_fn(cls, converter, **overrides))
-
-    converter.register_structure_hook(Task, _task)
-    register(TaskError, code=code_of, message=_text, type=_text)
-    register(
-        UploadedFile, id=_text, url=_text, filename=_text, size=_size, created=_moment, raw=_raw
-    )
-    return converter

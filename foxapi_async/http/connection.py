@@ -30,13 +30,15 @@ _LATE: Final = (
         "encodings.idna",
         "encodings.punycode",
         "idna.uts46data",
+        "foxapi_async._to_json",
         "encodings.utf_16",
         "encodings.utf_32",
     ),
     *("encodings.utf_16_le", "encodings.utf_16_be", "encodings.utf_32_le", "encodings.utf_32_be"),
 )
-"""Modules that Python and yarl import when they first meet a host name, or JSON in another encoding. The package may be replaced on
-disk while a session is open, or no descriptor may be left to read a module."""
+"""Modules that Python and yarl import when they first meet a host name, or JSON in another encoding,
+and values when ``to_dict()`` is first called. The package may be replaced on disk while a session is
+open, or no descriptor may be left to read a module."""
 
 
 def load_late_modules() -> None:
