@@ -44,8 +44,8 @@ class TableReport:
     """A table that was written.
 
     ``rows`` are the requests of all jobs, ``statuses`` their number by status, ``images`` the files on disk,
-    ``credits`` what the server has reserved for the tasks (None if no run has recorded any). ``notes``
-    say which jobs could not be read: only their lines with results are in the table.
+    ``credits`` what the server has reserved for the tasks (None if no run has recorded any), as far as it
+    is known: ``without_credits`` requests have a task whose credits no run has recorded. ``notes`` say which jobs could not be read: only their lines with results are in the table.
     """
 
     path: Path
@@ -55,6 +55,7 @@ class TableReport:
     images: int
     credits: float | None
     jobs: tuple[str, ...]
+    without_credits: int = 0
     notes: tuple[str, ...] = ()
 
 
@@ -189,6 +190,7 @@ class TableWriter:
         self._statuses: Counter[str] = Counter()
         self._images = 0
         self._credits: float | None = None
+        self._without_credits = 0
 
     def write(self, path: Path, form: TableFormat = "csv") -> TableReport:
         """Write the table.
@@ -217,6 +219,7 @@ class TableWriter:
             images=self._images,
             credits=self._credits,
             jobs=tuple(self._names),
+            without_credits=self._without_credits,
             notes=tuple(self._notes),
         )
 
@@ -227,6 +230,8 @@ class TableWriter:
             self._images += row.images
             if row.credits is not None:
                 self._credits = (self._credits or 0) + row.credits
+            elif row.task_id is not None:
+                self._without_credits += 1
             if row.job is not None and len(self._names) < _BATCH:
                 self._names[row.job] = None
             cells = row.cells()

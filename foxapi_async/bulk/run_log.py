@@ -163,6 +163,9 @@ class RunLog:
             "job_in_folder": _relative(inside, self.directory.absolute()),
             "read": dict(read),
             "journal": None if journal is None else str(journal.absolute()),
+            "journal_in_folder": None
+            if journal is None
+            else _relative(journal.absolute(), self.directory.absolute()),
             "options": dict(options),
         }
         try:
@@ -215,20 +218,23 @@ class RunLog:
             self.progress_path(record.id).unlink(missing_ok=True)
 
     def _begun(self, name: str, fields: Mapping[str, Any]) -> RunRecord:
-        inside, journal = fields.get("job_in_folder"), fields.get("journal")
         read, options = fields.get("read"), fields.get("options")
         return RunRecord(
             id=name,
             began=aware(fields.get("at")),
             pid=int(number(fields.get("pid")) or 0),
             host=str(fields.get("host", "")),
-            job=self.directory / inside
-            if isinstance(inside, str)
-            else Path(str(fields.get("job", ""))),
+            job=self._place(fields, "job") or Path(),
             read=read if is_object(read) else {},
-            journal=Path(journal) if isinstance(journal, str) else None,
+            journal=self._place(fields, "journal"),
             options=options if is_object(options) else {},
         )
+
+    def _place(self, fields: Mapping[str, Any], name: str) -> Path | None:
+        inside, place = fields.get(f"{name}_in_folder"), fields.get(name)
+        if isinstance(inside, str):  # the folder may have been moved
+            return self.directory / inside
+        return Path(place) if isinstance(place, str) else None
 
     def _ended(self, record: RunRecord, fields: Mapping[str, Any]) -> RunRecord:
         reason: Any = fields.get("reason")

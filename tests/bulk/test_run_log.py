@@ -23,9 +23,11 @@ from tests.cli.process import environment
 NOTHING = summary_from_json({}, Path("results.jsonl"))
 
 
-def begin(folder: Path, job: Path = Path("/lists/jobs.csv")) -> LiveRun:
+def begin(
+    folder: Path, job: Path = Path("/lists/jobs.csv"), journal: Path | None = None
+) -> LiveRun:
     return RunLog(folder).begin(
-        job=job, read={"format": "csv"}, journal=None, options={"outputs": 32}
+        job=job, read={"format": "csv"}, journal=journal, options={"outputs": 32}
     )
 
 
@@ -112,14 +114,17 @@ def test_lines_that_were_cut_or_damaged_are_skipped(tmp_path):
     assert json.loads(path.read_text().splitlines()[-1])["reason"] == "incomplete"
 
 
-def test_a_job_in_the_folder_is_found_after_the_folder_was_moved(tmp_path):
+def test_what_is_in_the_folder_is_found_after_the_folder_was_moved(tmp_path):
     folder = tmp_path / "out"
     folder.mkdir()
-    end(begin(folder, job=folder / "stdin.jsonl"))
+    end(begin(folder, folder / "stdin.jsonl", folder / "own.sqlite"))
+    end(begin(folder, journal=tmp_path / "elsewhere.sqlite"))
     shutil.move(folder, tmp_path / "moved")
-    record = RunLog(tmp_path / "moved").last()
-    assert record is not None
-    assert record.job == tmp_path / "moved" / "stdin.jsonl"
+    places = [(each.job, each.journal) for each in RunLog(tmp_path / "moved").runs()]
+    assert places == [
+        (tmp_path / "moved" / "stdin.jsonl", tmp_path / "moved" / "own.sqlite"),
+        (Path("/lists/jobs.csv"), tmp_path / "elsewhere.sqlite"),
+    ]
 
 
 def test_a_folder_without_room_for_the_file_is_refused(tmp_path):

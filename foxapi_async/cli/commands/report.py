@@ -57,6 +57,9 @@ def report(
     parts = [f"{number:,} {status.replace('_', ' ')}" for status, number in statuses]
     console.info(f"{count(table.rows, 'line')}: {', '.join(parts)}")
     reserved = "" if table.credits is None else f", {number_text(table.credits)} credits reserved"
+    if reserved and table.without_credits:
+        # A run that was killed could not write down what it had seen.
+        reserved += f", not known for {count(table.without_credits, 'task')}"
     console.info(f"{count(table.images, 'image')} on disk{reserved}")
     console.result(str(table.path))
     console.document(
@@ -66,6 +69,7 @@ def report(
         statuses=dict(table.statuses),
         images=table.images,
         credits=table.credits,
+        without_credits=table.without_credits,
         jobs=list(table.jobs),
         notes=list(table.notes),
         exit_code=ExitCode.OK,
