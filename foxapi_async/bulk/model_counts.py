@@ -11,9 +11,6 @@ from foxapi_async.requests import Request
 
 _MODELS: Final = 100  # Models that are counted by name
 
-_DOUBLE_IN_4K: Final = PhotaImage | PhotaImageEdit
-"""Requests of which FoxAPI documents that 4K costs twice as much."""
-
 
 @attrs.frozen(kw_only=True)
 class ModelCounts:
@@ -49,7 +46,9 @@ class ModelTally:
     def add(self, request: Request, step: str) -> None:
         """Count a request; ``step`` is the name of a count of `ModelCounts`."""
         outputs = request.num_outputs
-        kind = request.model, isinstance(request, _DOUBLE_IN_4K) and request.resolution == "4K"
+        # FoxAPI documents it of these two models only.
+        is_double = isinstance(request, PhotaImage | PhotaImageEdit) and request.resolution == "4K"
+        kind = request.model, is_double
         steps = self._counts.get(kind)
         if steps is None:
             kind = kind if len(self._counts) < _MODELS else ("", False)

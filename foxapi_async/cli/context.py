@@ -17,13 +17,12 @@ import foxapi_async
 from foxapi_async import ConfigurationError, FoxAPIError, Limits, Polling
 from foxapi_async.cli.configured_commands import configured_options, files_read
 from foxapi_async.cli.console import Console
-from foxapi_async.cli.credentials import Key, find_key
+from foxapi_async.cli.credentials import Key, find_key, find_key_if_any
 from foxapi_async.cli.end_notice import EndNotice
 from foxapi_async.cli.exit_codes import ExitCode, exit_code_for
 from foxapi_async.cli.formatting import error_json
 from foxapi_async.cli.invocation import command_again, without_password
 from foxapi_async.cli.signals import Interrupted
-from foxapi_async.environment import find_api_key
 
 _common_option = partial(Option, rich_help_panel="Common options")
 
@@ -104,16 +103,19 @@ class CommandContext:
         if path is not None:
             self.console.log_to(path)
 
-    def tell_end(self, *, command: str | None, webhook: str | None) -> None:
+    def tell_end(self, *, command: str | None, webhook: str | None, dry_run: bool) -> None:
         """Tell a command and a webhook how this command ends, if they are given.
+
+        A ``dry_run`` only checks them.
 
         Raises:
             InvalidRequestError: The URL of the webhook cannot be used.
         """
         if command is not None or webhook is not None:
-            self._end_notice = EndNotice(
+            notice = EndNotice(
                 console=self.console, command=command, webhook=webhook, proxy=self.proxy
             )
+            self._end_notice = None if dry_run else notice
 
     def ended(self, code: int) -> None:
         """Tell whoever is to be told."""
@@ -127,13 +129,16 @@ class CommandContext:
             self.console.warning(warning)
         return key
 
-    def has_key(self) -> bool:
-        """Return whether a usable key can be found, without a word."""
-        try:
-            find_api_key(find_key(self.key_file, os.environ).value)
-        except ConfigurationError:
-            return False
-        return True
+    def check_access(self) -> bool:
+        """Check key, address and proxy as a session does, without a call; return whether there is a key.
+
+        Raises:
+            ConfigurationError: One of them cannot be used.
+        """
+        key = find_key_if_any(self.key_file, os.environ)
+        value = "sk-none" if key is None else key.value
+        foxapi_async.Session(value, base_url=self.base_url, proxy=self.proxy)
+        return key is not None
 
     def session(
         self,

@@ -34,6 +34,14 @@ class Key:
 
 def find_key(given: Path | None, environment: Mapping[str, str]) -> Key:
     """Return the key: of the given file, FOXAPI_API_KEY, FOXAPI_API_KEY_FILE, the default file."""
+    key = find_key_if_any(given, environment)
+    if key is None:
+        raise ConfigurationError(f"no API key: {KEY_SOURCES}")
+    return key
+
+
+def find_key_if_any(given: Path | None, environment: Mapping[str, str]) -> Key | None:
+    """Return the key as `find_key` does; None if there is none anywhere."""
     if given is not None:
         return _read(given.expanduser(), f"--key-file {given}")
     if value := environment.get("FOXAPI_API_KEY", "").strip():
@@ -42,9 +50,7 @@ def find_key(given: Path | None, environment: Mapping[str, str]) -> Key:
         return _read(Path(named).expanduser(), f"FOXAPI_API_KEY_FILE={named}")
     home = environment.get("XDG_CONFIG_HOME")
     default = (Path(home) if home else Path("~/.config").expanduser()) / "foxapi" / "key"
-    if default.exists():
-        return _read(default, f"the key file {default}")
-    raise ConfigurationError(f"no API key: {KEY_SOURCES}")
+    return _read(default, f"the key file {default}") if default.exists() else None
 
 
 def key_option_in(arguments: Sequence[str]) -> str | None:

@@ -27,10 +27,15 @@ _REASONS: Final = {
 }
 
 
-def is_job_directory(path: Path) -> bool:
-    """Return whether a path is the directory of a job; then it is no id of a task."""
+def is_job_directory(text: str) -> bool:
+    """Return whether a text names the directory of a job, or a directory that has no id of a task."""
+    path = Path(text)
     try:
-        return path.is_dir() and any((path / name).exists() for name in _FILES)
+        return path.is_dir() and (
+            not text.strip("./\\")
+            or any(separator in text for separator in "/\\")
+            or any((path / name).exists() for name in _FILES)
+        )
     except (OSError, ValueError):  # ValueError: a name that this locale cannot encode
         return False
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import attrs
 import pytest
@@ -85,11 +86,18 @@ def test_json_has_all_runs_at_work(tmp_path, capsys):
         end(run)
 
 
-def test_a_directory_with_results_is_no_id(tmp_path, capsys):
-    assert not is_job_directory(tmp_path)
-    assert not is_job_directory(tmp_path / "task-1")
-    (tmp_path / "results.jsonl").touch()
-    assert is_job_directory(tmp_path)
+def test_a_directory_is_no_id_if_it_has_results_or_its_name_cannot_be_one(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("task-1").mkdir()
+    assert not is_job_directory("task-1")
+    assert is_job_directory("./task-1")
+    assert is_job_directory(str(tmp_path))
+    assert is_job_directory(".")
+    assert not is_job_directory("./task-2")
+    Path("task-1/results.jsonl").touch()
+    assert is_job_directory("task-1")
     print_job_status(Console(), tmp_path)
     assert "no run of" in capsys.readouterr().out
 

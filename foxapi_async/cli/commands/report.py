@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from typer import Argument, Option
 
+from foxapi_async import ConfigurationError
 from foxapi_async.cli.context import CommandContext
 from foxapi_async.cli.exit_codes import ExitCode
 from foxapi_async.cli.formatting import count
@@ -45,6 +46,8 @@ def report(
     from foxapi_async.bulk import write_table  # noqa: PLC0415 - loads aiohttp
 
     console = context.console
+    if not directory.expanduser().is_dir():
+        raise ConfigurationError(f"{directory} is not a directory")
     table = write_table(
         directory.expanduser(),
         format=form,

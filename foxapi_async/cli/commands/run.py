@@ -143,8 +143,7 @@ def run(
 
     console = context.console
     context.keep_log(log_file)
-    if not dry_run:
-        context.tell_end(command=on_end, webhook=webhook)
+    context.tell_end(command=on_end, webhook=webhook, dry_run=dry_run)
     directory = output.expanduser()
     journal_path = journal or directory / JOURNAL_NAME
     limits = Limits(outputs=outputs or Limits().outputs, total_outputs=max_images)
@@ -180,9 +179,8 @@ def run(
     for line in profile_warnings(plan):
         console.warning(line)
     if dry_run:
-        rates = (
-            print_cost(context, estimate, directory / RESULTS_NAME) if context.has_key() else None
-        )
+        has_key = context.check_access()
+        rates = print_cost(context, estimate, directory / RESULTS_NAME) if has_key else None
         if rates is None and estimate.requests:
             console.info("price and balance are not known: there is no API key to ask with")
         cost = None if rates is None else cost_json(estimate.models, rates)

@@ -29,7 +29,7 @@ def status(
     service: progress, rate, what is left, when it will be done, and pauses, of the runs that are at work,
     else of the last run.
     """
-    if is_job_directory(Path(task_id)):
+    if is_job_directory(task_id):
         return print_job_status(context.console, Path(task_id))
 
     async def retrieve() -> Task:

@@ -51,6 +51,22 @@ def test_a_directory_that_cannot_be_used_is_refused(jobs, tmp_path, capsys):
         assert f"nothing can be saved in {directory}: Not a directory" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["--webhook", "nothing"], 2, "--webhook must be a URL"),
+        (["--proxy", "no proxy"], 3, "proxy is not the URL of a proxy"),
+        (["--base-url", "http://files.example"], 3, "base_url: it is not HTTPS"),
+        (["--key-file", "none"], 3, "the key file none cannot be read"),
+    ],
+)
+def test_what_a_session_or_webhook_would_refuse_is_refused(
+    jobs, tmp_path, capsys, options, code, words
+):
+    assert dry_run(jobs, tmp_path / "out", *options) == code
+    assert words in capsys.readouterr().err
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_directory_without_permission_is_refused(jobs, tmp_path, capsys):
     closed = tmp_path / "closed"

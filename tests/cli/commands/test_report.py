@@ -43,3 +43,5 @@ async def test_the_path_goes_to_stdout_and_the_counts_to_stderr(job_folder: JobF
 def test_a_directory_without_results_is_a_wrong_configuration(tmp_path: Path, capsys):
     assert run(["report", str(tmp_path)]) == 3
     assert "there are no results" in capsys.readouterr().err
+    assert run(["report", str(tmp_path / "none")]) == 3
+    assert "none is not a directory" in capsys.readouterr().err
