@@ -54,9 +54,7 @@ def _converter() -> cattrs.Converter:
     converter.register_structure_hook(int, _int)
     converter.register_structure_hook(float, _float)
     converter.register_structure_hook(datetime, _moment)
-    converter.register_structure_hook_func(
-        lambda cls: isinstance(cls, type) and issubclass(cls, Enum), _status
-    )
+    converter.register_structure_hook(Enum, _status)
     converter.register_structure_hook_func(
         lambda cls: cls == Mapping[str, Any], lambda value, _: to_json(_object(value))
     )
