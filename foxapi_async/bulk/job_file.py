@@ -36,6 +36,18 @@ _READERS: Final[Mapping[FileFormat, tuple[Callable[[TextIO], Iterator[Row]], str
 }
 """What reads each format, and where it takes lines to end (``newline`` of `open`)."""
 
+_OTHER_FORMATS: Final = (
+    (b"PK\x03\x04", "a ZIP file, as Excel and LibreOffice write workbooks"),
+    (b"\xd0\xcf\x11\xe0", "a workbook of Excel"),
+    (b"PAR1\x15", "a Parquet file"),
+    (b"SQLite format 3\0", "a database"),
+    (b"%PDF-", "a PDF"),
+    (b"(\xb5/\xfd", "compressed with zstd"),
+    (b"\xfd7zXZ\0", "compressed with xz"),
+    (b"BZh91AY&SY", "compressed with bzip2"),
+)
+"""What people have their lists in, too, by the first bytes."""
+
 _DAMAGED: Final = (EOFError, gzip.BadGzipFile, zlib.error)
 
 
@@ -78,16 +90,26 @@ class JobFileReader:
             self._head = stream.read(BLOCK)
         except _DAMAGED as damaged:
             error = damaged
+        others = (what for magic, what in _OTHER_FORMATS if self._head.startswith(magic))
+        self._other_format = next(others, None)
         marked = (name for bom, name in _ENCODINGS if self._head.startswith(bom))
         self._encoding = next(marked, "utf-8")
         self._stream = io.BufferedReader(_Rejoined(self._head, stream, error), BLOCK)
 
     def detect_format(self, name: str, columns: Collection[str]) -> FileFormat:
         """Return the format of the file; see `detection.detect_format`."""
+        if self._other_format is not None:
+            return "txt"  # `rows` says what is wrong
         return detect_format(name, self._head.decode(self._encoding, "ignore"), columns)
 
     def rows(self, form: FileFormat) -> Iterator[Row]:
         """Yield the rows that are not blank. Errors of the file are raised unchanged."""
+        if self._other_format is not None:
+            text = (
+                f"the file is {self._other_format}; save it as CSV, JSON or text, perhaps with gzip"
+            )
+            yield Row(1, problem=text)
+            return
         read, newline = _READERS[form]
         # Half of a surrogate pair is reported by the field that has it.
         errors = "surrogateescape" if self._encoding.startswith("utf-8") else "surrogatepass"

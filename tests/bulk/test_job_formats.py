@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import json
+import lzma
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -319,6 +322,20 @@ def test_any_table_is_read_to_its_end_with_growing_numbers(text: str):
     rows = list(table_rows(io.StringIO("x\tprompt\n" + text, newline="")))
     numbers = [row.number for row in rows]
     assert numbers == sorted(set(numbers))
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.xlsx", "a.txt", "a.jsonl"])
+def test_a_file_of_another_program_is_named(tmp_path: Path, name: str):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as workbook:
+        workbook.writestr("xl/workbook.xml", "prompt,category\na fox,animals\n")
+    error = refused(tmp_path / name, packed.getvalue())
+    assert "the file is a ZIP file, as Excel and LibreOffice write workbooks; save it as" in str(
+        error
+    )
+    assert len(error.problems) == 1
+    assert "compressed with xz" in str(refused(tmp_path / name, lzma.compress(b"a fox\n")))
+    assert "bzip2" in str(refused(tmp_path / name, bz2.compress(b"a fox\n"), format="csv"))
 
 
 @pytest.mark.parametrize("cut", [3, 12, 36])
