@@ -214,9 +214,15 @@ def command(function: Callable[..., ExitCode], *, local: bool = False) -> Callab
     invocation = inspect.Parameter(
         "invocation", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
     )
-    run.__name__, run.__doc__ = function.__name__, function.__doc__
+    run.__name__, run.__doc__ = function.__name__, _unwrapped(function.__doc__ or "")
     run.__signature__ = inspect.Signature([invocation, *own, *shared.values()])  # type: ignore[attr-defined]
     return run
+
+
+def _unwrapped(text: str) -> str:
+    """Return a docstring with a line for each paragraph; typer would show its line breaks."""
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
 def check_directory(directory: Path) -> None:
