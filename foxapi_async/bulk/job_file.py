@@ -105,10 +105,8 @@ class JobFileReader:
     def rows(self, form: FileFormat) -> Iterator[Row]:
         """Yield the rows that are not blank. Errors of the file are raised unchanged."""
         if self._other_format is not None:
-            text = (
-                f"the file is {self._other_format}; save it as CSV, JSON or text, perhaps with gzip"
-            )
-            yield Row(1, problem=text)
+            way = "save it as CSV, JSON or text, perhaps with gzip"
+            yield Row(1, problem=f"the file is {self._other_format}; {way}")
             return
         read, newline = _READERS[form]
         # Half of a surrogate pair is reported by the field that has it.
