@@ -13,7 +13,7 @@ import anyio
 import attrs
 
 from foxapi_async import FoxAPIError, Journal, Output, Session, Task, errors
-from foxapi_async.bulk.embedding import STAGING_NAME, publish_with_prompt
+from foxapi_async.bulk.embedding import STAGING_NAME, publish_with_prompt, without_copy
 from foxapi_async.bulk.file_names import FileNames
 from foxapi_async.bulk.job_line import JobLine
 from foxapi_async.bulk.run_notes import RunNotes
@@ -113,6 +113,10 @@ class OutputSaver:
             path = await self._fetch_and_embed(line, output, target)
         else:
             (path,) = await self.session.download(output, folder, name=target.name)
+            name = file_name(target.name, None, 0, path.suffix[1:], several=False)
+            if (wanted := path.with_name(name)) != path:
+                task_id = output.task_id or ""
+                path = await run_with_descriptors(without_copy, path, wanted, line, task_id)
         file = await run_with_descriptors(describe, path, output.index)
         return attrs.evolve(file, path=str(target.folder / path.name))
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
 import os
+import sqlite3
 from pathlib import Path
 
 import attrs
@@ -116,6 +118,31 @@ def test_a_run_that_was_killed_before_it_recorded_a_file_leaves_no_second_one(tm
     again = publish_with_prompt(staged(tmp_path), tmp_path, "k.png", LINE, "task")
     assert first == again == (tmp_path / "k.png", None)
     assert list((tmp_path / STAGING_NAME).iterdir()) == []
+
+
+@pytest.mark.parametrize("embed", [True, False])
+async def test_a_killed_run_and_one_that_embeds_leave_one_picture(
+    job_folder: JobFolder, embed: bool
+):
+    job_folder.write({"prompt": "a fox", "key": "fox"})
+    await job_folder.run(embed=embed)
+    (before,) = job_folder.pictures()
+    content = (job_folder.out / before).read_bytes()
+    journal = sqlite3.connect(job_folder.out / "journal.sqlite")
+    with contextlib.closing(journal), journal:  # as if it was killed before it recorded the file
+        journal.execute("UPDATE entries SET status = 'completed', files = NULL")
+    results, summary = await job_folder.run(embed=not embed)
+    assert job_folder.pictures() == [before] == [results["fox"].files[0].path]
+    assert (job_folder.out / before).read_bytes() == content
+    assert (summary.completed, job_folder.emulator.counters.downloads) == (1, 2)
+    # A file of somebody else is not taken for it.
+    (job_folder.out / before).write_bytes(content + b"edited")
+    (job_folder.out / "results.jsonl").unlink()
+    journal = sqlite3.connect(job_folder.out / "journal.sqlite")
+    with contextlib.closing(journal), journal:
+        journal.execute("UPDATE entries SET status = 'completed', files = NULL")
+    await job_folder.run(embed=not embed)
+    assert job_folder.pictures() == ["fox.png", "fox~2.png"]
 
 
 def test_a_picture_that_cannot_be_published_leaves_nothing_behind(tmp_path: Path):
