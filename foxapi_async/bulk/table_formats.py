@@ -56,14 +56,17 @@ class Columns:
             kinds.add(_kind(value))
 
     def own_names(self) -> dict[str, str]:
-        """Return the name in the table of each own column."""
+        """Return the name in the table of each own column.
+
+        No two names of a table differ only in case: SQL takes them for one.
+        """
         taken = set(_FIXED) | {"own"}
         names: dict[str, str] = {}
         for name in self._kinds:
             unique = name
-            while unique in taken:
+            while unique.casefold() in taken:
                 unique = f"own_{unique}"
-            taken.add(unique)
+            taken.add(unique.casefold())
             names[name] = unique
         return names
 

@@ -185,6 +185,18 @@ def test_the_formats_say_the_same_and_programs_read_them_back(tmp_path: Path):
     assert (first["line"], first["seconds"], first["credits"]) == (1, 1.5, None)
 
 
+def test_no_names_of_columns_differ_only_in_case():
+    columns = table_formats.Columns()
+    columns.add({"Status": 1, "status": 2, "Seed": 3, "seed": 4, "own_Seed": 5})
+    assert columns.own_names() == {
+        "Status": "own_Status",
+        "status": "own_own_status",
+        "Seed": "Seed",
+        "seed": "own_seed",
+        "own_Seed": "own_own_Seed",
+    }
+
+
 def test_many_own_columns_share_one(tmp_path: Path):
     columns = table_formats.Columns()
     rows = [spell({f"c{n}": n for n in range(501)}), spell({"c0": 0})]
