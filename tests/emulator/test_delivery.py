@@ -101,7 +101,7 @@ async def test_a_picture_may_trickle():
         began = anyio.current_time()
         _, _, picture = await client.ask("GET", url)
         took = anyio.current_time() - began
-        assert 0.9 < took / (len(picture) / 100) < 1.2
+        assert 0.9 < took / (len(picture) / 100) < 2  # a busy machine adds to each piece
 
 
 async def test_whoever_hangs_up_on_a_trickle_stops_it():
