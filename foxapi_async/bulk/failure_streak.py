@@ -7,7 +7,7 @@ from typing import Final
 import attrs
 
 from foxapi_async import DownloadError, FoxAPIError, OutputExpiredError, errors
-from foxapi_async.bulk.input_uploads import InputUploadError
+from foxapi_async.bulk.input.input_uploads import InputUploadError
 from foxapi_async.outcome import OutcomeStatus
 from foxapi_async.refusal_streak import LONGEST_STREAK, stopped_after
 

@@ -11,18 +11,22 @@ from typing import Any, BinaryIO, Final, Self
 import attrs
 
 from foxapi_async import JobFileError, Journal
-from foxapi_async.bulk.field_names import FIELDS
-from foxapi_async.bulk.job_file import JobFileReader
-from foxapi_async.bulk.job_line import JobLine
-from foxapi_async.bulk.line_parser import LineParser
-from foxapi_async.bulk.line_rules import LineRules
-from foxapi_async.bulk.local_files import LocalFiles
+from foxapi_async.bulk.input.field_names import FIELDS
+from foxapi_async.bulk.input.job_file import JobFileReader
+from foxapi_async.bulk.input.job_line import JobLine
+from foxapi_async.bulk.input.line_parser import LineParser
+from foxapi_async.bulk.input.line_rules import LineRules
+from foxapi_async.bulk.input.local_files import LocalFiles
+from foxapi_async.bulk.input.profile_uses import ProfileUses
+from foxapi_async.bulk.input.rows.detection import FileFormat, UnclearFormatError
+from foxapi_async.bulk.input.rows.fingerprint import (
+    FileChangedError,
+    Fingerprint,
+    FingerprintReader,
+)
+from foxapi_async.bulk.input.rows.row import Row
+from foxapi_async.bulk.input.selection import Selection, listed
 from foxapi_async.bulk.plan import Plan, PlanCounter, plan_of
-from foxapi_async.bulk.profile_uses import ProfileUses
-from foxapi_async.bulk.rows.detection import FileFormat, UnclearFormatError
-from foxapi_async.bulk.rows.fingerprint import FileChangedError, Fingerprint, FingerprintReader
-from foxapi_async.bulk.rows.row import Row
-from foxapi_async.bulk.selection import Selection, listed
 from foxapi_async.bulk.temporary_index import Duplicates
 from foxapi_async.errors import Problem
 

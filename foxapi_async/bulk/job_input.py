@@ -17,14 +17,14 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from foxapi_async import Journal, Request
 from foxapi_async._concurrency import run_in_thread
-from foxapi_async.bulk.credit_gate import CreditGate
-from foxapi_async.bulk.input_uploads import InputUploads
+from foxapi_async.bulk.input.input_uploads import InputUploads
+from foxapi_async.bulk.input.job_line import JobLine
 from foxapi_async.bulk.job import Job
-from foxapi_async.bulk.job_line import JobLine
+from foxapi_async.bulk.money.credit_gate import CreditGate
 from foxapi_async.bulk.paid_before import PaidBefore
 from foxapi_async.bulk.plan import Step, step_for
-from foxapi_async.bulk.results_file import Result, ResultsFile, ResultStatus
-from foxapi_async.bulk.saved_files import files_of, is_intact
+from foxapi_async.bulk.results.results_file import Result, ResultsFile, ResultStatus
+from foxapi_async.bulk.results.saved_files import files_of, is_intact
 from foxapi_async.files.pace import run_with_descriptors
 from foxapi_async.journal.entry import Entry, JournalStatus
 

@@ -17,36 +17,36 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from foxapi_async import ConfigurationError, FoxAPIError, Session
 from foxapi_async._concurrency import finish_despite_cancellation, run_in_thread
 from foxapi_async._validators import check_positive, check_timeout
-from foxapi_async.bulk.contact_sheet import load_template
-from foxapi_async.bulk.credit_budget import CreditBudget
-from foxapi_async.bulk.credit_gate import CreditGate
-from foxapi_async.bulk.embedding import remove_staged
-from foxapi_async.bulk.file_names import FileNames
-from foxapi_async.bulk.input_uploads import InputUploads
+from foxapi_async.bulk.input.input_uploads import InputUploads
 from foxapi_async.bulk.job import Job
 from foxapi_async.bulk.job_input import JobInput
 from foxapi_async.bulk.job_worker import JobWorker
-from foxapi_async.bulk.name_pattern import NamePattern
+from foxapi_async.bulk.money.credit_budget import CreditBudget
+from foxapi_async.bulk.money.credit_gate import CreditGate
 from foxapi_async.bulk.paid_before import PaidBefore
 from foxapi_async.bulk.plan import Step
-from foxapi_async.bulk.results_file import (
+from foxapi_async.bulk.record.run_log import RunRecord
+from foxapi_async.bulk.record.run_progress import RunProgress
+from foxapi_async.bulk.results.embedding import remove_staged
+from foxapi_async.bulk.results.file_names import FileNames
+from foxapi_async.bulk.results.name_pattern import NamePattern
+from foxapi_async.bulk.results.results_file import (
     RESULTS_NAME,
     Result,
     ResultsFile,
     ResultStatus,
     lasting,
 )
-from foxapi_async.bulk.results_table import write_job_table
-from foxapi_async.bulk.run_log import RunRecord
-from foxapi_async.bulk.run_notes import RunNotes
+from foxapi_async.bulk.results.run_notes import RunNotes
+from foxapi_async.bulk.results.save_results import OutputSaver
+from foxapi_async.bulk.results.sidecars import Sidecars, check_sidecar
 from foxapi_async.bulk.run_options import GRACE, RunOptions, SidecarFormat
-from foxapi_async.bulk.run_progress import RunProgress
 from foxapi_async.bulk.run_recorder import RunRecorder
-from foxapi_async.bulk.run_sheet import RunSheet
-from foxapi_async.bulk.save_results import OutputSaver
-from foxapi_async.bulk.sidecars import Sidecars, check_sidecar
+from foxapi_async.bulk.sheet.contact_sheet import load_template
+from foxapi_async.bulk.sheet.run_sheet import RunSheet
 from foxapi_async.bulk.stopping import Stopping
 from foxapi_async.bulk.summary import Progress, Summary
+from foxapi_async.bulk.table.results_table import write_job_table
 from foxapi_async.files.pace import run_with_descriptors
 from foxapi_async.files.partfile import remove_stale_parts
 from foxapi_async.journal.entry import JournalStatus

@@ -12,13 +12,13 @@ from foxapi_async import Journal, Outcome, Session, errors
 from foxapi_async._concurrency import finish_despite_cancellation
 from foxapi_async.bulk.failure_streak import FailureStreak
 from foxapi_async.bulk.job_input import JobInput
-from foxapi_async.bulk.results_file import Result, credits_of, error_code_of
+from foxapi_async.bulk.results.results_file import Result, credits_of, error_code_of
 from foxapi_async.bulk.run_options import RunOptions
 from foxapi_async.bulk.run_recorder import RunRecorder
 from foxapi_async.bulk.stopping import Stopping
 
 if TYPE_CHECKING:
-    from foxapi_async.bulk.save_results import OutputSaver
+    from foxapi_async.bulk.results.save_results import OutputSaver
 
 _USED_UP: Final = "the balance is used up"
 """The name under which the journal keeps that a run ended with 402."""

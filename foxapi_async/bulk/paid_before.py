@@ -5,8 +5,8 @@ from __future__ import annotations
 import attrs
 
 from foxapi_async import ConfigurationError, Journal
-from foxapi_async.bulk.job_line import JobLine
-from foxapi_async.bulk.results_file import ResultsFile
+from foxapi_async.bulk.input.job_line import JobLine
+from foxapi_async.bulk.results.results_file import ResultsFile
 
 
 @attrs.frozen

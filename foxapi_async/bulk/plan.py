@@ -13,14 +13,14 @@ from typing import Final
 import attrs
 
 from foxapi_async import Journal
-from foxapi_async.bulk.input_uploads import uploads_of
-from foxapi_async.bulk.job_line import JobLine
-from foxapi_async.bulk.local_files import LocalFiles, stand_ins_of
-from foxapi_async.bulk.model_counts import ModelCounts, ModelTally
+from foxapi_async.bulk.input.input_uploads import uploads_of
+from foxapi_async.bulk.input.job_line import JobLine
+from foxapi_async.bulk.input.local_files import LocalFiles, stand_ins_of
+from foxapi_async.bulk.input.profile_uses import ProfileUse, ProfileUses
+from foxapi_async.bulk.money.model_counts import ModelCounts, ModelTally
 from foxapi_async.bulk.paid_before import PaidBefore
-from foxapi_async.bulk.profile_uses import ProfileUse, ProfileUses
-from foxapi_async.bulk.results_file import RESULTS_NAME, ResultsFile
-from foxapi_async.bulk.saved_files import files_of, is_present
+from foxapi_async.bulk.results.results_file import RESULTS_NAME, ResultsFile
+from foxapi_async.bulk.results.saved_files import files_of, is_present
 from foxapi_async.errors import Problem
 from foxapi_async.journal.entry import Entry, JournalStatus, difference
 

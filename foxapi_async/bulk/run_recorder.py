@@ -16,13 +16,20 @@ import attrs
 from foxapi_async import Session
 from foxapi_async._concurrency import run_in_thread
 from foxapi_async.bulk.job import Job
-from foxapi_async.bulk.results_file import Result
-from foxapi_async.bulk.run_log import JOURNAL_NAME, EndReason, LiveRun, RunEnd, RunLog, RunRecord
+from foxapi_async.bulk.record.run_log import (
+    JOURNAL_NAME,
+    EndReason,
+    LiveRun,
+    RunEnd,
+    RunLog,
+    RunRecord,
+)
+from foxapi_async.bulk.record.run_progress import RateMeter, RunProgress, Stage
+from foxapi_async.bulk.record.task_locks import LOCK_NAME, TaskLocks
+from foxapi_async.bulk.results.results_file import Result
 from foxapi_async.bulk.run_options import RunOptions
-from foxapi_async.bulk.run_progress import RateMeter, RunProgress, Stage
 from foxapi_async.bulk.stopping import Stopping
 from foxapi_async.bulk.summary import Progress, Summary
-from foxapi_async.bulk.task_locks import LOCK_NAME, TaskLocks
 
 _log = logging.getLogger("foxapi_async")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import attrs
 
 from foxapi_async import FoxAPIError, Session
-from foxapi_async.bulk.results_file import Result, ResultStatus
+from foxapi_async.bulk.results.results_file import Result, ResultStatus
 from foxapi_async.bulk.stopping import Stopping
 
 

@@ -53,7 +53,7 @@ def ask_account(context: CommandContext) -> tuple[Balance | str, Mapping[str, fl
 
 def print_cost(context: CommandContext, estimate: Estimate, results: Path) -> Rates | None:
     """Print what the submissions will cost as far as it is known; None if there are none."""
-    from foxapi_async.bulk.credits_seen import credits_seen  # noqa: PLC0415 - loads aiohttp
+    from foxapi_async.bulk.results.credits_seen import credits_seen  # noqa: PLC0415 - loads aiohttp
 
     if not estimate.requests:
         return None

@@ -28,7 +28,7 @@ from foxapi_async.bulk import (
     Summary,
     run_job,
 )
-from foxapi_async.bulk.results_file import lasting
+from foxapi_async.bulk.results.results_file import lasting
 from foxapi_async.cli import job_report
 from foxapi_async.cli.account import ask_balance
 from foxapi_async.cli.console import Console

@@ -30,7 +30,7 @@ from foxapi_async.outcome import OutcomeStatus, status_of
 
 if TYPE_CHECKING:
     from foxapi_async import Outcome, Session, TaskHandle
-    from foxapi_async.bulk.local_files import LocalFiles
+    from foxapi_async.bulk.input.local_files import LocalFiles
 
 
 @attrs.define(eq=False)
@@ -246,7 +246,7 @@ def _prepared(
     requests: Sequence[Request], session: Session, inputs: LocalFiles
 ) -> Sequence[Request]:
     # A demo has no local files, and needs no more of the package.
-    from foxapi_async.bulk.input_uploads import InputUploads  # noqa: PLC0415
+    from foxapi_async.bulk.input.input_uploads import InputUploads  # noqa: PLC0415
 
     uploads = InputUploads(session, inputs)
     return [uploads.prepared(request) for request in requests]

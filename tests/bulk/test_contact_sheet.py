@@ -19,10 +19,11 @@ import pytest
 from PIL import Image
 
 from foxapi_async import PhotaImage
-from foxapi_async.bulk import Result, contact_sheet
-from foxapi_async.bulk.contact_sheet import PER_PAGE, SheetOptions, write_sheet
-from foxapi_async.bulk.results_file import ResultsFile
-from foxapi_async.bulk.thumbnails import SHEET_FOLDER
+from foxapi_async.bulk import Result
+from foxapi_async.bulk.results.results_file import ResultsFile
+from foxapi_async.bulk.sheet import contact_sheet
+from foxapi_async.bulk.sheet.contact_sheet import PER_PAGE, SheetOptions, write_sheet
+from foxapi_async.bulk.sheet.thumbnails import SHEET_FOLDER
 from foxapi_async.journal import SavedFile
 
 EMPTY = {"meta", "link", "input", "img", "br"}

@@ -16,7 +16,7 @@ from foxapi_async import (
     PhotaImage,
 )
 from foxapi_async.bulk import Job, run_job
-from foxapi_async.bulk.credit_budget import CreditBudget, Room, kind_of
+from foxapi_async.bulk.money.credit_budget import CreditBudget, Room, kind_of
 from foxapi_async.emulator import Drop, Fault, Rewrite, error
 from tests.bulk.conftest import JobFolder
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from foxapi_async import JobFileError, PhotaImage
 from foxapi_async.bulk import Job, JobLine, Selection, check_file_names
-from foxapi_async.bulk.file_names import FileNames, checking_names
-from foxapi_async.bulk.name_pattern import NamePattern
+from foxapi_async.bulk.results.file_names import FileNames, checking_names
+from foxapi_async.bulk.results.name_pattern import NamePattern
 
 
 def job(*own: dict[str, Any], outputs: int = 1) -> list[JobLine]:

@@ -19,9 +19,10 @@ from foxapi_async import (
     Retry,
     Session,
 )
-from foxapi_async.bulk import Job, Plan, input_uploads, run_job
-from foxapi_async.bulk.input_uploads import LIFETIME, InputUploads, link_from, name_of
-from foxapi_async.bulk.local_files import LocalFiles, stand_ins_of
+from foxapi_async.bulk import Job, Plan, run_job
+from foxapi_async.bulk.input import input_uploads
+from foxapi_async.bulk.input.input_uploads import LIFETIME, InputUploads, link_from, name_of
+from foxapi_async.bulk.input.local_files import LocalFiles, stand_ins_of
 from foxapi_async.emulator import Drop, Emulator, Fate, Fault, Hang, error
 from foxapi_async.requests import STAND_IN
 from tests.bulk.conftest import JobFolder

@@ -13,7 +13,7 @@ import pytest
 
 from foxapi_async import GenerationRequest, PhotaImage, PhotaImageEdit, PhotaImageEnhance
 from foxapi_async.bulk import Job, JobFileError
-from foxapi_async.bulk.rows.row import LONGEST_LINE
+from foxapi_async.bulk.input.rows.row import LONGEST_LINE
 
 ROOT = Path(__file__).parent.parent.parent
 

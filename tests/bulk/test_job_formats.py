@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from foxapi_async import PhotaImage
 from foxapi_async.bulk import Job, JobFileError
-from foxapi_async.bulk.field_names import FIELDS
-from foxapi_async.bulk.rows.detection import UnclearFormatError, detect_format
-from foxapi_async.bulk.rows.json_rows import json_value_rows
-from foxapi_async.bulk.rows.row import LONGEST_LINE
-from foxapi_async.bulk.rows.table_rows import table_rows
+from foxapi_async.bulk.input.field_names import FIELDS
+from foxapi_async.bulk.input.rows.detection import UnclearFormatError, detect_format
+from foxapi_async.bulk.input.rows.json_rows import json_value_rows
+from foxapi_async.bulk.input.rows.row import LONGEST_LINE
+from foxapi_async.bulk.input.rows.table_rows import table_rows
 
 
 class Chunks:

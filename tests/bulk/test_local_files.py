@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foxapi_async import ConfigurationError, JobFileError, PhotaImageEdit
-from foxapi_async.bulk import Job, local_files
-from foxapi_async.bulk.job_line import JobLine
-from foxapi_async.bulk.local_files import LocalFileError, LocalFiles, stand_ins_of
+from foxapi_async.bulk import Job
+from foxapi_async.bulk.input import local_files
+from foxapi_async.bulk.input.job_line import JobLine
+from foxapi_async.bulk.input.local_files import LocalFileError, LocalFiles, stand_ins_of
 from foxapi_async.requests import STAND_IN
 
 PNG = b"\x89PNG\r\n\x1a\n and more"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from foxapi_async import GenerationRequest, InvalidRequestError, PhotaImage
 from foxapi_async.bulk import JobLine
-from foxapi_async.bulk.name_pattern import MOST_BYTES, NamePattern, values_of
+from foxapi_async.bulk.results.name_pattern import MOST_BYTES, NamePattern, values_of
 
 LINE = JobLine(7, "fox", PhotaImage("a  red\nfox", num_outputs=2), {"category": "Animals/wild"})
 

@@ -69,7 +69,7 @@ async def test_a_journal_of_an_earlier_release_knows_its_files(job_folder: JobFo
     job_folder.write({"prompt": "a", "key": "one"})
     # What earlier releases recorded: the path for the directory of the process.
     monkeypatch.setattr(
-        "foxapi_async.bulk.save_results.for_journal",
+        "foxapi_async.bulk.results.save_results.for_journal",
         lambda file: type(file)(f"old/place/{file.path}", file.size, file.sha256, file.index),
     )
     await job_folder.run()

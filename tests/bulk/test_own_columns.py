@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from foxapi_async import GenerationRequest, InvalidRequestError, PhotaImage, PhotaImageEdit
 from foxapi_async.bulk import Job, JobFileError, JobLine
-from foxapi_async.bulk.field_names import FIELDS, meaning_of
-from foxapi_async.bulk.job_line import default_key
-from foxapi_async.bulk.prompt_template import PromptTemplate
+from foxapi_async.bulk.input.field_names import FIELDS, meaning_of
+from foxapi_async.bulk.input.job_line import default_key
+from foxapi_async.bulk.input.prompt_template import PromptTemplate
 from foxapi_async.bulk.temporary_index import Duplicates
 from foxapi_async.phota import CLASSES
 from tests.bulk.conftest import JobFolder

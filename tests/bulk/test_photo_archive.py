@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from foxapi_async import ConfigurationError, InvalidRequestError
-from foxapi_async.bulk import photo_archive
-from foxapi_async.bulk.photo_archive import Photos
+from foxapi_async.bulk.input import photo_archive
+from foxapi_async.bulk.input.photo_archive import Photos
 from tests.bulk.test_local_files import png
 
 JPEG = b"\xff\xd8\xff and more"

@@ -13,7 +13,7 @@ from foxapi_async import (
     TaskStatus,
 )
 from foxapi_async.bulk import Job, JobLine, Selection
-from foxapi_async.bulk.model_counts import ModelCounts, ModelTally
+from foxapi_async.bulk.money.model_counts import ModelCounts, ModelTally
 from foxapi_async.bulk.plan import STEPS, Step, plan_of, step_for
 from foxapi_async.journal import JournalStatus, SavedFile
 

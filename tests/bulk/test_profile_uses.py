@@ -6,7 +6,7 @@ import pytest
 
 from foxapi_async import PhotaImage
 from foxapi_async.bulk import Job
-from foxapi_async.bulk.profile_uses import ProfileUse, ProfileUses
+from foxapi_async.bulk.input.profile_uses import ProfileUse, ProfileUses
 from foxapi_async.phota import profiles_in
 from tests.bulk.conftest import JobFolder
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from foxapi_async import ConfigurationError, PhotaImage
 from foxapi_async.bulk import Result, ResultStatus
-from foxapi_async.bulk.results_file import ResultsFile
+from foxapi_async.bulk.results.results_file import ResultsFile
 from foxapi_async.journal import SavedFile
 
 RESULT = Result(

@@ -12,10 +12,11 @@ import pytest
 from pyarrow import parquet
 
 from foxapi_async import ConfigurationError, InvalidRequestError, Journal, Limits
-from foxapi_async.bulk import Job, table_formats, write_table
-from foxapi_async.bulk.results_file import ResultsFile
-from foxapi_async.bulk.results_table import write_job_table
-from foxapi_async.bulk.run_log import RunLog
+from foxapi_async.bulk import Job, write_table
+from foxapi_async.bulk.record.run_log import RunLog
+from foxapi_async.bulk.results.results_file import ResultsFile
+from foxapi_async.bulk.table import table_formats
+from foxapi_async.bulk.table.results_table import write_job_table
 from foxapi_async.emulator import Drop, Fate, Fault, error
 from tests.bulk.conftest import JobFolder
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from foxapi_async import ConfigurationError, FoxAPIError
 from foxapi_async.bulk import RunLog, RunProgress, Summary
-from foxapi_async.bulk.run_log import LiveRun, RunEnd
-from foxapi_async.bulk.run_progress import summary_from_json
+from foxapi_async.bulk.record.run_log import LiveRun, RunEnd
+from foxapi_async.bulk.record.run_progress import summary_from_json
 from tests.cli.process import environment
 
 NOTHING = summary_from_json({}, Path("results.jsonl"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from foxapi_async.bulk.run_notes import RunNotes
+from foxapi_async.bulk.results.run_notes import RunNotes
 
 
 def test_each_cause_is_told_once():

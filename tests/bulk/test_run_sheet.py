@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from foxapi_async.bulk import Summary
-from foxapi_async.bulk.contact_sheet import write_sheet
-from foxapi_async.bulk.results_file import ResultsFile
-from foxapi_async.bulk.run_sheet import RunSheet
-from foxapi_async.bulk.thumbnails import SHEET_FOLDER
+from foxapi_async.bulk.results.results_file import ResultsFile
+from foxapi_async.bulk.sheet.contact_sheet import write_sheet
+from foxapi_async.bulk.sheet.run_sheet import RunSheet
+from foxapi_async.bulk.sheet.thumbnails import SHEET_FOLDER
 from foxapi_async.journal import SavedFile
 from tests.bulk.conftest import JobFolder
 from tests.bulk.test_contact_sheet import completed, digest

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foxapi_async.bulk.saved_files import for_journal, path_below, path_of, saved_paths
+from foxapi_async.bulk.results.saved_files import for_journal, path_below, path_of, saved_paths
 from foxapi_async.journal import SavedFile
 
 

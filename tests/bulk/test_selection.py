@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from foxapi_async import InvalidRequestError, PhotaImage
 from foxapi_async.bulk import Job, JobFileError, JobLine, Selection
-from foxapi_async.bulk.selection import keys_text
+from foxapi_async.bulk.input.selection import keys_text
 
 RANGES = st.lists(
     st.tuples(st.integers(1, 60), st.integers(0, 9)).map(lambda pair: (pair[0], sum(pair))),

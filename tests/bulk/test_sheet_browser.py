@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from foxapi_async import PhotaImage
-from foxapi_async.bulk.results_file import ResultsFile
+from foxapi_async.bulk.results.results_file import ResultsFile
 from tests.bulk.test_contact_sheet import Page, completed, draw, failed
 
 BROWSER = next(

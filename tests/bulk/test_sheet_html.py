@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foxapi_async.bulk import sheet_html
-from foxapi_async.bulk.sheet_items import SheetItem, link_to, printable, read_item
+from foxapi_async.bulk.sheet import sheet_html
+from foxapi_async.bulk.sheet.sheet_items import SheetItem, link_to, printable, read_item
 
 TRICKY = st.sampled_from(
     ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "</title>", "' onclick='x", "&lt;",

@@ -15,9 +15,10 @@ import pytest
 from PIL import Image
 
 from foxapi_async import InvalidRequestError, Journal, PhotaImage, PhotaImageEnhance
-from foxapi_async.bulk import Job, JobLine, Result, embedding, run_job, save_results, sidecars
-from foxapi_async.bulk.embedding import STAGING_NAME, publish_with_prompt, remove_staged
-from foxapi_async.bulk.run_notes import RunNotes
+from foxapi_async.bulk import Job, JobLine, Result, run_job
+from foxapi_async.bulk.results import embedding, save_results, sidecars
+from foxapi_async.bulk.results.embedding import STAGING_NAME, publish_with_prompt, remove_staged
+from foxapi_async.bulk.results.run_notes import RunNotes
 from foxapi_async.emulator import Answer, Fault
 from foxapi_async.journal import SavedFile
 from tests.bulk.conftest import JobFolder

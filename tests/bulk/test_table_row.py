@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from foxapi_async import PhotaImage
 from foxapi_async.bulk import JobLine
-from foxapi_async.bulk.table_row import TableRow, status_of
+from foxapi_async.bulk.table.table_row import TableRow, status_of
 from foxapi_async.journal import Entry, JournalStatus, SavedFile
 
 REQUEST = PhotaImage("fox", num_outputs=2)

@@ -10,12 +10,12 @@ import anyio
 import pytest
 
 from foxapi_async import ConfigurationError
-from foxapi_async.bulk.task_locks import TaskLocks
+from foxapi_async.bulk.record.task_locks import TaskLocks
 from tests.cli.process import environment
 
 HOLDER = """
 import anyio, pathlib, sys
-from foxapi_async.bulk.task_locks import TaskLocks
+from foxapi_async.bulk.record.task_locks import TaskLocks
 async def main():
     async with TaskLocks(pathlib.Path(sys.argv[1])).held("task-1"):
         print("held", flush=True)

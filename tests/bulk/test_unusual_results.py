@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from foxapi_async.bulk import Job, run_job
-from foxapi_async.bulk.saved_files import is_intact, is_present
+from foxapi_async.bulk.results.saved_files import is_intact, is_present
 from foxapi_async.emulator import Answer, Deliver, Fault, Rewrite
 from foxapi_async.files.filenames import free_names
 from foxapi_async.journal.entry import SavedFile

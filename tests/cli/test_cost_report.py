@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from foxapi_async import Balance, Credits
-from foxapi_async.bulk.credits_seen import credits_seen
+from foxapi_async.bulk.results.credits_seen import credits_seen
 from foxapi_async.cli.cost_report import (
     ModelShare,
     Rates,

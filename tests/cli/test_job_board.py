@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.live import Live
 
 from foxapi_async.bulk import RunProgress
-from foxapi_async.bulk.run_progress import summary_from_json
+from foxapi_async.bulk.record.run_progress import summary_from_json
 from foxapi_async.cli.job_board import board, progress_text, waiting_text
 
 NOTHING = summary_from_json({}, Path("results.jsonl"))

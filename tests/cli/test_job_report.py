@@ -9,7 +9,7 @@ import pytest
 
 from foxapi_async import BudgetExceededError, FoxAPIError, InsufficientQuotaError
 from foxapi_async.bulk import JobFileError, Plan, Summary
-from foxapi_async.bulk.run_progress import RateMeter
+from foxapi_async.bulk.record.run_progress import RateMeter
 from foxapi_async.cli.exit_codes import ExitCode
 from foxapi_async.cli.formatting import remaining_time
 from foxapi_async.cli.job_report import (

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from foxapi_async.api import Api
-from foxapi_async.bulk.results_file import ResultsFile
+from foxapi_async.bulk.results.results_file import ResultsFile
 from foxapi_async.files.partfile import PartFile
 from foxapi_async.http.transport import Transport
 from foxapi_async.journal import Claim, Journal

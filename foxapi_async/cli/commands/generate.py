@@ -18,7 +18,7 @@ from foxapi_async.cli.formatting import as_utf_8
 from foxapi_async.cli.task_runner import TaskRunner
 
 if TYPE_CHECKING:
-    from foxapi_async.bulk.local_files import LocalFiles
+    from foxapi_async.bulk.input.local_files import LocalFiles
 
 _JSON_STARTS: Final = ("{", "[", '"')
 
@@ -93,7 +93,7 @@ def with_local_files(request: Request) -> tuple[Request, LocalFiles | None]:
     """Return a request with stand-ins for local files, and those files."""
     if not isinstance(request, GenerationRequest):
         return request, None
-    from foxapi_async.bulk.local_files import LocalFileError, LocalFiles  # noqa: PLC0415 - loads aiohttp
+    from foxapi_async.bulk.input.local_files import LocalFileError, LocalFiles  # noqa: PLC0415 - loads aiohttp
 
     files, params = LocalFiles(Path()), dict(request.params)
     for name, value in params.items():

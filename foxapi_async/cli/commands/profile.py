@@ -40,7 +40,7 @@ from foxapi_async.environment import DEFAULT_BASE_URL, find_base_url
 
 if TYPE_CHECKING:
     from foxapi_async import Journal, Session
-    from foxapi_async.bulk.photo_archive import Photos
+    from foxapi_async.bulk.input.photo_archive import Photos
 
 _MOST_PROFILES: Final = 1000  # Of the same photos
 _NOT_PAID: Final = frozenset({None, "planned", "rejected"})
@@ -80,7 +80,7 @@ def create(
     """
     # Loads aiohttp, which `foxapi --help` does not need.
     from foxapi_async import Journal  # noqa: PLC0415
-    from foxapi_async.bulk.photo_archive import Photos  # noqa: PLC0415
+    from foxapi_async.bulk.input.photo_archive import Photos  # noqa: PLC0415
 
     console = context.console
     photos = Photos.find(folder.expanduser())
@@ -214,8 +214,8 @@ class _Creation:
             raise
 
     async def _create(self, session: Session, archive: Path) -> Task:
-        from foxapi_async.bulk.input_uploads import InputUploads  # noqa: PLC0415 - loads aiohttp
-        from foxapi_async.bulk.local_files import LocalFiles  # noqa: PLC0415
+        from foxapi_async.bulk.input.input_uploads import InputUploads  # noqa: PLC0415 - loads aiohttp
+        from foxapi_async.bulk.input.local_files import LocalFiles  # noqa: PLC0415
 
         files = LocalFiles(archive.parent)
         stand_in = files.replace("image_archive_url", archive.name)

@@ -138,7 +138,7 @@ def run(
     """
     # Loads aiohttp, which `foxapi --help` does not need.
     from foxapi_async.bulk import JOURNAL_NAME, RESULTS_NAME, RunLog  # noqa: PLC0415
-    from foxapi_async.bulk.file_names import checking_names  # noqa: PLC0415
+    from foxapi_async.bulk.results.file_names import checking_names  # noqa: PLC0415
     from foxapi_async.cli.job_runner import JobRunner  # noqa: PLC0415
 
     console = context.console

@@ -40,7 +40,7 @@ def unknown(
     there are none, 6 if there are some, 3 if the journal cannot be read.
     """
     from foxapi_async.bulk import JOURNAL_NAME, RESULTS_NAME  # noqa: PLC0415 - loads aiohttp
-    from foxapi_async.bulk.doubtful import doubtful_lines  # noqa: PLC0415
+    from foxapi_async.bulk.results.doubtful import doubtful_lines  # noqa: PLC0415
 
     if directory is None and journal is None:
         raise InvalidRequestError(
@@ -88,7 +88,7 @@ class _WaysOn:
         return shlex.join(["foxapi", *words])
 
     def submit(self, entry: Entry) -> str:
-        from foxapi_async.bulk.selection import keys_text  # noqa: PLC0415 - loads aiohttp
+        from foxapi_async.bulk.input.selection import keys_text  # noqa: PLC0415 - loads aiohttp
 
         is_of_job = self._last_run is not None or "-o" in self._target
         if entry.model == PhotaCreateProfile.model and not is_of_job:

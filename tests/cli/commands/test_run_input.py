@@ -14,8 +14,8 @@ from typing import Any, get_args
 
 import pytest
 
-from foxapi_async.bulk.field_names import FIELDS, GENERAL
-from foxapi_async.bulk.rows.detection import FileFormat
+from foxapi_async.bulk.input.field_names import FIELDS, GENERAL
+from foxapi_async.bulk.input.rows.detection import FileFormat
 from foxapi_async.cli import app
 from foxapi_async.cli.input_options import Format
 from tests.cli.process import ROOT, foxapi

@@ -1,0 +1,1 @@
+"""The contact sheet: pages, search and thumbnails of all pictures of a directory."""
