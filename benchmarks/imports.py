@@ -77,13 +77,14 @@ def main(given: Sequence[str] | None = None) -> int:
     options = table.arguments(QUESTION, given, rounds=15)
     table.introduce(QUESTION)
     with tempfile.TemporaryDirectory() as folder:
-        _measure(_Interpreter(folder), options.rounds)
+        _measure(_Interpreter(folder), options.rounds, quick=options.quick)
     return 0
 
 
-def _measure(python: _Interpreter, rounds: int) -> None:
-    for statement in _STATEMENTS.values():
-        python.seconds(statement)
+def _measure(python: _Interpreter, rounds: int, *, quick: bool) -> None:
+    if not quick:
+        for statement in _STATEMENTS.values():
+            python.seconds(statement)
     taken = [
         {name: python.seconds(statement) for name, statement in _STATEMENTS.items()}
         | {_ALONE: python.seconds(_USUAL, after=_NEEDED)}
