@@ -1,7 +1,7 @@
 """Configuration files: defaults for options of commands, under their long names.
 
-The user's own file is ``~/.config/foxapi/config.toml``; ``foxapi.toml`` beside a job is for those who run
-it. The command line comes first, then environment variables, the file beside the job, the user's file,
+The user's own file is ``~/.config/foxapi/config.toml``; ``foxapi.toml`` beside a job belongs to
+that job. The command line comes first, then environment variables, the file beside the job, the user's file,
 and the built-in defaults. A file beside a job may come from somebody else, so it cannot spend money
 without a question, run commands, or send the API key elsewhere.
 """

@@ -19,8 +19,8 @@ def number_text(value: float) -> str:
 def balance_text(balance: Balance) -> str:
     """Return the balance in one line, "" if nothing of it is understood.
 
-    Beside a key without a limit, a user who has nothing left is left out: a user without a limit may be
-    said to have nothing, all the time. So is what the user has used if it is the same.
+    If the key has no limit, a remainder of 0 of its user is left out: a server may report 0 for a user
+    without a limit as well. The user's consumption is left out if it equals that of the key.
     """
     key, user = balance.key, balance.user
     if key.unlimited and user.remaining is not None and user.remaining <= 0:
