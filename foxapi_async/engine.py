@@ -98,9 +98,13 @@ class Engine:
             max_downloads=limits.downloads,
             journal=journal,
         )
+        self._loop = asyncio.get_running_loop()
         self._operations: set[MapOperation] = set()
         self._calls: set[anyio.CancelScope] = set()
         self._call_ended = Signal()
+        self.has_finished: bool = False
+        """Whether `aclose` has run to its end."""
+        self._finishing = anyio.Lock()
         self._closing = anyio.Event()
         self._ready = anyio.Event()
         self._journal_is_open = False
@@ -134,10 +138,27 @@ class Engine:
         await self._ready.wait()
 
     async def aclose(self) -> None:
-        """Finish the POSTs under way, end all waits, and leave nothing running."""
+        """Finish the POSTs under way, end all waits, and leave nothing running; again, do nothing.
+
+        Raises:
+            ConfigurationError: Called from another event loop than its own.
+        """
+        if self.has_finished:
+            return
+        self.registry.check_loop()
         self.registry.closed = True
         self._closing.set()
         await finish_despite_cancellation(self._finish)
+
+    def report_unclosed(self, session: object) -> None:
+        """Tell the event loop, as aiohttp does, that a session was dropped without being closed."""
+        self._loop.call_exception_handler(
+            {
+                "session": session,
+                "message": f"unclosed session {session!r}: call `await session.aclose()`, or use "
+                "`async with`",
+            }
+        )
 
     def map(self, items: Iterable[Item] | AsyncIterable[Item], *, ordered: bool) -> MapOperation:
         """Return an operation that has not begun to read its input."""
@@ -193,6 +214,7 @@ class Engine:
         finally:
             self.registry.closed = True
             self._ready.set()
+            self.registry.log_in_flight()  # if a fault or the end of the event loop led here
             self.registry.close(tuple(self.registry.tasks.values()))
 
     async def _poll(self) -> None:
@@ -216,6 +238,12 @@ class Engine:
             await anyio.lowlevel.cancel_shielded_checkpoint()
 
     async def _finish(self) -> None:
+        async with self._finishing:  # of several callers the first finishes, the others wait for it
+            if not self.has_finished:
+                await self._close_parts()
+                self.has_finished = True
+
+    async def _close_parts(self) -> None:
         owner = self._owner
         if owner is not None:
             await asyncio.wait([owner])

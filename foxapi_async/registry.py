@@ -74,6 +74,10 @@ class TaskRegistry:
         """Refuse a call after the end of the session, or from another event loop."""
         if self.closed:
             raise SessionClosedError("the session has ended; open a new one") from self.fault
+        self.check_loop()
+
+    def check_loop(self) -> None:
+        """Refuse a call from another event loop."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:

@@ -109,6 +109,12 @@ async def sessions(http: aiohttp.ClientSession) -> None:
         assert_type(session.statistics().images_billed, int)
 
 
+async def cells() -> None:
+    session = await Session().open()
+    assert_type(session, Session)
+    assert_type(await session.aclose(), None)
+
+
 async def calls(session: Session, request: Request) -> None:
     assert_type(await session.submit(request), TaskHandle)
     assert_type(await session.submit(request, key="k-1"), TaskHandle)
