@@ -181,12 +181,15 @@ class Submitter:
             with anyio.CancelScope() as submission.scope:
                 if submission.cancelled:
                     submission.scope.cancel()
-                try:
-                    await self._post_until_clear(submission)
-                except FoxAPIError:
-                    if submission.claim is None or not submission.claim.is_lost:
-                        raise
-                    await self._join(submission)
+                is_decided = False
+                while not is_decided:
+                    try:
+                        await self._post_until_clear(submission)
+                        is_decided = True
+                    except FoxAPIError:
+                        if submission.claim is None or not submission.claim.is_lost:
+                            raise
+                        is_decided = await self._join(submission)
         except FoxAPIError as error:
             submission.error = error
         except Exception as fault:  # noqa: BLE001 - the caller waits for an answer in any case
@@ -206,22 +209,21 @@ class Submitter:
                 self._posts.release()
                 submission.finish()
 
-    async def _join(self, submission: Submission) -> None:
-        """Resume the task of another caller that is submitting the same key right now."""
+    async def _join(self, submission: Submission) -> bool:
+        """Claim the key anew that another caller has taken, and return whether that has created a task.
+
+        False: the other caller has created none, and this one may submit.
+        """
         assert self._journal is not None
         assert submission.claim is not None
         await submission.claim.not_sent("another caller is submitting it")
         submission.claim = None
-        claim = await self._journal.claim(submission.key, submission.request)
+        submission.claim = claim = await self._journal.claim(submission.key, submission.request)
         if claim.entry is None:
-            error = FoxAPIError(
-                f"another caller was submitting key {submission.key!r} and gave up; nothing was "
-                "sent. Submit it again"
-            )
-            await claim.not_sent(error)
-            raise error
+            return False
         self._resume(submission, claim.entry)
         self._slots.refund(submission.outputs)
+        return True
 
     async def _post_until_clear(self, submission: Submission) -> None:
         """POST, and again as long as it is certain that no task was created."""

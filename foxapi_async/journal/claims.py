@@ -132,8 +132,8 @@ class Claim:
         """Record that no task was created, and release the key."""
         was_sending = self.status is JournalStatus.SENDING
         transition = self._transition(JournalStatus.PLANNED, reason)
-        if self._previous is not None and not was_sending:
-            # The previous entry is still there.
+        if self.is_lost or (self._previous is not None and not was_sending):
+            # The entry belongs to another claim, or the previous one is still there.
             self._finish()
         elif self._previous is None and not self._new.keyed:
             self._registry.writer.put(DeleteUnsent(key=self._new.key))

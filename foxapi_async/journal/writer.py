@@ -12,40 +12,50 @@ import asyncio
 import logging
 import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self, TypeGuard
+from typing import Final, Self, TypeGuard, TypeVar
 
 from foxapi_async.errors import ConfigurationError, FoxAPIError
-from foxapi_async.journal.connection import configuration_error, translated_errors
+from foxapi_async.journal.backend import Backend, Database
 from foxapi_async.journal.entry import JournalStatus, text_of
 from foxapi_async.journal.operations import Operation, Transition
 
-if TYPE_CHECKING:
-    from foxapi_async.journal.database import Database
-
 _log = logging.getLogger("foxapi_async.journal")
+
+_T = TypeVar("_T")
 
 _LAZY: Final = 0.5
 """Seconds until an operation is written that nobody waits for."""
 
 _forked: Final[list[Writer]] = []
-"""Copies made by a fork. They must not be closed: SQLite would take them for its last user."""
+"""Copies made by a fork. They must not be closed: SQLite would take them for its last user, and a server
+would end the session of the parent."""
+
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 2.0
+"""Seconds between attempts to reach a server that is away."""
+PATIENCE: Final = 900.0
+"""Seconds for which writes wait for it, as long as `Retry.patience` allows by default."""
+_CLOSING: Final = 15.0
+"""Seconds in which the last batch must end when the journal is closed; then its connection is cut."""
 
 
 class Writer:
     """The database in a thread of its own, and the queue to it from one event loop."""
 
-    def __init__(self, path: Path, database: Database, thread: ThreadPoolExecutor) -> None:
-        self._path: Final = path
+    def __init__(self, backend: Backend, database: Database, thread: ThreadPoolExecutor) -> None:
+        self._backend: Final = backend
         self._database: Final = database
         self._thread: Final = thread
         self._loop: Final = asyncio.get_running_loop()
         self._process: Final = os.getpid()
         self._queue: list[Operation] = []
+        self._held: list[Operation] = []
+        self._outage: Outage | None = None
         self._is_awaited = False
         self._has_ids = False
+        self._has_failed = False
         self._batch: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
@@ -55,33 +65,37 @@ class Writer:
         """Batches written so far."""
 
     @classmethod
-    async def open(cls, path: Path, database_class: type[Database]) -> Self:
-        """Open the database in a new thread; ConfigurationError if the file cannot be used."""
+    async def open(cls, backend: Backend) -> Self:
+        """Open the database in a new thread; ConfigurationError if it cannot be used."""
         thread = ThreadPoolExecutor(1, thread_name_prefix="foxapi-journal")
-        opening = thread.submit(database_class, path)
-        with translated_errors(path):
-            try:
-                return cls(path, await asyncio.wrap_future(opening), thread)
-            except BaseException:
-                # Cancelling the wait does not stop the thread: it closes what it has opened by then.
-                thread.submit(_close_opened, opening)
-                thread.shutdown(wait=False)
-                raise
+        opening = thread.submit(backend.connect)
+        try:
+            return cls(backend, await asyncio.wrap_future(opening), thread)
+        except BaseException as error:
+            # Cancelling the wait does not stop the thread: it closes what it has opened by then.
+            thread.submit(_close_opened, opening)
+            thread.shutdown(wait=False)
+            if backend.is_failure(error):
+                raise backend.explain(error) from error
+            raise
 
     async def aclose(self) -> None:
-        """Write the queue, log what cannot be written, and close the file."""
+        """Write the queue, log what cannot be written, and close the database."""
+        self.stop_waiting()
+        cutting = self._loop.call_later(_CLOSING, self._database.cut)
         try:
             await self.flush()
         finally:
-            # Also if the caller was cancelled: the next opening must find the file complete.
+            # Also if the caller was cancelled: the next opening must find the journal complete.
             self.flush_now()
             self._closed = True
             self._stop_timer()
             for operation in self._queue:
-                _log.error("journal %r: not written: %s", str(self._path), operation)
+                _log.error("%s: not written: %s", self._backend.label, operation)
             closing = self._loop.run_in_executor(self._thread, self._database.close)
             self._thread.shutdown(wait=False)
             await closing
+            cutting.cancel()
 
     @property
     def is_here(self) -> bool:
@@ -92,7 +106,7 @@ class Writer:
             return False
 
     def close_if_orphaned(self) -> bool:
-        """Return whether the event loop is closed or in another process; then close the file."""
+        """Return whether the event loop is closed or in another process; then close the database."""
         if self._process != os.getpid():
             _forked.append(self)
             return True
@@ -105,7 +119,7 @@ class Writer:
     def put(self, operation: Operation) -> None:
         """Have an operation written within about a second; the order is kept."""
         if self._closed:
-            _log.error("journal %r is closed; not written: %s", str(self._path), operation)
+            _log.error("%s is closed; not written: %s", self._backend.label, operation)
             return
         self._queue.append(operation)
         self._schedule()
@@ -113,9 +127,7 @@ class Writer:
     async def write(self, operation: Operation) -> None:
         """Write an operation; return when it is durable. Cancelling ends the wait, not the write."""
         if self._closed:
-            raise ConfigurationError(
-                f"journal {str(self._path)!r} is closed; not written: {operation}"
-            )
+            raise ConfigurationError(f"{self._backend.label} is closed; not written: {operation}")
         operation.done = done = self._loop.create_future()
         self._is_awaited = True
         self._has_ids = self._has_ids or _has_task_id(operation)
@@ -124,17 +136,22 @@ class Writer:
         await asyncio.wait([done])
         done.result()
 
-    async def recall(self, name: str) -> str | None:
-        """Return the JSON of a remembered value."""
-        await self.flush()
-        with translated_errors(self._path):
-            return await self._loop.run_in_executor(self._thread, self._database.recall, name)
-
-    async def has_task(self, task_id: str) -> bool:
-        """Return whether an entry has the task."""
-        await self.flush()
-        with translated_errors(self._path):
-            return await self._loop.run_in_executor(self._thread, self._database.has_task, task_id)
+    async def read(self, query: Callable[[Database], _T]) -> _T:
+        """Return the answer to a query that is asked when the queue is written."""
+        outage: Outage | None = None
+        while True:
+            await self.flush()
+            try:
+                return await self._loop.run_in_executor(self._thread, query, self._database)
+            except Exception as error:
+                if not self._backend.is_failure(error):
+                    raise
+                outage = outage or Outage(self._loop.time())
+                is_over = outage.is_over or (self._outage is not None and self._outage.is_over)
+                if is_over or self._closed or not self._backend.is_outage(error):
+                    raise self._backend.explain(error) from error
+                now = self._loop.time()
+                await asyncio.sleep(outage.note_attempt(now, error) - now)
 
     async def flush(self) -> None:
         """Write the queue; facts that could not be written before are tried once more."""
@@ -145,20 +162,35 @@ class Writer:
             await asyncio.wait([self._batch])
 
     def flush_now(self) -> None:
-        """Write the queue and block the event loop meanwhile, for callers that read the file next."""
-        batch = self._take_queue()
-        if batch:
-            error = self._thread.submit(self._database.apply, batch).exception()
+        """Write the queue and block the event loop meanwhile, for callers that read the database next.
+
+        While its server is away this does nothing.
+        """
+        if self._outage is not None:
+            return
+        # A failed batch is reported by its callback, and the queue must stay behind it.
+        if self._batch is not None:
+            self._thread.submit(bool).result()  # the thread has one job at a time
+            if self._has_failed:
+                return
+        if batch := self._take_queue():
+            error = self._thread.submit(self._apply, batch).exception()
             self._report(batch, error)
-        elif self._batch is not None:
-            # The thread has one job at a time, so this waits for the batch.
-            self._thread.submit(bool).result()
+
+    def stop_waiting(self) -> None:
+        """Fail what waits for a server that is away; tell and log the ids that could not be written."""
+        if self._outage is not None:
+            self._outage.is_over = True
+            if self._batch is None:
+                self._report([*self._take_queue(), *self._take_queue()], self._outage.reason)
 
     def _schedule(self) -> None:
         # The end of a batch schedules the next one.
-        if self._batch is not None:
+        if self._batch is not None or not (self._queue or self._held):
             return
-        if self._is_awaited:
+        if self._outage is not None:
+            due = self._outage.next_attempt
+        elif self._is_awaited:
             due = self._batching.due(len(self._queue), has_ids=self._has_ids)
         else:
             due = self._loop.time() + _LAZY
@@ -177,40 +209,53 @@ class Writer:
 
     def _start_batch(self) -> None:
         self._stop_timer()
-        if not self._queue or self._batch is not None:
+        if self._batch is not None or not (batch := self._take_queue()):
             return
-        batch = self._take_queue()
         awaited = sum(operation.done is not None for operation in batch)
         self._batching.note_commit(self._loop.time(), awaited)
-        self._batch = self._loop.run_in_executor(self._thread, self._database.apply, batch)
+        self._batch = self._loop.run_in_executor(self._thread, self._apply, batch)
         # Added before anybody can wait for the batch, so callers of flush() see its results.
         self._batch.add_done_callback(lambda done: self._end_batch(batch, done.exception()))
 
+    def _apply(self, batch: list[Operation]) -> None:
+        self._has_failed = True
+        self._database.apply(batch)
+        self._has_failed = False
+
     def _take_queue(self) -> list[Operation]:
+        """Return what is to be written next: first of all, exactly what an outage has held up."""
+        if self._held:
+            batch, self._held = self._held, []
+            return batch
         batch, self._queue = self._queue, []
         self._is_awaited = self._has_ids = False
         return batch
 
-    def _end_batch(self, batch: Sequence[Operation], error: BaseException | None) -> None:
+    def _end_batch(self, batch: list[Operation], error: BaseException | None) -> None:
         self._batch = None
         self._report(batch, error)
-        if self._queue:
-            self._schedule()
+        self._schedule()
 
-    def _report(self, batch: Sequence[Operation], error: BaseException | None) -> None:
+    def _report(self, batch: list[Operation], error: BaseException | None) -> None:
         if error is None:
             self.commits += 1
+            self._end_outage()
+        elif self._backend.is_outage(error) and self._begin_outage(error):
+            self._held = batch
+            self._schedule()
+            return
         else:
             # In front of the queue, so that the transitions of an entry stay in order.
             facts = [operation for operation in batch if operation.is_fact]
             self._queue[:0] = facts
-            reason, failed = configuration_error(self._path, error), len(batch) - len(facts)
-            _log.error("%s; %d writes failed, %d will be retried", reason, failed, len(facts))
+            reason, failed = self._backend.explain(error), len(batch) - len(facts)
+            if failed or self._outage is None:
+                _log.error("%s; %d writes failed, %d will be retried", reason, failed, len(facts))
         for operation in batch:
             failure = operation.error if error is None else self._failure(operation, error)
-            if failure is not None and (error is None or _has_task_id(operation)):
-                _log.error("%s", failure)
             done, operation.done = operation.done, None
+            if failure is not None and (error is None or (_has_task_id(operation) and done)):
+                _log.error("%s", failure)
             if done is None:
                 continue
             if failure is None:
@@ -220,8 +265,26 @@ class Writer:
                 # Marks it as retrieved: the caller may have been cancelled.
                 done.exception()
 
+    def _begin_outage(self, error: BaseException) -> bool:
+        """Return whether the batch that failed waits for the server, which is away."""
+        now = self._loop.time()
+        if self._outage is None:
+            self._outage = Outage(now)
+            _log.warning(
+                "%s; submissions pause until it can be written again, tasks in flight go on",
+                self._backend.explain(error),
+            )
+        self._outage.note_attempt(now, error)
+        return not self._outage.is_over
+
+    def _end_outage(self) -> None:
+        if self._outage is not None:
+            seconds = self._loop.time() - self._outage.since
+            _log.warning("%s can be written again after %.3g s", self._backend.label, seconds)
+            self._outage = None
+
     def _failure(self, operation: Operation, error: BaseException) -> FoxAPIError | None:
-        reason: FoxAPIError = configuration_error(self._path, error)
+        reason: FoxAPIError = self._backend.explain(error)
         if _has_task_id(operation):
             failure = FoxAPIError(
                 f"task {operation.task_id} (key {text_of(operation.new.key)!r}) exists and is billed, "
@@ -235,6 +298,26 @@ class Writer:
             failure = error.again() if isinstance(error, FoxAPIError) else reason
         failure.__cause__ = error
         return failure
+
+
+class Outage:
+    """The time during which the server of a journal is away."""
+
+    def __init__(self, since: float) -> None:
+        self.since: Final = since
+        self.next_attempt: float = since
+        self.is_over: bool = False
+        """Whether nothing waits for the server any more."""
+        self.reason: BaseException | None = None
+        self._pause = _FIRST_PAUSE
+
+    def note_attempt(self, now: float, error: BaseException) -> float:
+        """Record an attempt that failed, and return when to try again."""
+        self.reason = error
+        self.is_over = self.is_over or now - self.since >= PATIENCE
+        self.next_attempt = now + self._pause
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+        return self.next_attempt
 
 
 def _close_opened(opening: Future[Database]) -> None:

@@ -11,6 +11,7 @@ import pytest
 from foxapi_async.errors import (
     BadRequestError,
     ConfigurationError,
+    FoxAPIError,
     InvalidRequestError,
     SubmissionUnknownError,
 )
@@ -491,8 +492,10 @@ async def test_a_task_id_is_kept_if_another_program_has_changed_the_entry(path, 
         with pytest.raises(Exception, match="t3 was also created and billed") as caught:
             await stolen.accepted("t3", 5.0)
         assert caught.value.task_id == "t3"
-        with pytest.raises(ConfigurationError, match="removed or changed"):
+        with pytest.raises(FoxAPIError, match="has changed the entry of the key 'refused'"):
             await refused.sending()
+        assert refused.is_lost
+        await refused.not_sent("it is lost")
     found = {entry.key: (entry.status, entry.task_id) for entry in journal.entries()}
     assert found == {
         "removed": ("accepted", "t1"),

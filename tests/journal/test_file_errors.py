@@ -16,7 +16,8 @@ import anyio
 import pytest
 
 from foxapi_async.errors import ConfigurationError, FoxAPIError
-from foxapi_async.journal import Journal, SavedFile, connection
+from foxapi_async.journal import Journal, SavedFile
+from foxapi_async.journal.sqlite import connection
 from foxapi_async.models import TaskStatus
 from foxapi_async.phota import PhotaImage
 
@@ -265,8 +266,8 @@ def limit(journal: Journal, pages: int | None) -> None:
     writer = journal._claims.writer
 
     def set_limit() -> None:
-        used = writer._database._execute("PRAGMA page_count").fetchone()[0]
-        writer._database._execute(
+        used = writer._database._connection.execute("PRAGMA page_count").fetchone()[0]
+        writer._database._connection.execute(
             f"PRAGMA max_page_count = {2**30 if pages is None else used + pages}"
         )
 

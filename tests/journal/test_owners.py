@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from foxapi_async.journal.owners import Owner, is_alive, sweep
+from foxapi_async.journal.sqlite.owners import Owner, is_alive, sweep
 
 
 def files(path: Path) -> list[str]:
@@ -64,7 +64,7 @@ def test_other_processes_see_an_owner_as_alive_until_it_is_released(path: Path):
     script = """
 import sys
 from pathlib import Path
-from foxapi_async.journal.owners import is_alive, sweep
+from foxapi_async.journal.sqlite.owners import is_alive, sweep
 path = Path(sys.argv[1])
 sweep(path)
 sys.stdout.write(str(is_alive(path, sys.argv[2])))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from foxapi_async.errors import ConfigurationError
 from foxapi_async.journal import Journal, JournalStatus
-from foxapi_async.journal.database import _rounds
+from foxapi_async.journal.moves import rounds
 from foxapi_async.journal.operations import Transition, new_entry
 from foxapi_async.journal.writer import FULL_BATCH, Batching
 from foxapi_async.models import TaskStatus
@@ -125,12 +125,12 @@ async def test_two_transitions_of_one_entry_are_made_in_order(journal, request_)
         transition(new, "sending", "planned"),
         transition(new, "planned", "sending"),
     ]
-    assert _rounds(transitions) == [
+    assert rounds(transitions) == [
         [transitions[0], transitions[1]],
         [transitions[2]],
         [transitions[3]],
     ]
-    assert _rounds([]) == []
+    assert rounds([]) == []
 
 
 async def test_every_update_and_select_uses_an_index(journal, request_):

@@ -1,7 +1,7 @@
 """The runs of a folder, and how far they are: ``runs.jsonl``. Blocking.
 
 The file is append-only: one line when a run begins and one when it ends. While a run lives, it holds a
-lock on a small file (see `foxapi_async.journal.owners`), which the kernel releases when the process
+lock on a small file (see `foxapi_async.journal.sqlite.owners`), which the kernel releases when the process
 ends, so whether a run is alive needs neither a clock nor a process id. Beside it lies a file with the
 progress of the run, which is replaced about once a second.
 """
@@ -30,7 +30,7 @@ from foxapi_async.bulk.record.run_progress import (
     summary_to_json,
 )
 from foxapi_async.bulk.summary import Summary
-from foxapi_async.journal.owners import Owner, is_alive
+from foxapi_async.journal.sqlite.owners import Owner, is_alive
 
 _log = logging.getLogger("foxapi_async")
 

@@ -199,7 +199,7 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
         return 0
     if version > len(_STEPS):
         raise ConfigurationError(
-            f"journal {str(path)!r}: it was written by a newer foxapi-async (format {version}; this "
+            f"{label_of(path)}: it was written by a newer foxapi-async (format {version}; this "
             f"release knows {len(_STEPS)}); update foxapi-async"
         )
     return version
@@ -207,7 +207,7 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
 
 def _not_a_journal(path: Path) -> ConfigurationError:
     return ConfigurationError(
-        f"journal {str(path)!r}: it is a file of another program, not a journal; nothing was changed. "
+        f"{label_of(path)}: it is a file of another program, not a journal; nothing was changed. "
         "Give the path of another file"
     )
 
@@ -253,6 +253,11 @@ _OS_ADVICE: Final = {
 }
 
 
+def label_of(path: Path) -> str:
+    """Return how messages name the journal of a file."""
+    return f"journal {str(path)!r}"
+
+
 def configuration_error(path: Path, error: BaseException) -> ConfigurationError:
     """Return the error to raise if the journal's file fails before anything was sent."""
     if isinstance(error, sqlite3.Error):
@@ -263,4 +268,4 @@ def configuration_error(path: Path, error: BaseException) -> ConfigurationError:
         advice = _OS_ADVICE.get(getattr(error, "errno", None) or -1, "it cannot be used")
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return ConfigurationError(f"journal {str(path)!r}: {advice} ({name}: {text})")
+    return ConfigurationError(f"{label_of(path)}: {advice} ({name}: {text})")
