@@ -39,6 +39,7 @@ __all__ = [
     "PhotaImageEdit",
     "PhotaImageEnhance",
     "Polling",
+    "PostgresJournal",
     "RateLimitError",
     "Request",
     "Retry",
@@ -94,7 +95,7 @@ if TYPE_CHECKING:
     )
     from foxapi_async.events import Event
     from foxapi_async.handle import TaskHandle
-    from foxapi_async.journal import Journal
+    from foxapi_async.journal import Journal, PostgresJournal
     from foxapi_async.models import (
         Balance,
         Credits,
@@ -115,7 +116,7 @@ else:
     _MODULES = {
         "events": ["Event"],
         "handle": ["TaskHandle"],
-        "journal": ["Journal"],
+        "journal": ["Journal", "PostgresJournal"],
         "models": [
             "Balance",
             "Credits",

@@ -29,7 +29,7 @@ from foxapi_async.statistics import Counters, Statistics
 from foxapi_async.submitter import Submitter
 
 if TYPE_CHECKING:
-    from foxapi_async.journal import Journal
+    from foxapi_async.journal import SessionJournal
 
 _log = logging.getLogger("foxapi_async")
 
@@ -56,7 +56,7 @@ class Engine:
         limits: Limits,
         polling: Polling,
         retry: Retry,
-        journal: Journal | None,
+        journal: SessionJournal | None,
         events: EventEmitter,
     ) -> None:
         self._transport = transport
@@ -205,6 +205,8 @@ class Engine:
                         scope.cancel()
                     timeout = self._transport.timeout.request + _RECORD_TIMEOUT
                     await finish_despite_cancellation(partial(self.submitter.aclose, timeout))
+                    if self._journal is not None:
+                        self._journal.stop_waiting()
                     self._supervisor.cancel()
             self.registry.log_in_flight()
             await self._close_waits()

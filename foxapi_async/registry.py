@@ -32,7 +32,7 @@ from foxapi_async.statistics import Counters
 from foxapi_async.submission import Submission
 
 if TYPE_CHECKING:
-    from foxapi_async.journal import Entry, Journal
+    from foxapi_async.journal import Entry, SessionJournal
 
 _log = logging.getLogger("foxapi_async")
 
@@ -50,7 +50,7 @@ class TaskRegistry:
         schedule: Schedule,
         polling: Polling,
         limiter: Limiter,
-        journal: Journal | None,
+        journal: SessionJournal | None,
         events: EventEmitter,
         counters: Counters,
     ) -> None:

@@ -22,7 +22,7 @@ from foxapi_async.options import Limits, Polling, Retry, Timeout
 from foxapi_async.session_calls import SessionCalls
 
 if TYPE_CHECKING:
-    from foxapi_async.journal import Journal
+    from foxapi_async.journal import SessionJournal
 
 
 class Session(SessionCalls):
@@ -40,7 +40,8 @@ class Session(SessionCalls):
         polling: The trade between delay and polls.
         retry: Attempts and the pauses between them.
         timeout: How long the server may take.
-        journal: A `Journal`, or the path of its file: it makes submissions durable, and idempotent by
+        journal: A `Journal` or the path of its file, a `PostgresJournal` or its address
+            (``postgresql://…``): it makes submissions durable, and idempotent by
             their key, across coroutines, processes and crashes.
         headers: Extra request headers; they are sent to the API only, never to the host of a result.
         proxy: The URL of an HTTP proxy (``http://user:password@host:3128``) for everything but loopback
@@ -64,7 +65,7 @@ class Session(SessionCalls):
         polling: Polling = Polling(),  # noqa: B008 - frozen
         retry: Retry = Retry(),  # noqa: B008 - frozen
         timeout: Timeout = Timeout(),  # noqa: B008 - frozen
-        journal: Journal | str | os.PathLike[str] | None = None,
+        journal: SessionJournal | str | os.PathLike[str] | None = None,
         headers: Mapping[str, str] | None = None,
         proxy: str | None = None,
         http: aiohttp.ClientSession | None = None,
@@ -151,9 +152,9 @@ class Session(SessionCalls):
         return f"<Session {self._transport.base_url} {state}>"
 
 
-def _to_journal(journal: Journal | str | os.PathLike[str]) -> Journal:
+def _to_journal(journal: SessionJournal | str | os.PathLike[str]) -> SessionJournal:
     # Imported here: with SQLite it takes a fifth of the time of importing this package, and only some
     # sessions have a journal (`benchmarks.imports`).
-    from foxapi_async.journal import Journal  # noqa: PLC0415
+    from foxapi_async.journal import journal_at  # noqa: PLC0415
 
-    return journal if isinstance(journal, Journal) else Journal(journal)
+    return journal_at(journal) if isinstance(journal, str | os.PathLike) else journal

@@ -29,7 +29,7 @@ from foxapi_async.statistics import Statistics
 from foxapi_async.submission import Submission
 
 if TYPE_CHECKING:
-    from foxapi_async.journal import Journal
+    from foxapi_async.journal import SessionJournal
 
 _NOT_OPEN: Final = (
     "the session is not open: use it as `async with Session() as session`, or call "
@@ -41,7 +41,7 @@ class SessionCalls:
     """What a session can be asked to do while it is open."""
 
     _engine: Engine | None = None
-    _journal: Journal | None
+    _journal: SessionJournal | None
     _limits: Limits
     _retry: Retry
 
@@ -263,7 +263,7 @@ class SessionCalls:
             return await engine.api.prices()
 
     @property
-    def journal(self) -> Journal | None:
+    def journal(self) -> SessionJournal | None:
         """The journal of the session."""
         return self._journal
 

@@ -29,7 +29,7 @@ from foxapi_async.retry import backoff, http_date
 from foxapi_async.submission import Submission
 
 if TYPE_CHECKING:
-    from foxapi_async.journal import Journal
+    from foxapi_async.journal import SessionJournal
 
 _log = logging.getLogger("foxapi_async")
 
@@ -47,7 +47,7 @@ async def confirm_task(
     api: Api,
     limiter: Limiter,
     known: Container[str],
-    journal: Journal | None,
+    journal: SessionJournal | None,
 ) -> Task | None:
     """Return the task that the submission has certainly created, None if that is not certain.
 

@@ -23,7 +23,7 @@ from foxapi_async.polling.tracked_task import TrackedTask
 from foxapi_async.requests import STAND_IN, PreparedRequest, Request
 
 if TYPE_CHECKING:
-    from foxapi_async.journal import Claim
+    from foxapi_async.journal import JournalClaim
 
 
 class SubmissionOwner(Protocol):
@@ -63,7 +63,7 @@ class Submission:
     finished: bool = False
     group: Hashable = None
     posted: float = 0.0
-    claim: Claim | None = None
+    claim: JournalClaim | None = None
     last_refusal: FoxAPIError | None = None
     held_since: float | None = None
     tracked: TrackedTask | None = None

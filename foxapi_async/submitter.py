@@ -45,7 +45,7 @@ from foxapi_async.submission import Submission, error_before_sending, errors_bef
 from foxapi_async.submission_gate import SubmissionGate
 
 if TYPE_CHECKING:
-    from foxapi_async.journal import Claim, Entry, Journal
+    from foxapi_async.journal import Entry, JournalClaim, SessionJournal
 
 _log = logging.getLogger("foxapi_async")
 
@@ -62,7 +62,7 @@ class Submitter:
         registry: TaskRegistry,
         limiter: Limiter,
         retry: Retry,
-        journal: Journal | None,
+        journal: SessionJournal | None,
         supervisor: Supervisor,
         events: EventEmitter,
         counters: Counters,
@@ -382,7 +382,7 @@ class Submitter:
         self._events.emit(SubmissionFailed(submission.request, submission.key, error))
 
     async def _record_in_journal(
-        self, claim: Claim, status: OutcomeStatus, error: FoxAPIError
+        self, claim: JournalClaim, status: OutcomeStatus, error: FoxAPIError
     ) -> None:
         try:
             if status == "unknown":

@@ -7,7 +7,9 @@ import inspect
 import logging
 import os
 import sys
+import uuid
 from collections.abc import AsyncIterator, Callable, Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from hypothesis import settings
 
 from foxapi_async import Session
 from foxapi_async.emulator import Emulator
+from tests.postgres_server import PostgresServer, binaries, running_server
 from tests.virtual_time import VirtualTimeLoop
 
 # The duration of an example depends on the machine more than on the code.
@@ -132,3 +135,22 @@ def open_session(emulator: Emulator) -> OpenSession:
         return Session("sk-emulator", base_url=emulator.url, **options)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Generator[PostgresServer, None, None]:
+    """A PostgreSQL server that several tests share; each uses a journal of its own name."""
+    pytest.importorskip("psycopg")
+    if binaries() is None:
+        pytest.skip("PostgreSQL is not installed (Debian: postgresql)")
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def journal_address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a journal of each kind, as `Session` takes it."""
+    if request.param == "sqlite":
+        return str(tmp_path / "jobs.db")
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return f"{server.dsn}#{uuid.uuid4().hex}"

@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, cast
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from foxapi_async import ConfigurationError, FoxAPIError, Session
+from foxapi_async import ConfigurationError, FoxAPIError, Journal, Session
 from foxapi_async._concurrency import finish_despite_cancellation, run_in_thread
 from foxapi_async._validators import check_positive, check_timeout
 from foxapi_async.bulk.input.input_uploads import InputUploads
@@ -154,7 +154,7 @@ class JobRun(AsyncIterator[Result]):
         if session.journal is None:
             raise ConfigurationError("a job needs a journal: Session(journal='journal.sqlite')")
         self._session = session
-        self._journal = session.journal
+        self._journal = cast("Journal", session.journal)
         self._job = job
         self._directory = directory
         self._options = options

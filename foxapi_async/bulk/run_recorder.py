@@ -8,12 +8,12 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import anyio
 import attrs
 
-from foxapi_async import Session
+from foxapi_async import Journal, Session
 from foxapi_async._concurrency import run_in_thread
 from foxapi_async.bulk.job import Job
 from foxapi_async.bulk.record.run_log import (
@@ -74,8 +74,7 @@ class RunRecorder:
 
     def begin(self) -> None:
         """Record the beginning. Blocking."""
-        assert self._session.journal is not None
-        journal = Path(self._session.journal.path)
+        journal = cast("Journal", self._session.journal).path
         is_default = journal.absolute() == (self._directory / JOURNAL_NAME).absolute()
         limits = self._session.limits
         self._locks = TaskLocks(self._directory / LOCK_NAME)

@@ -33,7 +33,7 @@ from foxapi_async.models import Output, Task, UploadedFile, safe_repr
 from foxapi_async.options import Retry
 
 if TYPE_CHECKING:
-    from foxapi_async.journal import Journal, SavedFile
+    from foxapi_async.journal import SavedFile, SessionJournal
 
 MAX_FILE: Final = 2 * 1024**3
 """Bytes of a file on disk."""
@@ -55,7 +55,7 @@ class FileService:
         retry: Retry,
         events: EventEmitter,
         max_downloads: int,
-        journal: Journal | None,
+        journal: SessionJournal | None,
     ) -> None:
         self.downloads: int = 0
         self.bytes_downloaded: int = 0
@@ -187,7 +187,7 @@ class FileService:
         await self._api.spool.discard(output, path)
 
     async def _record(
-        self, journal: Journal, task_id: str, outputs: tuple[Output, ...], paths: list[Path]
+        self, journal: SessionJournal, task_id: str, outputs: tuple[Output, ...], paths: list[Path]
     ) -> None:
         files: list[SavedFile] = []
         # All or none: the journal counts a task with recorded files as saved.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from foxapi_async.errors import ConfigurationError
 from foxapi_async.journal.entry import Entry, JournalStatus
-from foxapi_async.journal.operations import Operation
+
+if TYPE_CHECKING:
+    from foxapi_async.journal.operations import Operation
 
 
 class Database(Protocol):

@@ -25,5 +25,10 @@ class Journal(StoredJournal):
         self.path: Final = Path(os.path.abspath(os.fspath(path)))  # noqa: PTH100 - keeps symlinks
         super().__init__(SqliteBackend(self.path))
 
+    @property
+    def address(self) -> str:
+        """The path of the file."""
+        return str(self.path)
+
     def __repr__(self) -> str:
         return f"Journal({str(self.path)!r})"

@@ -27,24 +27,17 @@ from foxapi_async.journal.entry import (
     text_of,
 )
 from foxapi_async.journal.tables import Row, Tables
-from foxapi_async.journal.transitions import ClaimDecision, on_claim
+from foxapi_async.journal.transitions import (
+    BILLED,
+    FORGOTTEN,
+    PERHAPS_BILLED,
+    REPLACED,
+    ClaimDecision,
+    on_claim,
+)
 
 _DIED_SENDING: Final = "the process that sent it ended before it knew the result"
 _UNDECIDED: Final = frozenset({JournalStatus.PLANNED, JournalStatus.SENDING})
-FORGOTTEN: Final = "forgotten "
-"""Prefix of a key in the memory table."""
-BILLED: Final = (
-    JournalStatus.FAILED,
-    JournalStatus.ACCEPTED,
-    JournalStatus.COMPLETED,
-    JournalStatus.SAVED,
-)
-PERHAPS_BILLED: Final = (JournalStatus.UNKNOWN, JournalStatus.SENDING)
-REPLACED: Final[Mapping[JournalStatus, str]] = {
-    JournalStatus.FAILED: "images of earlier tasks",
-    JournalStatus.UNKNOWN: "images of earlier unknown submissions",
-}
-"""The names under which images of submissions are counted that have no entry any more."""
 _REMEMBER: Final = (
     "INSERT INTO memory (name, value, updated) VALUES (?, ?, ?)"
     " ON CONFLICT (name) DO UPDATE SET value = excluded.value, updated = excluded.updated"
@@ -68,6 +61,8 @@ class Moves:
 
     def execute(self, operations: Sequence[ops.Operation]) -> None:
         """Execute operations; set ``error`` of refused ones."""
+        for operation in operations:
+            operation.reset()  # an earlier attempt may have been rolled back
         # The entry of a random key is written together with its first transition. Other claims
         # come last, so that facts of an earlier batch that failed are written before.
         claims = _of(ops.ClaimKey, operations)
@@ -88,11 +83,7 @@ class Moves:
             last = {files.task_id: files for files in saved}
             self._tables.record_files(list(last.values()))
         self._claim([claim for claim in claims if claim.new.keyed])
-        for record in _of(ops.RecordValue, operations):
-            if record.value is None:
-                self._tables.execute("DELETE FROM memory WHERE name = ?", (record.name,))
-            else:
-                self._tables.execute(_REMEMBER, (record.name, record.value, record.at))
+        self._record_values(_of(ops.RecordValue, operations))
 
     def recover_orphans(self) -> None:
         """Settle what owners left undecided that are dead."""
@@ -115,6 +106,13 @@ class Moves:
                 "DELETE FROM entries WHERE status = ? AND owner = ? AND NOT keyed",
                 (JournalStatus.PLANNED, owner),
             )
+
+    def _record_values(self, records: Sequence[ops.RecordValue]) -> None:
+        for record in records:
+            if record.value is None:
+                self._tables.execute("DELETE FROM memory WHERE name = ?", (record.name,))
+            else:
+                self._tables.execute(_REMEMBER, (record.name, record.value, record.at))
 
     def _claim(self, claims: Sequence[ops.ClaimKey]) -> None:
         if not claims:
@@ -202,10 +200,11 @@ class Moves:
             # because an earlier attempt to write this has been made durable after all.
             self._tables.update(key, {"owner": after}, own)
             return
-        if owner == self._owner and status == JournalStatus.UNKNOWN and task_id is None:
-            # Another owner took this one for dead, and nobody has decided on the entry since.
-            if self._tables.update(key, _values_of(transition, after), own | {"status": status}):
-                return
+        # Another owner may have taken this one for dead, and nobody may have decided on the entry since.
+        if status == JournalStatus.UNKNOWN and self._tables.update(
+            key, _values_of(transition, after), own | {"status": status, "task_id": None}
+        ):
+            return
         if transition.after is JournalStatus.SENDING and transition.before is JournalStatus.PLANNED:
             transition.is_lost = True
             if row is None and not transition.new.keyed:

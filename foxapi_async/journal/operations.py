@@ -64,6 +64,10 @@ class Operation:
         """Whether it records something that has happened; facts are retried until written."""
         return True
 
+    def reset(self) -> None:
+        """Forget the result of an earlier attempt."""
+        self.error = None
+
     def __str__(self) -> str:
         return "a remembered value"
 
@@ -85,6 +89,11 @@ class ClaimKey(Operation):
     def is_fact(self) -> bool:
         """Nobody waits for the claim of a random key, so its transition must find it later."""
         return not self.new.keyed
+
+    def reset(self) -> None:
+        """Forget the result of an earlier attempt."""
+        self.error = self.found = None
+        self.taken = self.is_held = False
 
     def __str__(self) -> str:
         return f"{_name(self.new.key)} is about to be submitted"
@@ -116,6 +125,10 @@ class Transition(Operation):
     def is_fact(self) -> bool:
         """Sending has not happened yet, all else has."""
         return self.after is not JournalStatus.SENDING
+
+    def reset(self) -> None:
+        """Forget the result of an earlier attempt."""
+        self.error, self.is_lost = None, False
 
     def __str__(self) -> str:
         if self.previous is not None and self.is_fact:

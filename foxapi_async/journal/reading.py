@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from foxapi_async.errors import ConfigurationError
 from foxapi_async.journal.entry import (
@@ -15,8 +15,10 @@ from foxapi_async.journal.entry import (
     bytes_of,
     storable,
 )
-from foxapi_async.journal.moves import BILLED, FORGOTTEN, PERHAPS_BILLED, REPLACED
-from foxapi_async.journal.tables import Tables
+from foxapi_async.journal.transitions import BILLED, FORGOTTEN, PERHAPS_BILLED, REPLACED
+
+if TYPE_CHECKING:
+    from foxapi_async.journal.tables import Tables
 
 _PAGE: Final = 500
 """Entries in one query: a longer one would keep SQLite from merging its log into the file."""

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final, Self, TextIO
@@ -27,7 +28,7 @@ from foxapi_async.requests import Request
 _log = logging.getLogger("foxapi_async.journal")
 
 
-class StoredJournal:
+class StoredJournal(ABC):
     """What `Journal` and `PostgresJournal` have in common.
 
     A session or ``async with journal`` opens it for writing. The methods that are not async read the
@@ -40,6 +41,11 @@ class StoredJournal:
         self._claims: ClaimRegistry | None = None
         self._users = 0
         self._open_lock = anyio.Lock()
+
+    @property
+    @abstractmethod
+    def address(self) -> str:
+        """Where the journal is, as `Session` takes it, but without a password."""
 
     @property
     def label(self) -> str:

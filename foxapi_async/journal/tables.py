@@ -5,11 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from foxapi_async.errors import ConfigurationError
 from foxapi_async.journal.entry import AFTER_CRASH, Entry, JournalStatus, entry_from_row
-from foxapi_async.journal.operations import NewEntry, RecordEnd, RecordFiles, Transition
+
+if TYPE_CHECKING:
+    from foxapi_async.journal.operations import NewEntry, RecordEnd, RecordFiles, Transition
 
 Row = Sequence[Any]
 """The values of `COLUMNS`, and the owner."""
@@ -24,7 +26,7 @@ class Tables(ABC):
     """Whether an entry still names its owner when the task is accepted, or when the owner was found dead."""
 
     @abstractmethod
-    def transaction(self) -> AbstractContextManager[None]:
+    def transaction(self) -> AbstractContextManager[object]:
         """Commit what the body does, or roll it back if the body or the commit fails."""
 
     @abstractmethod

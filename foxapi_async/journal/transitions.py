@@ -40,6 +40,21 @@ leaves, and gets it back if no task was created: a crash or a refusal must not l
 UNFINISHED: Final = frozenset({_S.ACCEPTED})
 """The task has an id and its end is not recorded."""
 
+BILLED: Final = (
+    _S.FAILED,
+    _S.ACCEPTED,
+    _S.COMPLETED,
+    _S.SAVED,
+)
+PERHAPS_BILLED: Final = (_S.UNKNOWN, _S.SENDING)
+REPLACED: Final[Mapping[JournalStatus, str]] = {
+    _S.FAILED: "images of earlier tasks",
+    _S.UNKNOWN: "images of earlier unknown submissions",
+}
+"""The names under which images of submissions are counted that have no entry any more."""
+FORGOTTEN: Final = "forgotten "
+"""Prefix of the name under which the journal remembers that a key was forgotten on purpose."""
+
 
 class ClaimDecision(enum.Enum):
     """The answer to a claim of a key that has an entry."""

@@ -1,4 +1,4 @@
-"""A journal in a folder of its own, and a request."""
+"""Journals of each kind, and a request."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from foxapi_async.journal import Journal
+from foxapi_async.journal import Journal, StoredJournal, journal_at
 from foxapi_async.phota import PhotaImage
 
 
@@ -16,8 +16,13 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def journal(path: Path) -> Journal:
+def file_journal(path: Path) -> Journal:
     return Journal(path)
+
+
+@pytest.fixture
+def journal(journal_address: str) -> StoredJournal:
+    return journal_at(journal_address)
 
 
 @pytest.fixture

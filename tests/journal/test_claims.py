@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import anyio
 import pytest
@@ -15,17 +14,18 @@ from foxapi_async.errors import (
     InvalidRequestError,
     SubmissionUnknownError,
 )
-from foxapi_async.journal import Claim, Journal, JournalStatus, SavedFile
+from foxapi_async.journal import Claim, Journal, JournalStatus, SavedFile, StoredJournal
 from foxapi_async.journal.transitions import ForbiddenTransitionError
 from foxapi_async.journal.writer import Writer
 from foxapi_async.models import TaskError, TaskStatus
 from foxapi_async.phota import PhotaImage
 from foxapi_async.requests import GenerationRequest
+from tests.journals import another
 
 OTHER = PhotaImage("something else")
 
 
-async def accept(journal: Journal, key: str, request: PhotaImage, task_id: str) -> None:
+async def accept(journal: StoredJournal, key: str, request: PhotaImage, task_id: str) -> None:
     claim = await journal.claim(key, request)
     assert claim.is_new
     await claim.sending()
@@ -42,14 +42,14 @@ async def test_a_new_key_is_new_and_is_on_disk_as_planned(journal, request_):
         claim = await journal.claim("k", request_)
         assert claim.is_new
         assert claim.entry is None
-        (entry,) = Journal(journal.path).entries()
+        (entry,) = another(journal).entries()
         assert (entry.key, entry.status, entry.request) == ("k", "planned", request_)
         await claim.not_sent("done")
 
 
 async def test_each_step_is_on_disk_before_it_returns(journal, request_):
     def on_disk() -> str:
-        return Journal(journal.path).entries()[0].status
+        return another(journal).entries()[0].status
 
     async with journal:
         claim = await journal.claim("k", request_)
@@ -84,7 +84,7 @@ async def test_a_known_key_gives_its_task(journal, request_):
     ],
 )
 async def test_a_key_keeps_its_task_after_the_task_has_ended(
-    journal: Journal, request_, status: TaskStatus, stored: str
+    journal: StoredJournal, request_, status: TaskStatus, stored: str
 ):
     async with journal:
         await accept(journal, "k", request_, "t1")
@@ -308,7 +308,7 @@ async def test_a_claim_that_is_cancelled_as_it_succeeds_releases_the_key(
             patch.setattr(Writer, "_report", tell_and_cancel)
             await asyncio.wait([asking])
         assert asking.cancelled()
-        async with Journal(journal.path) as other:
+        async with another(journal) as other:
             with anyio.fail_after(5):
                 claim = await other.claim("k", request_)
             assert claim.is_new
@@ -429,13 +429,13 @@ async def test_an_entry_cannot_be_forgotten_while_it_is_submitted(journal, reque
             journal.forget("k")
         await claim.sending()
         with pytest.raises(ConfigurationError, match="right now"):
-            Journal(journal.path).forget("k")
+            another(journal).forget("k")
         await claim.accepted("t1")
         assert journal.forget("k")[0].task_id == "t1"
 
 
-async def test_a_claim_waits_for_a_claim_of_another_journal_object(path: Path, request_):
-    async with Journal(path) as one, Journal(path) as two:
+async def test_a_claim_waits_for_a_claim_of_another_journal_object(journal, request_):
+    async with journal as one, another(journal) as two:
         claim = await one.claim("k", request_)
         await claim.sending()
         got: list[Claim] = []
@@ -453,8 +453,8 @@ async def test_a_claim_waits_for_a_claim_of_another_journal_object(path: Path, r
         assert [c.entry.task_id for c in got] == ["t1"]
 
 
-async def test_a_refused_claim_of_a_key_never_refuses_the_rightful_one(path: Path, request_):
-    async with Journal(path) as one, Journal(path) as two:
+async def test_a_refused_claim_of_a_key_never_refuses_the_rightful_one(journal, request_):
+    async with journal as one, another(journal) as two:
         claim = await one.claim("k", request_)
         await claim.sending()
         # The claim for another request asks the file first; the rightful one comes meanwhile.

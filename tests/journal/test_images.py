@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from foxapi_async.errors import BadRequestError
-from foxapi_async.journal import Claim, Journal
+from foxapi_async.journal import Claim, StoredJournal
 from foxapi_async.models import TaskStatus
 from foxapi_async.phota import PhotaImage
+from tests.journals import another
 
 TWO = PhotaImage("a fox", num_outputs=2)
 
 
-async def again(journal: Journal, key: str) -> Claim:
+async def again(journal: StoredJournal, key: str) -> Claim:
     """Claim a failed or unknown key again."""
     journal.resubmit(journal.find([key])[key])
     return await journal.claim(key, TWO)
 
 
-async def test_each_task_counts_once_and_each_doubt_once(journal: Journal):
+async def test_each_task_counts_once_and_each_doubt_once(journal: StoredJournal):
     assert journal.images() == (0, 0)
     async with journal:
         claims = {key: await journal.claim(key, TWO) for key in "abcde"}
@@ -61,10 +62,10 @@ async def test_each_task_counts_once_and_each_doubt_once(journal: Journal):
         claim = await journal.claim("a", TWO)
         await claim.sending()
         await claim.accepted("t-a2")
-    assert Journal(journal.path).images() == (10, 2)
+    assert another(journal).images() == (10, 2)
 
 
-async def test_a_resolved_doubt_is_a_task(journal: Journal):
+async def test_a_resolved_doubt_is_a_task(journal: StoredJournal):
     async with journal:
         claim = await journal.claim("a", TWO)
         await claim.sending()
@@ -73,7 +74,7 @@ async def test_a_resolved_doubt_is_a_task(journal: Journal):
     assert journal.images() == (2, 0)
 
 
-async def test_images_without_bound_are_counted(journal: Journal):
+async def test_images_without_bound_are_counted(journal: StoredJournal):
     async with journal:
         for key in "ab":
             claim = await journal.claim(key, PhotaImage("a", num_outputs=2**62))

@@ -14,9 +14,10 @@ import anyio
 import pytest
 
 from foxapi_async.errors import ConfigurationError
-from foxapi_async.journal import Journal
+from foxapi_async.journal import Journal, StoredJournal
 from foxapi_async.models import TaskStatus
 from foxapi_async.phota import PhotaImage
+from tests.journals import another
 
 
 def names(folder: Path) -> list[str]:
@@ -31,7 +32,7 @@ def modes_in(folder: Path) -> list[int]:
     return [file.stat().st_mode for file in folder.iterdir()]
 
 
-async def fill(journal: Journal, number: int, *, prefix: str = "k") -> None:
+async def fill(journal: StoredJournal, number: int, *, prefix: str = "k") -> None:
     request = PhotaImage("a cat")
 
     async def one(index: int) -> None:
@@ -44,19 +45,19 @@ async def fill(journal: Journal, number: int, *, prefix: str = "k") -> None:
             group.start_soon(one, index)
 
 
-def test_creating_a_journal_object_opens_nothing(journal: Journal, path: Path):
+def test_creating_a_journal_object_opens_nothing(file_journal: Journal, path: Path):
     assert not path.exists()
-    assert journal.unfinished() == journal.entries() == journal.forget("k") == []
-    assert journal.find(["k"]) == {}
+    assert file_journal.unfinished() == file_journal.entries() == file_journal.forget("k") == []
+    assert file_journal.find(["k"]) == {}
     assert not path.exists()
-    assert repr(journal) == f"Journal({str(path)!r})"
+    assert repr(file_journal) == f"Journal({str(path)!r})"
 
 
 def test_a_path_is_relative_to_where_the_journal_was_created(tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    journal = Journal("jobs.db")
+    file_journal = Journal("jobs.db")
     monkeypatch.chdir("/")
-    assert journal.path == tmp_path / "jobs.db"
+    assert file_journal.path == tmp_path / "jobs.db"
 
 
 async def test_queries_return_plain_lists_and_numbers(journal):
@@ -100,28 +101,28 @@ async def test_stream_reads_page_by_page(journal):
         assert journal.count() == {"accepted": 1203}
 
 
-async def test_the_export_is_one_json_object_per_entry(journal, tmp_path: Path):
-    async with journal:
-        await fill(journal, 3)
+async def test_the_export_is_one_json_object_per_entry(file_journal, tmp_path: Path):
+    async with file_journal:
+        await fill(file_journal, 3)
         target = tmp_path / "out.jsonl"
-        assert journal.export(target) == 3
+        assert file_journal.export(target) == 3
         lines = [json.loads(line) for line in target.read_text().splitlines()]
         assert [line["key"] for line in lines] == ["k0", "k1", "k2"]
         assert lines[0]["payload"]["prompt"] == "a cat"
         assert lines[0]["status"] == "accepted"
         assert lines[0]["submitted"].endswith("+00:00")
         file = io.StringIO()
-        journal.export(file)
+        file_journal.export(file)
         assert file.getvalue() == target.read_text()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are a matter of POSIX")
-async def test_the_files_are_for_their_owner_only(journal, path: Path, tmp_path: Path):
+async def test_the_files_are_for_their_owner_only(file_journal, path: Path, tmp_path: Path):
     before = os.umask(0)
     try:
-        async with journal:
-            await fill(journal, 1)
-            journal.export(tmp_path / "out.jsonl")
+        async with file_journal:
+            await fill(file_journal, 1)
+            file_journal.export(tmp_path / "out.jsonl")
             modes = [stat.S_IMODE(mode) for mode in modes_in(tmp_path)]
     finally:
         os.umask(before)
@@ -129,15 +130,15 @@ async def test_the_files_are_for_their_owner_only(journal, path: Path, tmp_path:
     assert set(modes) == {0o600}
 
 
-async def test_opening_is_counted(journal, path: Path, tmp_path: Path, request_):
-    await journal.open()
-    await journal.open()
-    await journal.aclose()
-    await fill(journal, 1)
-    await journal.aclose()
-    await journal.aclose()
+async def test_opening_is_counted(file_journal, path: Path, tmp_path: Path, request_):
+    await file_journal.open()
+    await file_journal.open()
+    await file_journal.aclose()
+    await fill(file_journal, 1)
+    await file_journal.aclose()
+    await file_journal.aclose()
     with pytest.raises(ConfigurationError, match="not open"):
-        await journal.claim("k", request_)
+        await file_journal.claim("k", request_)
     assert names(tmp_path) == [path.name]
 
 
@@ -160,21 +161,23 @@ def test_one_journal_serves_several_event_loops_one_after_the_other(journal):
     assert len(journal.unfinished()) == 4
 
 
-def test_a_journal_left_open_in_a_closed_event_loop_can_be_opened_again(journal, tmp_path: Path):
+def test_a_journal_left_open_in_a_closed_event_loop_can_be_opened_again(
+    file_journal, tmp_path: Path
+):
     async def run(prefix: str) -> None:
-        await journal.open()
-        await fill(journal, 2, prefix=prefix)
-        journal.ended(f"{prefix}-task-0", TaskStatus.COMPLETED)
+        await file_journal.open()
+        await fill(file_journal, 2, prefix=prefix)
+        file_journal.ended(f"{prefix}-task-0", TaskStatus.COMPLETED)
 
     asyncio.run(run("a"))
     asyncio.run(run("b"))
 
     async def close() -> None:
-        await journal.open()
-        await journal.aclose()
+        await file_journal.open()
+        await file_journal.aclose()
 
     asyncio.run(close())
-    assert len(journal.entries()) == 4
+    assert len(file_journal.entries()) == 4
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -206,14 +209,14 @@ async def test_closing_writes_what_is_queued(journal):
         assert await journal.recall("durations") == {"phota-image": [1, 2]}
 
 
-async def test_a_queued_write_is_made_soon(journal, path: Path):
+async def test_a_queued_write_is_made_soon(journal):
     async with journal:
         await fill(journal, 1)
         journal.ended("k-task-0", TaskStatus.COMPLETED)
-        assert [entry.status for entry in Journal(path).entries()] == ["accepted"]
+        assert [entry.status for entry in another(journal).entries()] == ["accepted"]
         await anyio.sleep(1)
         await anyio.sleep(0.1)
-        assert [entry.status for entry in Journal(path).entries()] == ["completed"]
+        assert [entry.status for entry in another(journal).entries()] == ["completed"]
 
 
 async def test_recall_returns_the_last_value(journal):
@@ -228,28 +231,28 @@ async def test_recall_returns_the_last_value(journal):
             journal.remember("x", object())
 
 
-async def test_a_cancelled_aclose_still_closes(journal, tmp_path: Path, request_):
-    await journal.open()
-    claim = await journal.claim(None, request_)
+async def test_a_cancelled_aclose_still_closes(file_journal, tmp_path: Path, request_):
+    await file_journal.open()
+    claim = await file_journal.claim(None, request_)
     sending = asyncio.create_task(claim.sending())
     await asyncio.sleep(0)
-    closing = asyncio.create_task(journal.aclose())
+    closing = asyncio.create_task(file_journal.aclose())
     await asyncio.sleep(0)
     closing.cancel()
     await asyncio.wait([closing, sending])
-    await journal.open()
-    await journal.aclose()
-    assert names(tmp_path) == [journal.path.name]
-    assert [entry.status for entry in journal.entries()] == ["unknown"]
+    await file_journal.open()
+    await file_journal.aclose()
+    assert names(tmp_path) == [file_journal.path.name]
+    assert [entry.status for entry in file_journal.entries()] == ["unknown"]
 
 
-async def test_a_cancelled_open_leaves_nothing_open(journal, tmp_path: Path):
+async def test_a_cancelled_open_leaves_nothing_open(file_journal, tmp_path: Path):
     for steps in range(4):
-        opening = asyncio.create_task(journal.open())
+        opening = asyncio.create_task(file_journal.open())
         for _ in range(steps):
             await asyncio.sleep(0)
         opening.cancel()
         await asyncio.wait([opening])
-    async with journal:
-        await fill(journal, 1)
-    assert len(journal.entries()) == 1
+    async with file_journal:
+        await fill(file_journal, 1)
+    assert len(file_journal.entries()) == 1

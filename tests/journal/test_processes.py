@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from foxapi_async.errors import SubmissionUnknownError
-from foxapi_async.journal import Claim, Journal
+from foxapi_async.journal import Claim, journal_at
 from tests.journal.worker import REQUEST, WIDTH
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are a matter of POSIX")
@@ -43,46 +43,46 @@ def worker(*args: object) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def ask(path: Path, key: str = "k") -> Claim:
+def ask(address: str | Path, key: str = "k") -> Claim:
     async def claim() -> Claim:
-        async with Journal(path) as journal, await journal.claim(key, REQUEST) as got:
+        async with journal_at(address) as journal, await journal.claim(key, REQUEST) as got:
             return got
 
     return asyncio.run(asyncio.wait_for(claim(), 30))
 
 
-def statuses(path: Path) -> list[str]:
-    return [entry.status.value for entry in Journal(path).entries()]
+def statuses(address: str) -> list[str]:
+    return [entry.status.value for entry in journal_at(address).entries()]
 
 
-def test_killed_before_sending_is_submitted_by_the_next_process(path: Path):
-    with worker("hold", path, "k", "planned") as process:
-        assert statuses(path) == ["planned"]
+def test_killed_before_sending_is_submitted_by_the_next_process(journal_address: str):
+    with worker("hold", journal_address, "k", "planned") as process:
+        assert statuses(journal_address) == ["planned"]
         process.kill()
         process.wait()
-        assert ask(path).is_new
+        assert ask(journal_address).is_new
 
 
-def test_killed_while_sending_comes_back_as_unknown(path: Path):
-    with worker("hold", path, "k", "sending") as process:
-        assert statuses(path) == ["sending"]
+def test_killed_while_sending_comes_back_as_unknown(journal_address: str):
+    with worker("hold", journal_address, "k", "sending") as process:
+        assert statuses(journal_address) == ["sending"]
         process.kill()
         process.wait()
-        assert statuses(path) == ["unknown"]
-        assert len(Journal(path).entries("unknown")) == 1
-        assert Journal(path).entries("sending") == []
+        assert statuses(journal_address) == ["unknown"]
+        assert len(journal_at(journal_address).entries("unknown")) == 1
+        assert journal_at(journal_address).entries("sending") == []
         with pytest.raises(SubmissionUnknownError, match="ended before it knew"):
-            ask(path)
-        assert Journal(path).forget("k")[0].status == "unknown"
-        assert ask(path).is_new
+            ask(journal_address)
+        assert journal_at(journal_address).forget("k")[0].status == "unknown"
+        assert ask(journal_address).is_new
 
 
-def test_killed_after_the_answer_gives_the_task_to_the_next_process(path: Path):
-    with worker("hold", path, "k", "accepted") as process:
+def test_killed_after_the_answer_gives_the_task_to_the_next_process(journal_address: str):
+    with worker("hold", journal_address, "k", "accepted") as process:
         process.kill()
         process.wait()
-    assert [entry.task_id for entry in Journal(path).unfinished()] == ["task of k"]
-    assert ask(path).entry.task_id == "task of k"
+    assert [entry.task_id for entry in journal_at(journal_address).unfinished()] == ["task of k"]
+    assert ask(journal_address).entry.task_id == "task of k"
 
 
 def test_the_owner_file_of_a_dead_process_is_removed(path: Path):
@@ -94,22 +94,22 @@ def test_the_owner_file_of_a_dead_process_is_removed(path: Path):
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_a_forked_child_does_not_keep_its_dead_parent_alive(path: Path):
-    with worker("fork", path, "k", "sending") as process:
+def test_a_forked_child_does_not_keep_its_dead_parent_alive(journal_address: str):
+    with worker("fork", journal_address, "k", "sending") as process:
         process.kill()
         process.wait()
         with pytest.raises(SubmissionUnknownError):
-            ask(path)
+            ask(journal_address)
         assert process.stdin is not None
         process.stdin.close()
 
 
 @pytest.mark.parametrize("status", ["planned", "sending"])
-def test_a_claim_waits_for_a_living_process_that_submits_the_key(path: Path, status: str):
-    with worker("hold", path, "k", status) as process:
+def test_a_claim_waits_for_a_living_process_that_submits_the_key(journal_address: str, status: str):
+    with worker("hold", journal_address, "k", status) as process:
 
         async def ask_and_let_go() -> Claim:
-            async with Journal(path) as journal:
+            async with journal_at(journal_address) as journal:
                 asking = asyncio.create_task(journal.claim("k", REQUEST))
                 done, _ = await asyncio.wait([asking], timeout=0.3)
                 assert not done
@@ -121,12 +121,12 @@ def test_a_claim_waits_for_a_living_process_that_submits_the_key(path: Path, sta
         assert asyncio.run(ask_and_let_go()).entry.task_id == "task of k"
 
 
-def test_a_stopped_process_is_not_dead(path: Path):
-    with worker("hold", path, "k", "sending") as process:
+def test_a_stopped_process_is_not_dead(journal_address: str):
+    with worker("hold", journal_address, "k", "sending") as process:
         process.send_signal(signal.SIGSTOP)
 
         async def ask_and_kill() -> None:
-            async with Journal(path) as journal:
+            async with journal_at(journal_address) as journal:
                 asking = asyncio.create_task(journal.claim("k", REQUEST))
                 done, _ = await asyncio.wait([asking], timeout=0.3)
                 assert not done
@@ -137,20 +137,25 @@ def test_a_stopped_process_is_not_dead(path: Path):
         asyncio.run(ask_and_kill())
 
 
-def test_two_processes_with_the_same_keys_bill_each_once(path: Path, tmp_path: Path):
+def test_two_processes_with_the_same_keys_bill_each_once(journal_address: str, tmp_path: Path):
     bills = tmp_path / "bills"
-    with worker("bill", path, bills, 300) as one, worker("bill", path, bills, 300) as two:
+    with (
+        worker("bill", journal_address, bills, 300) as one,
+        worker("bill", journal_address, bills, 300) as two,
+    ):
         assert one.wait(40) == two.wait(40) == 0
     assert Counter(bills.read_text().split()) == {f"k{n}": 1 for n in range(300)}
-    assert statuses(path) == ["accepted"] * 300
+    assert statuses(journal_address) == ["accepted"] * 300
 
 
 @pytest.mark.once
-def test_killed_again_and_again_nothing_is_billed_twice_or_lost(path: Path, tmp_path: Path):
+def test_killed_again_and_again_nothing_is_billed_twice_or_lost(
+    journal_address: str, tmp_path: Path
+):
     bills, keys, randomness = tmp_path / "bills", 400, random.Random(7)
     kills = 0
     while True:
-        with worker("bill", path, bills, keys) as process:
+        with worker("bill", journal_address, bills, keys) as process:
             try:
                 process.wait(randomness.uniform(0.02, 0.15) if kills < 10 else 30)
                 break
@@ -161,7 +166,7 @@ def test_killed_again_and_again_nothing_is_billed_twice_or_lost(path: Path, tmp_
     assert kills > 3
     billed = Counter(bills.read_text().split())
     assert set(billed.values()) == {1}
-    entries = {entry.key: entry for entry in Journal(path).entries()}
+    entries = {entry.key: entry for entry in journal_at(journal_address).entries()}
     assert len(entries) == keys
     known = {key for key, entry in entries.items() if entry.status == "accepted"}
     unknown = {key for key, entry in entries.items() if entry.status == "unknown"}
@@ -171,11 +176,11 @@ def test_killed_again_and_again_nothing_is_billed_twice_or_lost(path: Path, tmp_
     assert all(entries[key].task_id == f"task of {key}" for key in known)
 
 
-def test_a_fork_in_the_middle_leaves_the_parents_journal_alone(path: Path):
+def test_a_fork_in_the_middle_leaves_the_parents_journal_alone(journal_address: str):
     script = f"""
 import asyncio, os
 from foxapi_async.errors import ConfigurationError
-from foxapi_async.journal import Journal
+from foxapi_async.journal import journal_at
 from tests.journal.worker import REQUEST
 
 async def submit(journal, key):
@@ -194,7 +199,7 @@ async def child(journal):
         await submit(journal, "child")
 
 async def parent():
-    async with Journal({str(path)!r}) as journal:
+    async with journal_at({journal_address!r}) as journal:
         await submit(journal, "before")
         pid = os.fork()
         if pid == 0:
@@ -208,8 +213,11 @@ async def parent():
 asyncio.run(parent())
 """
     subprocess.run([sys.executable, "-W", "ignore", "-c", script], cwd=ROOT, check=True, timeout=40)
-    assert [entry.key for entry in Journal(path).unfinished()] == ["before", "child", "after"]
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert [entry.key for entry in journal_at(journal_address).unfinished()] == [
+        "before",
+        "child",
+        "after",
+    ]
 
 
 def test_a_claim_waits_while_another_process_locks_the_file(path: Path):

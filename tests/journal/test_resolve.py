@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from foxapi_async.errors import InvalidRequestError, SubmissionUnknownError
-from foxapi_async.journal import Journal
+from foxapi_async.journal import StoredJournal
 from foxapi_async.phota import PhotaImage
 from tests.journal.test_processes import worker
+from tests.journals import another
 
 
-async def fill(journal: Journal, request: PhotaImage) -> None:
+async def fill(journal: StoredJournal, request: PhotaImage) -> None:
     """Write an unknown entry, and one of each other kind."""
     said = SubmissionUnknownError(
         "no id", request=request, response='{"odd": "\\ud83e"}' + "x" * 9000
@@ -30,7 +29,7 @@ async def fill(journal: Journal, request: PhotaImage) -> None:
             await claim.not_sent("stopped")
 
 
-async def test_an_unknown_entry_gets_its_task(journal: Journal, request_: PhotaImage):
+async def test_an_unknown_entry_gets_its_task(journal: StoredJournal, request_: PhotaImage):
     async with journal:
         await fill(journal, request_)
         [before] = journal.entries("unknown")
@@ -46,7 +45,7 @@ async def test_an_unknown_entry_gets_its_task(journal: Journal, request_: PhotaI
         assert {each.key for each in journal.unfinished()} == {"accepted", "unknown"}
 
 
-async def test_what_cannot_be_resolved_is_refused(journal: Journal, request_: PhotaImage):
+async def test_what_cannot_be_resolved_is_refused(journal: StoredJournal, request_: PhotaImage):
     with pytest.raises(InvalidRequestError, match="there is no journal"):
         journal.resolve("k", "task-2")
     async with journal:
@@ -68,24 +67,26 @@ async def test_what_cannot_be_resolved_is_refused(journal: Journal, request_: Ph
         assert journal.entries() == before
 
 
-def test_an_entry_that_a_killed_process_was_sending_can_be_resolved(path: Path):
-    with worker("hold", path, "k", "sending") as process:
+def test_an_entry_that_a_killed_process_was_sending_can_be_resolved(
+    journal_address: str, journal: StoredJournal
+):
+    with worker("hold", journal_address, "k", "sending") as process:
         with pytest.raises(InvalidRequestError, match="is sending"):
-            Journal(path).resolve("k", "task-2")
+            journal.resolve("k", "task-2")
         process.kill()
         process.wait()
-        assert Journal(path).resolve("k", "task-2").task_id == "task-2"
+        assert another(journal).resolve("k", "task-2").task_id == "task-2"
 
 
 async def test_a_resubmission_does_not_replace_what_was_resolved_meanwhile(
-    journal: Journal, request_: PhotaImage
+    journal: StoredJournal, request_: PhotaImage
 ):
     async with journal:
         await fill(journal, request_)
         [entry] = journal.entries("unknown")
         journal.resubmit(entry)
         claim = await journal.claim("unknown", request_)
-        Journal(journal.path).resolve("unknown", "task-2")
+        another(journal).resolve("unknown", "task-2")
         with pytest.raises(Exception, match="Claim the key again"):
             await claim.sending()
         assert claim.is_lost
@@ -94,7 +95,7 @@ async def test_a_resubmission_does_not_replace_what_was_resolved_meanwhile(
 
 
 async def test_a_late_id_does_not_replace_the_one_that_was_given(
-    journal: Journal, request_: PhotaImage
+    journal: StoredJournal, request_: PhotaImage
 ):
     async with journal:
         await fill(journal, request_)

@@ -7,13 +7,14 @@ import asyncio
 import pytest
 
 from foxapi_async.errors import BadRequestError, ConfigurationError, FoxAPIError
-from foxapi_async.journal import Claim, Entry, Journal
+from foxapi_async.journal import Claim, Entry, StoredJournal
 from foxapi_async.phota import PhotaImage
+from tests.journals import another
 
 FOX = PhotaImage("a fox")
 
 
-async def doubtful(journal: Journal) -> Entry:
+async def doubtful(journal: StoredJournal) -> Entry:
     """Make an entry whose outcome is unknown."""
     claim = await journal.claim("k", FOX)
     await claim.sending()
@@ -22,19 +23,19 @@ async def doubtful(journal: Journal) -> Entry:
     return entry
 
 
-async def claim_again(journal: Journal, entry: Entry) -> Claim:
+async def claim_again(journal: StoredJournal, entry: Entry) -> Claim:
     journal.resubmit(entry)
     claim = await journal.claim("k", FOX)
     assert claim.is_new
     return claim
 
 
-def status(journal: Journal) -> str:
-    (entry,) = Journal(journal.path).entries()
+def status(journal: StoredJournal) -> str:
+    (entry,) = another(journal).entries()
     return str(entry.status)
 
 
-async def test_the_entry_keeps_its_status_until_the_post_leaves(journal: Journal):
+async def test_the_entry_keeps_its_status_until_the_post_leaves(journal: StoredJournal):
     async with journal:
         claim = await claim_again(journal, await doubtful(journal))
         assert status(journal) == "unknown"
@@ -49,7 +50,7 @@ async def test_the_entry_keeps_its_status_until_the_post_leaves(journal: Journal
 
 
 @pytest.mark.parametrize("sent", [True, False])
-async def test_the_entry_is_restored_if_no_task_was_created(journal: Journal, sent: bool):
+async def test_the_entry_is_restored_if_no_task_was_created(journal: StoredJournal, sent: bool):
     async with journal:
         before = await doubtful(journal)
         claim = await claim_again(journal, before)
@@ -62,7 +63,7 @@ async def test_the_entry_is_restored_if_no_task_was_created(journal: Journal, se
         assert after == before
 
 
-async def test_the_entry_is_restored_if_sending_was_cancelled(journal: Journal):
+async def test_the_entry_is_restored_if_sending_was_cancelled(journal: StoredJournal):
     async with journal:
         before = await doubtful(journal)
         claim = await claim_again(journal, before)
@@ -74,8 +75,8 @@ async def test_the_entry_is_restored_if_sending_was_cancelled(journal: Journal):
         assert journal.entries() == [before]
 
 
-async def test_the_second_of_two_resubmissions_is_lost(journal: Journal):
-    other = Journal(journal.path)
+async def test_the_second_of_two_resubmissions_is_lost(journal: StoredJournal):
+    other = another(journal)
     async with journal, other:
         entry = await doubtful(journal)
         first, second = await claim_again(journal, entry), await claim_again(other, entry)
@@ -88,7 +89,7 @@ async def test_the_second_of_two_resubmissions_is_lost(journal: Journal):
         assert (await other.claim("k", FOX)).entry.task_id == "t2"
 
 
-async def test_a_resubmission_of_a_changed_entry_has_no_effect(journal: Journal):
+async def test_a_resubmission_of_a_changed_entry_has_no_effect(journal: StoredJournal):
     async with journal:
         entry = await doubtful(journal)
         claim = await claim_again(journal, entry)
@@ -100,7 +101,7 @@ async def test_a_resubmission_of_a_changed_entry_has_no_effect(journal: Journal)
             journal.resubmit(journal.entries()[0])
 
 
-async def test_a_forgotten_key_differs_from_an_unknown_one(journal: Journal):
+async def test_a_forgotten_key_differs_from_an_unknown_one(journal: StoredJournal):
     assert journal.is_blank()
     async with journal:
         await doubtful(journal)
@@ -110,7 +111,9 @@ async def test_a_forgotten_key_differs_from_an_unknown_one(journal: Journal):
     assert not journal.is_blank()
 
 
-async def test_of_two_concurrent_resubmissions_the_second_waits_for_the_first(journal: Journal):
+async def test_of_two_concurrent_resubmissions_the_second_waits_for_the_first(
+    journal: StoredJournal,
+):
     async with journal:
         entry = await doubtful(journal)
         claiming = []

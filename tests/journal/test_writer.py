@@ -12,19 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foxapi_async.errors import ConfigurationError
-from foxapi_async.journal import Journal, JournalStatus
+from foxapi_async.journal import JournalStatus, StoredJournal
 from foxapi_async.journal.moves import rounds
 from foxapi_async.journal.operations import Transition, new_entry
 from foxapi_async.journal.writer import FULL_BATCH, Batching
 from foxapi_async.models import TaskStatus
 
 
-def commits(journal: Journal) -> int:
+def commits(journal: StoredJournal) -> int:
     assert journal._claims is not None
     return journal._claims.writer.commits
 
 
-async def submit(journal: Journal, request_, number: int) -> None:
+async def submit(journal: StoredJournal, request_, number: int) -> None:
     claim = await journal.claim(f"k{number}", request_)
     await claim.sending()
     await claim.accepted(f"t{number}")
@@ -40,10 +40,10 @@ async def test_many_submissions_share_a_few_commits(journal, request_):
         assert journal.count() == {"completed": 300}
 
 
-async def test_each_commit_is_synced_once(journal, request_):
-    async with journal:
-        assert journal._claims is not None
-        connection = journal._claims.writer._database._connection
+async def test_each_commit_is_synced_once(file_journal, request_):
+    async with file_journal:
+        assert file_journal._claims is not None
+        connection = file_journal._claims.writer._database._connection
 
         def settings() -> list[int]:
             return [
@@ -51,13 +51,13 @@ async def test_each_commit_is_synced_once(journal, request_):
                 for name in ("synchronous", "journal_mode", "fullfsync")
             ]
 
-        thread = journal._claims.writer._thread
+        thread = file_journal._claims.writer._thread
         assert await asyncio.wrap_future(thread.submit(settings)) == [2, "wal", 1]
         statements: list[str] = []
         await asyncio.wrap_future(thread.submit(connection.set_trace_callback, statements.append))
         async with anyio.create_task_group() as group:
             for number in range(50):
-                group.start_soon(submit, journal, request_, number)
+                group.start_soon(submit, file_journal, request_, number)
         await asyncio.wrap_future(thread.submit(connection.set_trace_callback, None))
         assert statements.count("COMMIT") <= 12
         # The number of statements in a commit does not grow with the number of submissions.
@@ -133,18 +133,18 @@ async def test_two_transitions_of_one_entry_are_made_in_order(journal, request_)
     assert rounds([]) == []
 
 
-async def test_every_update_and_select_uses_an_index(journal, request_):
-    async with journal:
-        await submit(journal, request_, 1)
-        assert journal._claims is not None
-        connection = journal._claims.writer._database._connection
-        thread = journal._claims.writer._thread
+async def test_every_update_and_select_uses_an_index(file_journal, request_):
+    async with file_journal:
+        await submit(file_journal, request_, 1)
+        assert file_journal._claims is not None
+        connection = file_journal._claims.writer._database._connection
+        thread = file_journal._claims.writer._thread
         statements: list[str] = []
         await asyncio.wrap_future(thread.submit(connection.set_trace_callback, statements.append))
-        await submit(journal, request_, 2)
-        await journal.saved("t2", [])
+        await submit(file_journal, request_, 2)
+        await file_journal.saved("t2", [])
         await asyncio.wrap_future(thread.submit(connection.set_trace_callback, None))
-    with sqlite3.connect(journal.path) as reader:
+    with sqlite3.connect(file_journal.path) as reader:
         for statement in statements:
             if statement.startswith(("UPDATE", "SELECT")):
                 plan = [row[3] for row in reader.execute(f"EXPLAIN QUERY PLAN {statement}")]

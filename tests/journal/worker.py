@@ -12,7 +12,7 @@ import os
 import sys
 
 from foxapi_async.errors import SubmissionUnknownError
-from foxapi_async.journal import Journal
+from foxapi_async.journal import StoredJournal, journal_at
 from foxapi_async.phota import PhotaImage
 
 REQUEST = PhotaImage("a cat")
@@ -24,7 +24,7 @@ def say_ready() -> None:
 
 
 async def hold(path: str, key: str, status: str, *, fork: bool = False) -> None:
-    async with Journal(path) as journal:
+    async with journal_at(path) as journal:
         claim = await journal.claim(key, REQUEST)
         if status != "planned":
             await claim.sending()
@@ -46,7 +46,7 @@ async def bill(path: str, bills: str, keys: int) -> None:
     server = os.open(bills, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     numbers = iter(range(keys))
 
-    async def submit(journal: Journal) -> None:
+    async def submit(journal: StoredJournal) -> None:
         for number in numbers:
             try:
                 async with await journal.claim(f"k{number}", REQUEST) as claim:
@@ -59,7 +59,7 @@ async def bill(path: str, bills: str, keys: int) -> None:
             except SubmissionUnknownError:
                 pass
 
-    async with Journal(path) as journal:
+    async with journal_at(path) as journal:
         say_ready()
         await asyncio.gather(*(submit(journal) for _ in range(WIDTH)))
 

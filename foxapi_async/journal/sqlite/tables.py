@@ -39,7 +39,7 @@ class SqliteTables(Tables):
         self._path: Final = path
         self._connection: Final = connection
 
-    def transaction(self) -> AbstractContextManager[None]:
+    def transaction(self) -> AbstractContextManager[object]:
         return transaction(self._connection)
 
     def query(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:

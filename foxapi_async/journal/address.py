@@ -1,0 +1,32 @@
+"""Where a journal is, as callers write it: the path of a file, or the address of a server."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from foxapi_async.journal.journal import Journal
+from foxapi_async.journal.postgres.journal import PostgresJournal
+from foxapi_async.journal.stored import StoredJournal
+
+_SCHEMES: Final = ("postgresql://", "postgres://")
+
+
+def is_server(address: str | os.PathLike[str]) -> bool:
+    """Return whether an address is one of a server, not the path of a file."""
+    return isinstance(address, str) and address.lower().startswith(_SCHEMES)
+
+
+def journal_at(address: str | os.PathLike[str]) -> StoredJournal:
+    """Return the journal at the path of a file, or at ``postgresql://USER@HOST:PORT/DATABASE[#NAME]``.
+
+    Raises:
+        ConfigurationError: The extra ``postgres`` is not installed, or the address is wrong.
+    """
+    if not is_server(address):
+        return Journal(address)
+    dsn, mark, name = str(address).rpartition("#")
+    # A password may contain the character, too.
+    if not mark or "@" in name:
+        return PostgresJournal(str(address))
+    return PostgresJournal(dsn, name=name)

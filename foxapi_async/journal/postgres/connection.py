@@ -1,0 +1,280 @@
+"""Connections to a PostgreSQL server: addresses, the schema of a journal, and what errors mean.
+
+Each journal is a schema of its own, so that it can be granted, copied and dropped by itself.
+
+Version 1 of the schema is the first that was released. A later version adds its step to `_STEPS`; the
+first session that opens an older journal upgrades it in one transaction.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+from foxapi_async.errors import ConfigurationError
+
+try:
+    import psycopg
+    from psycopg import sql
+    from psycopg.conninfo import conninfo_to_dict
+except ImportError as missing:
+    raise ConfigurationError(
+        "a journal on PostgreSQL needs the extra `postgres`: pip install 'foxapi-async[postgres]' "
+        f"({missing})"
+    ) from missing
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+_OLDEST_SERVER: Final = 130_000
+"""The first with pg_current_xact_id, which tells whether a commit without an answer was made."""
+_LONGEST_NAME: Final = 50
+"""Bytes of a journal's name: PostgreSQL cuts identifiers after 63."""
+_PREFIX: Final = "foxapi_"
+_SCHEMA_LOCK: Final = 0x466F784A00000000
+"""The advisory lock under which schemas are created: concurrent CREATE … IF NOT EXISTS collide."""
+_PARAMETERS: Final[Mapping[str, Any]] = {
+    "application_name": "foxapi-async",
+    "client_encoding": "UTF8",
+    # Seconds; without them a host that has vanished is noticed after hours.
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+_SETTINGS: Final[Mapping[str, str]] = {
+    # The server's side of the same, so that the lock of a host that has vanished is released.
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    # A process that is stopped in a transaction must not hold up the others.
+    "idle_in_transaction_session_timeout": "30s",
+    "lock_timeout": "10s",
+}
+_STEPS: Final[tuple[tuple[str, ...], ...]] = (
+    (
+        "CREATE TABLE foxapi_journal (version integer NOT NULL)",
+        "INSERT INTO foxapi_journal VALUES (0)",
+        """
+        CREATE TABLE entries (
+            id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+            key bytea NOT NULL,         -- UTF-8; bytes, because any str may be a key
+            status text NOT NULL,
+            owner text,                 -- the session that decides on it, or that has accepted it
+            keyed boolean NOT NULL,     -- false: the key is a random one of ours
+            model text NOT NULL,
+            kind text NOT NULL,
+            path text NOT NULL,
+            payload text NOT NULL,      -- the JSON object of the POST
+            num_outputs bigint NOT NULL,
+            task_id text,
+            submitted double precision, -- moments are seconds since 1970, UTC
+            estimated_time double precision,
+            error_code text,
+            error text,
+            files text,                 -- JSON: path, size, sha256, index of each
+            created double precision NOT NULL,
+            updated double precision NOT NULL,
+            response text               -- what the server said to an unknown submission
+        )
+        """,
+        # Of the hash, because an index takes no keys of more than 2.7 kB.
+        "CREATE UNIQUE INDEX entries_by_key ON entries (sha256(key))",
+        "CREATE INDEX entries_by_status ON entries (status, id)",
+        "CREATE INDEX entries_by_task ON entries (task_id) WHERE task_id IS NOT NULL",
+        """
+        CREATE TABLE memory (
+            name text COLLATE "C" PRIMARY KEY,
+            value text NOT NULL,
+            updated double precision NOT NULL
+        )
+        """,
+    ),
+)
+"""Step n upgrades a journal from version n to version n + 1."""
+
+
+class Address:
+    """The server and the name of a journal on it. Its texts do not contain the password.
+
+    Raises:
+        ConfigurationError: ``dsn`` is not the address of a PostgreSQL server, or ``name`` is too long.
+    """
+
+    def __init__(self, dsn: str, name: str) -> None:
+        try:
+            parts = conninfo_to_dict(dsn)
+        except psycopg.Error:
+            # Its text would show the password.
+            raise ConfigurationError(
+                "the address of the journal is not one of a PostgreSQL server; write "
+                "postgresql://USER@HOST:PORT/DATABASE"
+            ) from None
+        if not 0 < len(name.encode(errors="replace")) <= _LONGEST_NAME or not name.isprintable():
+            raise ConfigurationError(
+                f"{name!r} cannot be the name of a journal: give 1 to {_LONGEST_NAME} printable characters"
+            )
+        user = f"{parts['user']}@" if parts.get("user") else ""
+        host = parts.get("host") or parts.get("hostaddr") or ""
+        port = f":{parts['port']}" if parts.get("port") else ""
+        suffix = "" if name == "default" else f"#{name}"
+        self._dsn: Final = dsn
+        self._parts: Final = parts
+        self.schema: Final = _PREFIX + name
+        self.shown: Final = f"postgresql://{user}{host}{port}/{parts.get('dbname') or ''}{suffix}"
+        """As `journal_at` takes it; the password may come from the environment or a password file."""
+        self.label: Final = f"journal {self.shown!r}"
+
+    def connect(self, *, writes: bool) -> Connection:
+        """Return a new connection that commits each statement, with the schema as its search path."""
+        parameters = dict(_PARAMETERS)
+        if writes:
+            # Of several hosts, the one that is not a standby.
+            parameters["target_session_attrs"] = "read-write"
+        chosen = {name: value for name, value in parameters.items() if name not in self._parts}
+        connection = psycopg.connect(self._dsn, autocommit=True, **chosen)
+        try:
+            self._check_server(connection)
+            settings = {**_SETTINGS, "search_path": sql.Identifier(self.schema).as_string(None)}
+            connection.execute(
+                "SELECT " + ", ".join("set_config(%s, %s, false)" for _ in settings),
+                [text for setting in settings.items() for text in setting],
+            )
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _check_server(self, connection: Connection) -> None:
+        if (version := connection.info.server_version) < _OLDEST_SERVER:
+            raise ConfigurationError(
+                f"{self.label}: a journal needs PostgreSQL {_OLDEST_SERVER // 10_000} or newer; the server "
+                f"has {version / 10_000:.4g}"
+            )
+
+
+def version_of(connection: Connection, address: Address) -> int:
+    """Return the version of the journal's schema, 0 if there is none; ConfigurationError if it is newer."""
+    if not _exists(connection, address, "foxapi_journal"):
+        if _exists(connection, address, "entries"):
+            raise ConfigurationError(
+                f"{address.label}: the schema {address.schema!r} belongs to another program; nothing was "
+                "changed. Give the journal another name"
+            )
+        return 0
+    rows = connection.execute("SELECT version FROM foxapi_journal").fetchall()
+    version: int = rows[0][0] if rows else 0
+    if version > len(_STEPS):
+        raise ConfigurationError(
+            f"{address.label}: it was written by a newer foxapi-async (format {version}; this release "
+            f"knows {len(_STEPS)}); update foxapi-async"
+        )
+    return version
+
+
+def create_or_upgrade(connection: Connection, address: Address) -> None:
+    """Create the journal or upgrade it, once, whichever session comes first."""
+    if version_of(connection, address) == len(_STEPS):
+        return
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_SCHEMA_LOCK,))
+        version = version_of(connection, address)
+        if not version:
+            # Not "IF NOT EXISTS", which needs the right to create even if it exists.
+            exists = connection.execute(
+                "SELECT 1 FROM pg_namespace WHERE nspname = %s", (address.schema,)
+            ).fetchone()
+            if exists is None:
+                schema = sql.Identifier(address.schema)
+                connection.execute(sql.SQL("CREATE SCHEMA {}").format(schema))
+        for step in _STEPS[version:]:
+            for statement in step:
+                connection.execute(statement.encode())
+        connection.execute("UPDATE foxapi_journal SET version = %s", (len(_STEPS),))
+
+
+def durability_warnings(connection: Connection) -> list[str]:
+    """Make commits durable for this connection, and return what can lose them all the same."""
+    found: list[str] = []
+    query = (
+        "SELECT current_setting('fsync'), current_setting('synchronous_commit'),"
+        " current_setting('synchronous_standby_names'), pg_encoding_to_char(encoding),"
+        " (SELECT count(*) FROM pg_stat_replication)"
+        " FROM pg_database WHERE datname = current_database()"
+    )
+    fsync, commit, standby_names, encoding, standbys = _row(connection, query)
+    if commit in {"off", "local"}:
+        connection.execute("SET synchronous_commit = on")
+    if fsync == "off":
+        found.append(
+            "fsync is off, so a crash of the server may lose submissions, which are then paid twice; "
+            "set fsync = on"
+        )
+    if standbys and not standby_names:
+        found.append(
+            "its standby servers are not synchronous, so a failover may lose the last submissions, which "
+            "are then paid twice; set synchronous_standby_names"
+        )
+    if encoding not in {"UTF8", "SQL_ASCII"}:
+        found.append(
+            f"the database is encoded in {encoding}; characters beyond it cannot be recorded"
+        )
+    return found
+
+
+_UNREACHABLE: Final = "the server cannot be reached; check the address, and whether it runs"
+_ADVICE: Final = (
+    ("28", "the server refuses the user or the password; check the address"),
+    ("3D", "the database does not exist; create it, or correct the address"),
+    ("42501", "the user may not do that; grant it CREATE on the database and all on the schema"),
+    ("53100", "the disk of the server is full; free some space"),
+    ("53300", "the server has too many connections; allow more, or run fewer sessions"),
+    ("25006", "the server is read-only; give the address of the primary server"),
+    ("08", _UNREACHABLE),
+    ("57", _UNREACHABLE),
+)
+_PASSING: Final = ("08", "25006", "40", "53", "55P03", "57", "58")
+"""Beginnings of the SQLSTATE codes of what passes: see appendix A of the PostgreSQL manual."""
+
+
+def is_outage(error: BaseException) -> bool:
+    """Return whether an error will pass: the connection or the server is gone, full or busy."""
+    if not isinstance(
+        error, psycopg.OperationalError | psycopg.InterfaceError | psycopg.InternalError
+    ):
+        return isinstance(error, psycopg.DatabaseError) and (error.sqlstate or "").startswith(
+            _PASSING
+        )
+    return error.sqlstate is None or error.sqlstate.startswith(_PASSING)
+
+
+def configuration_error(address: Address, error: BaseException) -> ConfigurationError:
+    """Return the error to raise if the server fails before anything was sent."""
+    state = error.sqlstate if isinstance(error, psycopg.Error) else None
+    if state is None:
+        # Before a connection exists, libpq tells the reason in words only.
+        text = str(error).lower()
+        is_refused = "password" in text or "authentication" in text or "pg_hba" in text
+        state = "28000" if is_refused else "3D000" if "does not exist" in text else "08000"
+    advice = next((text for code, text in _ADVICE if state.startswith(code)), None)
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return ConfigurationError(f"{address.label}: {advice or 'PostgreSQL cannot use it'} ({reason})")
+
+
+def _exists(connection: Connection, address: Address, table: str) -> bool:
+    name = sql.Identifier(address.schema, table).as_string(None)
+    return _row(connection, "SELECT to_regclass(%s) IS NOT NULL", (name,))[0] is True
+
+
+def _row(connection: Connection, query: str, parameters: tuple[Any, ...] = ()) -> tuple[Any, ...]:
+    row = connection.execute(query.encode(), parameters).fetchone()
+    assert row is not None
+    return row
+
+
+def close_quietly(connection: Connection | None) -> None:
+    """Close a connection that may be broken."""
+    if connection is not None:
+        with contextlib.suppress(psycopg.Error, OSError):
+            connection.close()
