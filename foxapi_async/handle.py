@@ -104,6 +104,12 @@ class TaskHandle:
         return f"<TaskHandle {task.id} {task.status.value}{progress}>"
 
 
+def result_of(handle: TaskHandle) -> Task:
+    """Return the completed task of a handle whose wait is over, or raise what ended the wait."""
+    tracked = handle._tracked  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - of this module
+    return tracked.result()
+
+
 class TaskUpdates(AsyncIterator[Task]):
     """The changes of one task; see `TaskHandle.updates`."""
 

@@ -22,7 +22,7 @@ MOST_LINES = 415
 """Of one file."""
 MOST_MODULES = 245
 MOST_LINES_IN_ALL = 40_000
-LONGEST_CHAIN = 14
+LONGEST_CHAIN = 16
 MOST_PARAMETERS, MOST_CALLABLES = 8, 2
 """Of a constructor. Sizes do not count the emulator."""
 
@@ -158,9 +158,9 @@ def test_nothing_but_what_starts_it_imports_the_emulator():
 def test_the_facade_is_imported_by_nothing_below_it():
     tops = {"foxapi_async", "foxapi_async.session"}
     users = {short(module) for module in FILES if ours(module) & tops}
-    assert {name for name in users if not name.startswith(("cli", "pytest_plugin", "bulk"))} == {
-        "foxapi_async"
-    }
+    assert {
+        name for name in users if not name.startswith(("cli", "pytest_plugin", "bulk", "sync"))
+    } == {"foxapi_async"}
 
 
 @pytest.mark.parametrize("module", FILES)
@@ -216,7 +216,8 @@ def classes() -> Iterator[tuple[str, ast.ClassDef]]:
 
 
 def test_no_class_name_is_used_twice():
-    names = Counter(node.name for _, node in classes())
+    # `sync` has the names of the async classes, as promised.
+    names = Counter(node.name for module, node in classes() if ".sync" not in module)
     assert {name: count for name, count in names.items() if count > 1} == {}
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, assert_type
@@ -46,6 +46,7 @@ from foxapi_async import (
     TaskTimeoutError,
     Timeout,
     UploadedFile,
+    sync,
 )
 
 
@@ -113,6 +114,31 @@ async def cells() -> None:
     session = await Session().open()
     assert_type(session, Session)
     assert_type(await session.aclose(), None)
+
+
+def without_await(request: Request, task: Task, output: Output) -> None:
+    with sync.Session("sk-…", limits=Limits(outputs=4), journal="a.journal") as session:
+        assert_type(session, sync.Session)
+        assert_type(session.submit(request, key="a"), sync.TaskHandle)
+        assert_type(session.generate(request, timeout=60), Task)
+        handle = session.attach("task-1", estimated_time=4.5)
+        assert_type(handle.wait(timeout=5), Task)
+        for update in handle.updates():
+            assert_type(update, Task)
+        assert_type(session.retrieve("task-1"), Task)
+        for outcome in session.map((str(n), PhotaImage(f"fox {n}")) for n in range(3)):
+            assert_type(outcome, Outcome)
+        with closing(session.fan_out(request, outputs_per_task=2)) as outcomes:
+            assert_type(list(outcomes), list[Outcome])
+        assert_type(session.download(task, "out"), list[Path])
+        assert_type(session.read(output), bytes)
+        assert_type(session.upload("a.png"), UploadedFile)
+        assert_type(session.balance(), Balance)
+        assert_type(session.prices(), dict[str, float])
+        assert_type(session.in_flight, tuple[sync.TaskHandle, ...])
+        assert_type(session.statistics(), Statistics)
+        assert_type(session.journal, Journal | None)
+    assert_type(sync.Session().open(), sync.Session)
 
 
 async def calls(session: Session, request: Request) -> None:
