@@ -48,6 +48,7 @@ from foxapi_async import (
     UploadedFile,
     sync,
 )
+from foxapi_async.journal import SessionJournal
 
 
 def requests() -> None:
@@ -137,7 +138,7 @@ def without_await(request: Request, task: Task, output: Output) -> None:
         assert_type(session.prices(), dict[str, float])
         assert_type(session.in_flight, tuple[sync.TaskHandle, ...])
         assert_type(session.statistics(), Statistics)
-        assert_type(session.journal, Journal | None)
+        assert_type(session.journal, SessionJournal | None)
     assert_type(sync.Session().open(), sync.Session)
 
 

@@ -22,21 +22,27 @@ class Database(Protocol):
         After an error that `Backend.is_outage` accepts, the same operations are passed again. The
         first attempt may have been made durable all the same.
         """
+        ...
 
     def recall(self, name: str) -> str | None:
         """Return the JSON of a remembered value."""
+        ...
 
     def has_task(self, task_id: str) -> bool:
         """Return whether an entry has the task."""
+        ...
 
     def entries(self, keys: Sequence[str]) -> list[Entry]:
         """Return the entries of those keys that have one."""
+        ...
 
     def close(self) -> None:
         """Close the connection and release the entries that are still planned or sending."""
+        ...
 
     def cut(self) -> None:
         """Make a call fail that hangs in the other thread; any thread may call this."""
+        ...
 
 
 class Backend(ABC):

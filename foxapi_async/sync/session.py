@@ -23,7 +23,7 @@ from foxapi_async.sync.loop_thread import LoopThread
 from foxapi_async.sync.outcomes import OutcomeIterator
 
 if TYPE_CHECKING:
-    from foxapi_async.journal import Journal
+    from foxapi_async.journal import SessionJournal
 
 
 class Session:
@@ -48,7 +48,7 @@ class Session:
         polling: Polling = Polling(),  # noqa: B008 - frozen
         retry: Retry = Retry(),  # noqa: B008 - frozen
         timeout: Timeout = Timeout(),  # noqa: B008 - frozen
-        journal: Journal | str | os.PathLike[str] | None = None,
+        journal: SessionJournal | str | os.PathLike[str] | None = None,
         headers: Mapping[str, str] | None = None,
         proxy: str | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -188,7 +188,7 @@ class Session:
         return self._running().run(self._session.prices)
 
     @property
-    def journal(self) -> Journal | None:
+    def journal(self) -> SessionJournal | None:
         """The journal of the session; see `foxapi_async.Session.journal`.
 
         Its methods that are not async may be called from any thread, except ``resubmit``. They read the

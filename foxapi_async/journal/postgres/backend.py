@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Final, TypeVar
 
@@ -96,7 +96,7 @@ class PostgresBackend(Backend):
         raise AssertionError
 
     @contextmanager
-    def _tables(self, *, writes: bool = False) -> Iterator[PostgresTables | None]:
+    def _tables(self, *, writes: bool = False) -> Generator[PostgresTables | None, None, None]:
         """Yield the tables, None if there are none; to write, in a transaction."""
         try:
             with closing(self.address.connect(writes=writes)) as connection:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Final
 
+from foxapi_async._typeguards import is_array
 from foxapi_async.journal.entry import COLUMNS, JournalStatus
 from foxapi_async.journal.operations import NewEntry, RecordEnd, RecordFiles, Transition
 from foxapi_async.journal.postgres import owners
@@ -156,7 +157,7 @@ def _tests(conditions: Mapping[str, Any]) -> str:
 
 def _stored(value: Any) -> Any:
     """Return a value as PostgreSQL can store it: it takes no NUL in texts."""
-    if isinstance(value, list):
+    if is_array(value):
         return [_stored(each) for each in value]
     if isinstance(value, str):
         return str(value).replace("\0", "\\x00")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
@@ -82,7 +82,7 @@ class SqliteBackend(Backend):
             return tables is None or reading.is_blank(tables)
 
     @contextmanager
-    def _readable(self) -> Iterator[SqliteTables | None]:
+    def _readable(self) -> Generator[SqliteTables | None, None, None]:
         """Yield the tables, None if there is no file."""
         connection = open_to_read(self.path)
         if connection is None:
@@ -92,7 +92,7 @@ class SqliteBackend(Backend):
             yield SqliteTables(self.path, connection)
 
     @contextmanager
-    def _writable(self) -> Iterator[SqliteTables]:
+    def _writable(self) -> Generator[SqliteTables, None, None]:
         with closing(open_to_write(self.path)) as connection, translated_errors(self.path):
             tables = SqliteTables(self.path, connection)
             with tables.transaction():
