@@ -92,7 +92,8 @@ class ClaimKey(Operation):
 
     def reset(self) -> None:
         """Forget the result of an earlier attempt."""
-        self.error = self.found = None
+        super().reset()
+        self.found = None
         self.taken = self.is_held = False
 
     def __str__(self) -> str:
@@ -128,7 +129,8 @@ class Transition(Operation):
 
     def reset(self) -> None:
         """Forget the result of an earlier attempt."""
-        self.error, self.is_lost = None, False
+        super().reset()
+        self.is_lost = False
 
     def __str__(self) -> str:
         if self.previous is not None and self.is_fact:
