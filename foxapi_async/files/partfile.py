@@ -18,6 +18,7 @@ import anyio
 
 from foxapi_async._concurrency import ThreadJob, run_in_thread
 from foxapi_async.errors import DownloadError
+from foxapi_async.files.content import Content
 from foxapi_async.files.filenames import clean, free_names
 from foxapi_async.files.pace import is_out_of_descriptors, run_with_descriptors
 
@@ -111,6 +112,11 @@ class PartFile:
             _sync_folder(self._folder)
             self._finished = True
             return target
+
+    def content(self) -> Content:
+        """Return the bytes that were written."""
+        with self._lock:
+            return Content.of_file(self._path)
 
     def discard(self) -> None:
         """Remove the part if possible. A published file stays."""
@@ -254,6 +260,16 @@ class DiskSink:
         path = await self._checked(self._finish, name)
         self._published = True
         return path
+
+    async def content(self) -> Content:
+        """Return what was written, for another place than a folder; the part is removed as always."""
+        await self._drain()
+        return await self._checked(self._read)
+
+    def _read(self) -> Content:
+        self._part.write(self._last)
+        self._last = bytearray()
+        return self._part.content()
 
     def _finish(self, name: str) -> Path:
         self._part.write(self._last)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import anyio
 
@@ -16,14 +16,18 @@ from foxapi_async.api import Api
 from foxapi_async.errors import (
     APIConnectionError,
     APIStatusError,
+    ConfigurationError,
     DownloadError,
     InvalidResponseError,
     NotFoundError,
     OutputExpiredError,
 )
 from foxapi_async.events import Downloaded, DownloadProgress, EventEmitter
+from foxapi_async.files.content import Identity
 from foxapi_async.files.fetch import Fetch, LinkRefusedError
 from foxapi_async.files.filenames import file_name
+from foxapi_async.files.object_path import ObjectPath, destination
+from foxapi_async.files.object_store import ObjectStore, open_store
 from foxapi_async.files.pace import run_with_descriptors
 from foxapi_async.files.partfile import DiskSink, MemorySink, Sink
 from foxapi_async.files.upload import upload_file
@@ -68,37 +72,44 @@ class FileService:
         # A disk may be slower than the network. So the next file is fetched while one is synced, but
         # at most as many files wait for the disk as are fetched.
         self._syncing = anyio.Semaphore(max_downloads, fast_acquire=True)
+        self._stores: dict[tuple[str, str], ObjectStore] = {}
 
     async def save(
         self, what: Task | Output, directory: str | os.PathLike[str], name: str | None = None
     ) -> list[Path]:
         """Save a task's files, which the journal records, or one output; see `Session.download`."""
         outputs = _files_of(what)
-        folder, links = Path(directory), _FreshLinks(self._api)
-        paths: dict[int, Path] = {}
+        with _task_named(outputs[0]):
+            folder = destination(directory)
+            if isinstance(folder, ObjectPath):
+                self._store(folder)  # before anything is fetched
+        links = _FreshLinks(self._api)
+        files: dict[int, _Saved] = {}
         errors: dict[int, Exception] = {}
 
         async def save(place: int, output: Output) -> None:
             # One output that fails must not cancel the others: they are paid for as well.
             try:
-                paths[place] = await self._save(output, folder, name, len(outputs) > 1, links)
+                with _task_named(output):
+                    files[place] = await self._save(output, folder, name, len(outputs) > 1, links)
             except Exception as error:  # noqa: BLE001 - raised below, when the others are on disk
                 errors[place] = error
 
         async with anyio.create_task_group() as group:
             for place, output in enumerate(outputs):
                 group.start_soon(save, place, output)
-        saved = [paths[place] for place in sorted(paths)]
+        saved = [files[place] for place in sorted(files)]
+        paths = [each.path for each in saved]
         if errors:
             first, *others = (errors[place] for place in sorted(errors))
             if isinstance(first, DownloadError):
-                first.paths = tuple(saved)
+                first.paths = tuple(paths)
             for other in others:
                 first.add_note(f"also failed: {other}")
             raise first
         if self._journal is not None and isinstance(what, Task):
             await self._record(self._journal, what.id, outputs, saved)
-        return saved
+        return paths
 
     async def read(self, output: Output) -> bytes:
         """Return the bytes of an output; see `Session.read`."""
@@ -120,6 +131,12 @@ class FileService:
             self._transport, self._api, path_or_bytes, filename, auto_cleanup=auto_cleanup
         )
 
+    def _store(self, place: ObjectPath) -> ObjectStore:
+        bucket = (place.scheme, place.bucket)
+        if bucket not in self._stores:
+            self._stores[bucket] = open_store(place, self._retry, self._transport.timeout)
+        return self._stores[bucket]
+
     async def _save(
         self,
         output: Output,
@@ -127,17 +144,32 @@ class FileService:
         name: str | None,
         several: bool,  # noqa: FBT001
         links: _FreshLinks,
-    ) -> Path:
-        hint = name or output.task_id or "output"
-        with _task_named(output):
-            async with DiskSink(folder, hint, _words(output), self._syncing) as sink:
-                fetch = await self._fetch(output, sink, MAX_FILE, links)
-                path = await sink.publish(
-                    file_name(name, output.task_id, output.index, fetch.extension, several=several)
-                )
-        _log.info("%s: %s, %d bytes", _words(output), path, fetch.received)
-        self._events.emit(Downloaded(output, path, fetch.received))
-        return path
+    ) -> _Saved:
+        hint, what = name or output.task_id or "output", _words(output)
+        store = self._store(folder) if isinstance(folder, ObjectPath) else None
+        # A store gets a file at once when it is complete. Until then the file is on disk.
+        place = folder if store is None else await self._spool_folder(what)
+        async with DiskSink(place, hint, what, self._syncing) as sink:
+            fetch = await self._fetch(output, sink, MAX_FILE, links)
+            final = file_name(name, output.task_id, output.index, fetch.extension, several=several)
+            if store is None:
+                saved = _Saved(await sink.publish(final))
+            else:
+                content = await sink.content()
+                path = await store.create(ObjectPath(folder), final, content, what)
+                saved = _Saved(path, content.identity)
+        _log.info("%s: %s, %d bytes", what, saved.path, fetch.received)
+        self._events.emit(Downloaded(output, saved.path, fetch.received))
+        return saved
+
+    async def _spool_folder(self, what: str) -> Path:
+        try:
+            return await run_with_descriptors(self._api.spool.folder)
+        except OSError as error:
+            raise DownloadError(
+                f"{what}: cannot create a temporary folder: {error.strerror or error}; set TMPDIR to "
+                "another one; the task is paid for and can be downloaded again"
+            ) from error
 
     async def _fetch(self, output: Output, sink: Sink, limit: int, links: _FreshLinks) -> Fetch:
         def on_progress(received: int, total: int | None) -> None:
@@ -187,11 +219,20 @@ class FileService:
         await self._api.spool.discard(output, path)
 
     async def _record(
-        self, journal: SessionJournal, task_id: str, outputs: tuple[Output, ...], paths: list[Path]
+        self,
+        journal: SessionJournal,
+        task_id: str,
+        outputs: tuple[Output, ...],
+        saved: list[_Saved],
     ) -> None:
+        from foxapi_async.journal.entry import SavedFile  # noqa: PLC0415 - there is a journal
+
         files: list[SavedFile] = []
         # All or none: the journal counts a task with recorded files as saved.
-        for path, output in zip(paths, outputs, strict=True):
+        for (path, stored), output in zip(saved, outputs, strict=True):
+            if stored is not None:
+                files.append(SavedFile(str(path), stored.size, stored.sha256, output.index))
+                continue
             try:
                 files.append(await run_with_descriptors(describe, path, output.index))
             except OSError as error:
@@ -200,9 +241,16 @@ class FileService:
                     f"journal: {error.strerror or error}; if it was moved or removed, download the "
                     "task again, which bills nothing",
                     task_id=task_id,
-                    paths=tuple(other for other in paths if other != path),
+                    paths=tuple(other.path for other in saved if other.path != path),
                 ) from error
         await journal.saved(task_id, files)
+
+
+class _Saved(NamedTuple):
+    """A file of an output, and what identifies the content of an object in a store."""
+
+    path: Path
+    stored: Identity | None = None
 
 
 def describe(path: Path, index: int | None = None) -> SavedFile:
@@ -268,7 +316,7 @@ def _files_of(what: Task | Output) -> tuple[Output, ...]:
 def _task_named(output: Output) -> Generator[None, None, None]:
     try:
         yield
-    except DownloadError as error:
+    except (DownloadError, ConfigurationError) as error:
         error.task_id = output.task_id
         raise
 

@@ -66,6 +66,13 @@ class Spool:
         self._jobs.pop(output.url or "", None)
         await run_in_thread(_remove, path)
 
+    def folder(self) -> Path:
+        """Return the folder of the temporary files, which is created if need be. Blocking."""
+        with self._lock:
+            if self._folder is None:
+                self._folder = Path(tempfile.mkdtemp(prefix="foxapi-"))
+            return self._folder
+
     async def aclose(self) -> None:
         """Remove everything."""
         jobs, self._jobs = [*self._jobs.values(), *self._replaced], {}
@@ -88,11 +95,10 @@ class Spool:
     def _write(self, text: str, what: str) -> Path | None:
         path: Path | None = None
         try:
+            folder = self.folder()
             with self._lock:
-                if self._folder is None:
-                    self._folder = Path(tempfile.mkdtemp(prefix="foxapi-"))
                 self._files += 1
-                path = self._folder / str(self._files)
+                path = folder / str(self._files)
             with path.open("xb") as file:
                 for piece in decoded(text):
                     file.write(piece)
