@@ -29,6 +29,7 @@ __all__ = [
     "Journal",
     "Limits",
     "NotFoundError",
+    "ObjectPath",
     "Outcome",
     "Output",
     "OutputExpiredError",
@@ -94,6 +95,7 @@ if TYPE_CHECKING:
         UnprocessableEntityError,
     )
     from foxapi_async.events import Event
+    from foxapi_async.files.object_path import ObjectPath
     from foxapi_async.handle import TaskHandle
     from foxapi_async.journal import Journal, PostgresJournal
     from foxapi_async.models import (
@@ -115,6 +117,7 @@ if TYPE_CHECKING:
 else:
     _MODULES = {
         "events": ["Event"],
+        "files.object_path": ["ObjectPath"],
         "handle": ["TaskHandle"],
         "journal": ["Journal", "PostgresJournal"],
         "models": [

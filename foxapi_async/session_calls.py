@@ -181,18 +181,21 @@ class SessionCalls:
         A file appears under its name only when it is whole, and never replaces another file. A
         broken download is resumed; for an expired link the server is asked once for a fresh one.
         Content that the server sent inline is saved, too. While the process has no file descriptor
-        left, downloads wait.
+        left, downloads wait. Objects of a store keep the same promises: see docs/cloud.md.
 
         Args:
             task_or_output: A completed task, or one output of it.
-            directory: The directory; created if it does not exist.
+            directory: The directory; created if it does not exist. Or the URL of a folder in an object
+                store: ``s3://bucket/folder``, ``gs://…`` or ``az://…`` (extra ``[cloud]``). The paths
+                are then of the class `ObjectPath`, whose text is the URL of the object.
             name: The name of the file without extension, with ``-<index>`` if there are several;
                 None for ``<task_id>-<index>``.
 
         Raises:
             OutputExpiredError: A link has expired, and the server gave no other.
-            DownloadError: There is no file, one could not be fetched whole, or the directory cannot
-                be written to. The other outputs are saved first; they are in ``paths``.
+            DownloadError: There is no file, one could not be fetched whole, or the directory or store
+                cannot be written to. The other outputs are saved first; they are in ``paths``.
+            ConfigurationError: The URL is not one of a store, or the extra is not installed.
             SessionClosedError: The session ended meanwhile.
         """
         engine = self._running()

@@ -18,6 +18,7 @@ from hypothesis import settings
 from foxapi_async import Session
 from foxapi_async.emulator import Emulator
 from tests.postgres_server import PostgresServer, binaries, running_server
+from tests.s3 import bucket, s3_server  # noqa: F401 - fixtures
 from tests.virtual_time import VirtualTimeLoop
 
 # The duration of an example depends on the machine more than on the code.

@@ -22,7 +22,7 @@ from foxapi_async.files.content import Content, Identity
 from foxapi_async.files.filenames import free_names
 from foxapi_async.files.object_path import ObjectPath
 from foxapi_async.files.sniff import content_type_of
-from foxapi_async.files.store_errors import Answer, StoreFault, classify
+from foxapi_async.files.store_errors import StoreAnswer, StoreFault, classify
 from foxapi_async.options import Retry, Timeout
 from foxapi_async.retry import backoff
 
@@ -101,7 +101,7 @@ class ObjectStore:
         try:
             return await self._call(lambda: self._head(path), what, self._timeout.request)
         except _FaultError as error:
-            if error.fault.answer is Answer.MISSING:
+            if error.fault.answer is StoreAnswer.MISSING:
                 return None
             raise self._failed(what, error.fault) from None
 
@@ -121,7 +121,7 @@ class ObjectStore:
                 facts = await self._call(lambda: self._head(path), what, self._timeout.request)
             except _FaultError as error:
                 # Without the right to list, S3 denies what it does not have; the PUT tells.
-                if error.fault.answer not in {Answer.MISSING, Answer.DENIED}:
+                if error.fault.answer not in {StoreAnswer.MISSING, StoreAnswer.DENIED}:
                     raise self._failed(what, error.fault) from None
             else:
                 return await self._is(path, facts, content.identity, what)
@@ -157,7 +157,7 @@ class ObjectStore:
                 if mode == "create":
                     raise
                 conflict = "another request to replace the object is under way"
-                raise _FaultError(StoreFault(Answer.TRANSIENT, conflict)) from None
+                raise _FaultError(StoreFault(StoreAnswer.TRANSIENT, conflict)) from None
             # The signature of a PUT covers the bytes, and the ETag of most stores is their MD5. Others
             # must show what they have.
             if _unquoted(stored["e_tag"]) == wanted.md5:
@@ -165,13 +165,13 @@ class ObjectStore:
             if await self._digest_of(path) != (wanted.size, wanted.sha256):
                 await self._remove(path, stored["e_tag"])
                 raise _FaultError(
-                    StoreFault(Answer.TRANSIENT, "the store has other bytes than were sent")
+                    StoreFault(StoreAnswer.TRANSIENT, "the store has other bytes than were sent")
                 )
 
         try:
             await self._call(put, what, self._timeout.request + 2 * wanted.size / SLOWEST)
         except _FaultError as error:
-            if error.fault.answer is not Answer.EXISTS:
+            if error.fault.answer is not StoreAnswer.EXISTS:
                 raise self._failed(what, error.fault) from None
             raise
 
@@ -221,7 +221,9 @@ class ObjectStore:
         """Make a request, perhaps repeatedly; raise `_FaultError`."""
         failures = 0
         while True:
-            fault = StoreFault(Answer.TRANSIENT, f"the store gave no answer within {longest:.0f} s")
+            fault = StoreFault(
+                StoreAnswer.TRANSIENT, f"the store gave no answer within {longest:.0f} s"
+            )
             with anyio.move_on_after(longest):
                 try:
                     return await request()
@@ -230,12 +232,12 @@ class ObjectStore:
                 except Exception as error:  # noqa: BLE001 - obstore raises its own and builtin ones
                     fault = classify(error, self.scheme, self.bucket)
             failures += 1
-            if fault.answer is not Answer.TRANSIENT:
+            if fault.answer is not StoreAnswer.TRANSIENT:
                 raise _FaultError(fault)
             if failures >= self._retry.attempts:
                 tries = "attempt" if failures == 1 else "attempts"
                 text = f"{fault.reason}; given up after {failures} {tries}"
-                raise _FaultError(StoreFault(Answer.TRANSIENT, text))
+                raise _FaultError(StoreFault(StoreAnswer.TRANSIENT, text))
             _log.info("%s: %s; trying again", what, fault.reason)
             await self._pause(failures)
 

@@ -34,7 +34,7 @@ _CREDENTIALS: Final = {
 }
 
 
-class Answer(Enum):
+class StoreAnswer(Enum):
     """What kind of answer an error of a store is."""
 
     EXISTS = "exists"
@@ -45,9 +45,9 @@ class Answer(Enum):
 
 
 _BY_CLASS: Final = {
-    "AlreadyExistsError": Answer.EXISTS,
-    "PermissionDeniedError": Answer.DENIED,
-    "UnauthenticatedError": Answer.DENIED,
+    "AlreadyExistsError": StoreAnswer.EXISTS,
+    "PermissionDeniedError": StoreAnswer.DENIED,
+    "UnauthenticatedError": StoreAnswer.DENIED,
 }
 
 
@@ -55,7 +55,7 @@ _BY_CLASS: Final = {
 class StoreFault:
     """An error of a store: its kind, and the reason in words, which never contain credentials."""
 
-    answer: Answer
+    answer: StoreAnswer
     reason: str
 
 
@@ -70,17 +70,17 @@ def classify(error: Exception, scheme: str, bucket: str) -> StoreFault:
     said = f"HTTP {status} {code[1]}" if code else f"HTTP {status}"
     variables = _CREDENTIALS[scheme]
     if any(place in text for place in _WITHOUT_CREDENTIALS):
-        answer = Answer.TRANSIENT if status is None else Answer.DENIED
+        answer = StoreAnswer.TRANSIENT if status is None else StoreAnswer.DENIED
         return StoreFault(answer, f"no credentials for {scheme}:// were found; set {variables}")
     reasons = {
-        Answer.EXISTS: f"the store says that it exists already ({said})",
-        Answer.MISSING: f"the bucket {bucket!r} does not exist ({said}); check its name and the region",
-        Answer.DENIED: f"the store denied access to the bucket {bucket!r} ({said}); check {variables}, "
+        StoreAnswer.EXISTS: f"the store says that it exists already ({said})",
+        StoreAnswer.MISSING: f"the bucket {bucket!r} does not exist ({said}); check its name and the region",
+        StoreAnswer.DENIED: f"the store denied access to the bucket {bucket!r} ({said}); check {variables}, "
         "and that they allow reading and writing there",
-        Answer.TRANSIENT: f"the store answered {said}"
+        StoreAnswer.TRANSIENT: f"the store answered {said}"
         if status
         else "the store cannot be reached, or cut the connection",
-        Answer.REFUSED: next(
+        StoreAnswer.REFUSED: next(
             (reason for sign, reason in _REFUSALS.items() if sign in text),
             f"the store refused the request ({said})",
         ),
@@ -89,17 +89,17 @@ def classify(error: Exception, scheme: str, bucket: str) -> StoreFault:
     return StoreFault(answer, reasons[answer])
 
 
-def _answer_of(error: Exception, text: str, status: int | None, code: str | None) -> Answer:
+def _answer_of(error: Exception, text: str, status: int | None, code: str | None) -> StoreAnswer:
     if isinstance(error, FileNotFoundError):
-        return Answer.MISSING
+        return StoreAnswer.MISSING
     if (known := _BY_CLASS.get(type(error).__name__)) is not None:
         return known
     if any(sign in text for sign in _REFUSALS):
-        return Answer.REFUSED
+        return StoreAnswer.REFUSED
     is_transient = (
         status is None
         or code in _TRANSIENT_CODES
         or status in _TRANSIENT_STATUSES
         or (status >= 500 and status != _NOT_IMPLEMENTED)  # noqa: PLR2004
     )
-    return Answer.TRANSIENT if is_transient else Answer.REFUSED
+    return StoreAnswer.TRANSIENT if is_transient else StoreAnswer.REFUSED
