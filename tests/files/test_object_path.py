@@ -39,6 +39,24 @@ def test_everything_else_is_a_folder(given):
     assert not isinstance(destination(given), ObjectPath)
 
 
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://bucket/a", "begins with http://, only under s3://, gs:// and az://"),
+        ("gcs://bucket/a", "write gs://"),
+        ("s3://", "does not name a bucket"),
+        ("s3:///a", "does not name a bucket"),
+        ("s3://key:secret@bucket/a", "does not name a bucket"),
+        ("s3://bucket/a/../b", "'[.][.]'"),
+        ("az://container/a?sig=secret", "'[?]'"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_refused_without_its_secrets(url, words):
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        destination(url)
+    assert "secret" not in str(caught.value)
+
+
 def test_it_is_a_path_but_not_of_a_file():
     path = ObjectPath("s3://bucket/a/fox.png")
     assert isinstance(path, Path)
