@@ -1,0 +1,87 @@
+"""Saves the files of tasks on behalf of activities, as a run of a job does."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+
+from foxapi_async import Journal, Request, Session, Task
+from foxapi_async._concurrency import run_in_thread
+from foxapi_async.bulk.input.job_line import JobLine
+from foxapi_async.bulk.record.task_locks import LOCK_NAME, TaskLocks
+from foxapi_async.bulk.results.run_notes import RunNotes
+from foxapi_async.bulk.results.save_results import OutputSaver, SavedOutputs
+from foxapi_async.errors import ConfigurationError, InvalidRequestError
+
+
+class ResultFiles:
+    """Saves the files of completed tasks; ``directory`` is where those go that name none."""
+
+    def __init__(self, session: Session, journal: Journal, directory: Path | None) -> None:
+        self._session = session
+        self._journal = journal
+        self._directory = directory
+
+    def directory_for(self, wanted: str | None) -> Path | None:
+        """Return where files go whose generation wants this directory; None to save nothing.
+
+        Raises:
+            InvalidRequestError: A relative path, and the worker has no directory, or a URL.
+        """
+        if wanted is None:
+            return self._directory
+        if "://" in wanted:
+            raise InvalidRequestError(
+                f"the directory {wanted!r} is a URL; workers save files in folders",
+                field="directory",
+                value=wanted,
+            )
+        path = Path(wanted)
+        if path.is_absolute():
+            return path
+        if self._directory is None:
+            raise InvalidRequestError(
+                f"the directory {wanted!r} is relative, and the worker has no directory of its own; "
+                "give an absolute path, or start the worker with -o DIR",
+                field="directory",
+                value=wanted,
+            )
+        return self._directory / path
+
+    async def save(self, directory: Path, key: str, request: Request, task: Task) -> SavedOutputs:
+        """Save the files of a task below a directory; what is there and intact is kept.
+
+        Two workers that share the directory never fetch the files of one task at once.
+
+        Raises:
+            ConfigurationError: The directory cannot be used.
+        """
+        async with _locked(directory, task.id):
+            saver = OutputSaver(self._session, self._journal, directory, None, RunNotes())
+            return await saver.save(JobLine(1, key, request), task)
+
+
+@asynccontextmanager
+async def _locked(directory: Path, task_id: str) -> AsyncGenerator[None, None]:
+    locks: TaskLocks | None = None
+    with anyio.CancelScope(shield=True):  # a file that is opened must be closed
+        locks = await run_in_thread(_open, directory)
+    assert locks is not None
+    try:
+        async with locks.held(task_id):
+            yield
+    finally:
+        locks.close()
+
+
+def _open(directory: Path) -> TaskLocks:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:  # ValueError: a name that this locale cannot encode
+        raise ConfigurationError(
+            f"cannot save files in {directory}: {getattr(error, 'strerror', None) or error}"
+        ) from error
+    return TaskLocks(directory / LOCK_NAME)
