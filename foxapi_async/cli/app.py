@@ -26,6 +26,7 @@ from foxapi_async.cli.commands.run import run as run_jobs
 from foxapi_async.cli.commands.tasks import status, upload, wait
 from foxapi_async.cli.commands.unknown import unknown
 from foxapi_async.cli.commands.watch import watch
+from foxapi_async.cli.commands.worker import worker
 from foxapi_async.cli.configured_commands import ConfiguredCommands
 from foxapi_async.cli.console import Console, standard_output
 from foxapi_async.cli.context import command
@@ -60,7 +61,7 @@ app: typer.Typer = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 each: Callable[..., ExitCode]
-for each in (generate, run_jobs, status, wait, upload, balance, doctor):
+for each in (generate, run_jobs, status, wait, upload, balance, worker, doctor):
     app.command()(command(each))
 for each in (watch, report, resolve, unknown, demo, emulator):
     app.command()(command(each, local=True))

@@ -238,6 +238,11 @@ class Console:
         logger.addHandler(handler)
         logger.setLevel(min(logger.level, logging.INFO))
 
+    def log_warnings(self) -> None:
+        """Print the warnings of the log, too, for a command that runs for long and shows little else."""
+        for handler in logging.getLogger("foxapi_async").handlers:
+            handler.setLevel(min(handler.level, logging.WARNING))
+
     def _print_message(self, text: str, style: str, *, shown: bool = True) -> None:
         now = datetime.now().astimezone()
         stamp = f"{now:%Y-%m-%d %H:%M:%S} " if self._is_dated else ""

@@ -145,7 +145,7 @@ class CommandContext:
         *,
         limits: Limits | None = None,
         polling: Polling | None = None,
-        journal: Path | None = None,
+        journal: Path | str | None = None,
         on_event: Callable[[foxapi_async.Event], object] | None = None,
     ) -> foxapi_async.Session:
         """Return a session that is not open yet."""

@@ -1,0 +1,153 @@
+"""`foxapi worker`: takes generations from Temporal until a signal, as the one process of a container."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import attrs
+from typer import Option
+
+from foxapi_async import Event, Limits
+from foxapi_async.cli.context import CommandContext, check_directory
+from foxapi_async.cli.exit_codes import ExitCode
+from foxapi_async.cli.formatting import count
+from foxapi_async.cli.progress import RetryMessages
+from foxapi_async.cli.signals import Interrupted, run_interruptible
+from foxapi_async.cli.unattended import LogFile
+from foxapi_async.events import SubmissionFailed
+from foxapi_async.outcome import status_of
+
+if TYPE_CHECKING:
+    from foxapi_async import Session, Statistics
+    from foxapi_async.temporal import SessionWorker
+
+
+def worker(
+    context: CommandContext,
+    *,
+    temporal: Annotated[
+        str, Option(metavar="HOST:PORT", help="The Temporal service, where the work comes from.")
+    ],
+    journal: Annotated[
+        str,
+        Option(
+            metavar="DSN|FILE",
+            help="The journal that all workers share: postgresql://…, or a file for workers on one "
+            "machine.",
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Where files go whose generation names no directory; without it they are not saved.",
+        ),
+    ] = None,
+    task_queue: Annotated[
+        str, Option(metavar="NAME", help="The task queue that the workers of a job share.")
+    ] = "foxapi",
+    namespace: Annotated[
+        str | None,
+        Option(metavar="NAME", help="Of Temporal. Default: TEMPORAL_NAMESPACE, else default."),
+    ] = None,
+    outputs: Annotated[
+        int | None,
+        Option(
+            "--outputs", metavar="N", min=1, help="Images in flight of this worker, 32 by default."
+        ),
+    ] = None,
+    max_images: Annotated[
+        int | None,
+        Option(metavar="N", min=1, help="Bill at most this many images in this process."),
+    ] = None,
+    log_file: LogFile = None,
+) -> ExitCode:
+    """Generate for `foxapi run --temporal` and for workflows of yours, until SIGTERM or Ctrl-C.
+
+    The first signal drains: nothing more is taken, POSTs under way are finished and their ids recorded,
+    tasks in flight are left to other workers, and the exit code is 0. The second one ends at once. What
+    a killed worker has paid for is in the journal, and another worker continues it.
+
+    While Temporal is away, the worker waits. TEMPORAL_API_KEY, TEMPORAL_TLS and the other variables of
+    Temporal's tools are honoured. See docs/many-machines.md.
+    """
+    context.keep_log(log_file)
+    console = context.console
+    console.log_warnings()
+    directory = None if output is None else output.expanduser()
+    if directory is not None:
+        check_directory(directory)
+    retries = RetryMessages(console)
+
+    def on_event(event: Event) -> None:
+        retries.print_event(event)
+        if isinstance(event, SubmissionFailed) and status_of(event.error) == "rejected":
+            console.warning(f"rejected: {event.error}")
+
+    session = context.session(
+        limits=Limits(outputs=outputs or Limits().outputs, total_outputs=max_images),
+        journal=journal,
+        on_event=on_event,
+    )
+    process = _WorkerProcess(context, session, temporal, task_queue, namespace, directory)
+    try:
+        run_interruptible(process.run(), on_first=process.drain)
+    except Interrupted:  # the normal end
+        pass
+    finally:
+        retries.finish()
+    process.print_end()
+    return ExitCode.OK
+
+
+@attrs.define(eq=False)
+class _WorkerProcess:
+    context: CommandContext
+    session: Session
+    temporal: str
+    task_queue: str
+    namespace: str | None
+    directory: Path | None
+    _worker: SessionWorker | None = attrs.field(default=None, init=False)
+    _statistics: Statistics | None = attrs.field(default=None, init=False)
+
+    async def run(self) -> None:
+        from foxapi_async.temporal import SessionWorker, connect  # noqa: PLC0415 - an extra
+
+        console = self.context.console
+        client = await connect(self.temporal, namespace=self.namespace)
+        async with self.session as session:
+            self._worker = SessionWorker(
+                client, session, task_queue=self.task_queue, directory=self.directory
+            )
+            console.info(f"at work on the queue {self.task_queue} of Temporal at {self.temporal}")
+            console.document(event="started", task_queue=self.task_queue, temporal=self.temporal)
+            try:
+                await self._worker.run()
+            finally:
+                self._statistics = session.statistics()
+
+    def drain(self, number: int) -> bool:  # noqa: ARG002 - any signal
+        """Let the worker finish what it has begun; return whether there is one."""
+        if self._worker is None:
+            return False
+        self.context.console.info(
+            "draining: POSTs under way are finished; another signal ends at once"
+        )
+        self._worker.stop()
+        return True
+
+    def print_end(self) -> None:
+        console, end = self.context.console, self._statistics
+        if end is None:
+            console.info("ended before it was at work")
+            return
+        console.info(
+            f"drained: {count(end.submitted, 'task')} submitted ({count(end.images_billed, 'image')} "
+            f"billed), {end.completed:,} completed, {end.unknown:,} unknown; "
+            f"{count(end.in_flight, 'task')} left to other workers"
+        )
+        console.document(event="stopped", statistics=end.to_dict())
