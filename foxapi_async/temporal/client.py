@@ -68,6 +68,7 @@ def generate_images(
     task_queue: str = TASK_QUEUE,
     size: int = SIZE,
     workflows: int = 8,
+    heartbeat_timeout: float = 30.0,
     number_of: Callable[[Generation], int] | None = None,
 ) -> GenerationRun:
     """Return a run of any number of generations by workers; use it with ``async with`` and iterate.
@@ -83,6 +84,7 @@ def generate_images(
         task_queue: Where the workers of foxapi listen.
         size: Generations of a workflow, 1 to 1,000.
         workflows: Workflows at work at once, 1 or more.
+        heartbeat_timeout: Seconds after which the work of a dead worker goes to another one.
         number_of: The number of a generation in the job, if some may be left out; by default they are
             counted. Those of one workflow follow each other.
     """
@@ -92,7 +94,9 @@ def generate_images(
             f"{MOST_GENERATIONS}"
         )
     digest = hashlib.blake2b(f"{job}\0{directory}".encode("utf-8", "surrogatepass"), digest_size=12)
-    plan = _Plan(f"foxapi-{digest.hexdigest()}", directory, task_queue, size, workflows)
+    plan = _Plan(
+        f"foxapi-{digest.hexdigest()}", directory, task_queue, size, workflows, heartbeat_timeout
+    )
     return GenerationRun(client, generations, plan, number_of)
 
 
@@ -103,6 +107,7 @@ class _Plan:
     task_queue: str
     size: int
     workflows: int
+    heartbeat_timeout: float
 
 
 @attrs.define
@@ -263,7 +268,11 @@ class GenerationRun(AsyncIterator[GenerationResult]):
         return await reached(
             lambda: self._client.start_workflow(
                 GenerateImages.run,
-                Batch(generations=generations, directory=self._plan.directory),
+                Batch(
+                    generations=generations,
+                    directory=self._plan.directory,
+                    heartbeat_timeout=self._plan.heartbeat_timeout,
+                ),
                 id=workflow_id,
                 task_queue=self._plan.task_queue,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,

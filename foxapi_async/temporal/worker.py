@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from temporalio.client import Client
 from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from foxapi_async import Session, SessionClosedError
 from foxapi_async._concurrency import finish_despite_cancellation
@@ -57,6 +58,10 @@ class SessionWorker:
             task_queue=task_queue,
             workflows=[GenerateImages, *workflows],
             activities=[*self._activities.all, *activities],
+            # Else the sandbox would load this package again for each workflow.
+            workflow_runner=SandboxedWorkflowRunner(
+                restrictions=SandboxRestrictions.default.with_passthrough_modules("foxapi_async")
+            ),
             max_concurrent_activities=min(session.limits.outputs, _MOST_SUBMITTING),
         )
         self._stopping = asyncio.Event()
