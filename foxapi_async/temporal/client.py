@@ -53,6 +53,8 @@ Temporal warns at 512 KiB and refuses 2 MiB."""
 _PERIOD: Final = 1.0
 """Seconds between two questions for the results of a workflow at work."""
 
+_QUERY: Final = timedelta(seconds=5)
+
 _ATTEMPTS: Final = 5
 """Workflows for one batch; an earlier one may have been at work on other lines of it, or be stopping."""
 
@@ -318,7 +320,7 @@ async def _new_results(
             GenerateImages.results,
             seen,
             reject_condition=QueryRejectCondition.NOT_OPEN,
-            rpc_timeout=timedelta(seconds=10),
+            rpc_timeout=_QUERY,
         )
     except (RPCError, WorkflowQueryFailedError, WorkflowQueryRejectedError) as error:
         # No worker is there to answer, or the workflow has just ended: the end tells all.

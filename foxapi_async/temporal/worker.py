@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 from temporalio.client import Client
@@ -23,6 +24,10 @@ _log = logging.getLogger("foxapi_async")
 _MOST_SUBMITTING: Final = 64
 """Activities that submit at once: as many as POSTs of a session. Those whose tasks are in flight hold no
 slot of the worker, and one that only waits for a slot of the session is better with another worker."""
+
+_STICKY: Final = timedelta(seconds=3)
+"""How long the workflows of a dead worker wait for it; Temporal's default is 10 s. Their histories are
+short, so that it costs little to read one again elsewhere."""
 
 
 class SessionWorker:
@@ -62,6 +67,7 @@ class SessionWorker:
             workflow_runner=SandboxedWorkflowRunner(
                 restrictions=SandboxRestrictions.default.with_passthrough_modules("foxapi_async")
             ),
+            sticky_queue_schedule_to_start_timeout=_STICKY,
             max_concurrent_activities=min(session.limits.outputs, _MOST_SUBMITTING),
         )
         self._stopping = asyncio.Event()

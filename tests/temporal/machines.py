@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -33,6 +32,7 @@ class Machines:
     folder: Path
     queue: str
     journal: str
+    _workers: list[subprocess.Popen[bytes]] = attrs.field(factory=list)
     _stack: ExitStack = attrs.field(factory=ExitStack)
 
     @property
@@ -42,22 +42,21 @@ class Machines:
     def start_worker(self) -> subprocess.Popen[bytes]:
         options = ["--temporal", self.temporal.address, "--journal", self.journal]
         options += ["--task-queue", self.queue, "-o", str(self.out), "--outputs", str(OUTPUTS)]
-        log = self._stack.enter_context(tempfile.TemporaryFile())
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "foxapi_async.cli", "worker", *options],
-            env=environment(FOXAPI_API_KEY=KEY, FOXAPI_BASE_URL=self.emulator.url),
-            stdout=subprocess.DEVNULL,
-            stderr=log,
-        )
-        worker.log = log  # type: ignore[attr-defined]
+        with (self.folder / f"worker-{len(self._workers)}.log").open("wb") as log:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "foxapi_async.cli", "worker", *options],
+                env=environment(FOXAPI_API_KEY=KEY, FOXAPI_BASE_URL=self.emulator.url),
+                stdout=log,
+                stderr=log,
+            )
+        self._workers.append(worker)
         self._stack.callback(worker.wait)
         self._stack.callback(worker.kill)
         return worker
 
     def said(self, worker: subprocess.Popen[bytes]) -> str:
-        log = worker.log  # type: ignore[attr-defined]
-        log.seek(0)
-        return log.read().decode()
+        log = self.folder / f"worker-{self._workers.index(worker)}.log"
+        return log.read_text(encoding="utf-8")
 
     async def run(self, jobs: int, results: dict[str, GenerationResult]) -> None:
         """Generate, and put the results there as they come."""

@@ -41,7 +41,6 @@ class TemporalServer:
 
     def kill(self) -> None:
         assert self._process is not None
-        print(Path(f"/proc/{self._process.pid}/stat").read_text().split()[13:15], file=sys.stderr)
         self._process.kill()
         self._process.wait()
 

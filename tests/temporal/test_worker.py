@@ -24,7 +24,6 @@ from foxapi_async.temporal import (
     SessionWorker,
     generate_images,
 )
-
 from tests.temporal.poster import Poster
 
 pytestmark = [pytest.mark.ordinary_loop, pytest.mark.once, pytest.mark.much]

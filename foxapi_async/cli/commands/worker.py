@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -116,19 +117,28 @@ class _WorkerProcess:
 
     async def run(self) -> None:
         from foxapi_async.temporal import SessionWorker, connect  # noqa: PLC0415 - an extra
+        from foxapi_async.temporal.connection import quiet_runtime, watch_service  # noqa: PLC0415
 
         console = self.context.console
-        client = await connect(self.temporal, namespace=self.namespace)
+        client = await connect(self.temporal, namespace=self.namespace, runtime=quiet_runtime())
         async with self.session as session:
             self._worker = SessionWorker(
                 client, session, task_queue=self.task_queue, directory=self.directory
             )
             console.info(f"at work on the queue {self.task_queue} of Temporal at {self.temporal}")
             console.document(event="started", task_queue=self.task_queue, temporal=self.temporal)
+            watching = asyncio.create_task(watch_service(client, self._print_change))
             try:
                 await self._worker.run()
             finally:
+                watching.cancel()
                 self._statistics = session.statistics()
+
+    def _print_change(self, error: Exception | None) -> None:
+        if error is None:
+            self.context.console.info(f"Temporal at {self.temporal} is back")
+        else:
+            self.context.console.warning(f"Temporal at {self.temporal} is away, waiting: {error}")
 
     def drain(self, number: int) -> bool:  # noqa: ARG002 - any signal
         """Let the worker finish what it has begun; return whether there is one."""
