@@ -146,7 +146,7 @@ class Activities:
             details = activity.cancellation_details()
             if details is None or not details.cancel_requested:
                 raise
-            found = await run_in_thread(self._journal.find, [generation.key])
+            found = await self._journal.lookup([generation.key])
             entry = found.get(generation.key)
             if entry is None or entry.status in _UNPAID:
                 raise

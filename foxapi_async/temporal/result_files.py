@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 import anyio
 
@@ -15,14 +16,16 @@ from foxapi_async.bulk.record.task_locks import LOCK_NAME, TaskLocks
 from foxapi_async.bulk.results.run_notes import RunNotes
 from foxapi_async.bulk.results.save_results import OutputSaver, SavedOutputs
 from foxapi_async.errors import ConfigurationError, InvalidRequestError
+from foxapi_async.journal.protocol import SessionJournal
 
 
 class ResultFiles:
     """Saves the files of completed tasks; ``directory`` is where those go that name none."""
 
-    def __init__(self, session: Session, journal: Journal, directory: Path | None) -> None:
+    def __init__(self, session: Session, journal: SessionJournal, directory: Path | None) -> None:
         self._session = session
-        self._journal = journal
+        # The methods that saving needs are in the protocol.
+        self._journal = cast("Journal", journal)
         self._directory = directory
 
     def directory_for(self, wanted: str | None) -> Path | None:

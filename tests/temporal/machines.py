@@ -13,8 +13,9 @@ from pathlib import Path
 import anyio
 import attrs
 
-from foxapi_async import Journal, PhotaImage
+from foxapi_async import PhotaImage
 from foxapi_async.emulator import Delay, Emulator, Fault
+from foxapi_async.journal.address import journal_at
 from foxapi_async.temporal import Generation, GenerationResult, connect, generate_images
 from tests.cli.process import KEY, environment
 from tests.temporal.server import TemporalServer
@@ -105,8 +106,7 @@ async def tell_story(
     await until(lambda: emulator.counters.posts >= kill_at)
     victim.kill()
     victim.wait()
-    journal = Journal(machines.journal)
-    counts = await asyncio.to_thread(journal.count)
+    counts = await asyncio.to_thread(journal_at(machines.journal).count)
     if restart is not None:
         await until(lambda: len(results) >= jobs // 3)
         await asyncio.to_thread(restart)
