@@ -44,6 +44,9 @@ _UNPAID: Final = frozenset({JournalStatus.PLANNED, JournalStatus.REJECTED})
 
 BringHome = Callable[[], Awaitable[GenerationResult | ApplicationError]]
 
+SHORTEST_NOTICE: Final = 2.0
+"""Seconds after which an activity that has not sent its POST learns that it shall not."""
+
 _LONGEST_URL: Final = 2048  # Characters in a result; inline content is left out
 
 
@@ -113,7 +116,7 @@ class Activities:
         known = next((each for each in info.heartbeat_details if isinstance(each, str)), None)
         timeout = info.heartbeat_timeout
         interval = timeout.total_seconds() / _BEATS if timeout else _INTERVAL
-        async with _heartbeats(interval, known):
+        async with _heartbeats(min(interval, SHORTEST_NOTICE), known):
             await self._room.acquire()
             try:
                 # Before anything is paid for.

@@ -15,7 +15,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from foxapi_async import Session, SessionClosedError
 from foxapi_async._concurrency import finish_despite_cancellation
-from foxapi_async.temporal.activities import Activities
+from foxapi_async.temporal.activities import SHORTEST_NOTICE, Activities
 from foxapi_async.temporal.messages import TASK_QUEUE
 from foxapi_async.temporal.workflows import GenerateImages
 
@@ -67,6 +67,8 @@ class SessionWorker:
             workflow_runner=SandboxedWorkflowRunner(
                 restrictions=SandboxRestrictions.default.with_passthrough_modules("foxapi_async")
             ),
+            # Core passes heartbeats on, and cancellations back, no more often than this.
+            max_heartbeat_throttle_interval=timedelta(seconds=SHORTEST_NOTICE),
             sticky_queue_schedule_to_start_timeout=_STICKY,
             max_concurrent_activities=min(session.limits.outputs, _MOST_SUBMITTING),
         )

@@ -16,7 +16,7 @@ from foxapi_async.cli.exit_codes import MEANINGS
 from foxapi_async.version import __version__
 from tests.cli.process import environment
 
-COMMANDS = ("generate", "run", "status", "wait", "upload", "balance", "doctor", "watch", "report", "resolve",
+COMMANDS = ("generate", "run", "status", "wait", "upload", "balance", "doctor", "worker", "watch", "report", "resolve",
             "unknown", "demo", "emulator", "profile")  # fmt: skip
 
 

@@ -175,7 +175,12 @@ async def test_stopping_brings_home_what_is_paid_for(shop: Shop):
     keys = [f"k{number}" for number in range(8)]
     async with shop.worker():
         run = generate_images(
-            shop.client, generations(keys), job=shop.queue, task_queue=shop.queue, size=5
+            shop.client,
+            generations(keys),
+            job=shop.queue,
+            task_queue=shop.queue,
+            size=5,
+            heartbeat_timeout=2,
         )
         async with run:
             await until(lambda: shop.emulator.counters.images_billed >= 4)
