@@ -61,7 +61,7 @@ app: typer.Typer = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 each: Callable[..., ExitCode]
-for each in (generate, run_jobs, status, wait, upload, balance, worker, doctor):
+for each in (generate, run_jobs, status, wait, upload, balance, doctor, worker):
     app.command()(command(each))
 for each in (watch, report, resolve, unknown, demo, emulator):
     app.command()(command(each, local=True))

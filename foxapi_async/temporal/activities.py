@@ -20,6 +20,7 @@ from temporalio.exceptions import ApplicationError
 
 from foxapi_async import Session, Task, TaskHandle, errors
 from foxapi_async._concurrency import Supervisor, finish_despite_cancellation, run_in_thread
+from foxapi_async.files.object_path import ObjectPath, destination
 from foxapi_async.journal.entry import JournalStatus
 from foxapi_async.temporal.decisions import is_retried, result_of_error
 from foxapi_async.temporal.held_activity import HeldActivity, handed_over
@@ -80,8 +81,9 @@ class Activities:
         self._client = client
         self._session = session
         self._journal = session.journal
-        # Absolute now: a later chdir would make it another directory.
-        folder = None if directory is None else Path(os.path.abspath(directory))  # noqa: PTH100
+        folder = None if directory is None else destination(directory)
+        if folder is not None and not isinstance(folder, ObjectPath):
+            folder = folder.absolute()  # a later chdir would make it another directory
         self._files = ResultFiles(session, self._journal, folder)
         self._room = anyio.Semaphore(session.limits.outputs + _WAITING)
         self._held = Supervisor()
@@ -199,10 +201,8 @@ class Activities:
         if directory is None:
             urls = [output.url for output in task.outputs if output.url is not None]
             return replace(result, urls=[url for url in urls if len(url) <= _LONGEST_URL])
-        saved = await self._files.save(directory, generation.key, generation.request, task)
-        if saved.error is not None:
-            raise saved.error
-        return replace(result, files=[file.path for file in saved.files])
+        files = await self._files.save(directory, generation.key, generation.request, task)
+        return replace(result, files=files)
 
     def _end_of(
         self, generation: Generation, error: errors.FoxAPIError, attempt: int

@@ -14,8 +14,11 @@ from foxapi_async._concurrency import run_in_thread
 from foxapi_async.bulk.input.job_line import JobLine
 from foxapi_async.bulk.record.task_locks import LOCK_NAME, TaskLocks
 from foxapi_async.bulk.results.run_notes import RunNotes
-from foxapi_async.bulk.results.save_results import OutputSaver, SavedOutputs
+from foxapi_async.bulk.results.save_results import OutputSaver
 from foxapi_async.errors import ConfigurationError, InvalidRequestError
+from foxapi_async.files.object_path import ObjectPath, destination
+from foxapi_async.files.unsaved import no_picture
+from foxapi_async.http.outputs import is_inline
 from foxapi_async.journal.protocol import SessionJournal
 
 
@@ -32,18 +35,15 @@ class ResultFiles:
         """Return where files go whose generation wants this directory; None to save nothing.
 
         Raises:
-            InvalidRequestError: A relative path, and the worker has no directory, or a URL.
+            InvalidRequestError: A relative path, and the worker has no directory; or a wrong URL.
         """
         if wanted is None:
             return self._directory
-        if "://" in wanted:
-            raise InvalidRequestError(
-                f"the directory {wanted!r} is a URL; workers save files in folders",
-                field="directory",
-                value=wanted,
-            )
-        path = Path(wanted)
-        if path.is_absolute():
+        try:
+            path = destination(wanted)
+        except ConfigurationError as error:
+            raise InvalidRequestError(str(error), field="directory", value=wanted) from error
+        if isinstance(path, ObjectPath) or path.is_absolute():
             return path
         if self._directory is None:
             raise InvalidRequestError(
@@ -54,17 +54,27 @@ class ResultFiles:
             )
         return self._directory / path
 
-    async def save(self, directory: Path, key: str, request: Request, task: Task) -> SavedOutputs:
-        """Save the files of a task below a directory; what is there and intact is kept.
+    async def save(self, directory: Path, key: str, request: Request, task: Task) -> list[str]:
+        """Save the files of a task, and return their paths below the directory; what is intact is kept.
 
         Two workers that share the directory never fetch the files of one task at once.
 
         Raises:
+            DownloadError: Not all files could be saved.
             ConfigurationError: The directory cannot be used.
         """
+        if (nothing := no_picture(task, request.kind)) is not None:
+            raise nothing
+        if not any(output.url is not None or is_inline(output) for output in task.outputs):
+            return []
+        if isinstance(directory, ObjectPath):
+            return [path.name for path in await self._session.download(task, directory, name=key)]
         async with _locked(directory, task.id):
             saver = OutputSaver(self._session, self._journal, directory, None, RunNotes())
-            return await saver.save(JobLine(1, key, request), task)
+            saved = await saver.save(JobLine(1, key, request), task)
+        if saved.error is not None:
+            raise saved.error
+        return [file.path for file in saved.files]
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ from foxapi_async.cli.progress import RetryMessages
 from foxapi_async.cli.signals import Interrupted, run_interruptible
 from foxapi_async.cli.unattended import LogFile
 from foxapi_async.events import SubmissionFailed
+from foxapi_async.files.object_path import ObjectPath, destination
 from foxapi_async.outcome import status_of
 
 if TYPE_CHECKING:
@@ -39,12 +40,13 @@ def worker(
         ),
     ],
     output: Annotated[
-        Path | None,
+        str | None,
         Option(
             "--output",
             "-o",
             metavar="DIR",
-            help="Where files go whose generation names no directory; without it they are not saved.",
+            help="Where files go whose generation names no directory: a folder, or s3://…, gs://… or "
+            "az://…; without it they are not saved.",
         ),
     ] = None,
     task_queue: Annotated[
@@ -78,8 +80,8 @@ def worker(
     context.keep_log(log_file)
     console = context.console
     console.log_warnings()
-    directory = None if output is None else output.expanduser()
-    if directory is not None:
+    directory = None if output is None else destination(Path(output).expanduser())
+    if directory is not None and not isinstance(directory, ObjectPath):
         check_directory(directory)
     retries = RetryMessages(console)
 
