@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -17,9 +17,12 @@ import anyio
 import attrs
 
 import foxapi_async
+from tests.cli.fork_server import FORKABLE, ForkedProcess, fork_server
 
 ROOT = Path(foxapi_async.__file__).parents[1]
 KEY = "sk-emulator"
+
+Process = ForkedProcess | subprocess.Popen[bytes]
 
 
 @attrs.frozen
@@ -54,7 +57,7 @@ def environment(**changes: str | None) -> dict[str, str]:
 class Command:
     """A running command; its output goes to files, so it never blocks on a pipe."""
 
-    process: subprocess.Popen[bytes]
+    process: Process
     out: IO[bytes]
     err: IO[bytes]
 
@@ -91,18 +94,25 @@ async def running(
     ):
         given.write(stdin)
         given.seek(0)
-        process = subprocess.Popen(  # noqa: ASYNC220 - it takes no time, and can be read as files
-            [sys.executable, "-m", "foxapi_async.cli", *arguments],
-            env=dict(env),
-            stdin=given,
-            stdout=out if stdout is None else stdout,
-            stderr=err if stderr is None else stderr,
-        )
+        streams = [
+            given.fileno(),
+            out.fileno() if stdout is None else stdout,
+            err.fileno() if stderr is None else stderr,
+        ]
+        process = _start(arguments, env, streams)
         try:
             yield Command(process, out, err)
         finally:
             process.kill()
             process.wait()
+
+
+def _start(arguments: Sequence[str], env: Mapping[str, str], streams: Sequence[int]) -> Process:
+    if env.keys() <= FORKABLE:
+        return fork_server(**environment()).start(arguments, env, streams)
+    stdin, stdout, stderr = streams
+    command = [sys.executable, "-m", "foxapi_async.cli", *arguments]
+    return subprocess.Popen(command, env=dict(env), stdin=stdin, stdout=stdout, stderr=stderr)
 
 
 async def foxapi(*arguments: str, env: Mapping[str, str], stdin: bytes = b"") -> Done:
@@ -127,7 +137,7 @@ async def together(*commands: Callable[[], Awaitable[Done]]) -> list[Done]:
 async def until(holds: Callable[[], bool]) -> None:
     """Poll until a condition holds."""
     while not holds():  # noqa: ASYNC110 - another process sets no event
-        await anyio.sleep(0.005)
+        await anyio.sleep(0.01)
 
 
 def _text(file: IO[bytes]) -> str:
