@@ -33,7 +33,7 @@ def _more(parser: argparse.ArgumentParser) -> None:
 def main(given: Sequence[str] | None = None) -> int:
     options = table.arguments(QUESTION, given, rounds=1, more=_more)
     table.introduce(QUESTION)
-    sizes = (50, 100) if options.quick else options.sizes
+    sizes = (50,) if options.quick else options.sizes
     rate, seconds = (100.0, 0.5) if options.quick else (options.rate, 10.0)
     regimes = {
         "polls as scheduled": ("--rate", rate, "--seconds", seconds),
