@@ -73,15 +73,15 @@ async def test_images_in_flight_never_exceed_the_limit(
 
 @pytest.mark.once
 @pytest.mark.much
-async def test_a_thousand_tasks_stay_within_the_limit(
+async def test_hundreds_of_tasks_stay_within_the_limit(
     emulator: Emulator, open_session: OpenSession
 ):
     async with open_session(limits=Limits(outputs=64)) as session:
         count = 0
-        async for outcome in session.map(PhotaImage(f"fox {index}") for index in range(1000)):
+        async for outcome in session.map(PhotaImage(f"fox {index}") for index in range(300)):
             assert outcome.status == "completed"
             count += 1
-    assert count == emulator.counters.images_billed == 1000
+    assert count == emulator.counters.images_billed == 300
     assert emulator.counters.max_images_in_flight <= 64
 
 
@@ -367,9 +367,9 @@ async def test_a_rate_limit_slows_the_session_and_loses_no_request(retry_after: 
         picture_scale=1 / 16,
     ) as emulator:
         async with Session("sk-emulator", base_url=emulator.url) as session:
-            outcomes = await collect(session.map(foxes(200)))
+            outcomes = await collect(session.map(foxes(100)))
         assert {outcome.status for outcome in outcomes} == {"completed"}
-        assert emulator.counters.images_billed == 200
+        assert emulator.counters.images_billed == 100
         assert emulator.counters.answered_429 < emulator.counters.requests / 5
 
 

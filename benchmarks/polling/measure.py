@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import fmean
 
 from benchmarks.polling.policies import (
@@ -38,61 +39,102 @@ class Setting:
         return Schedule(poll_cost=self.poll_cost, max_interval=self.max_interval)
 
 
-@dataclass(frozen=True)
 class Row:
-    """Means over all seeds. Costs are in seconds per task."""
+    """Means over all seeds, each computed when it is read. Costs are in seconds per task."""
 
-    world: World
-    optimum: float  # of the tasks submitted after 100 ends (and after the shift, if there is one)
-    first: float  # our cost of the first 50 tasks over the optimum, `in_flight` at a time
-    first_few: float  # the same with 8 in flight
-    first_one: float  # the same one by one
-    settled: float  # our cost over the optimum, after 100 ends
-    polls: float  # ours, after 100 ends
-    delay: float
-    whole: float  # our cost over the whole run
-    best_fixed: float  # cost over the whole run of the fixed interval that is best in hindsight
-    best_interval: float
-    fixed: tuple[float, ...]
-    backoff: float
-    estimate_first: float
+    def __init__(self, world: World, setting: Setting) -> None:
+        self.world = world
+        self._setting = setting
+        # A task submitted when 100 have ended is the 100 + in_flight-th.
+        start = int(world.settled_after * setting.tasks)
+        self._late = start + LEARNED + setting.in_flight
 
+    @cached_property
+    def optimum(self) -> float:
+        """Of the tasks submitted after 100 ends, and after the shift, if there is one."""
+        late = [job for jobs, _ in self._runs for job in jobs[self._late :]]
+        return fmean(plan_for(job.truth, self._setting.poll_cost).cost for job in late)
 
-def measure(world: World, setting: Setting) -> Row:
-    k = setting.poll_cost
-    runs: list[tuple[list[Job], Result]] = []
-    for seed in range(setting.seeds):
-        jobs = world.jobs(setting.tasks, seed)
-        ours = Ours(setting.schedule())
-        runs.append(
-            (
-                jobs,
-                simulate(jobs, ours, in_flight=setting.in_flight, seed=seed, replan=setting.replan),
+    @cached_property
+    def first(self) -> float:
+        """Our cost of the first 50 tasks over the optimum, `in_flight` at a time."""
+        return _first(self.world, self._setting, self._setting.in_flight)
+
+    @cached_property
+    def first_few(self) -> float:
+        """The same with 8 in flight."""
+        return _first(self.world, self._setting, 8)
+
+    @cached_property
+    def first_one(self) -> float:
+        """The same one by one."""
+        return _first(self.world, self._setting, 1)
+
+    @cached_property
+    def settled(self) -> float:
+        """Our cost over the optimum, after 100 ends."""
+        k = self._setting.poll_cost
+        more = fmean(_excess(jobs, result, k, self._late) for jobs, result in self._runs)
+        return (self.optimum + more) / self.optimum
+
+    @cached_property
+    def polls(self) -> float:
+        """Our polls of a task, after 100 ends."""
+        return fmean(count for _, result in self._runs for count in result.polls[self._late :])
+
+    @cached_property
+    def delay(self) -> float:
+        """Our delay of a task, after 100 ends."""
+        return fmean(delay for _, result in self._runs for delay in result.delays[self._late :])
+
+    @cached_property
+    def whole(self) -> float:
+        """Our cost over the whole run."""
+        return fmean(result.cost(self._setting.poll_cost) for _, result in self._runs)
+
+    @cached_property
+    def fixed(self) -> tuple[float, ...]:
+        """The cost over the whole run of each fixed interval."""
+        return tuple(fixed_cost(self._jobs, i, self._setting.poll_cost) for i in FIXED)
+
+    @property
+    def best_fixed(self) -> float:
+        """The cost over the whole run of the fixed interval that is best in hindsight."""
+        return self._best[0]
+
+    @property
+    def best_interval(self) -> float:
+        return self._best[1]
+
+    @cached_property
+    def backoff(self) -> float:
+        return _cost_of(Backoff(), self._jobs, self._setting.poll_cost)
+
+    @cached_property
+    def estimate_first(self) -> float:
+        return _cost_of(EstimateThenOneSecond(), self._jobs, self._setting.poll_cost)
+
+    @cached_property
+    def _runs(self) -> list[tuple[list[Job], Result]]:
+        setting = self._setting
+        runs: list[tuple[list[Job], Result]] = []
+        for seed in range(setting.seeds):
+            jobs = self.world.jobs(setting.tasks, seed)
+            ours = Ours(setting.schedule())
+            result = simulate(
+                jobs, ours, in_flight=setting.in_flight, seed=seed, replan=setting.replan
             )
-        )
-    # a task submitted when 100 have ended is the 100 + in_flight-th
-    start = int(world.settled_after * setting.tasks)
-    late = start + LEARNED + setting.in_flight
-    optimum = fmean(plan_for(job.truth, k).cost for jobs, _ in runs for job in jobs[late:])
-    everything = [job for jobs, _ in runs for job in jobs]
-    best, interval = min((fixed_cost(everything, i, k), i) for i in (*HINDSIGHT, *FIXED))
-    settled = optimum + fmean(_excess(jobs, result, k, late) for jobs, result in runs)
-    return Row(
-        world=world,
-        optimum=optimum,
-        first=_first(world, setting, setting.in_flight),
-        first_few=_first(world, setting, 8),
-        first_one=_first(world, setting, 1),
-        settled=settled / optimum,
-        polls=fmean(count for _, result in runs for count in result.polls[late:]),
-        delay=fmean(delay for _, result in runs for delay in result.delays[late:]),
-        whole=fmean(result.cost(k) for _, result in runs),
-        best_fixed=best,
-        best_interval=interval,
-        fixed=tuple(fixed_cost(everything, i, k) for i in FIXED),
-        backoff=_cost_of(Backoff(), everything, k),
-        estimate_first=_cost_of(EstimateThenOneSecond(), everything, k),
-    )
+            runs.append((jobs, result))
+        return runs
+
+    @property
+    def _jobs(self) -> list[Job]:
+        return [job for jobs, _ in self._runs for job in jobs]
+
+    @cached_property
+    def _best(self) -> tuple[float, float]:
+        k, jobs = self._setting.poll_cost, self._jobs
+        return min((fixed_cost(jobs, i, k), i) for i in (*HINDSIGHT, *FIXED))
 
 
 def _first(world: World, setting: Setting, in_flight: int) -> float:

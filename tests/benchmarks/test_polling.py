@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.polling.__main__ import main
-from benchmarks.polling.measure import Setting, measure
+from benchmarks.polling.measure import Row, Setting
 from benchmarks.polling.policies import Fixed
 from benchmarks.polling.simulate import simulate
 from benchmarks.polling.worlds import Job, World
@@ -17,7 +17,7 @@ SETTING = Setting(tasks=500, seeds=1)
 
 @pytest.mark.parametrize("name", ["exact", "missing", "garbage", "bimodal", "x3"])
 def test_after_a_hundred_tasks_the_cost_is_near_the_optimum_and_below_any_fixed_interval(name):
-    row = measure(World(name, 45.0, 0.25), SETTING)
+    row = Row(World(name, 45.0, 0.25), SETTING)
     assert 0.93 < row.settled < 1.08
     assert row.whole < 1.15 * row.best_fixed
     if name != "bimodal":
@@ -27,7 +27,7 @@ def test_after_a_hundred_tasks_the_cost_is_near_the_optimum_and_below_any_fixed_
 
 @pytest.mark.parametrize("name", ["exact", "own size"])
 def test_with_an_estimate_that_means_something_the_first_fifty_tasks_cost_little_more(name):
-    assert measure(World(name, 45.0, 0.25), SETTING).first < 1.45
+    assert Row(World(name, 45.0, 0.25), SETTING).first < 1.45
 
 
 @pytest.mark.parametrize(
@@ -36,28 +36,28 @@ def test_with_an_estimate_that_means_something_the_first_fifty_tasks_cost_little
 def test_when_nothing_is_known_or_estimates_mislead_the_first_fifty_tasks_cost_little_more(
     name, median
 ):
-    assert measure(World(name, median, 0.25), Setting(tasks=200, seeds=2)).first < 1.6
+    assert Row(World(name, median, 0.25), Setting(tasks=200, seeds=2)).first < 1.6
 
 
 def test_a_shift_in_the_middle_of_a_run_is_followed():
-    row = measure(World("shift x2.5", 45.0, 0.25), Setting(tasks=700, seeds=2))
+    row = Row(World("shift x2.5", 45.0, 0.25), Setting(tasks=700, seeds=2))
     assert row.settled < 1.15
     assert row.whole < 1.15 * row.best_fixed
 
 
 def test_tasks_that_all_end_before_the_first_poll_are_polled_sooner():
-    row = measure(World("shift /2.5", 12.0, 0.25), SETTING)
+    row = Row(World("shift /2.5", 12.0, 0.25), SETTING)
     assert row.settled < 1.15
 
 
 def test_planning_anew_what_is_in_flight_helps_where_estimates_mislead():
     world = World("constant 45", 4.0, 0.25)
-    kept = measure(world, Setting(tasks=200, seeds=1, replan=False)).first
-    assert measure(world, Setting(tasks=200, seeds=1)).first < 0.9 * kept
+    kept = Row(world, Setting(tasks=200, seeds=1, replan=False)).first
+    assert Row(world, Setting(tasks=200, seeds=1)).first < 0.9 * kept
 
 
 def test_where_durations_vary_most_a_fixed_interval_is_hardly_better_than_ours():
-    row = measure(World("constant 45", 12.0, 1.0), SETTING)
+    row = Row(World("constant 45", 12.0, 1.0), SETTING)
     assert row.whole < 1.15 * row.best_fixed
 
 

@@ -92,7 +92,7 @@ async def opened(base_url: URL, http: aiohttp.ClientSession | None = None) -> Tr
 
 @pytest.fixture
 async def shop() -> AsyncIterator[Shop]:
-    async with Emulator(duration=0, files_port=0) as emulator:
+    async with Emulator(duration=0, files_port=0, picture_scale=1 / 4) as emulator:
         transport = await opened(URL(emulator.url))
         yield Shop(emulator, transport)
         await transport.aclose()
