@@ -23,7 +23,7 @@ from foxapi_async import (
 )
 from foxapi_async.emulator import Emulator, Fate, Fault
 from foxapi_async.events import SubmissionStarted, TaskEnded, TaskSubmitted, TaskUpdated
-from foxapi_async.journal import connection
+from foxapi_async.journal.sqlite import connection
 from foxapi_async.polling.poll_queue import PollQueue
 from tests.conftest import OpenSession
 
