@@ -78,20 +78,26 @@ def statements(tree: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
             yield from statements(ast.Module(node.orelse, []))
         elif isinstance(node, ast.Import | ast.ImportFrom):
             yield node
-        else:
+        elif not isinstance(node, ast.expr):
             yield from statements(node)
 
 
-def imported(path: Path) -> set[str]:
-    """Return the full names of the modules that a file imports."""
+@cache
+def parsed(module: str) -> ast.Module:
+    return ast.parse(FILES[module].read_text(encoding="utf-8"))
+
+
+@cache
+def imported(module: str) -> set[str]:
+    """Return the full names of the modules that a module imports."""
     found = set()
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    shown = ast.walk(tree) if path == FILES[FACADE] else statements(tree)
+    tree = parsed(module)
+    shown = ast.walk(tree) if module == FACADE else statements(tree)
     for node in shown:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path.name} imports relatively"
+            assert node.level == 0, f"{module} imports relatively"
             assert node.module is not None
             inner = {f"{node.module}.{alias.name}" for alias in node.names}
             modules = inner & set(FILES)
@@ -101,16 +107,13 @@ def imported(path: Path) -> set[str]:
     return found
 
 
-IMPORTS = {module: imported(path) for module, path in FILES.items()}
-
-
 def ours(module: str) -> set[str]:
-    return {name for name in IMPORTS[module] if name.partition(".")[0] == "foxapi_async"}
+    return {name for name in imported(module) if name.partition(".")[0] == "foxapi_async"}
 
 
 def foreign(module: str) -> set[str]:
     """Return what a module imports from elsewhere: the modules and the packages they are in."""
-    names = IMPORTS[module] - ours(module)
+    names = imported(module) - ours(module)
     return names | {name.partition(".")[0] for name in names}
 
 
@@ -180,7 +183,7 @@ OWN = [name for name in FILES if not name.startswith("foxapi_async.emulator")]
 
 def at_import(module: str) -> set[str]:
     """Return our modules that a module imports while it is imported itself."""
-    tree = ast.parse(FILES[module].read_text(encoding="utf-8"))
+    tree = parsed(module)
     found: set[str] = set()
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and node.module is not None:
@@ -209,7 +212,7 @@ def test_the_package_is_small():
 
 def classes() -> Iterator[tuple[str, ast.ClassDef]]:
     for module in OWN:
-        for node in ast.walk(ast.parse(FILES[module].read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(module)):
             if isinstance(node, ast.ClassDef):
                 yield module, node
 
@@ -244,7 +247,7 @@ def test_constructors_take_few_collaborators_and_hardly_any_callbacks():
 
 def for_type_checkers(module: str) -> set[str]:
     """Return our modules that a module imports under TYPE_CHECKING only."""
-    tree = ast.parse(FILES[module].read_text(encoding="utf-8"))
+    tree = parsed(module)
     return {
         node.module
         for branch in ast.walk(tree)
