@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final, cast
 
 import anyio
 import anyio.lowlevel
+import attrs
 
 from foxapi_async._concurrency import Signal, Supervisor, finish_despite_cancellation
 from foxapi_async.api import Api
-from foxapi_async.errors import FoxAPIError, SessionClosedError
+from foxapi_async.errors import ConfigurationError, FoxAPIError, SessionClosedError
 from foxapi_async.events import EventEmitter
 from foxapi_async.files.service import FileService
 from foxapi_async.http.transport import Transport
@@ -63,7 +64,12 @@ class Engine:
         self._limits = limits
         self._journal = journal
         self._counters = Counters()
-        self._limiter = Limiter(limits, events, self._counters)
+        self._limiter = Limiter(
+            # The total of all sessions is not counted here.
+            limits if limits.scope == "session" else attrs.evolve(limits, total_outputs=None),
+            events,
+            self._counters,
+        )
         self._schedule = Schedule(
             poll_cost=polling.poll_cost,
             min_interval=polling.min_interval,
@@ -133,9 +139,30 @@ class Engine:
             self._journal_is_open = True
             self._schedule.from_json(await self._journal.recall(_DURATIONS))
             self._has_recalled = True
+        if self._limits.scope == "journal":
+            self._share_limits()
         await self._transport.open()
         self._owner = asyncio.create_task(self._run(), name="foxapi-async session")
         await self._ready.wait()
+
+    def _share_limits(self) -> None:
+        from foxapi_async.journal import PostgresJournal  # noqa: PLC0415 - few sessions need them
+        from foxapi_async.shared_limits import SharedLimits  # noqa: PLC0415
+
+        if not isinstance(self._journal, PostgresJournal):
+            raise ConfigurationError(
+                "Limits(scope='journal') needs Session(journal=PostgresJournal(…)): sessions cannot keep "
+                "limits together without it"
+            )
+        self.submitter.shared_limits = SharedLimits(
+            self._journal,
+            outputs=self._limits.outputs,
+            total=self._limits.total_outputs,
+            limiter=self._limiter,
+            gate=self.submitter.gate,
+            registry=self.registry,
+            supervisor=self._supervisor,
+        )
 
     async def aclose(self) -> None:
         """Finish the POSTs under way, end all waits, and leave nothing running; again, do nothing.

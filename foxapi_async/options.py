@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -40,6 +40,7 @@ _COUNT = _must_be("a whole number of at least 1", _is_count)
 _COUNT_OR_NONE = _must_be(
     "a whole number of at least 1, or None", lambda value: value is None or _is_count(value)
 )
+_SCOPE = _must_be('"session" or "journal"', lambda value: value in ("session", "journal"))
 _FLAG = _must_be("True or False", lambda value: isinstance(value, bool))
 
 
@@ -56,6 +57,11 @@ class Limits:
         submissions_per_second: The most POSTs that create tasks; None for no bound.
         polls_per_second: The most polls; None for no bound.
         downloads: Files that are downloaded at once.
+        scope: Whether the bounds hold for this "session" or for all sessions of its "journal" together, a
+            `PostgresJournal`. Then ``total_outputs`` counts over the life of the journal, a 429 slows
+            down all sessions, and one of them tests for all whether the service answers again. All
+            sessions of the journal should have that scope and the same bounds. A place of a session
+            that has died is free when its task ends or, if its id is not known, after 10 minutes.
 
     Raises:
         ConfigurationError: A value out of range.
@@ -72,6 +78,7 @@ class Limits:
         default=None, converter=as_number_or_none, validator=_POSITIVE_OR_NONE
     )
     downloads: int = attrs.field(default=8, converter=as_int, validator=_COUNT)
+    scope: Literal["session", "journal"] = attrs.field(default="session", validator=_SCOPE)
 
 
 @attrs.frozen(kw_only=True)

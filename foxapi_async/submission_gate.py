@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import anyio
@@ -19,6 +20,9 @@ from foxapi_async.models import Task
 from foxapi_async.submission import Submission, SubmissionOwner
 
 _log = logging.getLogger("foxapi_async")
+
+_OTHERS = 1.0
+"""Seconds until the session hears again of one that finds out for it whether the service has recovered."""
 
 
 class SubmissionGate:
@@ -39,6 +43,9 @@ class SubmissionGate:
         # Since when the submissions of a map operation wait in this pause. Each POST that is tried makes
         # room for another submission, whose own wait has only begun.
         self._held_since: dict[SubmissionOwner, float] = {}
+        self._is_held = False
+        self.on_change: Callable[[], object] | None = None
+        """Called when the circuit may have opened or closed, if other sessions are to know."""
 
     @property
     def is_paused(self) -> bool:
@@ -46,9 +53,31 @@ class SubmissionGate:
         return self._paused is not None
 
     @property
+    def tests_service(self) -> bool:
+        """Whether this session finds out when the service answers again."""
+        return self._breaker.opened_at is not None and not self._is_held
+
+    @property
     def paused_since(self) -> datetime | None:
         """Since when submissions are paused, in UTC; None if they are not."""
         return None if self._paused is None else self._paused[1]
+
+    def hold_for_another(self, *, is_held: bool) -> None:
+        """Send nothing while another session finds out whether the service answers again."""
+        if is_held == self._is_held:
+            return
+        self._is_held = is_held
+        now = self._clock()
+        if is_held and self._paused is None:
+            self._paused = (now, datetime.now(UTC))
+            _log.warning(
+                "submissions are paused, because another session of the journal gets no clear answers; it "
+                "finds out when the service accepts them again"
+            )
+            self._events.emit(SubmissionsPaused(self._paused[1], self._breaker.reason, _OTHERS))
+        elif not is_held:
+            self._breaker.recovered_elsewhere()
+        self._tell(now)
 
     def send_one_first(self) -> None:
         """Let one POST leave and hold the others until it has got a clear answer."""
@@ -61,7 +90,7 @@ class SubmissionGate:
             APIConnectionError: The pause was longer than that; nothing was sent.
         """
         now = self._clock()
-        if self._breaker.delay(now) > 0:
+        if self._is_held or self._breaker.delay(now) > 0:
             if submission.held_since is None:
                 submission.held_since = now
                 if submission.owner is not None and self._paused is not None:
@@ -81,7 +110,7 @@ class SubmissionGate:
 
     def may_leave(self, post: Post) -> bool:
         """Return whether an admitted POST may still leave."""
-        return self._breaker.may_leave(post)
+        return not self._is_held and self._breaker.may_leave(post)
 
     def sent(self, post: Post) -> None:
         """Record that a POST leaves now."""
@@ -112,6 +141,9 @@ class SubmissionGate:
         """Wait as the first in the queue, and send the probes that are due."""
         while True:
             submission.check_stop()
+            if self._is_held:
+                await self._changed.wait()
+                continue
             now = self._clock()
             delay = self._breaker.delay(now)
             self._tell(now)
@@ -142,7 +174,7 @@ class SubmissionGate:
                 next_try,
             )
             self._events.emit(SubmissionsPaused(since, breaker.reason, next_try))
-        elif breaker.opened_at is None and self._paused is not None:
+        elif breaker.opened_at is None and not self._is_held and self._paused is not None:
             seconds, self._paused = now - self._paused[0], None
             self._held_since.clear()
             _log.warning(
@@ -150,6 +182,10 @@ class SubmissionGate:
                 seconds,
             )
             self._events.emit(SubmissionsResumed(seconds))
+        else:
+            return
+        if self.on_change is not None:
+            self.on_change()
 
     def _given_up(self) -> FoxAPIError:
         reason = self._breaker.reason

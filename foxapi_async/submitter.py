@@ -46,6 +46,7 @@ from foxapi_async.submission_gate import SubmissionGate
 
 if TYPE_CHECKING:
     from foxapi_async.journal import Entry, JournalClaim, SessionJournal
+    from foxapi_async.shared_limits import SharedLimits
 
 _log = logging.getLogger("foxapi_async")
 
@@ -77,10 +78,12 @@ class Submitter:
         self._events = events
         self._counters = counters
         self._clock = asyncio.get_running_loop().time
-        self._gate = SubmissionGate(api, retry.patience, events)
+        self.gate: SubmissionGate = SubmissionGate(api, retry.patience, events)
         self._posts = anyio.Semaphore(_CONCURRENT_POSTS, fast_acquire=True)
         self._running: set[Submission] = set()
         self._closed = False
+        self.shared_limits: SharedLimits | None = None
+        """The part in the limits of all sessions of the journal, if they are kept together."""
 
     @property
     def free_slots(self) -> int:
@@ -90,11 +93,11 @@ class Submitter:
     @property
     def paused_since(self) -> datetime | None:
         """Since when submissions are paused; None if they are not."""
-        return self._gate.paused_since
+        return self.gate.paused_since
 
     def send_one_first(self) -> None:
         """Let one POST leave and hold the others until it has got a clear answer."""
-        self._gate.send_one_first()
+        self.gate.send_one_first()
 
     def asks_journal(self, key: str | None) -> bool:
         """Whether `start` asks the journal for the key, which takes as long as a commit."""
@@ -125,7 +128,7 @@ class Submitter:
             if claim is not None and claim.entry is not None:
                 self._resume(submission, claim.entry)
                 return
-            await self._acquire_slots(submission.outputs)
+            await self._acquire_slots(submission)
         except BaseException as error:
             if claim is not None and claim.is_new:
                 with anyio.CancelScope(shield=True):
@@ -154,17 +157,25 @@ class Submitter:
             for submission in tuple(self._running):
                 await submission.wait()
 
-    async def _acquire_slots(self, outputs: int) -> None:
+    async def _acquire_slots(self, submission: Submission) -> None:
+        outputs = submission.outputs
         await self._slots.take(outputs)
         try:
+            if self.shared_limits is not None:
+                await self.shared_limits.take(submission)
             await self._posts.acquire()
         except BaseException:
-            self._slots.refund(outputs)
+            self._give_back(submission)
             raise
         if self._closed:
             self._posts.release()
-            self._slots.refund(outputs)
+            self._give_back(submission)
             raise SessionClosedError("the session has ended; nothing was sent")
+
+    def _give_back(self, submission: Submission) -> None:
+        self._slots.refund(submission.outputs)
+        if self.shared_limits is not None:
+            self.shared_limits.give_back(submission)
 
     def _resume(self, submission: Submission, entry: Entry) -> None:
         if self._closed:
@@ -220,6 +231,8 @@ class Submitter:
         submission.claim = None
         submission.claim = claim = await self._journal.claim(submission.key, submission.request)
         if claim.entry is None:
+            if self.shared_limits is not None:
+                await self.shared_limits.take(submission)
             return False
         self._resume(submission, claim.entry)
         self._slots.refund(submission.outputs)
@@ -255,7 +268,7 @@ class Submitter:
                 repeat = is_refuted and isinstance(error, AuthenticationError) and not has_rechecked
                 has_rechecked = True
             # In an outage the gate decides how long to go on.
-            is_held = answer.response_class is ResponseClass.NOT_SENT and self._gate.is_paused
+            is_held = answer.response_class is ResponseClass.NOT_SENT and self.gate.is_paused
             may_retry = (may_retry or is_held) and self._retry.submissions
             if not (repeat and may_retry) or submission.cancelled:
                 if answer.rate_limited and submission.owner is not None and not may_retry:
@@ -291,7 +304,7 @@ class Submitter:
             submission.check_stop()  # the wait may have been long
             if submission.claim is not None:
                 await submission.claim.sending()
-            self._gate.sent(post)
+            self.gate.sent(post)
             answer = await self._post(submission, body)
             if answer.value is not None:
                 self._limiter.task_created(outputs)
@@ -301,29 +314,29 @@ class Submitter:
             self._limiter.record_answer(Lane.SUBMIT, answer, sent_at, is_single=post.is_trial)
             if SUBMISSION_DECISIONS[answer.response_class] is RetryDecision.UNKNOWN:
                 answer = await self._settle(submission, answer)
-            self._gate.answered(post, answer)
+            self.gate.answered(post, answer)
             if answer.value is None:
                 submission.sending = False
             else:
                 await self._registry.track(answer.value, submission)
             return answer
         finally:
-            self._gate.withdrawn(post)
+            self.gate.withdrawn(post)
             if submission.tracked is None:
                 self._limiter.not_created(outputs)
 
     async def _admit(self, submission: Submission) -> tuple[Post, float]:
         """Wait until the POST may leave: for the service first, then for the rate."""
         while True:
-            post = await self._gate.admit(submission)
+            post = await self.gate.admit(submission)
             try:
                 sent_at = await self._limiter.admit(Lane.SUBMIT, images=submission.outputs)
             except BaseException:
-                self._gate.withdrawn(post)
+                self.gate.withdrawn(post)
                 raise
-            if self._gate.may_leave(post):
+            if self.gate.may_leave(post):
                 return post, sent_at
-            self._gate.withdrawn(post)
+            self.gate.withdrawn(post)
             self._limiter.not_created(submission.outputs)
 
     async def _settle(self, submission: Submission, answer: Answer[Task]) -> Answer[Task]:
@@ -371,7 +384,7 @@ class Submitter:
             self._counters.images_unknown += outputs
             _log.warning("%s", error)
         else:
-            self._slots.refund(outputs)
+            self._give_back(submission)
             if status == "rejected":
                 self._counters.rejected += 1
             else:

@@ -148,10 +148,16 @@ def postgres() -> Generator[PostgresServer, None, None]:
         yield server
 
 
+@pytest.fixture
+def unique_name() -> str:
+    """A name for a journal that no other test has."""
+    return uuid.uuid4().hex
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
-def journal_address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def journal_address(request: pytest.FixtureRequest, tmp_path: Path, unique_name: str) -> str:
     """The address of a journal of each kind, as `Session` takes it."""
     if request.param == "sqlite":
         return str(tmp_path / "jobs.db")
     server: PostgresServer = request.getfixturevalue("postgres")
-    return f"{server.dsn}#{uuid.uuid4().hex}"
+    return f"{server.dsn}#{unique_name}"

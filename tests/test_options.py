@@ -25,6 +25,7 @@ COUNTS = [
     (Limits, "downloads"),
     (Retry, "attempts"),
 ]
+CHOICES = [(Limits, "scope")]
 FLAGS = [(Polling, "sync_upstream"), (Retry, "submissions")]
 NONE_ALLOWED = {"total_outputs", "submissions_per_second", "polls_per_second", "give_up_after"}
 
@@ -36,7 +37,7 @@ def refusal(cls: type, **values: object) -> str:
 
 
 def test_every_option_is_tested_here():
-    listed = {(cls, name) for cls, name in [*DURATIONS, *COUNTS, *FLAGS]}
+    listed = {(cls, name) for cls, name in [*DURATIONS, *COUNTS, *FLAGS, *CHOICES]}
     assert listed == {(cls, field.name) for cls in CLASSES for field in attrs.fields(cls)}
 
 
@@ -123,3 +124,8 @@ def test_the_default_polling_intervals_are_moderate():
     polling = Polling()
     assert 0.1 <= polling.min_interval <= 2
     assert 10 <= polling.max_interval <= 300
+
+
+@pytest.mark.parametrize("value", ["machine", "", None, 1, ["journal"]])
+def test_a_choice_names_its_values(value):
+    assert 'must be "session" or "journal"' in refusal(Limits, scope=value)

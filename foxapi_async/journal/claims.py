@@ -66,6 +66,8 @@ class Claim:
         self.status: JournalStatus = entry.status if entry else JournalStatus.PLANNED
         self.is_lost: bool = False
         """Whether another claim has changed the previous entry; the key may be claimed again."""
+        self.needs_place: bool = False
+        """Whether `sending` also fails if the submission has lost its place among all sessions."""
         self._registry: Final = registry
         self._new: Final = new
         self._previous: Final = previous
@@ -171,6 +173,7 @@ class Claim:
         response = reason.response if isinstance(reason, SubmissionUnknownError) else None
         return Transition(
             new=self._new,
+            needs_place=self.needs_place,
             before=before,
             after=after,
             at=time.time(),

@@ -26,6 +26,7 @@ from foxapi_async.journal.entry import (
     storable,
     text_of,
 )
+from foxapi_async.journal.shared_limits import AdoptOrphans, ExchangeLimits
 from foxapi_async.journal.tables import Row, Tables
 from foxapi_async.journal.transitions import (
     BILLED,
@@ -69,8 +70,9 @@ class Moves:
         if random := [claim.new for claim in claims if not claim.new.keyed]:
             self._tables.insert(random, self._owner)
         for transitions in rounds(_of(ops.Transition, operations)):
-            self._change([each for each in transitions if each.previous is None])
-            for each in transitions:
+            placed = self._with_place(transitions)
+            self._change([each for each in placed if each.previous is None])
+            for each in placed:
                 if each.previous is not None:
                     self._resubmit_or_restore(each, each.previous)
         if deletions := _of(ops.DeleteUnsent, operations):
@@ -84,6 +86,7 @@ class Moves:
             self._tables.record_files(list(last.values()))
         self._claim([claim for claim in claims if claim.new.keyed])
         self._record_values(_of(ops.RecordValue, operations))
+        self._share(operations)
 
     def recover_orphans(self) -> None:
         """Settle what owners left undecided that are dead."""
@@ -106,6 +109,30 @@ class Moves:
                 "DELETE FROM entries WHERE status = ? AND owner = ? AND NOT keyed",
                 (JournalStatus.PLANNED, owner),
             )
+
+    def _with_place(self, transitions: Sequence[ops.Transition]) -> Sequence[ops.Transition]:
+        """Return what may be made; a submission that has lost its place may not be sent."""
+        asked = [
+            each.new.key
+            for each in transitions
+            if each.needs_place
+            and each.after is JournalStatus.SENDING
+            and each.before is not JournalStatus.SENDING
+        ]
+        missing = self._tables.without_place(asked, self._owner) if asked else set[bytes]()
+        for each in transitions:
+            each.is_lost = each.new.key in missing
+        return [each for each in transitions if not each.is_lost]
+
+    def _share(self, operations: Sequence[ops.Operation]) -> None:
+        """Do what concerns the limits that all sessions keep together, when all else is done."""
+        transitions = _of(ops.Transition, operations)
+        if ended := [each.new.key for each in transitions if each.needs_place and not each.keep]:
+            self._tables.give_back_places(ended, self._owner)
+        for exchange in _of(ExchangeLimits, operations):
+            self._tables.exchange_limits(exchange, self._owner)
+        for orphans in _of(AdoptOrphans, operations):
+            self._tables.adopt(orphans, self._owner)
 
     def _record_values(self, records: Sequence[ops.RecordValue]) -> None:
         for record in records:

@@ -106,7 +106,8 @@ class Transition(Operation):
 
     ``new`` is inserted if the entry has vanished and a task id would be lost. With ``previous``, the
     failed or unknown entry that is submitted again, ``sending`` replaces it, if it is unchanged, and
-    other transitions restore it. ``is_lost`` is set if it was changed.
+    other transitions restore it. ``needs_place``: it may be sent only with a place among all sessions of the
+    journal. ``is_lost`` is set if it was changed, or has no place.
     """
 
     new: NewEntry
@@ -120,6 +121,7 @@ class Transition(Operation):
     text: str | None = None
     response: str | None = None
     previous: Entry | None = None
+    needs_place: bool = False
     is_lost: bool = False
 
     @property

@@ -30,6 +30,9 @@ class JournalClaim(Protocol):
     A new claim ends with exactly one of `accepted`, `rejected`, `unknown` and `not_sent`.
     """
 
+    needs_place: bool
+    """Whether `sending` also fails if the submission has lost its place among all sessions."""
+
     @property
     def key(self) -> str:
         """The key: the caller's, or a random one."""

@@ -20,6 +20,7 @@ from foxapi_async.journal.backend import Backend
 from foxapi_async.journal.claims import Claim, ClaimRegistry
 from foxapi_async.journal.entry import Entry, JournalStatus, SavedFile, json_line, storable
 from foxapi_async.journal.operations import RecordEnd, RecordFiles, RecordValue
+from foxapi_async.journal.shared_limits import AdoptOrphans, ExchangeLimits
 from foxapi_async.journal.transitions import RESUBMITTABLE, UNFINISHED
 from foxapi_async.journal.writer import Writer
 from foxapi_async.models import TaskError, TaskStatus
@@ -295,6 +296,17 @@ class StoredJournal(ABC):
         """Return whether an entry has the task."""
         name = storable(task_id)
         return await self._running().writer.read(lambda database: database.has_task(name))
+
+    async def exchange_limits(self, exchange: ExchangeLimits) -> ExchangeLimits:
+        """Exchange limits with the other sessions of the journal, and return the answer."""
+        await self._running().writer.write(exchange)
+        return exchange
+
+    async def adopt_orphans(self, most: int, tracked: Sequence[str]) -> Sequence[Entry]:
+        """Take over at most so many tasks in flight that no session waits for."""
+        orphans = AdoptOrphans(most=most, tracked=tracked)
+        await self._running().writer.write(orphans)
+        return orphans.found
 
     def _current(self) -> ClaimRegistry | None:
         claims = self._claims

@@ -12,6 +12,7 @@ from foxapi_async.journal.entry import AFTER_CRASH, Entry, JournalStatus, entry_
 
 if TYPE_CHECKING:
     from foxapi_async.journal.operations import NewEntry, RecordEnd, RecordFiles, Transition
+    from foxapi_async.journal.shared_limits import AdoptOrphans, ExchangeLimits
 
 Row = Sequence[Any]
 """The values of `COLUMNS`, and the owner."""
@@ -72,6 +73,22 @@ class Tables(ABC):
     @abstractmethod
     def remove(self, key: bytes, conditions: Mapping[str, Any]) -> bool:
         """Delete an entry if its columns have the values of ``conditions``; return whether they had."""
+
+    def exchange_limits(self, exchange: ExchangeLimits, owner: str) -> None:
+        """Exchange limits with the other sessions."""
+        raise NotImplementedError(f"{self.label} cannot exchange {exchange} for {owner}")
+
+    def adopt(self, orphans: AdoptOrphans, owner: str) -> None:
+        """Take over tasks that no session waits for."""
+        raise NotImplementedError(f"{self.label} cannot adopt {orphans} for {owner}")
+
+    def without_place(self, keys: Sequence[bytes], owner: str) -> set[bytes]:
+        """Return the keys that have no place among all sessions."""
+        raise NotImplementedError(f"{self.label} has no places for {len(keys)} keys of {owner}")
+
+    def give_back_places(self, keys: Sequence[bytes], owner: str) -> None:
+        """Free the places of submissions that have ended."""
+        raise NotImplementedError(f"{self.label} has no places for {len(keys)} keys of {owner}")
 
     def owner_after(self, transition: Transition, owner: str) -> str | None:
         """Return the owner of an entry after a transition that ``owner`` makes."""

@@ -132,6 +132,11 @@ class CircuitBreaker:
         """Let one POST leave and hold the others until it has got a clear answer."""
         self._failures = max(self._failures, 1)
 
+    def recovered_elsewhere(self) -> None:
+        """Close the circuit, because another session got a POST accepted."""
+        self._failures = 0
+        self.opened_at = self.reason = None
+
     def reserve(self) -> Post:
         """Return a POST that may leave now."""
         post = Post(is_trial=self._failures > 0)

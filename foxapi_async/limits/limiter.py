@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any, Final
 
 import anyio
@@ -50,6 +51,17 @@ class Limiter:
         self._poll_was_last = self._poll_waits = False
         self._images_sent = 0
         self._images_accepted = 0
+        self.on_refusal: Callable[[Lane, float | None], object] | None = None
+        """Told of each 429, if the limits are shared with other sessions."""
+
+    def share_rates(self, sessions: int) -> None:
+        """Use an equal part of the ceilings, because so many sessions keep them together."""
+        self._scheduler.share(sessions)
+
+    def refused_elsewhere(self, lane: Lane, age: float, wait: float | None) -> None:
+        """Adapt the rate to a 429 that another session got ``age`` seconds ago."""
+        now = self._clock()
+        self._scheduler.refused(lane, now, wait, sent_at=now - age)
 
     async def admit(self, lane: Lane, *, images: int = 0) -> float:
         """Wait until a request may leave, and return that moment; its images are then in flight."""
@@ -109,6 +121,8 @@ class Limiter:
                     "submissions" if lane is Lane.SUBMIT else "polls",
                 )
             self._events.emit(RateLimited(answer.retry_after))
+            if self.on_refusal is not None:
+                self.on_refusal(lane, answer.retry_after)
             self._scheduler.refused(
                 lane,
                 now,

@@ -64,6 +64,11 @@ class RateScheduler:
         others = _Pace()
         self._paces = {Lane.SUBMIT: _Pace(), Lane.POLL: others, Lane.OTHER: others}
         self._images: InFlightLimit | None = None
+        self._sessions = 1
+
+    def share(self, sessions: int) -> None:
+        """Use an equal part of the ceilings, because so many sessions keep them together."""
+        self._sessions = max(sessions, 1)
 
     def delay(self, lane: Lane, now: float) -> float:
         """Return the seconds until a request of this lane may be sent; 0.0 means now.
@@ -77,7 +82,7 @@ class RateScheduler:
         """Record that a request of this lane is sent now; call it only after `delay()` returned 0.0."""
         if lane in self._ceilings:
             free, ceiling = self._ceiling_free[lane], self._ceilings[lane]
-            self._ceiling_free[lane] = _following(free, now, 1.0 / ceiling)
+            self._ceiling_free[lane] = _following(free, now, self._sessions / ceiling)
         pace = self._paces[lane]
         pace.departures.append(now)
         if pace.cubic is not None:

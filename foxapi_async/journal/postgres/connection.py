@@ -90,6 +90,35 @@ _STEPS: Final[tuple[tuple[str, ...], ...]] = (
             updated double precision NOT NULL
         )
         """,
+        # What follows is for the limits that all sessions keep together; moments are the server's.
+        """
+        CREATE TABLE limits (
+            spent bigint,               -- at least the images of all submissions, NULL if not counted
+            circuit_owner text          -- the session that tests whether the service answers again
+        )
+        """,
+        "INSERT INTO limits VALUES (NULL, NULL)",
+        """
+        CREATE TABLE places (
+            id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+            key bytea NOT NULL UNIQUE,  -- sha256 of the key of the submission
+            owner text NOT NULL,
+            outputs bigint NOT NULL,
+            is_granted boolean NOT NULL,
+            asked double precision NOT NULL,
+            orphaned double precision   -- when its owner was found dead
+        )
+        """,
+        """
+        CREATE TABLE refusals (
+            id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+            owner text NOT NULL,
+            lane text NOT NULL,
+            at double precision NOT NULL,
+            until double precision
+        )
+        """,
+        "CREATE TABLE sharers (owner text PRIMARY KEY, seen double precision NOT NULL)",
     ),
 )
 """Step n upgrades a journal from version n to version n + 1."""

@@ -6,7 +6,6 @@ server prepares it once.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Final
@@ -16,6 +15,9 @@ from foxapi_async.journal.entry import COLUMNS, JournalStatus
 from foxapi_async.journal.operations import NewEntry, RecordEnd, RecordFiles, Transition
 from foxapi_async.journal.postgres import owners
 from foxapi_async.journal.postgres.connection import Connection
+from foxapi_async.journal.postgres.hashing import hash_of
+from foxapi_async.journal.postgres.shared_limits import LimitTables
+from foxapi_async.journal.shared_limits import AdoptOrphans, ExchangeLimits
 from foxapi_async.journal.tables import Row, Tables
 
 # The statements contain names of columns and placeholders only, no values.
@@ -50,7 +52,7 @@ class PostgresTables(Tables):
 
     def select(self, keys: Sequence[bytes]) -> list[Row]:
         query = f"SELECT {COLUMNS}, owner FROM entries WHERE sha256(key) = ANY(?::bytea[])"
-        return self.query(query, [[_hash(key) for key in keys]])
+        return self.query(query, [[hash_of(key) for key in keys]])
 
     def insert(self, entries: Sequence[NewEntry], owner: str) -> set[bytes]:
         columns = "key keyed model kind path payload num_outputs at"
@@ -79,7 +81,7 @@ class PostgresTables(Tables):
             " AS new(hash, was, now, at, owner, task_id, estimated_time, error_code, error, response)"
             " WHERE sha256(entries.key) = new.hash AND entries.status = new.was AND entries.owner = ?",
             [
-                [_hash(each.new.key) for each in transitions],
+                [hash_of(each.new.key) for each in transitions],
                 [each.before for each in transitions],
                 [each.after for each in transitions],
                 [each.at for each in transitions],
@@ -96,15 +98,15 @@ class PostgresTables(Tables):
     def update(self, key: bytes, values: Mapping[str, Any], conditions: Mapping[str, Any]) -> bool:
         columns = ", ".join(f"{name} = ?" for name in values)
         statement = f"UPDATE entries SET {columns} WHERE sha256(key) = ?{_tests(conditions)}"
-        return self.execute(statement, [*values.values(), _hash(key), *conditions.values()]) == 1
+        return self.execute(statement, [*values.values(), hash_of(key), *conditions.values()]) == 1
 
     def remove(self, key: bytes, conditions: Mapping[str, Any]) -> bool:
         statement = f"DELETE FROM entries WHERE sha256(key) = ?{_tests(conditions)}"
-        return self.execute(statement, [_hash(key), *conditions.values()]) == 1
+        return self.execute(statement, [hash_of(key), *conditions.values()]) == 1
 
     def delete(self, keys: Sequence[bytes], owner: str) -> None:
         statement = "DELETE FROM entries WHERE sha256(key) = ANY(?::bytea[]) AND owner = ?"
-        self.execute(statement, [[_hash(key) for key in keys], owner])
+        self.execute(statement, [[hash_of(key) for key in keys], owner])
 
     def record_ends(self, ends: Sequence[RecordEnd]) -> None:
         self.execute(
@@ -139,16 +141,24 @@ class PostgresTables(Tables):
             ],
         )
 
+    def exchange_limits(self, exchange: ExchangeLimits, owner: str) -> None:
+        LimitTables(self, self._connection, owner).exchange(exchange)
+
+    def adopt(self, orphans: AdoptOrphans, owner: str) -> None:
+        LimitTables(self, self._connection, owner).adopt(orphans)
+
+    def without_place(self, keys: Sequence[bytes], owner: str) -> set[bytes]:
+        return LimitTables(self, self._connection, owner).without_place(keys)
+
+    def give_back_places(self, keys: Sequence[bytes], owner: str) -> None:
+        LimitTables(self, self._connection, owner).give_back(keys)
+
     def is_alive(self, owner: str | None) -> bool:
         if owner is None:
             return False
         if self._living is None:
             self._living = owners.living(self._connection)
         return owner in self._living
-
-
-def _hash(key: bytes) -> bytes:
-    return hashlib.sha256(key).digest()
 
 
 def _tests(conditions: Mapping[str, Any]) -> str:
