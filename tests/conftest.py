@@ -19,7 +19,7 @@ from foxapi_async import Session
 from foxapi_async.emulator import Emulator
 from tests.postgres_server import PostgresServer, binaries, running_server
 from tests.s3 import bucket, s3_server  # noqa: F401 - fixtures
-from tests.virtual_time import VirtualTimeLoop
+from tests.virtual_time import CheckedLoop, VirtualTimeLoop
 
 # The duration of an example depends on the machine more than on the code.
 settings.register_profile("patient", deadline=None)
@@ -97,8 +97,8 @@ def no_coverage_of_kills_and_benchmarks(
 
 @pytest.fixture
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """Run async tests on the chosen loop, in asyncio's debug mode unless they are marked `much`."""
-    debug = request.node.get_closest_marker("much") is None
+    """Run async tests on the chosen loop; in asyncio's debug mode only if the interpreter asks for it."""
+    debug = False if request.node.get_closest_marker("much") else None
     new_loop = _loop_class(request)
     eager = request.config.getoption("--eager-tasks")
 
@@ -118,7 +118,7 @@ def _loop_class(request: pytest.FixtureRequest) -> Callable[[], asyncio.Abstract
         return uvloop.Loop
     if request.node.get_closest_marker("ordinary_loop") is None:
         return VirtualTimeLoop
-    return asyncio.new_event_loop
+    return CheckedLoop
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ The clock stands still while callbacks run, so a slow machine does not change wh
 from __future__ import annotations
 
 import asyncio
+import inspect
 import selectors
 import time
 from typing import Any
@@ -37,7 +38,31 @@ class _SkippingSelector(selectors.DefaultSelector):
         return ready
 
 
-class VirtualTimeLoop(asyncio.SelectorEventLoop):
+class CheckedLoop(asyncio.SelectorEventLoop):
+    """Refuse what asyncio's debug mode refuses: callbacks from another thread, and coroutines as callbacks.
+
+    Debug mode also records a traceback for every callback, task and future. That doubles the processor
+    time of the tests, so only the environment `debug` does it.
+    """
+
+    def call_soon(self, callback: Any, *args: Any, **options: Any) -> asyncio.Handle:
+        self._check(callback, "call_soon")
+        return super().call_soon(callback, *args, **options)
+
+    def call_at(
+        self, when: float, callback: Any, *args: Any, **options: Any
+    ) -> asyncio.TimerHandle:
+        self._check(callback, "call_at")
+        return super().call_at(when, callback, *args, **options)
+
+    def _check(self, callback: Any, method: str) -> None:
+        self._check_thread()  # type: ignore[attr-defined]
+        code = getattr(callback, "__code__", None)
+        if code is not None and code.co_flags & inspect.CO_COROUTINE:
+            self._check_callback(callback, method)  # type: ignore[attr-defined]
+
+
+class VirtualTimeLoop(CheckedLoop):
     """Run with ``asyncio.Runner(loop_factory=VirtualTimeLoop)`` or through ``anyio_backend``."""
 
     def __init__(self) -> None:
