@@ -101,6 +101,7 @@ class Transport:
         self._is_closed = False
         self.memory: WeightedLimiter = WeightedLimiter(_MEMORY)
         self._bounds: dict[str, Any] = {}
+        self._options: dict[str, Any] = {}  # of every request to the API
         self._headers = CIMultiDict(
             {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": ACCEPTED}
         )
@@ -145,6 +146,16 @@ class Transport:
             # The caller's own session may allow more.
             if (given := getattr(self._http, f"_{name}", None)) is not None:
                 self._bounds[name] = max(most, given)
+        self._options = {
+            "headers": None if self._is_own and self._proxy is None else self._headers,
+            # On a 307 aiohttp would repeat the POST, with the key, at another address.
+            "allow_redirects": False,
+            "raise_for_status": False,
+            "auto_decompress": False,
+            "timeout": aiohttp.ClientTimeout(total=None, sock_connect=self.timeout.connect),
+            **self._bounds,
+            **self._api_options,
+        }
 
     async def aclose(self) -> None:
         """Close the connection pool, unless it was given."""
@@ -315,17 +326,7 @@ class Transport:
     ) -> None:
         """Send a request and read the answer, as far as it comes."""
         async with self._usable(self._http).request(
-            method,
-            self._url(path),
-            data=data,
-            headers=None if self._is_own and self._proxy is None else self._headers,
-            # On a 307 aiohttp would repeat the POST, with the key, at another address.
-            allow_redirects=False,
-            raise_for_status=False,
-            auto_decompress=False,
-            **self._bounds,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.timeout.connect),
-            **self._api_options,
+            method, self._url(path), data=data, **self._options
         ) as response:
             if data is not None and not exchange.sending:
                 exchange.is_refused = True
