@@ -334,8 +334,14 @@ def _size(value: object) -> int | None:
 
 def _moment(value: object) -> datetime | None:
     number = _number(value)
+    return None if number is None else _utc(number)
+
+
+@lru_cache(maxsize=1024)
+def _utc(seconds: float) -> datetime | None:
+    # Every poll of a task tells again when it was created.
     try:
-        return None if number is None else datetime.fromtimestamp(number, UTC)
+        return datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):
         return None
 
