@@ -18,7 +18,7 @@ _REMEMBERED = 16384
 """Departures of a lane: those of 10 s at the most that a session can send."""
 
 
-class Lane(enum.Enum):
+class Lane(enum.StrEnum):  # hashed several times per request, by a slow function in a plain Enum
     """The purpose of a request. Submissions have a rate of their own; the others share one."""
 
     SUBMIT = "submit"
@@ -76,7 +76,7 @@ class RateScheduler:
         The delay may become shorter after an answer.
         """
         pace = self._paces[lane]
-        return max(pace.paused_until - now, self._ceiling_free[lane] - now, pace.free - now, 0.0)
+        return max(pace.paused_until, self._ceiling_free[lane], pace.free, now) - now
 
     def sent(self, lane: Lane, now: float) -> None:
         """Record that a request of this lane is sent now; call it only after `delay()` returned 0.0."""
