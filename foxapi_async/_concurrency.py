@@ -189,12 +189,10 @@ class WorkerPool(Generic[T]):
 
     def submit_to_idle(self, job: T) -> bool:
         """Give a job to an idle worker and return whether there was one. Callbacks may call this."""
-        while self._idle:
-            next_job = self._idle.pop()
-            if not next_job.done():  # done: its worker was cancelled from outside
-                next_job.set_result(job)
-                return True
-        return False
+        if not self.has_idle:
+            return False
+        self._idle.pop().set_result(job)
+        return True
 
     def submit(self, job: T) -> None:
         """Give a job to an idle worker or to a new one.
@@ -208,7 +206,9 @@ class WorkerPool(Generic[T]):
     @property
     def has_idle(self) -> bool:
         """Whether `submit_to_idle` would find a worker."""
-        return any(not next_job.done() for next_job in self._idle)
+        while self._idle and self._idle[-1].done():  # its worker was cancelled from outside
+            self._idle.pop()
+        return bool(self._idle)
 
     async def _serve(self, job: T) -> None:
         next_job: asyncio.Future[T] | None = None
