@@ -165,14 +165,19 @@ class DeadlineTimer:
         self._timer = None
         if waiter.woken.done():
             return
-        if self._deadline == -math.inf:  # wake() came before wait()
-            waiter.woken.set_result(None)
-            return
-        self._deadline = math.inf
-        try:
-            waiter.callback()
-        except Exception as fault:  # noqa: BLE001 - raised by `wait`
-            waiter.woken.set_exception(fault)
+        if self._deadline > -math.inf:  # else wake() came before wait()
+            self._deadline = math.inf
+            self._waiter = None  # the callback may set several deadlines; one timer is enough
+            try:
+                waiter.callback()
+            except Exception as fault:  # noqa: BLE001 - raised by `wait`
+                waiter.woken.set_exception(fault)
+                return
+            self._waiter = waiter
+        if self._deadline == -math.inf:
+            self.wake()
+        else:
+            self._start(waiter)
 
 
 class WorkerPool(Generic[T]):
