@@ -156,9 +156,11 @@ class Schedule:
         together, which costs about 1 %; 0.5 is the optimum itself. While no end in the group is known, the first polls
         of six in ten jitters come sooner, down to a fifth of that age: the first end tells when to poll the others.
         """
-        age = max(age, 0.0) if age == age else 0.0  # noqa: PLR0124 - NaN
+        if not age >= 0.0:  # NaN as well
+            age = 0.0
         known_age = min(age, OLDEST)
-        jitter = min(max(jitter, 0.0), 1.0)
+        if not 0.0 <= jitter <= 1.0:
+            jitter = min(max(jitter, 0.0), 1.0)
         try:
             known, (table, scale) = self._plan(group, estimate)
             table.uses += 1
