@@ -127,9 +127,11 @@ def decode(body: bytes) -> object:
     Invalid bytes in a string are replaced: the rest of the answer is worth more. A number that JSON
     cannot express (NaN, Infinity, 1e999) becomes None, so that what is kept can be written as JSON.
     """
+    # Most answers begin like this, and these two bytes are not the beginning of another encoding.
+    encoding = "utf-8" if body.startswith(b'{"') else json.detect_encoding(body)
     try:
         try:
-            return _decoder.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
+            return _decoder.decode(body.decode(encoding, "surrogatepass"))
         except ValueError:
             # An invalid byte, or an integer of more digits than Python parses; no field that is read
             # needs one.
