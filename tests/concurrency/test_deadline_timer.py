@@ -48,6 +48,24 @@ async def test_the_waiter_keeps_waiting_if_the_callback_does_not_wake_it():
     assert log.moments == [7.0, 20.0]
 
 
+async def test_a_callback_that_sets_several_deadlines_starts_one_timer(monkeypatch):
+    log = LoggedTimer(False, True)
+    timer, loop = log.timer, asyncio.get_running_loop()
+    started: list[int] = []
+    call_at = loop.call_at
+
+    def counted(when, *args, **options):
+        started.append(round(when - log.began))
+        return call_at(when, *args, **options)
+
+    log.then = lambda: [timer.set(log.began + seconds) for seconds in (90, 20)]
+    timer.set(log.began + 7)
+    monkeypatch.setattr(loop, "call_at", counted)
+    await timer.wait(log.act)
+    assert log.moments == [7.0, 20.0]
+    assert started == [7, 20]
+
+
 async def test_the_earliest_deadline_wins_even_if_set_during_a_wait():
     log = LoggedTimer(True)
     timer = log.timer
