@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import enum
 import logging
 import random
@@ -75,16 +76,25 @@ class Api:
         self, transport: Transport, limiter: Limiter, retry: Retry, counters: Counters
     ) -> None:
         self.spool: Spool = Spool(transport.base_url)
-        self._transport = transport
+        self._set(transport, retry)
         self._limiter = limiter
-        self._retry = retry
         self._counters = counters
         self._clock = asyncio.get_running_loop().time
-        self._poll_timeout = min(_POLL_TIMEOUT, transport.timeout.request)
-        self._check_timeout = min(_CHECK_TIMEOUT, transport.timeout.request)
         self._check_lock = anyio.Lock()
         self._checked = KeyCheck.UNDECIDED
         self._checks = 0  # that have begun
+
+    def with_options(self, transport: Transport, retry: Retry) -> Api:
+        """Return the same endpoints with another transport and other retries; the rest is shared."""
+        other = copy.copy(self)
+        other._set(transport, retry)  # noqa: SLF001
+        return other
+
+    def _set(self, transport: Transport, retry: Retry) -> None:
+        self._transport = transport
+        self._retry = retry
+        self._poll_timeout = min(_POLL_TIMEOUT, transport.timeout.request)
+        self._check_timeout = min(_CHECK_TIMEOUT, transport.timeout.request)
 
     async def submit(
         self, path: str, model: str, body: bytes, on_sending: Callable[[], None]

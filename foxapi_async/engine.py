@@ -28,6 +28,7 @@ from foxapi_async.polling.schedule import Schedule
 from foxapi_async.registry import TaskRegistry
 from foxapi_async.statistics import Counters, Statistics
 from foxapi_async.submitter import Submitter
+from foxapi_async.views import View, ViewOptions
 
 if TYPE_CHECKING:
     from foxapi_async.journal import SessionJournal
@@ -106,6 +107,7 @@ class Engine:
         )
         self._loop = asyncio.get_running_loop()
         self._operations: set[MapOperation] = set()
+        self._longest_request = transport.timeout.request  # of the views, too
         self._calls: set[anyio.CancelScope] = set()
         self._call_ended = Signal()
         self.has_finished: bool = False
@@ -187,7 +189,13 @@ class Engine:
             }
         )
 
-    def map(self, items: Iterable[Item] | AsyncIterable[Item], *, ordered: bool) -> MapOperation:
+    def map(
+        self,
+        items: Iterable[Item] | AsyncIterable[Item],
+        *,
+        ordered: bool,
+        view: View | None = None,
+    ) -> MapOperation:
         """Return an operation that has not begun to read its input."""
         return MapOperation(
             items,
@@ -197,7 +205,16 @@ class Engine:
             operations=self._operations,
             outputs=self._limits.outputs,
             ordered=ordered,
+            view=view,
         )
+
+    def view(self, options: ViewOptions) -> View:
+        """Return the parts for calls with these options."""
+        self._longest_request = max(self._longest_request, options.timeout.request)
+        transport = self._transport.with_options(options.timeout, options.on_response)
+        api = self.api.with_options(transport, options.retry)
+        files = self.files.with_options(transport, api, options.retry)
+        return View(options, api, files)
 
     @contextmanager
     def until_closed(self, what: str, task_id: str | None = None) -> Generator[None, None, None]:
@@ -230,7 +247,7 @@ class Engine:
                         operation.close()
                     for scope in tuple(self._calls):
                         scope.cancel()
-                    timeout = self._transport.timeout.request + _RECORD_TIMEOUT
+                    timeout = self._longest_request + _RECORD_TIMEOUT
                     await finish_despite_cancellation(partial(self.submitter.aclose, timeout))
                     if self._journal is not None:
                         self._journal.stop_waiting()

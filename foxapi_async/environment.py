@@ -135,6 +135,19 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
+def check_user_agent(suffix: object, headers: Mapping[str, str]) -> str | None:
+    """Return what to append to the User-Agent; raise `ConfigurationError` if that is not possible."""
+    if suffix is None:
+        return None
+    if not isinstance(suffix, str) or not re.fullmatch(r"[\x21-\x7e]+(\x20[\x21-\x7e]+)*", suffix):
+        raise ConfigurationError(
+            f"user_agent is {suffix!r}; it must be plain ASCII such as 'myapp/1.0', or None"
+        )
+    if any(name.lower() == "user-agent" for name in headers):
+        raise ConfigurationError("user_agent and a User-Agent in headers: pass one of them")
+    return suffix
+
+
 def check_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
     """Return extra request headers; raise `ConfigurationError` for one that cannot be set."""
     given: object = {} if headers is None else headers

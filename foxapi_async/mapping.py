@@ -7,7 +7,7 @@ import contextlib
 import weakref
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 import attrs
@@ -27,6 +27,9 @@ from foxapi_async.registry import TaskRegistry
 from foxapi_async.requests import Request
 from foxapi_async.submission import Submission
 from foxapi_async.submitter import Submitter
+
+if TYPE_CHECKING:
+    from foxapi_async.views import View
 
 _EXTRA_WINDOW: Final = 64
 
@@ -103,6 +106,7 @@ class MapOperation:
         operations: set[MapOperation],
         outputs: int,
         ordered: bool,
+        view: View | None = None,
     ) -> None:
         self._items = items
         self._submitter = submitter
@@ -110,6 +114,7 @@ class MapOperation:
         self._registry = registry
         self._operations = operations
         self._ordered = ordered
+        self._view = view
         self.watch: Callable[[str | None, Task], None] | None = None
         # Requests that were read and whose outcome was not yet yielded: as many as can be in flight,
         # and as many again that wait for the caller. A slow caller thus halts the operation before it
@@ -272,7 +277,7 @@ class MapOperation:
             self._items_read += 1
             self._open += 1
             try:
-                submission = Submission(request, key, index, owner=self)
+                submission = Submission(request, key, index, owner=self, view=self._view)
             except FoxAPIError as error:
                 self._put(Outcome.of_error(request, key, index, error, None))
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -166,6 +167,37 @@ class UploadedFile(JsonValue):
     size: int | None = None
     created: datetime | None = None
     raw: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False, eq=False, repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class RawResponse:
+    """An answer of the API as it came; see `Session.with_options`.
+
+    The API key and cookies are removed. ``body`` is decoded from its transfer encodings; of ``size``
+    bytes it has at most 64 KiB. Names of headers are in lower case, of repeated ones the first counts.
+    """
+
+    method: str
+    path: str
+    """Without the query."""
+    status: int
+    headers: Mapping[str, str] = attrs.field(repr=False, hash=False)
+    body: bytes = attrs.field(repr=False)
+    size: int
+    request_id: str | None = None
+    """The header X-Request-Id."""
+
+    def text(self) -> str:
+        """Return the body as text; bytes that are not UTF-8 are replaced."""
+        return self.body.decode("utf-8", "replace")
+
+    def json(self) -> Any:
+        """Return the decoded body.
+
+        Raises:
+            ValueError: It is not JSON, or it was longer than what is kept.
+        """
+        return json.loads(self.body)
 
 
 @attrs.frozen

@@ -33,6 +33,7 @@ from foxapi_async.submission import Submission
 
 if TYPE_CHECKING:
     from foxapi_async.journal import Entry, SessionJournal
+    from foxapi_async.views import View
 
 _log = logging.getLogger("foxapi_async")
 
@@ -98,12 +99,14 @@ class TaskRegistry:
         older, never follows that to a poll. If the journal cannot record the id, its error is
         raised, and the task is tracked all the same.
         """
-        images, now = submission.outputs, self._clock()
+        images, now, view = submission.outputs, self._clock(), submission.view
+        polling = self._polling if view is None else view.polling
         tracked = submission.tracked = TrackedTask(
             task.id,
             task,
             started=now,
-            deadline=now + give_up_after(self._polling, submission.kind),
+            deadline=now + give_up_after(polling, submission.kind),
+            view=view,
             request=submission.request,
             key=submission.key,
             group=submission.group,
@@ -140,7 +143,8 @@ class TaskRegistry:
                 entry.task_id,
                 Task(entry.task_id),
                 started=now - max(0.0, age),
-                deadline=now + give_up_after(self._polling, submission.kind),
+                deadline=now + give_up_after(self._polling_of(submission.view), submission.kind),
+                view=submission.view,
                 request=submission.request,
                 key=submission.key,
                 group=group_of(submission.model, submission.outputs, entry.payload),
@@ -152,7 +156,9 @@ class TaskRegistry:
             self._attach(tracked, now)
         submission.tracked = tracked
 
-    def attach(self, task_id: str, estimated_time: float | None) -> TrackedTask:
+    def attach(
+        self, task_id: str, estimated_time: float | None, view: View | None = None
+    ) -> TrackedTask:
         """Track a task of which only the id is known."""
         tracked = self.tasks.get(task_id)
         if tracked is None:
@@ -161,7 +167,8 @@ class TaskRegistry:
                 task_id,
                 Task(task_id),
                 started=now,
-                deadline=now + give_up_after(self._polling, None),
+                deadline=now + give_up_after(self._polling_of(view), None),
+                view=view,
                 estimate=estimated_time,
                 attached=True,
             )
@@ -239,6 +246,9 @@ class TaskRegistry:
                 "it continues on the server, and the session still tracks it",
             )
         return tracked.result()
+
+    def _polling_of(self, view: View | None) -> Polling:
+        return self._polling if view is None else view.polling
 
     def _add(self, tracked: TrackedTask) -> None:
         self.tasks[tracked.id] = tracked

@@ -7,7 +7,7 @@ import copy
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 import attrs
 
@@ -108,9 +108,11 @@ class PreparedRequest(Request):
         """
 
 
-def _params(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+def _params(
+    _: object, attribute: attrs.Attribute[Any], value: object, what: str = "params"
+) -> None:
     def wrong(why: str) -> InvalidRequestError:
-        return InvalidRequestError(f"params {why}", field=attribute.name, value=value)
+        return InvalidRequestError(f"{what} {why}", field=attribute.name, value=value)
 
     if not is_mapping(value) or not all(isinstance(name, str) for name in value):
         raise wrong(f"is {value!r}; it must be a mapping of field names to values")
@@ -122,10 +124,10 @@ def _params(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
         raise wrong(f"cannot be sent as JSON: {error}") from error
     check_texts(attribute.name, value)
     if value.get("num_outputs") is not None:
-        check_count("params['num_outputs']", value["num_outputs"])
+        check_count(f"{what}['num_outputs']", value["num_outputs"])
 
 
-def _as_dict(value: Any) -> Any:
+def _as_dict(value: Any, what: str = "params") -> Any:
     # A copy, so that later changes of the caller's mapping do not change the billed request.
     if not is_mapping(value):
         return value
@@ -133,8 +135,12 @@ def _as_dict(value: Any) -> Any:
         return {name: _plain(item) for name, item in value.items()}
     except Exception as error:
         raise InvalidRequestError(
-            f"params cannot be sent as JSON: {error}", field="params", value=value
+            f"{what} cannot be sent as JSON: {error}", field=what, value=value
         ) from error
+
+
+def _extra_as_dict(value: Any) -> Any:
+    return _as_dict(value, "extra")
 
 
 def _plain(value: Any) -> Any:
@@ -217,3 +223,78 @@ class GenerationRequest(Request):
 
     def _with_outputs(self, num_outputs: int) -> Self:
         return attrs.evolve(self, params={**self.params, "num_outputs": num_outputs})
+
+
+def _no_clash(instance: ExtendedRequest, attribute: attrs.Attribute[Any], value: object) -> None:
+    _params(instance, attribute, value, "extra")
+    known = {*instance.request.payload(), "num_outputs"}
+    for name in cast("Mapping[str, object]", value):
+        if name in known:
+            why = (
+                "the number of outputs is billed and bounded, so it belongs into the request"
+                if name == "num_outputs"
+                else "the request sets this field itself"
+            )
+            raise InvalidRequestError(
+                f"extra contains {name!r}: {why}; nothing was sent. Build a GenerationRequest to decide "
+                "about all fields",
+                field="extra",
+                value=value,
+            )
+
+
+@attrs.frozen
+class ExtendedRequest(PreparedRequest):
+    """A request with further fields, which it does not set itself; see `Session.submit`.
+
+    Args:
+        request: The request, whose fields come first.
+        extra: Further fields of the JSON object; a copy is kept. Those that are None are omitted.
+
+    Raises:
+        InvalidRequestError: ``extra`` is not a mapping of names to JSON, or contains a field of the request.
+    """
+
+    request: Request
+    extra: Mapping[str, Any] = attrs.field(
+        converter=_extra_as_dict, validator=_no_clash, hash=False, repr=safe_repr
+    )
+
+    @property
+    def model(self) -> str:
+        """The model id."""
+        return self.request.model
+
+    @property
+    def kind(self) -> str:
+        """The kind of output."""
+        return self.request.kind
+
+    @property
+    def path(self) -> str:
+        """The path of the billed POST."""
+        return self.request.path
+
+    @property
+    def num_outputs(self) -> int:
+        """The number of requested outputs; each of them is billed."""
+        return self.request.num_outputs
+
+    def payload(self) -> dict[str, Any]:
+        """Return the JSON object of the request with the further fields."""
+        return self._extended(self.request.payload())
+
+    async def prepare(self) -> dict[str, Any]:
+        """Return the JSON object for the POST, right before it is sent."""
+        request = self.request
+        if isinstance(request, PreparedRequest):
+            return self._extended(await request.prepare())
+        return self._extended(request.payload())
+
+    def _extended(self, payload: dict[str, Any]) -> dict[str, Any]:
+        given = {name: value for name, value in self.extra.items() if value is not None}
+        return {**copy.deepcopy(given), **payload}
+
+    def _with_outputs(self, num_outputs: int) -> Self:
+        [request] = self.request.split(num_outputs)[:1]
+        return attrs.evolve(self, request=request)

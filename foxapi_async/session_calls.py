@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
@@ -24,9 +24,10 @@ from foxapi_async.map_input import Item
 from foxapi_async.mapping import OutcomeIterator
 from foxapi_async.models import Balance, Output, Task, UploadedFile
 from foxapi_async.options import Limits, Retry
-from foxapi_async.requests import Request
+from foxapi_async.requests import ExtendedRequest, Request
 from foxapi_async.statistics import Statistics
-from foxapi_async.submission import Submission
+from foxapi_async.submission import Submission, errors_before_sending
+from foxapi_async.views import View, ViewOptions
 
 if TYPE_CHECKING:
     from foxapi_async.journal import SessionJournal
@@ -41,11 +42,21 @@ class SessionCalls:
     """What a session can be asked to do while it is open."""
 
     _engine: Engine | None = None
+    _root: SessionCalls | None = None
+    """The session of which this is a view."""
+    _view_options: ViewOptions | None = None
+    _view: View | None = None
     _journal: SessionJournal | None
     _limits: Limits
     _retry: Retry
 
-    async def submit(self, request: Request, *, key: str | None = None) -> TaskHandle:
+    async def submit(
+        self,
+        request: Request,
+        *,
+        key: str | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> TaskHandle:
         """Wait for slots, POST once, and return as soon as the task id is known.
 
         Cancelling it before the POST has begun leaves nothing behind. After that the POST is
@@ -55,10 +66,12 @@ class SessionCalls:
             request: What to generate.
             key: A name of yours for this submission. With a journal, a key is billed at most once:
                 submitting it again, in this process or a later one, gives a handle on the same task.
+            extra: Further fields of the JSON object, for those that are newer than this release; they
+                belong to what a key stands for. The request of the handle, and of errors, has them, too.
 
         Raises:
-            InvalidRequestError: Not a request, heavier than ``Limits.outputs``, or the key stands
-                for another request; nothing was sent.
+            InvalidRequestError: Not a request, heavier than ``Limits.outputs``, ``extra`` has a field
+                that the request sets, or the key stands for another request; nothing was sent.
             BudgetExceededError: More images than ``Limits.total_outputs``; nothing was sent.
             APIConnectionError: The server cannot be reached; nothing was sent.
             APIStatusError: The server refused the request; nothing was billed.
@@ -67,11 +80,18 @@ class SessionCalls:
             SessionClosedError: The session has ended; nothing was sent.
         """
         engine = self._running()
-        tracked = await engine.submitter.submit(Submission(_checked(request), key))
+        tracked = await engine.submitter.submit(
+            Submission(_checked(request, extra), key, view=self._view_of(engine))
+        )
         return TaskHandle(tracked, engine.registry)
 
     async def generate(
-        self, request: Request, *, key: str | None = None, timeout: float | None = None
+        self,
+        request: Request,
+        *,
+        key: str | None = None,
+        timeout: float | None = None,
+        extra: Mapping[str, Any] | None = None,
     ) -> Task:
         """Submit a request and return its task once it is completed.
 
@@ -81,6 +101,7 @@ class SessionCalls:
             timeout: Seconds for everything together, 0 or more; None for as long as ``Polling.give_up_after``
                 allows. A POST that is under way when they are over is finished first, because its
                 task may be billed; that takes at most ``Timeout.request`` more.
+            extra: As for `submit`.
 
         Raises:
             InvalidRequestError: ``timeout`` is not a number of seconds, or as for `submit`.
@@ -92,7 +113,7 @@ class SessionCalls:
         if timeout is not None:
             timeout = check_timeout(timeout)
         engine = self._running()
-        submission = Submission(_checked(request), key)
+        submission = Submission(_checked(request, extra), key, view=self._view_of(engine))
         started = anyio.current_time()
         deadline = started + (math.inf if timeout is None else timeout)
         with anyio.CancelScope(deadline=deadline):
@@ -129,7 +150,9 @@ class SessionCalls:
         if estimated_time is not None:
             estimated_time = check_seconds("estimated_time", estimated_time)
         engine = self._running()
-        tracked = engine.registry.attach(check_task_id(task_id), estimated_time)
+        tracked = engine.registry.attach(
+            check_task_id(task_id), estimated_time, self._view_of(engine)
+        )
         return TaskHandle(tracked, engine.registry)
 
     async def retrieve(self, task_id: str) -> Task:
@@ -144,7 +167,7 @@ class SessionCalls:
         """
         engine = self._running()
         with engine.until_closed(f"retrieve({task_id!r})", check_task_id(task_id)):
-            return await engine.api.retrieve(task_id)
+            return await self._parts(engine).api.retrieve(task_id)
 
     def map(
         self, requests: Iterable[Item] | AsyncIterable[Item], *, ordered: bool = False
@@ -163,7 +186,8 @@ class SessionCalls:
                 lazily, only as far as the limits allow.
             ordered: Yield in the order of the input instead of the order of completion.
         """
-        return OutcomeIterator(self._running().map(requests, ordered=ordered))
+        engine = self._running()
+        return OutcomeIterator(engine.map(requests, ordered=ordered, view=self._view_of(engine)))
 
     def fan_out(self, request: Request, *, outputs_per_task: int = 1) -> OutcomeIterator:
         """Split a request into tasks of at most ``outputs_per_task`` (1 or more), which end one by one."""
@@ -201,7 +225,7 @@ class SessionCalls:
         engine = self._running()
         task_id = task_or_output.id if isinstance(task_or_output, Task) else task_or_output.task_id
         with engine.until_closed("a download", task_id):
-            return await engine.files.save(task_or_output, directory, name)
+            return await self._parts(engine).files.save(task_or_output, directory, name)
 
     async def read(self, output: Output) -> bytes:
         """Return the bytes of an output, at most 256 MiB.
@@ -213,7 +237,7 @@ class SessionCalls:
         """
         engine = self._running()
         with engine.until_closed("a download", output.task_id):
-            return await engine.files.read(output)
+            return await self._parts(engine).files.read(output)
 
     async def upload(
         self,
@@ -238,7 +262,7 @@ class SessionCalls:
         """
         engine = self._running()
         with engine.until_closed("an upload"):
-            return await engine.files.upload(
+            return await self._parts(engine).files.upload(
                 path_or_bytes, filename=filename, auto_cleanup=auto_cleanup
             )
 
@@ -250,7 +274,7 @@ class SessionCalls:
         """
         engine = self._running()
         with engine.until_closed("balance()"):
-            return await engine.api.balance()
+            return await self._parts(engine).api.balance()
 
     async def prices(self) -> dict[str, float]:
         """Ask for the public price list; return the price of one call in USD by model. Free.
@@ -263,7 +287,7 @@ class SessionCalls:
         """
         engine = self._running()
         with engine.until_closed("prices()"):
-            return await engine.api.prices()
+            return await self._parts(engine).api.prices()
 
     @property
     def journal(self) -> SessionJournal | None:
@@ -278,34 +302,48 @@ class SessionCalls:
     @property
     def retry(self) -> Retry:
         """The attempts and pauses of the session."""
-        return self._retry
+        return self._retry if self._view_options is None else self._view_options.retry
 
     @property
     def in_flight(self) -> tuple[TaskHandle, ...]:
         """The tasks that have not ended, in the order in which they were submitted or attached."""
-        if self._engine is None:
+        engine = (self._root or self)._engine  # noqa: SLF001
+        if engine is None:
             return ()
-        registry = self._engine.registry
+        registry = engine.registry
         return tuple(TaskHandle(tracked, registry) for tracked in registry.tasks.values())
 
     def statistics(self) -> Statistics:
         """Return counters of what the session has done so far; also after its end."""
-        if self._engine is None:
+        engine = (self._root or self)._engine  # noqa: SLF001
+        if engine is None:
             raise ConfigurationError(_NOT_OPEN)
-        return self._engine.statistics()
+        return engine.statistics()
 
     def _running(self) -> Engine:
-        if self._engine is None:
+        engine = (self._root or self)._engine  # noqa: SLF001
+        if engine is None:
             raise ConfigurationError(_NOT_OPEN)
-        self._engine.registry.check()
-        return self._engine
+        engine.registry.check()
+        return engine
+
+    def _view_of(self, engine: Engine) -> View | None:
+        if self._view is None and self._view_options is not None:
+            self._view = engine.view(self._view_options)
+        return self._view
+
+    def _parts(self, engine: Engine) -> Engine | View:
+        return self._view_of(engine) or engine
 
 
-def _checked(request: object) -> Request:
+def _checked(request: object, extra: Mapping[str, Any] | None = None) -> Request:
     if not isinstance(request, Request):
         raise InvalidRequestError(
             f"request is {request!r}; it must be a request such as PhotaImage('a fox')",
             field="request",
             value=request,
         )
-    return request
+    if extra is None:
+        return request
+    with errors_before_sending():
+        return ExtendedRequest(request, extra)

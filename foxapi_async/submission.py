@@ -24,6 +24,7 @@ from foxapi_async.requests import STAND_IN, PreparedRequest, Request
 
 if TYPE_CHECKING:
     from foxapi_async.journal import JournalClaim
+    from foxapi_async.views import View
 
 
 class SubmissionOwner(Protocol):
@@ -47,7 +48,8 @@ class Submission:
     cut off. ``last_refusal`` is why the last POST created nothing, if another follows. ``index`` is
     the position in the input of a map operation, ``group`` names the tasks that take about as long,
     ``posted`` is when the first byte of the last POST left, in seconds since 1970. ``held_since`` is
-    when it was first held back in an outage, on the loop's clock.
+    when it was first held back in an outage, on the loop's clock. ``view`` is that of the session through
+    which it was asked for, if it has options of its own.
 
     A request may be of the caller's own class. All that is needed of it is read before anything is
     sent: code of the caller that fails between the answer to a POST and its record would cost the id.
@@ -57,6 +59,7 @@ class Submission:
     key: str | None
     index: int = 0
     owner: SubmissionOwner | None = None
+    view: View | None = None
     sending: bool = False
     cancelled: bool = False
     stopped: bool = False

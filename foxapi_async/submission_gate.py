@@ -91,18 +91,20 @@ class SubmissionGate:
         """
         now = self._clock()
         if self._is_held or self._breaker.delay(now) > 0:
+            view = submission.view
+            patience = self._breaker.patience if view is None else view.retry.patience
             if submission.held_since is None:
                 submission.held_since = now
                 if submission.owner is not None and self._paused is not None:
                     submission.held_since = self._held_since.setdefault(submission.owner, now)
-            left = submission.held_since + self._breaker.patience - now
+            left = submission.held_since + patience - now
             with anyio.move_on_after(left):
                 async with self._queue:
                     await self._wait(submission)
                     if self._paused is None:
                         submission.held_since = None
                     return self._breaker.reserve()
-            error = self._given_up()
+            error = self._given_up(patience)
             if submission.owner is not None:
                 submission.owner.note_fatal(error)
             raise error
@@ -187,12 +189,12 @@ class SubmissionGate:
         if self.on_change is not None:
             self.on_change()
 
-    def _given_up(self) -> FoxAPIError:
+    def _given_up(self, patience: float) -> FoxAPIError:
         reason = self._breaker.reason
         since = "" if self._paused is None else f" since {self._paused[1]:%Y-%m-%d %H:%M:%S} UTC"
         error = APIConnectionError(
             f"nothing was sent: submissions are paused{since} because they got no clear answers, and "
-            f"Retry(patience={self._breaker.patience:g}) is over (the last error: {reason}); submit "
+            f"Retry(patience={patience:g}) is over (the last error: {reason}); submit "
             "it again when the service has recovered",
             sent=False,
         )

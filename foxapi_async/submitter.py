@@ -241,6 +241,7 @@ class Submitter:
     async def _post_until_clear(self, submission: Submission) -> None:
         """POST, and again as long as it is certain that no task was created."""
         payload, body = await submission.prepare()
+        options = self._retry if submission.view is None else submission.view.retry
         submission.group = group_of(submission.model, submission.outputs, payload)
         retrier: Retrier | None = None
         has_rechecked = False
@@ -253,7 +254,7 @@ class Submitter:
             decision = SUBMISSION_DECISIONS[answer.response_class]
             if decision is RetryDecision.UNKNOWN:
                 raise submission.error or submission.unknown(error, answer.response)
-            retrier = retrier or Retrier(self._retry, self._clock())
+            retrier = retrier or Retrier(options, self._clock())
             may_retry = retrier.may_retry(
                 rate_limited=answer.rate_limited,
                 now=self._clock(),
@@ -269,7 +270,7 @@ class Submitter:
                 has_rechecked = True
             # In an outage the gate decides how long to go on.
             is_held = answer.response_class is ResponseClass.NOT_SENT and self.gate.is_paused
-            may_retry = (may_retry or is_held) and self._retry.submissions
+            may_retry = (may_retry or is_held) and options.submissions
             if not (repeat and may_retry) or submission.cancelled:
                 if answer.rate_limited and submission.owner is not None and not may_retry:
                     submission.owner.note_fatal(error)
@@ -369,7 +370,8 @@ class Submitter:
 
         if self._events.has_listener:
             self._events.emit(SubmissionStarted(submission.request, submission.key))
-        answer = await self._api.submit(submission.path, submission.model, body, on_sending)
+        api = self._api if submission.view is None else submission.view.api
+        answer = await api.submit(submission.path, submission.model, body, on_sending)
         if answer.value is not None and self._registry.knows(answer.value.id):
             return of_another(answer, submission)
         return answer

@@ -31,6 +31,7 @@ from foxapi_async import (
     PhotaImageEnhance,
     Polling,
     RateLimitError,
+    RawResponse,
     Request,
     Retry,
     Session,
@@ -109,6 +110,22 @@ async def sessions(http: aiohttp.ClientSession) -> None:
         assert_type(session.in_flight, tuple[TaskHandle, ...])
         assert_type(session.statistics(), Statistics)
         assert_type(session.statistics().images_billed, int)
+
+
+async def options(session: Session, request: Request) -> None:
+    seen: list[RawResponse] = []
+    view = session.with_options(
+        timeout=Timeout(request=5),
+        retry=Retry(attempts=2),
+        polling=Polling(),
+        on_response=seen.append,
+    )
+    assert_type(view, Session)
+    assert_type(await view.generate(request, extra={"seed": 7}), Task)
+    assert_type(await view.submit(request, extra={"seed": 7}), TaskHandle)
+    assert_type(seen[0].headers, Mapping[str, str])
+    assert_type(seen[0].body, bytes)
+    assert_type(sync.Session(user_agent="myapp/1.0").with_options(), sync.Session)
 
 
 async def cells() -> None:

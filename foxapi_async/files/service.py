@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import logging
 import os
@@ -61,8 +62,7 @@ class FileService:
         max_downloads: int,
         journal: SessionJournal | None,
     ) -> None:
-        self.downloads: int = 0
-        self.bytes_downloaded: int = 0
+        self._fetched: list[int] = [0, 0]  # files and bytes, of this one and of its copies
         self._transport = transport
         self._api = api
         self._retry = retry
@@ -73,6 +73,22 @@ class FileService:
         # at most as many files wait for the disk as are fetched.
         self._syncing = anyio.Semaphore(max_downloads, fast_acquire=True)
         self._stores: dict[tuple[str, str], ObjectStore] = {}
+
+    def with_options(self, transport: Transport, api: Api, retry: Retry) -> FileService:
+        """Return the same service with another transport and other retries; the rest is shared."""
+        other = copy.copy(self)
+        other._transport, other._api, other._retry = transport, api, retry  # noqa: SLF001
+        return other
+
+    @property
+    def downloads(self) -> int:
+        """How many files were fetched whole."""
+        return self._fetched[0]
+
+    @property
+    def bytes_downloaded(self) -> int:
+        """How many bytes these files have."""
+        return self._fetched[1]
 
     async def save(
         self, what: Task | Output, directory: str | os.PathLike[str], name: str | None = None
@@ -201,8 +217,8 @@ class FileService:
                         "as the log says; the task is paid for and can be downloaded again"
                     ) from None
                 raise _expired(output, f"{again}, and so was a new one") from None
-        self.downloads += 1
-        self.bytes_downloaded += fetch.received
+        self._fetched[0] += 1
+        self._fetched[1] += fetch.received
         return fetch
 
     async def _run(self, fetch: Fetch, output: Output) -> None:

@@ -97,6 +97,13 @@ class DueQueue(Generic[T]):
         return heapq.heappop(ranked)[4]
 
 
+_Costs = tuple[float, float, float]
+
+
+def _costs(polling: Polling) -> _Costs:
+    return polling.poll_cost, polling.min_interval, polling.max_interval
+
+
 class PollQueue:
     """Plans the polls of the tasks in a mapping by id, from which a task may be removed at any time."""
 
@@ -108,6 +115,7 @@ class PollQueue:
         self._tasks = tasks
         self._schedule = schedule
         self._polling = polling
+        self._schedules: dict[_Costs, Schedule] = {_costs(polling): schedule}
         # Of ids rather than tasks: the garbage collector skips tuples of strings and numbers, which
         # shortens its pauses with 100,000 tasks in flight (`benchmarks.scale`).
         self._due: DueQueue[str] = DueQueue(self._chance_of_end)
@@ -126,7 +134,10 @@ class PollQueue:
 
     def plan(self, tracked: TrackedTask, now: float) -> None:
         """Plan the next poll by schedule, unless the deadline comes first."""
-        due = tracked.next_poll(self._schedule, self._polling, now, random.random())  # noqa: S311
+        schedule, polling = self._schedule, self._polling
+        if tracked.view is not None:
+            schedule, polling = self._schedule_of(tracked), tracked.view.polling
+        due = tracked.next_poll(schedule, polling, now, random.random())  # noqa: S311
         if due is not None:
             self.plan_at(tracked, due)
         else:
@@ -156,7 +167,9 @@ class PollQueue:
         # The queue still holds the former plans of a task that was replanned.
         if tracked is None or tracked.due > now:
             return None
-        due = tracked.replanned(self._schedule)
+        due = tracked.replanned(
+            self._schedule if tracked.view is None else self._schedule_of(tracked)
+        )
         if due - now > _SIGNIFICANT * (now - tracked.started - tracked.running_at):
             self.plan_at(tracked, due)
             return None
@@ -224,11 +237,19 @@ class PollQueue:
             self._replanned_groups, self._to_replan = frozenset(), iter(())
         return bool(self._replanned_groups or self._learned)
 
+    def _schedule_of(self, tracked: TrackedTask) -> Schedule:
+        if tracked.view is None:
+            return self._schedule
+        costs = _costs(tracked.view.polling)
+        if costs not in self._schedules:
+            self._schedules[costs] = self._schedule.sharing(*costs)
+        return self._schedules[costs]
+
     def _move_forward(self, tracked: TrackedTask, now: float) -> None:
         significant = _SIGNIFICANT * (now - tracked.started - tracked.running_at)
         if tracked.due - now <= significant:
             return
-        due = max(tracked.replanned(self._schedule), now)
+        due = max(tracked.replanned(self._schedule_of(tracked)), now)
         if tracked.due - due > significant:
             self.plan_at(tracked, due)
 

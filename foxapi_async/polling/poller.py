@@ -120,8 +120,11 @@ class Poller:
 
     async def _poll(self, tracked: TrackedTask, sent_at: float) -> None:
         try:
-            answer = await self._api.get_task(
-                tracked.id, sync_upstream=self._polling.sync_upstream and not tracked.awaits_outputs
+            api, polling = self._api, self._polling
+            if tracked.view is not None:
+                api, polling = tracked.view.api, tracked.view.polling
+            answer = await api.get_task(
+                tracked.id, sync_upstream=polling.sync_upstream and not tracked.awaits_outputs
             )
             self._limiter.record_answer(Lane.POLL, answer, sent_at)
             if answer.value is not None:

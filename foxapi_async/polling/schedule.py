@@ -144,6 +144,15 @@ class Schedule:
         self._longest = max_interval
         self._groups: dict[Hashable, _Group] = {}
         self._has_failed = False
+        self._source: Schedule | None = None
+
+    def sharing(self, poll_cost: float, min_interval: float, max_interval: float) -> Schedule:
+        """Return a schedule with other costs and bounds, which plans by what this one learns."""
+        schedule = Schedule(
+            poll_cost=poll_cost, min_interval=min_interval, max_interval=max_interval
+        )
+        schedule._source = self
+        return schedule
 
     def next_poll(
         self, group: Hashable, estimate: float | None, age: float, *, jitter: float = 0.5
@@ -268,6 +277,10 @@ class Schedule:
         if name not in self._groups:
             if len(self._groups) >= GROUPS:
                 del self._groups[next(iter(self._groups))]
+            if self._source is not None:
+                history = self._source._group(name).history  # noqa: SLF001
+                self._groups[name] = _Group(history)
+                return self._groups[name]
             others = [g.history for g in self._groups.values() if g.history.seen >= OTHERS_SEEN]
             self._groups[name] = _Group(History(others[-OTHERS:]))
         return self._groups[name]

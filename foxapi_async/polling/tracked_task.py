@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import attrs
 
@@ -24,6 +24,9 @@ from foxapi_async.options import Polling
 from foxapi_async.polling.schedule import Schedule
 from foxapi_async.requests import Request
 from foxapi_async.retry import backoff
+
+if TYPE_CHECKING:
+    from foxapi_async.views import View
 
 EMPTY_TIMEOUT: Final = 90.0
 """Seconds for which "completed" without outputs is polled again (reference 4.2 suggests 60 to 120)."""
@@ -74,6 +77,7 @@ class TrackedTask:
     attached: bool = False
     images: int = 0
     index: int = 0
+    view: View | None = None
     observers: tuple[TaskObserver, ...] = ()
     due: float = math.inf
     jitter: float | None = None

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from foxapi_async import session as async_session
 from foxapi_async.errors import ConfigurationError, SessionClosedError
 from foxapi_async.events import Event
 from foxapi_async.map_input import Item
-from foxapi_async.models import Balance, Output, Task, UploadedFile
+from foxapi_async.models import Balance, Output, RawResponse, Task, UploadedFile
 from foxapi_async.options import Limits, Polling, Retry, Timeout
 from foxapi_async.requests import Request
 from foxapi_async.statistics import Statistics
@@ -38,6 +39,8 @@ class Session:
     """
 
     _loop_thread: LoopThread | None = None
+    _root: Session | None = None
+    """The session of which this is a view."""
 
     def __init__(
         self,
@@ -50,6 +53,7 @@ class Session:
         timeout: Timeout = Timeout(),  # noqa: B008 - frozen
         journal: SessionJournal | str | os.PathLike[str] | None = None,
         headers: Mapping[str, str] | None = None,
+        user_agent: str | None = None,
         proxy: str | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> None:
@@ -62,6 +66,7 @@ class Session:
             timeout=timeout,
             journal=journal,
             headers=headers,
+            user_agent=user_agent,
             proxy=proxy,
             on_event=on_event,
         )
@@ -72,6 +77,9 @@ class Session:
         Raises:
             ConfigurationError: It was opened before, or its journal cannot be used.
         """
+        if self._root is not None:
+            self._running()
+            return self
         loop_thread = LoopThread(self._session.aclose)
         try:
             loop_thread.run(self._session.open)
@@ -86,8 +94,27 @@ class Session:
 
         POSTs under way are finished first (within ``Timeout.request``), whatever interrupts it.
         """
-        if self._loop_thread is not None:
+        if self._root is None and self._loop_thread is not None:
             self._loop_thread.close()
+
+    def with_options(
+        self,
+        *,
+        timeout: Timeout | None = None,
+        retry: Retry | None = None,
+        polling: Polling | None = None,
+        on_response: Callable[[RawResponse], object] | None = None,
+    ) -> Self:
+        """Return a view with other options for its calls; see `foxapi_async.Session.with_options`.
+
+        ``on_response`` is called in the thread of the session, as ``on_event`` is.
+        """
+        view = copy.copy(self)
+        view._root = self._root or self  # noqa: SLF001
+        view._session = self._session.with_options(  # noqa: SLF001
+            timeout=timeout, retry=retry, polling=polling, on_response=on_response
+        )
+        return view
 
     def __enter__(self) -> Self:
         return self.open()
@@ -101,28 +128,39 @@ class Session:
         self.close()
 
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
-        if self._loop_thread is not None and self._loop_thread.is_open:
+        if self._root is None and self._loop_thread is not None and self._loop_thread.is_open:
             _warn(f"unclosed session {self!r}: call close()", ResourceWarning, source=self)
 
-    def submit(self, request: Request, *, key: str | None = None) -> TaskHandle:
+    def submit(
+        self,
+        request: Request,
+        *,
+        key: str | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> TaskHandle:
         """Wait for slots, POST once, return when the id is known; see `foxapi_async.Session.submit`.
 
         Interrupted while the POST is under way, it finishes the POST first; the handle is then in
         `in_flight`.
         """
         loop_thread = self._running()
-        handle = loop_thread.run(partial(self._session.submit, request, key=key))
+        handle = loop_thread.run(partial(self._session.submit, request, key=key, extra=extra))
         return TaskHandle(handle, loop_thread)
 
     def generate(
-        self, request: Request, *, key: str | None = None, timeout: float | None = None
+        self,
+        request: Request,
+        *,
+        key: str | None = None,
+        timeout: float | None = None,
+        extra: Mapping[str, Any] | None = None,
     ) -> Task:
         """Submit a request and return its completed task; see `foxapi_async.Session.generate`.
 
         It may be interrupted as `submit`.
         """
         return self._running().run(
-            partial(self._session.generate, request, key=key, timeout=timeout)
+            partial(self._session.generate, request, key=key, timeout=timeout, extra=extra)
         )
 
     def attach(self, task_id: str, *, estimated_time: float | None = None) -> TaskHandle:
@@ -209,9 +247,9 @@ class Session:
     @property
     def in_flight(self) -> tuple[TaskHandle, ...]:
         """The tasks that have not ended, in the order in which they were submitted or attached."""
-        if self._loop_thread is None or self._loop_thread.has_ended:
+        loop_thread = (self._root or self)._loop_thread  # noqa: SLF001
+        if loop_thread is None or loop_thread.has_ended:
             return ()
-        loop_thread = self._loop_thread
         try:
             handles = loop_thread.call(lambda: self._session.in_flight)
         except SessionClosedError:  # another thread has just closed it
@@ -226,9 +264,10 @@ class Session:
         return repr(self._session)
 
     def _running(self) -> LoopThread:
-        if self._loop_thread is None:
+        loop_thread = (self._root or self)._loop_thread  # noqa: SLF001
+        if loop_thread is None:
             raise ConfigurationError(
                 "the session is not open: use it as `with Session() as session`, or call "
                 "`session.open()` first"
             )
-        return self._loop_thread
+        return loop_thread
