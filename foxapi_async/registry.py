@@ -118,7 +118,13 @@ class TaskRegistry:
         self._counters.submitted += 1
         self._counters.images_billed += images
         self._counters.progress += 1
-        _log.info("task %s was created (%s, %d outputs)", task.id, submission.model, images)
+        _log.info(
+            "task %s was created (%s, %d outputs)",
+            task.id,
+            submission.model,
+            images,
+            extra=_about(tracked),
+        )
         try:
             if submission.claim is not None:
                 with anyio.CancelScope(shield=True):
@@ -194,7 +200,7 @@ class TaskRegistry:
     def poll_failed(self, tracked: TrackedTask, error: FoxAPIError) -> None:
         """Take in that a poll failed."""
         self._counters.polls_failed += 1
-        _log.debug("polling task %s failed: %s", tracked.id, error)
+        _log.debug("polling task %s failed: %s", tracked.id, error, extra=_about(tracked))
         self._events.emit(PollFailed(tracked.id, error))
         if self.tasks.get(tracked.id) is tracked:
             tracked.poll_failed(error, self._clock())
@@ -270,13 +276,13 @@ class TaskRegistry:
         self._counters.progress += 1
         if error is None:
             self._counters.completed += 1
-            _log.info("task %s is completed after %.1f s", tracked.id, age)
+            _log.info("task %s is completed after %.1f s", tracked.id, age, extra=_about(tracked))
         else:
             if failed:
                 self._counters.failed += 1
             else:
                 self._counters.unfinished += 1
-            _log.info("task %s: %s", tracked.id, error)
+            _log.info("task %s: %s", tracked.id, error, extra=_about(tracked))
         if error is None or failed:
             self.queue.learn_end(tracked, age)
             self._record_end(tracked.latest)
@@ -298,4 +304,14 @@ class TaskRegistry:
         except FoxAPIError as error:
             # The waiters must learn of the end all the same. The next session with
             # this journal polls the task again.
-            _log.error("the end of task %s was not recorded: %s", task.id, error)
+            _log.error(
+                "the end of task %s was not recorded: %s",
+                task.id,
+                error,
+                extra={"task_id": task.id},
+            )
+
+
+def _about(tracked: TrackedTask) -> dict[str, str | None]:
+    """Return the attributes of a log record about a task."""
+    return {"task_id": tracked.id, "key": tracked.key}

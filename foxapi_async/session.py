@@ -19,6 +19,7 @@ from foxapi_async.errors import (
 from foxapi_async.events import Event, EventEmitter
 from foxapi_async.http.proxies import Proxies, find_proxies
 from foxapi_async.http.transport import USER_AGENT, Transport
+from foxapi_async.log_setup import set_up_logging
 from foxapi_async.models import RawResponse
 from foxapi_async.options import Limits, Polling, Retry, Timeout
 from foxapi_async.session_calls import SessionCalls
@@ -77,6 +78,7 @@ class Session(SessionCalls):
         http: aiohttp.ClientSession | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> None:
+        set_up_logging(os.environ.get("FOXAPI_LOG"))
         url = find_base_url(base_url)
         proxies: Proxies | None = None
         if proxy is not None or http is None or http.trust_env:

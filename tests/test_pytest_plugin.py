@@ -61,3 +61,14 @@ def test_draw(foxapi_emulator):
         check=False,
     )
     assert "1 passed" in run.stdout, run.stdout + run.stderr
+
+
+def test_the_module_for_tests_has_the_emulator_and_the_fixtures():
+    from foxapi_async import emulator, pytest_plugin, testing  # noqa: PLC0415
+
+    for name in testing.__all__:
+        source = pytest_plugin if name.startswith("foxapi_") else emulator
+        assert getattr(testing, name) is getattr(source, name)
+    assert set(testing.__all__) >= {"Emulator", "Fault", "foxapi_emulator"}
+    with pytest.raises(AttributeError, match="no attribute 'Emulater'"):
+        testing.Emulater  # type: ignore[attr-defined]  # noqa: B018

@@ -174,7 +174,9 @@ class FileService:
                 content = await sink.content()
                 path = await store.create(ObjectPath(folder), final, content, what)
                 saved = _Saved(path, content.identity)
-        _log.info("%s: %s, %d bytes", what, saved.path, fetch.received)
+        _log.info(
+            "%s: %s, %d bytes", what, saved.path, fetch.received, extra={"task_id": output.task_id}
+        )
         self._events.emit(Downloaded(output, saved.path, fetch.received))
         return saved
 

@@ -144,4 +144,8 @@ class Poller:
                 self._queue.plan_at(tracked, self._clock() + longest_pause(self._polling))
             if isinstance(fault, asyncio.CancelledError):
                 raise
-            _log.exception("polling task %s failed; it is polled again", tracked.id)
+            _log.exception(
+                "polling task %s failed; it is polled again",
+                tracked.id,
+                extra={"task_id": tracked.id, "key": tracked.key},
+            )

@@ -1,0 +1,91 @@
+"""FOXAPI_LOG, and the attributes of log records."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+
+import pytest
+
+from foxapi_async import ConfigurationError, PhotaImage, Session, SubmissionUnknownError, log_setup
+from foxapi_async.emulator import Drop, Emulator, Fault, error
+from tests.conftest import OpenSession
+
+FOX = PhotaImage("a fox")
+
+
+async def test_records_name_the_task_and_the_key(
+    open_session: OpenSession, emulator: Emulator, caplog: pytest.LogCaptureFixture, tmp_path
+):
+    emulator.script(
+        Fault("submit", error(422, code="no_compatible_channel")), Fault("poll", error(500))
+    )
+    with caplog.at_level(logging.DEBUG, "foxapi_async"):
+        async with open_session() as session:
+            task = await session.generate(FOX, key="fox")
+            await session.download(task, tmp_path)
+            emulator.script(Fault("submit", Drop(carried_out=True)))
+            with pytest.raises(SubmissionUnknownError):
+                await session.submit(FOX, key="wolf")
+    named = [
+        (record.getMessage(), getattr(record, "task_id", None), getattr(record, "key", None))
+        for record in caplog.records
+        if record.name != "foxapi_async.http"  # one line for each HTTP request
+    ]
+    for message, task_id, key in named:
+        if task.id in message:
+            assert task_id == task.id, message
+            assert key in {"fox", None}
+    keys = {key: message for message, _, key in named}
+    assert "was created" in " ".join(message for message, _, key in named if key == "fox")
+    assert any("polling task" in message and id_ == task.id for message, id_, _ in named)
+    assert "may have created" in keys["wolf"]
+
+
+@pytest.mark.parametrize(("value", "level"), [("debug", "DEBUG"), (" Info ", "INFO")])
+def test_a_level_is_set_once_and_handlers_of_the_application_are_used(
+    value: str, level: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(log_setup, "_applied", set())
+    monkeypatch.setenv("FOXAPI_LOG", value)
+    logger = logging.getLogger("foxapi_async")
+    before = list(logger.handlers)
+    Session("sk-emulator")
+    assert logging.getLevelName(logger.level) == level
+    assert logger.handlers == before  # pytest has handlers
+    logger.setLevel(logging.ERROR)
+    Session("sk-emulator")
+    assert logger.level == logging.ERROR
+
+
+@pytest.mark.parametrize("value", ["", "  "])
+def test_an_empty_value_changes_nothing(value: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FOXAPI_LOG", value)
+    level = logging.getLogger("foxapi_async").level
+    Session("sk-emulator")
+    assert logging.getLogger("foxapi_async").level == level
+
+
+def test_an_unknown_level_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FOXAPI_LOG", "loud")
+    with pytest.raises(ConfigurationError, match=r"FOXAPI_LOG is 'loud'; .*debug, info"):
+        Session("sk-emulator")
+
+
+@pytest.mark.once
+def test_a_script_without_logging_logs_to_stderr(
+    foxapi_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FOXAPI_LOG", "info")
+    code = (
+        "from foxapi_async import PhotaImage\n"
+        "from foxapi_async.sync import Session\n"
+        "with Session() as session: print(session.generate(PhotaImage('a fox')).id)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert f"INFO foxapi_async: task {done.stdout.strip()} was created" in done.stderr
+    assert "DEBUG" not in done.stderr
+    assert "sk-emulator" not in done.stderr
