@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import subprocess
-import sys
 
 import pytest
 
@@ -73,19 +71,16 @@ def test_an_unknown_level_is_refused(monkeypatch: pytest.MonkeyPatch):
         Session("sk-emulator")
 
 
-@pytest.mark.once
-def test_a_script_without_logging_logs_to_stderr(
-    foxapi_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+def test_records_go_to_stderr_if_the_application_has_no_handlers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setenv("FOXAPI_LOG", "info")
-    code = (
-        "from foxapi_async import PhotaImage\n"
-        "from foxapi_async.sync import Session\n"
-        "with Session() as session: print(session.generate(PhotaImage('a fox')).id)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
-    )
-    assert f"INFO foxapi_async: task {done.stdout.strip()} was created" in done.stderr
-    assert "DEBUG" not in done.stderr
-    assert "sk-emulator" not in done.stderr
+    monkeypatch.setattr(log_setup, "_applied", set())
+    logger = logging.getLogger("foxapi_async")
+    monkeypatch.setattr(logger, "handlers", [])
+    logger.propagate = False
+    log_setup.set_up_logging("info")
+    logger.info("task %s", 1)
+    logging.getLogger("foxapi_async.http").debug("hidden")
+    said = capsys.readouterr().err
+    assert said.endswith("INFO foxapi_async: task 1\n")
+    assert "hidden" not in said

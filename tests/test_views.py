@@ -139,16 +139,16 @@ async def test_the_polling_of_a_view_is_its_own(open_session: OpenSession, emula
         return False
 
     emulator.script(
-        Fault("submit", Fate(duration=60), times=None), Fault("poll", error(500), when=count)
+        Fault("submit", Fate(duration=30), times=None), Fault("poll", error(500), when=count)
     )
     async with open_session() as session:
         dense = session.with_options(polling=Polling(min_interval=1, max_interval=1))
-        rare = session.with_options(polling=Polling(min_interval=50, max_interval=50))
+        rare = session.with_options(polling=Polling(min_interval=25, max_interval=25))
         handles = [await each.submit(FOX) for each in (session, dense, rare)]
         for handle in handles:
             await handle.wait()
         usual, often, seldom = (polls[handle.id] for handle in handles)
-        assert often > 40
+        assert often > 20
         assert seldom <= 5
         assert seldom < usual < often
         short = session.with_options(polling=Polling(give_up_after=5))
