@@ -104,6 +104,11 @@ class Submission:
             )
         return payload, body
 
+    @property
+    def about(self) -> dict[str, str | None]:
+        """The attributes of a log record about the submission."""
+        return {"key": self.key}
+
     def cancel(self) -> None:
         """Stop as soon as that is safe: now, or after the POST under way."""
         self.cancelled = True

@@ -279,9 +279,7 @@ class Submitter:
                 await submission.claim.postponed(error)
             submission.last_refusal = error
             self._counters.repeated_submissions += 1
-            _log.info(
-                "%s: it created nothing and is sent again", error, extra={"key": submission.key}
-            )
+            _log.info("%s: it created nothing and is sent again", error, extra=submission.about)
             if not answer.rate_limited:  # after a 429 the limiter pauses all submissions
                 await anyio.sleep(retrier.pause(random.random()))  # noqa: S311
 
@@ -357,12 +355,7 @@ class Submitter:
         )
         if task is None:
             return answer
-        _log.warning(
-            "%s; the server confirms that it created task %s",
-            answer.error,
-            task.id,
-            extra={"task_id": task.id, "key": submission.key},
-        )
+        _log.warning("%s; it did create task %s", answer.error, task.id, extra={"task_id": task.id})
         submission.error = None
         self._limiter.task_created(submission.outputs)
         return Answer(ResponseClass.OK, value=task, status=answer.status)
@@ -391,14 +384,14 @@ class Submitter:
             self._slots.free(outputs)
             self._counters.unknown += 1
             self._counters.images_unknown += outputs
-            _log.warning("%s", error, extra={"key": submission.key})
+            _log.warning("%s", error, extra=submission.about)
         else:
             self._give_back(submission)
             if status == "rejected":
                 self._counters.rejected += 1
             else:
                 self._counters.not_submitted += 1
-            _log.info("%s", error, extra={"key": submission.key})
+            _log.info("%s", error, extra=submission.about)
         if submission.claim is not None:
             await self._record_in_journal(submission.claim, status, error)
         self._events.emit(SubmissionFailed(submission.request, submission.key, error))
