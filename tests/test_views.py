@@ -255,7 +255,7 @@ async def test_further_fields_are_sent(open_session: OpenSession, emulator: Emul
         {"model": "another"},
         {"num_outputs": 9},
         {"seed": float("nan")},
-        {"seed": object()},
+        {"seed": {7}},
         {7: "seven"},
         {"text": "\ud800"},
         ["seed"],
