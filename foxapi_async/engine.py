@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 from collections.abc import AsyncIterable, Generator, Iterable
 from contextlib import contextmanager
@@ -211,7 +212,9 @@ class Engine:
     def view(self, options: ViewOptions) -> View:
         """Return the parts for calls with these options."""
         self._longest_request = max(self._longest_request, options.timeout.request)
-        transport = self._transport.with_options(options.timeout, options.on_response)
+        # On the same connections, with the same memory.
+        transport = copy.copy(self._transport)
+        transport.timeout, transport.on_response = options.timeout, options.on_response
         api = self.api.with_options(transport, options.retry)
         files = self.files.with_options(transport, api, options.retry)
         return View(options, api, files)

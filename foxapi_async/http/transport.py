@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import logging
 import platform
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -101,7 +100,7 @@ class Transport:
         self._http = http
         self._files: aiohttp.ClientSession | None = None
         self._is_closed = False
-        self._on_response: OnResponse | None = None
+        self.on_response: OnResponse | None = None
         self.memory: WeightedLimiter = WeightedLimiter(_MEMORY)
         self._bounds: dict[str, Any] = {}
         self._options: dict[str, Any] = {}  # of every request to the API
@@ -121,13 +120,6 @@ class Transport:
             added.append(with_proxy_headers(self._api_options["proxy_headers"]))
         if added:
             self._api_options["middlewares"] = (*getattr(http, "_middlewares", ()), *added)
-
-    def with_options(self, timeout: Timeout, on_response: OnResponse | None) -> Transport:
-        """Return a transport with other limits, on the same connections; this one must be open."""
-        other = copy.copy(self)
-        other.timeout = timeout
-        other._on_response = on_response  # noqa: SLF001
-        return other
 
     async def open(self) -> None:
         """Create the connection pool, unless one was given."""
@@ -229,8 +221,8 @@ class Transport:
                 failure.response = exchange.said(self._redactor)
             raise failure
         assert reply is not None
-        if self._on_response is not None and exchange.response is not None:
-            tell(self._on_response, what, exchange.response.headers, reply, self._redactor)
+        if self.on_response is not None and exchange.response is not None:
+            tell(self.on_response, what, exchange.response.headers, reply, self._redactor)
         _log.debug("%s: HTTP %s, %.3f s", what, reply.status, took)
         return reply
 
