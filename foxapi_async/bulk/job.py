@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Final, Self
 
 import attrs
 
-from foxapi_async import JobFileError, Journal
+from foxapi_async import JobFileError
 from foxapi_async.bulk.input.field_names import FIELDS
 from foxapi_async.bulk.input.job_file import JobFileReader
 from foxapi_async.bulk.input.job_line import JobLine
@@ -29,6 +29,7 @@ from foxapi_async.bulk.input.selection import Selection, listed
 from foxapi_async.bulk.plan import Plan, PlanCounter, plan_of
 from foxapi_async.bulk.temporary_index import Duplicates
 from foxapi_async.errors import Problem
+from foxapi_async.journal.protocol import SessionJournal
 
 _KEPT: Final = 1000
 """Problems that are kept; the others are only counted, because a file may have a million of them."""
@@ -222,7 +223,7 @@ class Job:
 
     def plan(
         self,
-        journal: Journal | str | os.PathLike[str] | None,
+        journal: SessionJournal | str | os.PathLike[str] | None,
         directory: str | os.PathLike[str] | None = None,
         *,
         profiles: Collection[str] = (),
@@ -243,8 +244,10 @@ class Job:
         if journal is None and on_line is None and self._fresh is not None:
             unknown = tuple(each for each in self._fresh.profiles if each.id not in profiles)
             return attrs.evolve(self._fresh, profiles=unknown)
-        if journal is not None and not isinstance(journal, Journal):
-            journal = Journal(journal)
+        if isinstance(journal, str | os.PathLike):
+            from foxapi_async.journal.address import journal_at  # noqa: PLC0415 - for an address only
+
+            journal = journal_at(journal)
         where = None if directory is None else Path(directory)
         lines = self.lines() if on_line is None else _shown(self.lines(), on_line)
         return plan_of(lines, journal, where, self.files, profiles)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import AsyncIterator, Generator, Iterable, Mapping
+from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import islice
@@ -15,11 +15,12 @@ import anyio
 import attrs
 from anyio.streams.memory import MemoryObjectSendStream
 
-from foxapi_async import Journal, Request
+from foxapi_async import Request
 from foxapi_async._concurrency import run_in_thread
 from foxapi_async.bulk.input.input_uploads import InputUploads
 from foxapi_async.bulk.input.job_line import JobLine
 from foxapi_async.bulk.job import Job
+from foxapi_async.bulk.journal_query import ask
 from foxapi_async.bulk.money.credit_gate import CreditGate
 from foxapi_async.bulk.paid_before import PaidBefore
 from foxapi_async.bulk.plan import Step, step_for
@@ -27,6 +28,7 @@ from foxapi_async.bulk.results.results_file import Result, ResultsFile, ResultSt
 from foxapi_async.bulk.results.saved_files import files_of, is_intact
 from foxapi_async.files.pace import run_with_descriptors
 from foxapi_async.journal.entry import Entry, JournalStatus
+from foxapi_async.journal.protocol import SessionJournal
 
 _BATCH: Final = 64
 """Lines that are looked up at once: they share a query, and a run that is stopped stops soon."""
@@ -57,7 +59,7 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
     """
 
     _job: Job
-    _journal: Journal
+    _journal: SessionJournal
     _results: ResultsFile
     _directory: Path
     _known: MemoryObjectSendStream[Result]
@@ -84,7 +86,7 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
         async with self._lock:
             while True:
                 if not self._batch and not self._closed:
-                    self._batch.extend(await run_with_descriptors(self._next_batch))
+                    self._batch.extend(await self._next_batch())
                 if not self._batch:
                     raise StopAsyncIteration
                 match self._batch.popleft():
@@ -96,9 +98,8 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
                             raise StopAsyncIteration
                         if forget is not None:
                             # Not if somebody else has decided on the key since.
-                            await run_with_descriptors(
-                                partial(self._journal.forget, only=forget), line.key
-                            )
+                            forget_it = partial(self._journal.forget, line.key, only=forget)
+                            await ask(self._journal, forget_it)
                         if resubmit is not None:
                             self._journal.resubmit(resubmit)
                         return line.key, self.uploads.prepared(line.request)
@@ -123,23 +124,29 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
                 self._batch.clear()
                 await run_in_thread(self._lines.close)
 
-    def _next_batch(self) -> list[Result | _Submission]:
-        batch: list[Result | _Submission] = []
-        while not batch:
-            # Kept until they are decided, for another attempt.
-            lines = self._read = self._read or list(islice(self._lines, _BATCH))
-            if not lines:
-                if not self._put_off:
-                    break
-                self._lines, self._put_off = self._read_again(self._put_off), None
-                continue
-            found = self._journal.find(line.key for line in lines)
-            decided = [(line, self._decide(line, found.get(line.key))) for line in lines]
-            self._read = []
-            if self._put_off is not None:
-                self._put_off.extend(line.number for line, step in decided if step is None)
-            batch = [step for _, step in decided if step is not None]
-        return batch
+    async def _next_batch(self) -> list[Result | _Submission]:
+        while lines := await run_with_descriptors(self._next_lines):
+            found = await self._journal.lookup(line.key for line in lines)
+            if batch := await ask(self._journal, partial(self._decide_all, lines, found)):
+                return batch
+        return []
+
+    def _next_lines(self) -> list[JobLine]:
+        # Kept until they are decided, for another attempt.
+        lines = self._read = self._read or list(islice(self._lines, _BATCH))
+        if not lines and self._put_off:
+            self._lines, self._put_off = self._read_again(self._put_off), None
+            lines = self._read = list(islice(self._lines, _BATCH))
+        return lines
+
+    def _decide_all(
+        self, lines: Sequence[JobLine], found: Mapping[str, Entry]
+    ) -> list[Result | _Submission]:
+        decided = [(line, self._decide(line, found.get(line.key))) for line in lines]
+        self._read = []
+        if self._put_off is not None:
+            self._put_off.extend(line.number for line, step in decided if step is None)
+        return [step for _, step in decided if step is not None]
 
     def _read_again(self, numbers: Iterable[int]) -> Generator[JobLine, None, None]:
         """Yield the lines of these numbers, which ascend."""

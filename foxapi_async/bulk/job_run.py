@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
-from typing import Final, Self, cast
+from typing import Final, Self
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from foxapi_async import ConfigurationError, FoxAPIError, Journal, Session
+from foxapi_async import ConfigurationError, FoxAPIError, Session
 from foxapi_async._concurrency import finish_despite_cancellation, run_in_thread
 from foxapi_async._validators import check_positive, check_timeout
 from foxapi_async.bulk.input.input_uploads import InputUploads
+from foxapi_async.bulk.input.job_line import JobLine
 from foxapi_async.bulk.job import Job
 from foxapi_async.bulk.job_input import JobInput
 from foxapi_async.bulk.job_worker import JobWorker
+from foxapi_async.bulk.journal_query import ask
 from foxapi_async.bulk.money.credit_budget import CreditBudget
 from foxapi_async.bulk.money.credit_gate import CreditGate
 from foxapi_async.bulk.paid_before import PaidBefore
@@ -154,7 +156,7 @@ class JobRun(AsyncIterator[Result]):
         if session.journal is None:
             raise ConfigurationError("a job needs a journal: Session(journal='journal.sqlite')")
         self._session = session
-        self._journal = cast("Journal", session.journal)
+        self._journal = session.journal
         self._job = job
         self._directory = directory
         self._options = options
@@ -163,9 +165,7 @@ class JobRun(AsyncIterator[Result]):
         self._notes = RunNotes()
         check_sidecar(options.sidecar)
         self._sidecars = (
-            None
-            if options.sidecar is None
-            else Sidecars(directory, self._journal, options.sidecar, self._notes)
+            None if options.sidecar is None else Sidecars(directory, options.sidecar, self._notes)
         )
         self._progress = Progress(session, job.requests, directory / RESULTS_NAME)
         self._stopping = Stopping()
@@ -183,6 +183,8 @@ class JobRun(AsyncIterator[Result]):
             # First, because `_open` finishes in its thread even if this task is cancelled.
             stack.push_async_callback(self._close_results)
             await run_in_thread(self._open)
+            await ask(self._journal, PaidBefore(self.results, self._journal).check_journal)
+            await run_in_thread(self._begin)
             send, self._receive = anyio.create_memory_object_stream[Result](_UNREAD)
             # Here too, because a task that is cancelled before its first step closes nothing.
             stack.callback(send.close)
@@ -269,7 +271,8 @@ class JobRun(AsyncIterator[Result]):
             ) from error
         path = self._directory / RESULTS_NAME
         self._results = ResultsFile(path, self._job.path.name)
-        PaidBefore(self._results, self._journal).check_journal()
+
+    def _begin(self) -> None:
         if self._pattern is not None:
             self._names = FileNames.of_job(self._job.whole, self._pattern, self._directory)
         self._recorder.begin()
@@ -323,7 +326,7 @@ class JobRun(AsyncIterator[Result]):
                         finally:
                             # Also after a cancellation, so that the summary is complete.
                             with anyio.CancelScope(shield=True):
-                                await run_with_descriptors(self._count_pending, job_input)
+                                await self._count_pending(job_input.pending)
                     # Ends `_record` after the last result.
                     reports.close()
                     if self._sheet is not None:
@@ -347,7 +350,7 @@ class JobRun(AsyncIterator[Result]):
                 while len(batch) < _UNREAD:
                     batch.append(reported.receive_nowait())
             try:
-                await run_in_thread(self._append, batch)
+                await self._append(batch)
             except FoxAPIError as error:
                 self._stopping.fail(error)
             for result in batch:
@@ -357,14 +360,26 @@ class JobRun(AsyncIterator[Result]):
                     self._sheet.add(result)
                 await send.send(result)
 
-    def _append(self, batch: list[Result]) -> None:
-        self.results.append(lasting(batch))
-        if self._sidecars is not None:
-            self._sidecars.write(batch)
+    async def _append(self, batch: list[Result]) -> None:
+        await run_in_thread(self.results.append, lasting(batch))
+        saved = [result for result in batch if result.files]
+        if self._sidecars is not None and saved:
+            entries = await self._journal.lookup(result.key for result in saved)
+            await run_in_thread(self._sidecars.write, saved, entries)
 
-    def _count_pending(self, job_input: JobInput) -> None:
+    async def _count_pending(self, pending: Mapping[str, JobLine]) -> None:
         """Count the requests whose end the run did not wait for, as the journal knows them."""
-        for entry in self._journal.find(job_input.pending).values():
+        if not pending:
+            return
+        try:
+            # Over another connection, because the session's may wait for a server that is away.
+            found = await run_with_descriptors(self._journal.find, tuple(pending))
+        except FoxAPIError as error:
+            self._stopping.error = self._stopping.error or error
+            for _ in pending:
+                self._progress.add_without_result("unknown")
+            return
+        for entry in found.values():
             if (status := _LEFT.get(entry.status)) is not None:
                 self._progress.add_without_result(status)
 
@@ -372,9 +387,19 @@ class JobRun(AsyncIterator[Result]):
         if not self._options.table or self._skips_reports:
             return
         self._recorder.stage = "table"
-        write = partial(write_job_table, is_cancelled=lambda: self._is_left or self._skips_reports)
+        write = partial(
+            write_job_table,
+            self._directory,
+            self.results,
+            self._journal,
+            self._job,
+            is_cancelled=lambda: self._is_left or self._skips_reports,
+        )
+        stopping = self._stopping
+        is_ending = stopping.interrupted or stopping.timed_out or stopping.error is not None
         try:
-            await run_in_thread(write, self._directory, self.results, self._journal, self._job)
+            # A run that is to end does not wait for a server that is away.
+            await (run_in_thread(write) if is_ending else ask(self._journal, write))
         except FoxAPIError as error:
             self._notes.add(str(error))
 

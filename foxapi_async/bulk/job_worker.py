@@ -8,7 +8,7 @@ import anyio
 import attrs
 from anyio.streams.memory import MemoryObjectSendStream
 
-from foxapi_async import Journal, Outcome, Session, errors
+from foxapi_async import Outcome, Session, errors
 from foxapi_async._concurrency import finish_despite_cancellation
 from foxapi_async.bulk.failure_streak import FailureStreak
 from foxapi_async.bulk.job_input import JobInput
@@ -16,6 +16,7 @@ from foxapi_async.bulk.results.results_file import Result, credits_of, error_cod
 from foxapi_async.bulk.run_options import RunOptions
 from foxapi_async.bulk.run_recorder import RunRecorder
 from foxapi_async.bulk.stopping import Stopping
+from foxapi_async.journal.protocol import SessionJournal
 
 if TYPE_CHECKING:
     from foxapi_async.bulk.results.save_results import OutputSaver
@@ -29,7 +30,7 @@ class JobWorker:
     """Submits the requests of a run and saves what comes of them, `slots` of them at once."""
 
     _session: Session
-    _journal: Journal
+    _journal: SessionJournal
     _saver: OutputSaver
     _input: JobInput
     _reports: MemoryObjectSendStream[Result]
@@ -58,6 +59,9 @@ class JobWorker:
                     self._stopping.error = error
         finally:
             await outcomes.aclose()
+            if self._stopping.scope.cancel_called:
+                # The time of the tasks in flight is over; ids must be told before the process is killed.
+                self._journal.stop_waiting()
             # What became of the POSTs under way belongs to the summary.
             await finish_despite_cancellation(outcomes.wait_for_posts)
             if isinstance(outcomes.stopped_by, errors.InsufficientQuotaError):

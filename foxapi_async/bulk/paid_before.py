@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import attrs
 
-from foxapi_async import ConfigurationError, Journal
+from foxapi_async import ConfigurationError
 from foxapi_async.bulk.input.job_line import JobLine
 from foxapi_async.bulk.results.results_file import ResultsFile
+from foxapi_async.journal.protocol import SessionJournal
 
 
 @attrs.frozen
@@ -14,7 +15,7 @@ class PaidBefore:
     """Compares the results of a directory with the journal of a run, or of one that is planned."""
 
     results: ResultsFile
-    journal: Journal
+    journal: SessionJournal
 
     def check_journal(self) -> None:
         """Check the journal as a whole; one that knows some requests is checked with `check`.
@@ -26,7 +27,7 @@ class PaidBefore:
             requests = "request that was" if paid == 1 else "requests that were"
             raise ConfigurationError(
                 f"{self.results.path} has {paid} {requests} paid for, but the journal "
-                f"{str(self.journal.path)!r} is empty: the run would pay for them again. Use the "
+                f"{self.journal.address!r} is empty: the run would pay for them again. Use the "
                 "journal that belongs to these results, or another directory"
             )
 
@@ -40,6 +41,6 @@ class PaidBefore:
         if status is not None and not self.journal.was_forgotten(line.key):
             raise ConfigurationError(
                 f"{self.results.path} says that {line.key!r} (line {line.number}) is {status}, but the "
-                f"journal {str(self.journal.path)!r} does not know it: it might be billed twice. Use "
+                f"journal {self.journal.address!r} does not know it: it might be billed twice. Use "
                 "the journal that belongs to these results, or another directory"
             )

@@ -12,7 +12,6 @@ from typing import Final
 
 import attrs
 
-from foxapi_async import Journal
 from foxapi_async.bulk.input.input_uploads import uploads_of
 from foxapi_async.bulk.input.job_line import JobLine
 from foxapi_async.bulk.input.local_files import LocalFiles, stand_ins_of
@@ -23,6 +22,7 @@ from foxapi_async.bulk.results.results_file import RESULTS_NAME, ResultsFile
 from foxapi_async.bulk.results.saved_files import files_of, is_present
 from foxapi_async.errors import Problem
 from foxapi_async.journal.entry import Entry, JournalStatus, difference
+from foxapi_async.journal.protocol import SessionJournal
 
 _BATCH: Final = 200  # Lines that are looked up in the journal at once
 _KEPT: Final = 1000  # Conflicts that are kept; the others are only counted
@@ -109,7 +109,7 @@ class Plan:
 
 def plan_of(
     lines: Iterable[JobLine],
-    journal: Journal | None,
+    journal: SessionJournal | None,
     directory: Path | None,
     files: LocalFiles | None = None,
     profiles: Collection[str] = (),
@@ -136,7 +136,7 @@ class _PaidCheck:
     """Reads the results at the first request that the journal does not know: that takes a while."""
 
     _directory: Path
-    _journal: Journal
+    _journal: SessionJournal
     _stack: ExitStack
     _paid: PaidBefore | None = None
     _is_needed: bool | None = None
@@ -160,7 +160,7 @@ class _PaidCheck:
 
 def _plan_of(
     lines: Iterable[JobLine],
-    journal: Journal | None,
+    journal: SessionJournal | None,
     directory: Path | None,
     *,
     files: LocalFiles | None,
@@ -212,7 +212,7 @@ class PlanCounter:
             else:
                 self._more += 1
 
-    def plan(self, journal: Journal | None = None) -> Plan:
+    def plan(self, journal: SessionJournal | None = None) -> Plan:
         """Return the plan of the requests that were counted, without uploads."""
         return Plan(
             requests=self._requests.total(),

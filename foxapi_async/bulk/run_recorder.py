@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 import anyio
 import attrs
@@ -74,8 +74,10 @@ class RunRecorder:
 
     def begin(self) -> None:
         """Record the beginning. Blocking."""
-        journal = cast("Journal", self._session.journal).path
-        is_default = journal.absolute() == (self._directory / JOURNAL_NAME).absolute()
+        used = self._session.journal
+        assert used is not None
+        journal = used.path if isinstance(used, Journal) else used.address
+        is_default = journal == (self._directory / JOURNAL_NAME).absolute()
         limits = self._session.limits
         self._locks = TaskLocks(self._directory / LOCK_NAME)
         self._run = RunLog(self._directory).begin(

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Final
+from urllib.parse import unquote
 
+from foxapi_async.errors import ConfigurationError
 from foxapi_async.journal.journal import Journal
 from foxapi_async.journal.postgres.journal import PostgresJournal
 from foxapi_async.journal.stored import StoredJournal
 
 _SCHEMES: Final = ("postgresql://", "postgres://")
+_NO_PATH: Final = re.compile(
+    r"[a-z][a-z\d+.-]+:/|.*\b(host|dbname|password)\s*=", re.IGNORECASE | re.DOTALL
+)
+"""A URL, or a connection string of another form. A drive of Windows has one letter."""
 
 
 def is_server(address: str | os.PathLike[str]) -> bool:
@@ -24,9 +31,15 @@ def journal_at(address: str | os.PathLike[str]) -> StoredJournal:
         ConfigurationError: The extra ``postgres`` is not installed, or the address is wrong.
     """
     if not is_server(address):
+        if isinstance(address, str) and _NO_PATH.match(address):
+            # A file of that name is never meant, and a message about it would show a password.
+            raise ConfigurationError(
+                "the address of the journal is neither the path of a file nor "
+                "postgresql://USER@HOST:PORT/DATABASE"
+            )
         return Journal(address)
     dsn, mark, name = str(address).rpartition("#")
     # A password may contain the character, too.
     if not mark or "@" in name:
         return PostgresJournal(str(address))
-    return PostgresJournal(dsn, name=name)
+    return PostgresJournal(dsn, name=unquote(name))

@@ -148,6 +148,9 @@ class SessionJournal(Protocol):
         """Do the same whether or not the journal is open, and block meanwhile."""
         ...
 
+    def is_away(self, error: BaseException) -> bool:
+        """Return whether a query has failed because the database is away: it may succeed later."""
+
     def unfinished(self) -> list[Entry]:
         """Return the submissions whose tasks have not ended."""
         ...

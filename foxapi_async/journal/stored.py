@@ -94,6 +94,10 @@ class StoredJournal(ABC):
         found = await self._running().writer.read(lambda database: database.entries(names))
         return {entry.key: entry for entry in found}
 
+    def is_away(self, error: BaseException) -> bool:
+        """Return whether a query has failed because the database is away: it may succeed later."""
+        return error.__cause__ is not None and self._backend.is_outage(error.__cause__)
+
     def stop_waiting(self) -> None:
         """Fail what waits for a server that is away; the ids that it could not record are told and logged."""
         if (claims := self._current()) is not None:

@@ -22,6 +22,8 @@ from foxapi_async.journal.entry import JournalStatus, text_of
 from foxapi_async.journal.operations import Operation, Transition
 
 _log = logging.getLogger("foxapi_async.journal")
+_server_log = logging.getLogger("foxapi_async.journal.server")
+"""What concerns whoever runs the server; the command line shows it."""
 
 _T = TypeVar("_T")
 
@@ -270,7 +272,7 @@ class Writer:
         now = self._loop.time()
         if self._outage is None:
             self._outage = Outage(now)
-            _log.warning(
+            _server_log.warning(
                 "%s; submissions pause until it can be written again, tasks in flight go on",
                 self._backend.explain(error),
             )
@@ -280,7 +282,9 @@ class Writer:
     def _end_outage(self) -> None:
         if self._outage is not None:
             seconds = self._loop.time() - self._outage.since
-            _log.warning("%s can be written again after %.3g s", self._backend.label, seconds)
+            _server_log.warning(
+                "%s can be written again after %.3g s", self._backend.label, seconds
+            )
             self._outage = None
 
     def _failure(self, operation: Operation, error: BaseException) -> FoxAPIError | None:

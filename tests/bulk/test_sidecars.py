@@ -14,7 +14,7 @@ import attrs
 import pytest
 from PIL import Image
 
-from foxapi_async import InvalidRequestError, Journal, PhotaImage, PhotaImageEnhance
+from foxapi_async import InvalidRequestError, PhotaImage, PhotaImageEnhance
 from foxapi_async.bulk import Job, JobLine, Result, run_job
 from foxapi_async.bulk.results import embedding, save_results, sidecars
 from foxapi_async.bulk.results.embedding import STAGING_NAME, publish_with_prompt, remove_staged
@@ -192,7 +192,7 @@ async def test_a_disk_that_is_full_leaves_the_picture_to_the_next_run(job_folder
 
 def test_own_sidecars_are_brought_up_to_date_and_others_stay(tmp_path: Path):
     notes = RunNotes()
-    writer = sidecars.Sidecars(tmp_path, Journal(tmp_path / "none.sqlite"), "json", notes)
+    writer = sidecars.Sidecars(tmp_path, "json", notes)
     result = Result(
         line=1,
         key="k",
@@ -200,17 +200,17 @@ def test_own_sidecars_are_brought_up_to_date_and_others_stay(tmp_path: Path):
         request=LINE.request,
         files=(SavedFile("k.png", 1, "0", 0),),
     )
-    writer.write([result])
-    writer.write([attrs.evolve(result, line=2)])
+    writer.write([result], {})
+    writer.write([attrs.evolve(result, line=2)], {})
     assert json.loads((tmp_path / "k.json").read_text())["line"] == 2
     (tmp_path / "k.json").write_text("not mine")
-    writer.write([result])
+    writer.write([result], {})
     assert json.loads((tmp_path / "k.png.json").read_text())["line"] == 1
     (tmp_path / "k.png.json").write_text("[]")
-    writer.write([result])
+    writer.write([result], {})
     assert notes.texts() == ("line 1: a sidecar was not written: another file has its name",)
     assert (tmp_path / "k.json").read_text() == "not mine"
     # A request without a prompt has no caption.
     enhance = attrs.evolve(result, request=PhotaImageEnhance("https://x.example/a.png"))
-    attrs.evolve(writer, form="txt").write([enhance])
+    attrs.evolve(writer, form="txt").write([enhance], {})
     assert not (tmp_path / "k.txt").exists()

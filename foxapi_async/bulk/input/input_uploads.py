@@ -20,7 +20,6 @@ from foxapi_async import (
     FoxAPIError,
     InvalidRequestError,
     InvalidResponseError,
-    Journal,
     Outcome,
     RateLimitError,
     Request,
@@ -37,6 +36,7 @@ from foxapi_async.bulk.input.local_files import (
     state_of,
 )
 from foxapi_async.files.pace import run_with_descriptors
+from foxapi_async.journal.protocol import SessionJournal
 from foxapi_async.requests import STAND_IN, PreparedRequest
 from foxapi_async.retry import backoff
 
@@ -270,7 +270,7 @@ def link_from(value: object) -> _Link | None:
     return _Link(url, min(expires, time.time() + LIFETIME)) if time.time() < expires else None
 
 
-def uploads_of(files: LocalFiles, journal: Journal | None) -> tuple[int, int]:
+def uploads_of(files: LocalFiles, journal: SessionJournal | None) -> tuple[int, int]:
     """Return how many of the wanted files have no usable link, and their bytes together. Blocking."""
     number = size = 0
     for batch in files.wanted(_BATCH):

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import attrs
 
-from foxapi_async import Journal
 from foxapi_async.journal.entry import JournalStatus
+from foxapi_async.journal.protocol import SessionJournal
 from foxapi_async.phota import CLASSES, profiles_in
 
 _MOST: Final = 1000  # Profiles that are kept; a job with more gets a warning about these
@@ -47,7 +47,7 @@ class ProfileUses:
         """Whether further profiles were left out."""
         return len(self._uses) >= _MOST
 
-    def unknown(self, journal: Journal | None) -> tuple[ProfileUse, ...]:
+    def unknown(self, journal: SessionJournal | None) -> tuple[ProfileUse, ...]:
         """Return the profiles that no completed request of the journal has used, by their first line."""
         unknown = dict(self._uses)
         if unknown and journal is not None:

@@ -51,7 +51,8 @@ class RunRecord:
     """A run of a folder.
 
     ``job`` is the path of its job and ``read`` the options with which it was read. ``journal`` is None
-    for the default in the folder. ``options`` are those of `run_job` and the limits. ``is_alive`` is
+    for the default in the folder, and a text if it is on a server: its address without the password.
+    ``options`` are those of `run_job` and the limits. ``is_alive`` is
     whether the run is at work now; ``progress`` is the last that it has reported, if it is at work or
     was killed. ``ended`` is None while it is at work, and if it was killed. ``summary`` is its end, else
     its last progress, else None. ``credits`` are those that are reserved for the tasks that ended in the
@@ -65,7 +66,7 @@ class RunRecord:
     host: str
     job: Path
     read: Mapping[str, Any]
-    journal: Path | None
+    journal: Path | str | None
     options: Mapping[str, Any]
     is_alive: bool = False
     progress: RunProgress | None = None
@@ -134,7 +135,7 @@ class RunLog:
         *,
         job: Path,
         read: Mapping[str, Any],
-        journal: Path | None,
+        journal: Path | str | None,
         options: Mapping[str, Any],
     ) -> LiveRun:
         """Record the beginning of a run of this process; runs that were killed get their end.
@@ -162,10 +163,10 @@ class RunLog:
             # The folder may be moved, and the job with it.
             "job_in_folder": _relative(inside, self.directory.absolute()),
             "read": dict(read),
-            "journal": None if journal is None else str(journal.absolute()),
-            "journal_in_folder": None
-            if journal is None
-            else _relative(journal.absolute(), self.directory.absolute()),
+            "journal": str(journal.absolute()) if isinstance(journal, Path) else journal,
+            "journal_in_folder": _relative(journal.absolute(), self.directory.absolute())
+            if isinstance(journal, Path)
+            else None,
             "options": dict(options),
         }
         try:
@@ -219,6 +220,8 @@ class RunLog:
 
     def _begun(self, name: str, fields: Mapping[str, Any]) -> RunRecord:
         read, options = fields.get("read"), fields.get("options")
+        journal = fields.get("journal")
+        is_address = isinstance(journal, str) and "://" in journal
         return RunRecord(
             id=name,
             began=aware(fields.get("at")),
@@ -226,7 +229,7 @@ class RunLog:
             host=str(fields.get("host", "")),
             job=self._place(fields, "job") or Path(),
             read=read if is_object(read) else {},
-            journal=self._place(fields, "journal"),
+            journal=journal if is_address else self._place(fields, "journal"),
             options=options if is_object(options) else {},
         )
 

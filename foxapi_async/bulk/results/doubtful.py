@@ -6,12 +6,15 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from foxapi_async import ConfigurationError, Journal
+from foxapi_async import ConfigurationError
 from foxapi_async._typeguards import is_object
 from foxapi_async.journal.entry import Entry, JournalStatus
+from foxapi_async.journal.protocol import SessionJournal
 
 
-def doubtful_lines(journal: Journal, results: Path | None) -> Iterator[tuple[Entry, int | None]]:
+def doubtful_lines(
+    journal: SessionJournal, results: Path | None
+) -> Iterator[tuple[Entry, int | None]]:
     """Yield the unknown entries of a journal, oldest first, each with its line in the job.
 
     The line is None if ``results``, the file with the results of the job, does not name it.

@@ -12,7 +12,7 @@ from typing import Final
 import anyio
 import attrs
 
-from foxapi_async import FoxAPIError, Journal, Output, Session, Task, errors
+from foxapi_async import FoxAPIError, Output, Session, Task, errors
 from foxapi_async.bulk.input.job_line import JobLine
 from foxapi_async.bulk.results.embedding import STAGING_NAME, publish_with_prompt, without_copy
 from foxapi_async.bulk.results.file_names import FileNames
@@ -23,6 +23,7 @@ from foxapi_async.files.pace import run_with_descriptors
 from foxapi_async.files.service import describe
 from foxapi_async.files.unsaved import late, no_picture
 from foxapi_async.journal.entry import SavedFile
+from foxapi_async.journal.protocol import SessionJournal
 
 _LONGEST_STEM: Final = 140
 """Bytes: together with the index of an output, the name is still short enough to stay as it is."""
@@ -55,7 +56,7 @@ class OutputSaver:
     """
 
     session: Session
-    journal: Journal
+    journal: SessionJournal
     directory: Path
     names: FileNames | None
     notes: RunNotes
@@ -74,7 +75,9 @@ class OutputSaver:
         if (nothing := no_picture(task, line.request.kind)) is not None:
             return SavedOutputs((), error=nothing)
         outputs = [output for output in task.outputs if output.url is not None]
-        intact, targets = await run_with_descriptors(self._prepare, line, task, outputs)
+        entry = (await self.journal.lookup([line.key])).get(line.key)
+        files = files_of(entry) if entry is not None and entry.task_id == task.id else ()
+        intact, targets = await run_with_descriptors(self._prepare, line, outputs, files)
         saved = {output.index: intact[output.index] for output in outputs if output.index in intact}
         kept = len(saved)
         failures: dict[int, FoxAPIError] = {}
@@ -141,11 +144,12 @@ class OutputSaver:
         return path
 
     def _prepare(
-        self, line: JobLine, task: Task, outputs: Sequence[Output]
+        self, line: JobLine, outputs: Sequence[Output], files: Sequence[SavedFile]
     ) -> tuple[dict[int, SavedFile], dict[int, _Target]]:
-        """Return the intact files and the targets of all files, by the index of their output."""
-        entry = self.journal.find([line.key]).get(line.key)
-        files = files_of(entry) if entry is not None and entry.task_id == task.id else ()
+        """Return the intact files and the targets of all files, by the index of their output.
+
+        ``files`` are those that the journal knows.
+        """
         intact: dict[int, SavedFile] = {}
         for file in files:
             if not is_intact(self.directory, file):

@@ -9,7 +9,7 @@ from typing import Any, Final, get_args
 
 import attrs
 
-from foxapi_async import InvalidRequestError, Journal
+from foxapi_async import InvalidRequestError
 from foxapi_async._typeguards import is_object
 from foxapi_async.bulk.results.results_file import Result
 from foxapi_async.bulk.results.run_notes import RunNotes
@@ -17,7 +17,7 @@ from foxapi_async.bulk.results.saved_files import path_of
 from foxapi_async.bulk.run_options import SidecarFormat
 from foxapi_async.files.filenames import is_written_by_jobs
 from foxapi_async.files.replacing import replacing
-from foxapi_async.journal.entry import SavedFile
+from foxapi_async.journal.entry import Entry, SavedFile
 
 _FORMATS: Final[tuple[SidecarFormat, ...]] = get_args(SidecarFormat)
 _LONGEST: Final = (
@@ -40,15 +40,12 @@ class Sidecars:
     """Writes the sidecars of the files of a job; what cannot be written is noted."""
 
     directory: Path
-    journal: Journal
     form: SidecarFormat
     notes: RunNotes
 
-    def write(self, results: Sequence[Result]) -> None:
-        """Write the sidecars that are not there yet or out of date."""
-        saved = [result for result in results if result.files]
-        entries = self.journal.find(result.key for result in saved)
-        for result in saved:
+    def write(self, results: Sequence[Result], entries: Mapping[str, Entry]) -> None:
+        """Write the sidecars of results with these journal entries, unless they are there already."""
+        for result in results:
             entry = entries.get(result.key)
             submitted = None if entry is None else entry.submitted
             created = None if submitted is None else submitted.isoformat(timespec="seconds")

@@ -35,6 +35,7 @@ from foxapi_async.bulk.temporary_index import index_error, key_digest, temporary
 from foxapi_async.errors import FoxAPIError
 from foxapi_async.files.filenames import is_written_by_jobs
 from foxapi_async.files.replacing import replacing
+from foxapi_async.journal.protocol import SessionJournal
 
 TABLE_NAME: Final = "results.csv"
 _NAMES: Final[Mapping[TableFormat, str]] = {
@@ -70,7 +71,7 @@ def write_table(
     *,
     format: TableFormat = "csv",  # noqa: A002
     output: str | os.PathLike[str] | None = None,
-    journal: Journal | str | os.PathLike[str] | None = None,
+    journal: SessionJournal | str | os.PathLike[str] | None = None,
 ) -> TableReport:
     """Write the table of results of a directory of jobs: one row per line, with its last status.
 
@@ -106,12 +107,12 @@ def write_table(
         )
     jobs, notes = read_jobs(folder)
     used = _journal_of(folder) if journal is None else journal
-    opened = used if isinstance(used, Journal) else Journal(used)
+    opened = _opened(used) if isinstance(used, str | os.PathLike) else used
     has_results = (folder / RESULTS_NAME).is_file()
     if not has_results and not opened.count():
         raise ConfigurationError(
             f"there are no results in {folder}: no {RESULTS_NAME}, and nothing in the journal "
-            f"{str(opened.path)!r}"
+            f"{opened.address!r}"
         )
     if not has_results:
         return TableWriter(folder, None, opened, jobs, notes).write(target, format)
@@ -122,7 +123,7 @@ def write_table(
 def write_job_table(
     directory: Path,
     results: ResultsFile,
-    journal: Journal,
+    journal: SessionJournal,
     job: Job,
     *,
     is_cancelled: Callable[[], bool],
@@ -163,9 +164,15 @@ def read_jobs(directory: Path, *, but: Path | None = None) -> tuple[list[Job], l
     return jobs, notes
 
 
-def _journal_of(directory: Path) -> Path:
+def _journal_of(directory: Path) -> Path | str:
     last = RunLog(directory).last()
     return directory / JOURNAL_NAME if last is None or last.journal is None else last.journal
+
+
+def _opened(address: str | os.PathLike[str]) -> SessionJournal:
+    from foxapi_async.journal.address import journal_at  # noqa: PLC0415 - for an address only
+
+    return journal_at(address)
 
 
 class TableCancelledError(Exception):
@@ -179,7 +186,7 @@ class TableWriter:
         self,
         directory: Path,
         results: ResultsFile | None,
-        journal: Journal,
+        journal: SessionJournal,
         jobs: Sequence[Job],
         notes: Iterable[str] = (),
         *,
@@ -293,7 +300,7 @@ class TableWriter:
 
     def _is_all_of_folder(self) -> bool:
         """Return whether the other entries of the journal are lines of a job that cannot be read."""
-        is_own = self._journal.path == (self._directory / JOURNAL_NAME).absolute()
+        is_own = self._journal.address == Journal(self._directory / JOURNAL_NAME).address
         return is_own and (bool(self._notes) or not self._jobs)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import quote, urlencode
 
 from foxapi_async.errors import ConfigurationError
 
@@ -31,6 +32,9 @@ _OLDEST_SERVER: Final = 130_000
 _LONGEST_NAME: Final = 50
 """Bytes of a journal's name: PostgreSQL cuts identifiers after 63."""
 _PREFIX: Final = "foxapi_"
+_SECRETS: Final = frozenset(
+    {"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"}
+)
 _SCHEMA_LOCK: Final = 0x466F784A00000000
 """The advisory lock under which schemas are created: concurrent CREATE … IF NOT EXISTS collide."""
 _PARAMETERS: Final[Mapping[str, Any]] = {
@@ -144,14 +148,10 @@ class Address:
             raise ConfigurationError(
                 f"{name!r} cannot be the name of a journal: give 1 to {_LONGEST_NAME} printable characters"
             )
-        user = f"{parts['user']}@" if parts.get("user") else ""
-        host = parts.get("host") or parts.get("hostaddr") or ""
-        port = f":{parts['port']}" if parts.get("port") else ""
-        suffix = "" if name == "default" else f"#{name}"
         self._dsn: Final = dsn
         self._parts: Final = parts
         self.schema: Final = _PREFIX + name
-        self.shown: Final = f"postgresql://{user}{host}{port}/{parts.get('dbname') or ''}{suffix}"
+        self.shown: Final = _without_secrets(parts, name)
         """As `journal_at` takes it; the password may come from the environment or a password file."""
         self.label: Final = f"journal {self.shown!r}"
 
@@ -181,6 +181,23 @@ class Address:
                 f"{self.label}: a journal needs PostgreSQL {_OLDEST_SERVER // 10_000} or newer; the server "
                 f"has {version / 10_000:.4g}"
             )
+
+
+def _without_secrets(parts: Mapping[str, Any], name: str) -> str:
+    """Return the address of a journal that leads to the same server with the same settings."""
+    rest = {key: str(value) for key, value in parts.items() if key not in _SECRETS}
+    user, database = (quote(rest.pop(key, ""), safe="") for key in ("user", "dbname"))
+    hosts = rest.pop("host", "").split(",")
+    ports = rest.pop("port", "").split(",")
+    if len(ports) == 1:
+        ports *= len(hosts)
+    places = [
+        (f"[{host}]" if ":" in host else quote(host, safe="")) + (f":{port}" if port else "")
+        for host, port in zip(hosts, ports, strict=False)
+    ]
+    settings = f"?{urlencode(rest, quote_via=quote)}" if rest else ""
+    suffix = "" if name == "default" else f"#{quote(name)}"
+    return f"postgresql://{user}{user and '@'}{','.join(places)}/{database}{settings}{suffix}"
 
 
 def version_of(connection: Connection, address: Address) -> int:
@@ -254,7 +271,10 @@ def durability_warnings(connection: Connection) -> list[str]:
 
 _UNREACHABLE: Final = "the server cannot be reached; check the address, and whether it runs"
 _ADVICE: Final = (
-    ("28", "the server refuses the user or the password; check the address"),
+    (
+        "28",
+        "the server refuses the user or the password; check the address, PGPASSWORD and the password file",
+    ),
     ("3D", "the database does not exist; create it, or correct the address"),
     ("42501", "the user may not do that; grant it CREATE on the database and all on the schema"),
     ("53100", "the disk of the server is full; free some space"),

@@ -27,7 +27,7 @@ from foxapi_async.journal.postgres.connection import (
 )
 from foxapi_async.journal.postgres.tables import PostgresTables
 
-_log = logging.getLogger("foxapi_async.journal")
+_log = logging.getLogger("foxapi_async.journal.server")
 
 _T = TypeVar("_T")
 
