@@ -387,19 +387,10 @@ class JobRun(AsyncIterator[Result]):
         if not self._options.table or self._skips_reports:
             return
         self._recorder.stage = "table"
-        write = partial(
-            write_job_table,
-            self._directory,
-            self.results,
-            self._journal,
-            self._job,
-            is_cancelled=lambda: self._is_left or self._skips_reports,
-        )
-        stopping = self._stopping
-        is_ending = stopping.interrupted or stopping.timed_out or stopping.error is not None
+        write = partial(write_job_table, is_cancelled=lambda: self._is_left or self._skips_reports)
+        table = partial(write, self._directory, self.results, self._journal, self._job)
         try:
-            # A run that is to end does not wait for a server that is away.
-            await (run_in_thread(write) if is_ending else ask(self._journal, write))
+            await ask(self._journal, table, waits=not self._stopping.is_ending)
         except FoxAPIError as error:
             self._notes.add(str(error))
 

@@ -17,8 +17,10 @@ T = TypeVar("T")
 _PAUSE: Final = 1.0  # Seconds between attempts; each takes a few seconds itself
 
 
-async def ask(journal: SessionJournal, query: Callable[[], T]) -> T:
+async def ask(journal: SessionJournal, query: Callable[[], T], *, waits: bool = True) -> T:
     """Run a blocking query in a thread; while the journal's server is away, try again, as its writes do.
+
+    Without ``waits`` there is one attempt, of a few seconds.
 
     Raises:
         ConfigurationError: The journal cannot be used, or its server was away for 900 s.
@@ -30,6 +32,6 @@ async def ask(journal: SessionJournal, query: Callable[[], T]) -> T:
         except ConfigurationError as error:
             now = anyio.current_time()
             deadline = now + PATIENCE if deadline is None else deadline
-            if now >= deadline or not journal.is_away(error):
+            if not waits or now >= deadline or not journal.is_away(error):
                 raise
         await anyio.sleep(_PAUSE)

@@ -36,6 +36,11 @@ class Stopping:
         """The fatal answer after which the session submits nothing more."""
         return None if self._outcomes is None else self._outcomes.stopped_by
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether the run is to end although not everything is done."""
+        return self.interrupted or self.timed_out or self.error is not None
+
     def stop(self, reason: FoxAPIError) -> None:
         """Submit nothing more; what is in flight is brought home."""
         if self.reason is None:

@@ -3,7 +3,7 @@
 The user's own file is ``~/.config/foxapi/config.toml``; ``foxapi.toml`` beside a job belongs to
 that job. The command line comes first, then environment variables, the file beside the job, the user's file,
 and the built-in defaults. A file beside a job may come from somebody else, so it cannot spend money
-without a question, run commands, or send the API key elsewhere.
+without a question, run commands, or send the API key or the requests elsewhere.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ _ONLY_OF_THE_USER: Final = frozenset(
 )
 
 _VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
+    "journal": ("FOXAPI_JOURNAL",),
     "base-url": ("FOXAPI_BASE_URL",),
     "key-file": ("FOXAPI_API_KEY", "FOXAPI_API_KEY_FILE"),
     "proxy": tuple(
@@ -117,6 +118,12 @@ class ConfigFile:
                 if option in options and not any(
                     environment.get(each) for each in _VARIABLES.get(option, ())
                 ):
+                    if option == "journal" and "://" in str(value) and not self.is_trusted:
+                        raise ConfigurationError(
+                            f"{self.path}: a journal on a server is not taken from the folder of a job, "
+                            "which may come from somebody else: it would get the requests; put it into "
+                            f"{user_file(os.environ)} or FOXAPI_JOURNAL, or give --journal"
+                        )
                     parameter, is_negative = options[option]
                     found[parameter.name] = self._typed(option, parameter, value, is_negative)
         return found

@@ -241,7 +241,7 @@ class Console:
     def log_warnings(self) -> None:
         """Print the warnings of the log, too, for a command that runs for long and shows little else."""
         for handler in logging.getLogger("foxapi_async").handlers:
-            handler.setLevel(min(handler.level, logging.WARNING))
+            handler.removeFilter(_is_shown)
 
     def _print_message(self, text: str, style: str, *, shown: bool = True) -> None:
         now = datetime.now().astimezone()
@@ -288,10 +288,17 @@ class Console:
             "%H:%M:%S" if self.error_stream.isatty() else "%Y-%m-%d %H:%M:%S",
             None if verbose else self._log_repeats,
         )
-        handler.setLevel(logging.DEBUG if verbose else logging.ERROR)
+        handler.setLevel(logging.DEBUG if verbose else logging.WARNING)
+        if not verbose:
+            handler.addFilter(_is_shown)
         logger.handlers = [handler]
         logger.propagate = False
         logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
+
+
+def _is_shown(record: logging.LogRecord) -> bool:
+    # Commands tell themselves what other warnings say.
+    return record.levelno >= logging.ERROR or record.name == "foxapi_async.journal.server"
 
 
 class _LogHandler(logging.Handler):

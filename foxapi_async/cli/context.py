@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer import Option
@@ -23,6 +23,9 @@ from foxapi_async.cli.exit_codes import ExitCode, exit_code_for
 from foxapi_async.cli.formatting import error_json
 from foxapi_async.cli.invocation import command_again, without_password
 from foxapi_async.cli.signals import Interrupted
+
+if TYPE_CHECKING:
+    from foxapi_async.journal import StoredJournal
 
 _common_option = partial(Option, rich_help_panel="Common options")
 
@@ -145,7 +148,7 @@ class CommandContext:
         *,
         limits: Limits | None = None,
         polling: Polling | None = None,
-        journal: Path | str | None = None,
+        journal: StoredJournal | None = None,
         on_event: Callable[[foxapi_async.Event], object] | None = None,
     ) -> foxapi_async.Session:
         """Return a session that is not open yet."""

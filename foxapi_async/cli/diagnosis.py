@@ -17,12 +17,14 @@ from foxapi_async import PhotaCreateProfile, PhotaImage, PhotaImageEdit, PhotaIm
 from foxapi_async._typeguards import is_object
 from foxapi_async.cli.credentials import Key
 from foxapi_async.cli.exit_codes import ExitCode
+from foxapi_async.cli.formatting import count
 from foxapi_async.cli.money import balance_text
 from foxapi_async.environment import is_loopback
 from foxapi_async.http.account import read_balance
 from foxapi_async.http.codec import decode, excerpt
 from foxapi_async.http.proxies import Proxy
 from foxapi_async.http.responses import Reply
+from foxapi_async.journal.postgres.health import ServerHealth
 
 _PHOTA_MODELS: Final = [
     request.model for request in (PhotaImage, PhotaImageEdit, PhotaImageEnhance, PhotaCreateProfile)
@@ -56,6 +58,15 @@ class Exchange:
     seconds: float
 
 
+@attrs.frozen
+class JournalFacts:
+    """A journal that can be used, and what its server is like; None for a file."""
+
+    shown: str
+    requests: int
+    server: ServerHealth | None = None
+
+
 @attrs.frozen(kw_only=True)
 class Facts:
     """Everything that was found out; a text says why it is missing, None that it was not checked."""
@@ -67,6 +78,7 @@ class Facts:
     connection: Connection | None = None
     models: Exchange | None = None
     account: Exchange | None = None
+    journal: JournalFacts | str | None = None
     configuration: str = ""
     """Which configuration files were read."""
 
@@ -109,6 +121,7 @@ def diagnose(facts: Facts) -> list[Finding]:
         *_models(facts),
         *_clock(facts.models),
         *_account(facts.account),
+        *_journal(facts.journal),
         _unknown("generation", "only a billed submission can show that one is accepted"),
         _unknown("rate limits", "the service publishes none; a session learns them from its 429s"),
     ]
@@ -226,6 +239,28 @@ def _account(exchange: Exchange | None) -> Iterator[Finding]:
         yield _good("balance", words)
     else:
         yield _note("balance", f"in an unknown format: {excerpt(reply.body)}")
+
+
+def _journal(journal: JournalFacts | str | None) -> Iterator[Finding]:
+    if journal is None:
+        return
+    if isinstance(journal, str):
+        yield _bad("journal", journal)
+        return
+    known, server = f"{journal.shown}, {count(journal.requests, 'request')}", journal.server
+    if server is None:
+        yield _good("journal", known)
+        return
+    state = "" if server.version else "; it is not created yet, the first session does that"
+    yield _good("journal", f"{known}: {server.server}, connect {_ms(server.seconds)}{state}")
+    for warning in server.warnings:
+        yield _note("journal", warning)
+    if server.missing_rights:
+        yield _bad("journal user", f"it needs {', '.join(server.missing_rights)}")
+    if server.shares_connections:
+        words = "it gives one connection of the server to several clients (transaction pooling)"
+        advice = "no session would see that another one lives; use session pooling, or no pool"
+        yield _bad("journal pool", f"{words}, so {advice}")
 
 
 def _model_ids(reply: Reply) -> tuple[str, ...] | None:

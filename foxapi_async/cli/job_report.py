@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from foxapi_async import FoxAPIError, Journal
+from foxapi_async import FoxAPIError
 from foxapi_async.cli.cost_report import ModelShare
 from foxapi_async.cli.exit_codes import ExitCode, exit_code_for, most_severe
 from foxapi_async.cli.formatting import count, file_size, rate_text, remaining_time
@@ -16,6 +15,7 @@ from foxapi_async.cli.money import number_text
 
 if TYPE_CHECKING:
     from foxapi_async.bulk import Plan, Summary
+    from foxapi_async.cli.journal_option import ChosenJournal
 
 
 _MAX_PROFILES_SHOWN: Final = 10  # Further unknown profiles are only counted
@@ -168,12 +168,14 @@ class ImagesInAll:
 
     billed: int
     unknown: int
+    where: str = "of this folder"
 
 
-def images_of(journal: Path) -> ImagesInAll | None:
+def images_of(chosen: ChosenJournal) -> ImagesInAll | None:
     """Return the images of all runs with a journal, None if it cannot be read."""
+    where = "of this folder" if chosen.file is not None else "with this journal"
     try:
-        return ImagesInAll(*Journal(journal).images())
+        return ImagesInAll(*chosen.journal.images(), where)
     except FoxAPIError:
         return None
 
@@ -189,7 +191,7 @@ def summary_lines(summary: Summary, in_all: ImagesInAll | None = None) -> list[s
         f"billed in this run: {count(summary.outputs_billed, 'image')}",
     ]
     if in_all is not None:
-        lines[-1] += f"; in all runs of this folder: {in_all.billed:,}"
+        lines[-1] += f"; in all runs {in_all.where}: {in_all.billed:,}"
     return lines
 
 
@@ -199,7 +201,7 @@ def perhaps_billed(summary: Summary, in_all: ImagesInAll | None) -> str | None:
     if not summary.outputs_unknown and not unknown:
         return None
     text = f"perhaps also billed: {count(summary.outputs_unknown, 'image')}"
-    return text if in_all is None else f"{text}; in all runs of this folder: {unknown:,}"
+    return text if in_all is None else f"{text}; in all runs {in_all.where}: {unknown:,}"
 
 
 def earlier_lines(counts: Mapping[tuple[str, str], int]) -> list[str]:

@@ -38,6 +38,7 @@ from foxapi_async.cli.exit_codes import ExitCode, exit_code_for, most_severe
 from foxapi_async.cli.formatting import count
 from foxapi_async.cli.invocation import RUN_COMMAND, as_argument, to_remember
 from foxapi_async.cli.job_board import board, progress_text, waiting_text
+from foxapi_async.cli.journal_option import ChosenJournal
 from foxapi_async.cli.progress import RetryMessages, live
 from foxapi_async.cli.saving_options import SavingOptions
 from foxapi_async.cli.signals import Interrupted, run_interruptible
@@ -72,7 +73,7 @@ class JobRunner:
     job: Job
     estimate: job_report.Estimate
     directory: Path
-    journal: Path
+    journal: ChosenJournal
     command: str
     remembered: str
     grace: float | None
@@ -98,7 +99,7 @@ class JobRunner:
                 self._rejections.add(exit_code_for(event.error))
 
         session = self.context.session(
-            limits=limits, polling=polling, journal=self.journal, on_event=on_event
+            limits=limits, polling=polling, journal=self.journal.journal, on_event=on_event
         )
         code = ExitCode.OK
         failure: FoxAPIError | None = None
@@ -213,7 +214,7 @@ class JobRunner:
             console.warning(note)
         if summary.unfinished:
             console.warning(
-                f"left in flight: {count(summary.unfinished, 'task')}, billed; the ids are in {self.journal}"
+                f"left in flight: {count(summary.unfinished, 'task')}, billed; the ids are in {self.journal.shown}"
             )
         self._print_next_step(summary)
         sheet = self.directory / SHEET_NAME
@@ -227,7 +228,7 @@ class JobRunner:
             **job_report.summary_json(summary, in_all),
             balance=None if before is None else change_json(before, after),
             directory=str(self.directory),
-            journal=str(self.journal),
+            journal=self.journal.shown,
             results=str(summary.results),
             table=str(table) if table.exists() else None,
             contact_sheet=str(sheet) if sheet.exists() else None,
@@ -238,8 +239,8 @@ class JobRunner:
 
     def _print_next_step(self, summary: Summary) -> None:
         listing = ["foxapi", "unknown", as_argument(self.directory)]
-        if self.journal != self.directory / JOURNAL_NAME:
-            listing += ["--journal", str(self.journal)]
+        if self.journal.shown != str(self.directory / JOURNAL_NAME):
+            listing += ["--journal", self.journal.shown]
         advice = job_report.next_step(self.command, summary, shlex.join(listing))
         if advice is not None:
             self.context.console.warning(advice)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from foxapi_async import FoxAPIError
 from foxapi_async.cli import job_report
 from foxapi_async.cli.console import Console
 from foxapi_async.cli.exit_codes import ExitCode
@@ -13,6 +14,7 @@ from foxapi_async.cli.formatting import count, rate_text, remaining_time
 
 if TYPE_CHECKING:
     from foxapi_async.bulk import RunRecord, Summary
+    from foxapi_async.cli.journal_option import ChosenJournal
 
 _FILES: Final = ("runs.jsonl", "results.jsonl")
 
@@ -40,8 +42,10 @@ def is_job_directory(text: str) -> bool:
         return False
 
 
-def print_job_status(console: Console, directory: Path) -> ExitCode:
-    """Print the runs that are at work, else the last run."""
+def print_job_status(
+    console: Console, directory: Path, chosen: ChosenJournal | None = None
+) -> ExitCode:
+    """Print the runs that are at work, else the last run; of a journal on a server, what it has in all."""
     from foxapi_async.bulk import RunLog  # noqa: PLC0415 - loads aiohttp
 
     runs = RunLog(directory).runs()
@@ -49,15 +53,36 @@ def print_job_status(console: Console, directory: Path) -> ExitCode:
     for run in shown:
         for line in status_lines(run, datetime.now().astimezone()):
             console.result(line)
+    counts = None if chosen is None or chosen.file is not None else _counts_of(chosen)
+    if chosen is not None and counts is not None:
+        console.result(f"{'journal':<10} {chosen.shown}: {counts_text(counts)}")
     if not runs:
         console.result(f"no run of {directory} is recorded; `foxapi report` counts its results")
     console.document(
         directory=str(directory),
         runs=len(runs),
         shown=[run_json(run) for run in shown],
+        journal=None if chosen is None else chosen.shown,
+        journal_counts=counts if isinstance(counts, dict) else None,
         exit_code=ExitCode.OK,
     )
     return ExitCode.OK
+
+
+def _counts_of(chosen: ChosenJournal) -> dict[str, int] | str:
+    """Return how many requests of all machines have each status, or why that is not known."""
+    try:
+        return {str(status): number for status, number in chosen.journal.count().items()}
+    except FoxAPIError as error:
+        return str(error)
+
+
+def counts_text(counts: dict[str, int] | str) -> str:
+    """Return what a journal has, of all machines, for a person."""
+    if isinstance(counts, str):
+        return counts
+    parts = [f"{number:,} {status}" for status, number in counts.items()]
+    return ", ".join(parts) or "nothing yet"
 
 
 def status_lines(run: RunRecord, now: datetime) -> list[str]:

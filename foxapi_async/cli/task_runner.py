@@ -31,6 +31,7 @@ from foxapi_async.outcome import OutcomeStatus, status_of
 if TYPE_CHECKING:
     from foxapi_async import Outcome, Session, TaskHandle
     from foxapi_async.bulk.input.local_files import LocalFiles
+    from foxapi_async.cli.journal_option import ChosenJournal
 
 
 @attrs.define(eq=False)
@@ -41,6 +42,7 @@ class TaskRunner:
     _directory: Path | None
     _polling: Polling
     _limits: Limits | None = None
+    _journal: ChosenJournal | None = attrs.field(default=None, alias="journal")
     _states: TaskStates = attrs.field(factory=TaskStates, init=False)
     _codes: list[ExitCode] = attrs.field(factory=list[ExitCode], init=False)
     _results: list[dict[str, object]] = attrs.field(factory=list[dict[str, object]], init=False)
@@ -83,7 +85,10 @@ class TaskRunner:
     def _run(self, main: Callable[[Session], Coroutine[Any, Any, None]]) -> ExitCode:
         with show_progress(self._context.console, self._states) as on_event:
             session = self._context.session(
-                limits=self._limits, polling=self._polling, on_event=on_event
+                limits=self._limits,
+                polling=self._polling,
+                journal=None if self._journal is None else self._journal.journal,
+                on_event=on_event,
             )
 
             async def run() -> None:
@@ -193,7 +198,10 @@ class TaskRunner:
 
     def _print_next_step(self) -> None:
         if ids := self._unfinished_ids():
-            command = wait_command(ids, self._directory, self._context.options())
+            options = self._context.options()
+            if self._journal is not None:
+                options += ["--journal", self._journal.shown]
+            command = wait_command(ids, self._directory, options)
             self._context.console.warning(
                 f"billed but not finished or saved: {count(len(ids), 'task')}; to go on:\n  {command}"
             )

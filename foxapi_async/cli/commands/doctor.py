@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import anyio
 import attrs
+from typer import Option
 from yarl import URL
 
 from foxapi_async import ConfigurationError, FoxAPIError, Timeout
@@ -22,8 +23,9 @@ from foxapi_async.cli.config_file import JOB_FILE, user_file
 from foxapi_async.cli.configured_commands import files_read
 from foxapi_async.cli.context import CommandContext
 from foxapi_async.cli.credentials import Key, find_key
-from foxapi_async.cli.diagnosis import Connection, Exchange, Facts, Grade, diagnose
+from foxapi_async.cli.diagnosis import Connection, Exchange, Facts, Grade, JournalFacts, diagnose
 from foxapi_async.cli.exit_codes import ExitCode, most_severe
+from foxapi_async.cli.journal_option import METAVAR, VARIABLE, journal_of
 from foxapi_async.cli.signals import run_interruptible
 from foxapi_async.environment import find_api_key, find_base_url
 from foxapi_async.http.proxies import Proxies, find_proxies
@@ -40,10 +42,22 @@ _NO_KEY: Final = "sk-none"
 _MARKS: Final = {Grade.GOOD: "ok", Grade.NOTE: "note", Grade.BAD: "BAD", Grade.UNKNOWN: "?"}
 
 
-def doctor(context: CommandContext) -> ExitCode:
-    """Check key, network, models and clock. Only free calls are made: nothing is billed."""
+def doctor(
+    context: CommandContext,
+    *,
+    journal: Annotated[
+        str | None,
+        Option(
+            "--journal",
+            metavar=METAVAR,
+            help=f"Check this journal, too; nothing in it is changed. Default: {VARIABLE}.",
+        ),
+    ] = None,
+) -> ExitCode:
+    """Check key, network, models, clock and journal. Only free calls are made: nothing is billed."""
     console = context.console
-    findings = diagnose(run_interruptible(_gather(context)))
+    facts = attrs.evolve(run_interruptible(_gather(context)), journal=_journal(context, journal))
+    findings = diagnose(facts)
     code = most_severe(finding.exit_code for finding in findings)
     for finding in findings:
         console.result(f"{_MARKS[finding.grade]:<5} {finding.subject:<13} {finding.words}")
@@ -85,6 +99,19 @@ async def _gather(context: CommandContext) -> Facts:
     finally:
         await transport.aclose()
     return attrs.evolve(facts, models=models, account=account)
+
+
+def _journal(context: CommandContext, given: str | None) -> JournalFacts | str | None:
+    from foxapi_async.journal import PostgresJournal  # noqa: PLC0415 - loads aiohttp
+
+    try:
+        if (chosen := journal_of(context, given, None)) is None:
+            return None
+        journal = chosen.journal
+        server = journal.check() if isinstance(journal, PostgresJournal) else None
+        return JournalFacts(chosen.shown, sum(journal.count().values()), server)
+    except FoxAPIError as error:
+        return str(error)
 
 
 def _configuration(context: CommandContext) -> str:

@@ -24,6 +24,7 @@ from foxapi_async.cli.agreement import ask_for_agreement
 from foxapi_async.cli.context import CommandContext, Timeout
 from foxapi_async.cli.exit_codes import ExitCode
 from foxapi_async.cli.formatting import count, file_size
+from foxapi_async.cli.journal_option import METAVAR, VARIABLE, ChosenJournal, chosen_journal
 from foxapi_async.cli.profile_record import (
     JOURNAL_NAME,
     CreatedProfile,
@@ -39,7 +40,7 @@ from foxapi_async.cli.task_state import TaskStates
 from foxapi_async.environment import DEFAULT_BASE_URL, find_base_url
 
 if TYPE_CHECKING:
-    from foxapi_async import Journal, Session
+    from foxapi_async import Session
     from foxapi_async.bulk.input.photo_archive import Photos
 
 _MOST_PROFILES: Final = 1000  # Of the same photos
@@ -63,11 +64,12 @@ def create(
         Option("--again", help="Make another profile of the same photos; it is billed again."),
     ] = False,
     journal: Annotated[
-        Path | None,
+        str | None,
         Option(
-            metavar="FILE",
-            help="The journal that keeps each profile from being paid for twice; "
-            "~/.local/state/foxapi/profiles.sqlite by default.",
+            metavar=METAVAR,
+            help="The journal that keeps each profile from being paid for twice: a file, or "
+            f"postgresql://USER@HOST/DATABASE. Default: {VARIABLE}, "
+            "~/.local/state/foxapi/profiles.sqlite.",
         ),
     ] = None,
     timeout: Timeout = None,
@@ -79,22 +81,18 @@ def create(
     is done, without a new bill. Use the id in a prompt, in double brackets, or in profile_ids.
     """
     # Loads aiohttp, which `foxapi --help` does not need.
-    from foxapi_async import Journal  # noqa: PLC0415
     from foxapi_async.bulk.input.photo_archive import Photos  # noqa: PLC0415
 
     console = context.console
     photos = Photos.find(folder.expanduser())
     same = f", {photos.duplicates:,} of them twice" if photos.duplicates else ""
     console.info(f"{count(len(photos.files), 'photo')}, {file_size(photos.size)}{same}")
-    path = journal.expanduser() if journal else state_directory(os.environ) / JOURNAL_NAME
     url = find_base_url(context.base_url)
     place = "" if str(url).rstrip("/") == DEFAULT_BASE_URL else f"{url.host}-{url.port}-"
-    created = {
-        each.key: each
-        for each in created_profiles(os.environ)
-        if each.journal == str(Journal(path).path)
-    }
-    key, status = _current(Journal(path), place + photos.key, created, again=again)
+    chosen = _journal_for(place + photos.key, journal)
+    address = chosen.journal.address
+    created = {each.key: each for each in created_profiles(os.environ) if each.journal == address}
+    key, status = _current(chosen, place + photos.key, created, again=again)
     if dry_run:
         console.document(
             dry_run=True,
@@ -114,14 +112,14 @@ def create(
         ask_for_agreement(
             context, "creating a profile", f"Create a profile from {photos_text} and pay for it?"
         )
-    task = _Creation(context, photos, key, path, timeout).run()
+    task = _Creation(context, photos, key, chosen, timeout).run()
     profile = CreatedProfile(
         profile_id=profile_id_of(task),
         key=key,
         task_id=task.id,
         photos=len(photos.files),
         folder=str(folder.expanduser().absolute()),
-        journal=str(Journal(path).path),
+        journal=address,
         created=now(),
     )
     record_profile(state, profile)
@@ -148,12 +146,27 @@ def _print(context: CommandContext, profile: CreatedProfile) -> ExitCode:
     return ExitCode.OK
 
 
+def _journal_for(key: str, given: str | None) -> ChosenJournal:
+    """Return the journal for a profile: the default one, whatever the environment says, if it knows it."""
+    default = state_directory(os.environ) / JOURNAL_NAME
+    own = chosen_journal(str(default))
+    if given is None and (
+        own.find([key])
+        or any(
+            (each.journal, each.key) == (own.journal.address, key)
+            for each in created_profiles(os.environ)
+        )
+    ):
+        return own
+    return chosen_journal(given, default)
+
+
 def _current(
-    journal: Journal, key: str, created: Mapping[str, CreatedProfile], *, again: bool
+    chosen: ChosenJournal, key: str, created: Mapping[str, CreatedProfile], *, again: bool
 ) -> tuple[str, str | None]:
     """Return the key of the last profile of the photos and its status, or with ``again`` the next key."""
     keys = [key, *(f"{key}-{number}" for number in range(2, _MOST_PROFILES))]
-    found = journal.find(keys) if journal.path.exists() else {}
+    found = chosen.find(keys)
     # A profile that was created counts even if the journal is lost.
     statuses = {each: str(entry.status) for each, entry in found.items()}
     statuses |= dict.fromkeys(created, "completed")
@@ -183,7 +196,7 @@ class _Creation:
     context: CommandContext
     photos: Photos
     key: str
-    journal: Path
+    journal: ChosenJournal
     timeout: float | None
 
     def run(self) -> Task:
@@ -194,10 +207,10 @@ class _Creation:
             ):
                 archive = Path(directory) / "photos.zip"
                 self.photos.write(archive)
-                session = self.context.session(journal=self.journal, on_event=on_event)
+                session = self.context.session(journal=self.journal.journal, on_event=on_event)
                 return run_interruptible(self._create(session, archive))
         except SubmissionUnknownError:
-            resolve = ["foxapi", "resolve", self.key, "TASK_ID", "--journal", str(self.journal)]
+            resolve = ["foxapi", "resolve", self.key, "TASK_ID", "--journal", self.journal.shown]
             self.context.console.warning(
                 "check at the service whether a task was created; to record it:\n  "
                 + shlex.join(resolve)

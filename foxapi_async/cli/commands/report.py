@@ -11,6 +11,7 @@ from foxapi_async import ConfigurationError
 from foxapi_async.cli.context import CommandContext
 from foxapi_async.cli.exit_codes import ExitCode
 from foxapi_async.cli.formatting import count
+from foxapi_async.cli.journal_option import JournalOption, journal_of
 from foxapi_async.cli.money import number_text
 
 
@@ -33,10 +34,7 @@ def report(
             help="The table; DIR/results.csv by default (results-table.jsonl, results.parquet).",
         ),
     ] = None,
-    journal: Annotated[
-        Path | None,
-        Option(metavar="FILE", help="The journal; the one of the last run in DIR by default."),
-    ] = None,
+    journal: JournalOption = None,
 ) -> ExitCode:
     """Write the table of results: one row per line of the jobs, with its status and its files.
 
@@ -48,11 +46,12 @@ def report(
     console = context.console
     if not directory.expanduser().is_dir():
         raise ConfigurationError(f"{directory} is not a directory")
+    chosen = journal_of(context, journal, directory.expanduser())
     table = write_table(
         directory.expanduser(),
         format=form,
         output=None if output is None else output.expanduser(),
-        journal=None if journal is None else journal.expanduser(),
+        journal=None if chosen is None else chosen.journal,
     )
     for note in table.notes:
         console.warning(note)

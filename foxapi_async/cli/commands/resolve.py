@@ -7,9 +7,10 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from foxapi_async import ConfigurationError, InvalidRequestError, Journal
+from foxapi_async import InvalidRequestError
 from foxapi_async.cli.context import CommandContext
 from foxapi_async.cli.exit_codes import ExitCode
+from foxapi_async.cli.journal_option import JournalOption, journal_of
 
 
 def resolve(
@@ -27,9 +28,7 @@ def resolve(
             "--output", "-o", metavar="DIR", help="The directory of the job; its journal is used."
         ),
     ] = None,
-    journal: Annotated[
-        Path | None, Option(metavar="FILE", help="The journal; DIR/journal.sqlite by default.")
-    ] = None,
+    journal: JournalOption = None,
 ) -> ExitCode:
     """Record the task of a request that may have been billed and whose id did not arrive.
 
@@ -37,20 +36,14 @@ def resolve(
     and saves its images. Exit code 0 if it is recorded; 2 if the key is not unknown, the id is not
     one or belongs to another key; 3 if the journal cannot be used.
     """
-    from foxapi_async.bulk import JOURNAL_NAME  # noqa: PLC0415 - loads aiohttp
-
-    path = journal
-    if path is None and output is not None:
-        path = output / JOURNAL_NAME
-    if path is None:
+    chosen = journal_of(context, journal, None if output is None else output.expanduser())
+    if chosen is None:
         raise InvalidRequestError(
-            "which journal? Give the directory of the job with -o DIR, or --journal FILE",
+            "which journal? Give the directory of the job with -o DIR, or --journal",
             field="journal",
         )
-    path = path.expanduser()
-    if not path.is_file():
-        raise ConfigurationError(f"there is no journal {str(path)!r}; nothing was changed")
-    entry = Journal(path).resolve(key, task_id)
+    chosen.check_exists("; nothing was changed")
+    entry = chosen.journal.resolve(key, task_id)
     context.console.result(task_id)
     context.console.info(
         f"key {key} is {entry.status} as task {task_id}; the next `foxapi run` with this journal "

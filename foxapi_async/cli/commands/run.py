@@ -33,6 +33,11 @@ from foxapi_async.cli.job_report import (
     profile_warnings,
     selection_note,
 )
+from foxapi_async.cli.journal_option import (
+    JournalOption,
+    journal_of,
+    name_without_password,
+)
 from foxapi_async.cli.profile_record import created_profiles
 from foxapi_async.cli.saving_options import Embed, Name, SavingOptions, Sidecar, Table
 from foxapi_async.cli.selection_options import Keys, Lines, selection_of
@@ -56,9 +61,7 @@ def run(
         Path,
         Option("--output", "-o", metavar="DIR", help="For images, results.jsonl and index.html."),
     ],
-    journal: Annotated[
-        Path | None, Option(metavar="FILE", help="The journal; DIR/journal.sqlite by default.")
-    ] = None,
+    journal: JournalOption = None,
     dry_run: Annotated[
         bool, Option("--dry-run", help="Only check the file and print what it would cost.")
     ] = False,
@@ -137,7 +140,7 @@ def run(
     See docs/jobs.md.
     """
     # Loads aiohttp, which `foxapi --help` does not need.
-    from foxapi_async.bulk import JOURNAL_NAME, RESULTS_NAME, RunLog  # noqa: PLC0415
+    from foxapi_async.bulk import RESULTS_NAME, RunLog  # noqa: PLC0415
     from foxapi_async.bulk.results.file_names import checking_names  # noqa: PLC0415
     from foxapi_async.cli.job_runner import JobRunner  # noqa: PLC0415
 
@@ -145,7 +148,6 @@ def run(
     context.keep_log(log_file)
     context.tell_end(command=on_end, webhook=webhook, dry_run=dry_run)
     directory = output.expanduser()
-    journal_path = journal or directory / JOURNAL_NAME
     limits = Limits(outputs=outputs or Limits().outputs, total_outputs=max_images)
     reading = InputOptions(
         format=format, fields=fields, defaults=defaults, template=template, folder=folder
@@ -155,10 +157,15 @@ def run(
         job = job.select(selection)
     known = {each.profile_id for each in created_profiles(os.environ)}
     check_directory(directory)
-    check_directory(journal_path.parent)
-    # The run creates the directory, but no other one for the journal.
-    is_new = not directory.exists() and journal_path.parent == directory
-    found = None if is_new else journal_path
+    chosen = journal_of(context, journal, directory, is_run=True)
+    assert chosen is not None
+    name_without_password(context, chosen)
+    is_new = False
+    if chosen.file is not None:
+        check_directory(chosen.file.parent)
+        # The run creates the directory, but no other one for the journal.
+        is_new = not directory.exists() and chosen.file.parent == directory.absolute()
+    found = None if is_new else chosen.journal
     with checking_names(job, name, directory) as on_line:
         plan = job.plan(found, directory, profiles=known, on_line=on_line)
     _refuse_conflicts(job.name, plan)
@@ -201,7 +208,7 @@ def run(
         job=job,
         estimate=estimate,
         directory=directory,
-        journal=journal_path,
+        journal=chosen,
         command=context.again(without=_NOT_REPEATED),
         remembered=context.again(without={*_NOT_REPEATED, "lines", "keys"}),
         grace=grace,

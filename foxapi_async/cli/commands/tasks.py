@@ -12,6 +12,7 @@ from foxapi_async.cli.context import CommandContext, Directory, Timeout, prepare
 from foxapi_async.cli.exit_codes import ExitCode
 from foxapi_async.cli.formatting import file_size, task_json, task_lines
 from foxapi_async.cli.job_status import is_job_directory, print_job_status
+from foxapi_async.cli.journal_option import METAVAR, VARIABLE, JournalOption, journal_of
 from foxapi_async.cli.signals import run_interruptible
 from foxapi_async.cli.task_runner import TaskRunner
 
@@ -22,6 +23,7 @@ def status(
     task_id: Annotated[
         str, Argument(metavar="ID|DIR", help="The id of a task, or the directory of a job.")
     ],
+    journal: JournalOption = None,
 ) -> ExitCode:
     """Print how far a task is, by one poll, or how far the job of a directory is. Nothing is billed.
 
@@ -30,7 +32,8 @@ def status(
     else of the last run.
     """
     if is_job_directory(task_id):
-        return print_job_status(context.console, Path(task_id))
+        chosen = journal_of(context, journal, Path(task_id))
+        return print_job_status(context.console, Path(task_id), chosen)
 
     async def retrieve() -> Task:
         async with context.session() as session:
@@ -50,6 +53,15 @@ def wait(
     *,
     task_ids: Annotated[list[str], Argument(metavar="ID...", help="The ids of the tasks.")],
     output: Directory = None,
+    journal: Annotated[
+        str | None,
+        Option(
+            "--journal",
+            metavar=METAVAR,
+            help="The journal that the tasks are in, if any: it learns how they end. Default: "
+            f"{VARIABLE}.",
+        ),
+    ] = None,
     timeout: Timeout = None,
 ) -> ExitCode:
     """Wait for existing tasks and fetch their results. Nothing is billed.
@@ -58,7 +70,9 @@ def wait(
     printed, which expire after a day.
     """
     directory = None if output is None else prepare_directory(output)
-    return TaskRunner(context, directory, Polling(give_up_after=timeout)).wait(task_ids)
+    chosen = journal_of(context, journal, None)
+    runner = TaskRunner(context, directory, Polling(give_up_after=timeout), journal=chosen)
+    return runner.wait(task_ids)
 
 
 def upload(

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
-from typer import Argument, Option
+from typer import Argument
 
-from foxapi_async import ConfigurationError, InvalidRequestError, Journal, PhotaCreateProfile
+from foxapi_async import InvalidRequestError, PhotaCreateProfile
 from foxapi_async.cli.context import CommandContext
 from foxapi_async.cli.exit_codes import ExitCode
 from foxapi_async.cli.formatting import count
 from foxapi_async.cli.invocation import RUN_COMMAND, remembered
+from foxapi_async.cli.journal_option import JournalOption, journal_of
 from foxapi_async.http.codec import excerpt, one_line
 
 if TYPE_CHECKING:
@@ -29,9 +30,7 @@ def unknown(
         Path | None,
         Argument(metavar="DIR", help="The directory of the job; its journal is read."),
     ] = None,
-    journal: Annotated[
-        Path | None, Option(metavar="FILE", help="The journal; DIR/journal.sqlite by default.")
-    ] = None,
+    journal: JournalOption = None,
 ) -> ExitCode:
     """List the requests that may have been billed and whose task id did not arrive.
 
@@ -39,20 +38,20 @@ def unknown(
     commands: one for a task that the service shows, one to submit the request again. Exit code 0 if
     there are none, 6 if there are some, 3 if the journal cannot be read.
     """
-    from foxapi_async.bulk import JOURNAL_NAME, RESULTS_NAME  # noqa: PLC0415 - loads aiohttp
+    from foxapi_async.bulk import RESULTS_NAME  # noqa: PLC0415 - loads aiohttp
     from foxapi_async.bulk.results.doubtful import doubtful_lines  # noqa: PLC0415
 
-    if directory is None and journal is None:
+    chosen = journal_of(context, journal, None if directory is None else directory.expanduser())
+    if chosen is None:
         raise InvalidRequestError(
-            "which journal? Give the directory of the job, or --journal FILE", field="journal"
+            "which journal? Give the directory of the job, or --journal", field="journal"
         )
-    path = (journal or (directory or Path()) / JOURNAL_NAME).expanduser()
-    if not path.is_file():
-        raise ConfigurationError(f"there is no journal {str(path)!r}")
-    found = Journal(path)
+    chosen.check_exists()
+    found = chosen.journal
     results = None if directory is None else directory.expanduser() / RESULTS_NAME
     last_run = remembered(found.remembered([RUN_COMMAND]).get(RUN_COMMAND))
-    commands = _WaysOn(directory, journal, last_run)
+    is_named = directory is None or journal is not None
+    commands = _WaysOn(directory, chosen.shown if is_named else None, last_run)
     listed: list[dict[str, object]] = []
     images = 0
     for entry, line in doubtful_lines(found, results):
@@ -63,22 +62,22 @@ def unknown(
         images += entry.num_outputs
     code = ExitCode.UNKNOWN if listed else ExitCode.OK
     if not listed:
-        context.console.info(f"no request of {path} is unknown")
+        context.console.info(f"no request of {chosen.shown} is unknown")
     else:
         context.console.info(
             f"{count(len(listed), 'request')}, {count(images, 'image')}: perhaps billed. Look up at the "
             "service what it has billed at these times, then settle each request with one of its commands"
         )
-    context.console.document(unknown=listed, images=images, journal=str(path), exit_code=code)
+    context.console.document(unknown=listed, images=images, journal=chosen.shown, exit_code=code)
     return code
 
 
 class _WaysOn:
     """The two commands that settle a request."""
 
-    def __init__(self, directory: Path | None, journal: Path | None, last_run: str | None) -> None:
+    def __init__(self, directory: Path | None, journal: str | None, last_run: str | None) -> None:
         target = [] if directory is None else ["-o", str(directory)]
-        self._target = target + ([] if journal is None else ["--journal", str(journal)])
+        self._target = target + ([] if journal is None else ["--journal", journal])
         self._last_run = last_run
 
     def resolve(self, key: str) -> str:

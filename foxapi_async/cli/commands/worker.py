@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import attrs
 from typer import Option
 
-from foxapi_async import Event, Limits
+from foxapi_async import Event, InvalidRequestError, Limits
 from foxapi_async.cli.context import CommandContext, check_directory
 from foxapi_async.cli.exit_codes import ExitCode
 from foxapi_async.cli.formatting import count
+from foxapi_async.cli.journal_option import METAVAR, VARIABLE, journal_of
 from foxapi_async.cli.progress import RetryMessages
 from foxapi_async.cli.signals import Interrupted, run_interruptible
 from foxapi_async.cli.unattended import LogFile
@@ -32,13 +33,13 @@ def worker(
         str, Option(metavar="HOST:PORT", help="The Temporal service, where the work comes from.")
     ],
     journal: Annotated[
-        str,
+        str | None,
         Option(
-            metavar="DSN|FILE",
+            metavar=METAVAR,
             help="The journal that all workers share: postgresql://…, or a file for workers on one "
-            "machine.",
+            f"machine. Default: {VARIABLE} (the place for a password).",
         ),
-    ],
+    ] = None,
     output: Annotated[
         str | None,
         Option(
@@ -80,6 +81,11 @@ def worker(
     context.keep_log(log_file)
     console = context.console
     console.log_warnings()
+    chosen = journal_of(context, journal, None)
+    if chosen is None:
+        raise InvalidRequestError(
+            f"which journal do the workers share? Give --journal or set {VARIABLE}", field="journal"
+        )
     directory = None if output is None else destination(Path(output).expanduser())
     if directory is not None and not isinstance(directory, ObjectPath):
         check_directory(directory)
@@ -92,7 +98,7 @@ def worker(
 
     session = context.session(
         limits=Limits(outputs=outputs or Limits().outputs, total_outputs=max_images),
-        journal=journal,
+        journal=chosen.journal,
         on_event=on_event,
     )
     process = _WorkerProcess(context, session, temporal, task_queue, namespace, directory)

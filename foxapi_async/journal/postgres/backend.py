@@ -21,6 +21,7 @@ from foxapi_async.journal.postgres.connection import (
     version_of,
 )
 from foxapi_async.journal.postgres.database import PostgresDatabase
+from foxapi_async.journal.postgres.health import ServerHealth, check
 from foxapi_async.journal.postgres.tables import PostgresTables
 
 _T = TypeVar("_T")
@@ -47,6 +48,13 @@ class PostgresBackend(Backend):
 
     def is_outage(self, error: BaseException) -> bool:
         return is_outage(error)
+
+    def check(self) -> ServerHealth:
+        """Find out whether the server can keep the promises of the journal, without a change."""
+        try:
+            return check(self.address)
+        except (psycopg.Error, OSError) as error:
+            raise self.explain(error) from error
 
     def read(self, statuses: Collection[JournalStatus] | None = None) -> Iterator[Entry]:
         with self._tables() as tables:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from foxapi_async.journal.postgres.health import ServerHealth
 from foxapi_async.journal.stored import StoredJournal
 
 
@@ -32,12 +33,21 @@ class PostgresJournal(StoredJournal):
         backend = PostgresBackend(dsn, name)
         self.name: Final = name
         self._address: Final = backend.address.shown
+        self._check: Final = backend.check
         super().__init__(backend)
 
     @property
     def address(self) -> str:
         """The address of the server and the name of the journal, without the password."""
         return self._address
+
+    def check(self) -> ServerHealth:
+        """Return what the server would keep from the journal's promises. Blocking; changes nothing.
+
+        Raises:
+            ConfigurationError: It cannot be reached or used.
+        """
+        return self._check()
 
     def __repr__(self) -> str:
         return f"PostgresJournal({self._address!r})"
