@@ -150,6 +150,7 @@ class SessionJournal(Protocol):
 
     def is_away(self, error: BaseException) -> bool:
         """Return whether a query has failed because the database is away: it may succeed later."""
+        ...
 
     def unfinished(self) -> list[Entry]:
         """Return the submissions whose tasks have not ended."""
