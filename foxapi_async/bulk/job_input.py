@@ -67,6 +67,8 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
     _retry: Mapping[Step, bool] = attrs.field(alias="retry")
     gate: CreditGate | None = None
     """Holds back what is billed; None without a budget of credits."""
+    forgets: bool = attrs.field(default=False, init=False)
+    """Whether entries to be submitted again are removed: another process submits them."""
     pending: dict[str, JobLine] = attrs.field(factory=dict[str, JobLine], init=False)
     """The lines that were yielded, by key; the reader removes those that it has reported."""
     _batch: deque[Result | _Submission] = attrs.field(
@@ -96,11 +98,13 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
                         self.pending[line.key] = line
                         if not await self._is_admitted(submission):
                             raise StopAsyncIteration
+                        if self.forgets:
+                            forget = forget or resubmit
                         if forget is not None:
                             # Not if somebody else has decided on the key since.
                             forget_it = partial(self._journal.forget, line.key, only=forget)
                             await ask(self._journal, forget_it)
-                        if resubmit is not None:
+                        if resubmit is not None and not self.forgets:
                             self._journal.resubmit(resubmit)
                         return line.key, self.uploads.prepared(line.request)
 

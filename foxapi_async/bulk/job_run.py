@@ -14,12 +14,13 @@ from typing import Final, Self
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from foxapi_async import ConfigurationError, FoxAPIError, Session
+from foxapi_async import ConfigurationError, FoxAPIError, Session, Statistics
 from foxapi_async._concurrency import finish_despite_cancellation, run_in_thread
 from foxapi_async._validators import check_positive, check_timeout
 from foxapi_async.bulk.input.input_uploads import InputUploads
 from foxapi_async.bulk.input.job_line import JobLine
 from foxapi_async.bulk.job import Job
+from foxapi_async.bulk.job_engine import EngineWork, JobEngine
 from foxapi_async.bulk.job_input import JobInput
 from foxapi_async.bulk.job_worker import JobWorker
 from foxapi_async.bulk.journal_query import ask
@@ -53,12 +54,7 @@ from foxapi_async.files.pace import run_with_descriptors
 from foxapi_async.files.partfile import remove_stale_parts
 from foxapi_async.journal.entry import JournalStatus
 
-_SAVING: Final = 64
-"""Tasks whose files may be fetched or wait for that at once, or more if more may be in flight: tasks that
-end together must not delay the next submissions. Beyond that no outcomes are read, so that a slow disk
-stops the submissions."""
-
-_UNREAD: Final = 64  # Results that may wait for the reader, for the same reason
+_UNREAD: Final = 64  # Results that may wait for the reader: a slow one stops the submissions
 
 _LEFT: Final[dict[JournalStatus, ResultStatus]] = {
     JournalStatus.SENDING: "unknown",
@@ -87,6 +83,7 @@ def run_job(
     grace: float = GRACE,
     sidecar: SidecarFormat | None = None,
     embed: bool = False,
+    engine: JobEngine | None = None,
 ) -> JobRun:
     """Return a run of a job; enter it with ``async with`` and iterate over its results.
 
@@ -120,6 +117,10 @@ def run_job(
         embed: Put prompt and request into the metadata of the pictures that this run fetches: text in a
             PNG, XMP in a JPEG or WebP. The pixels stay as they are.
 
+        engine: Carries out the requests in place of the session, with the same journal, and saves their
+            files; ``name``, ``embed``, ``timeout`` and ``max_credits`` are without effect then. See
+            `foxapi_async.temporal.TemporalEngine`.
+
     Raises:
         ConfigurationError: The session has no journal.
         InvalidRequestError: ``name`` is not a pattern, ``max_credits`` not a number above 0, or a number
@@ -140,7 +141,7 @@ def run_job(
         sidecar=sidecar,
         embed=embed,
     )
-    return JobRun(session, job, Path(directory), options)
+    return JobRun(session, job, Path(directory), options, engine)
 
 
 class JobRun(AsyncIterator[Result]):
@@ -152,7 +153,14 @@ class JobRun(AsyncIterator[Result]):
         JobFileError: On entry: the pattern of names does not suit every line.
     """
 
-    def __init__(self, session: Session, job: Job, directory: Path, options: RunOptions) -> None:
+    def __init__(
+        self,
+        session: Session,
+        job: Job,
+        directory: Path,
+        options: RunOptions,
+        engine: JobEngine | None = None,
+    ) -> None:
         if session.journal is None:
             raise ConfigurationError("a job needs a journal: Session(journal='journal.sqlite')")
         self._session = session
@@ -167,7 +175,8 @@ class JobRun(AsyncIterator[Result]):
         self._sidecars = (
             None if options.sidecar is None else Sidecars(directory, options.sidecar, self._notes)
         )
-        self._progress = Progress(session, job.requests, directory / RESULTS_NAME)
+        self._engine = engine
+        self._progress = Progress(self._statistics, job.requests, directory / RESULTS_NAME)
         self._stopping = Stopping()
         self._recorder = RunRecorder(
             session, job, directory, options, stopping=self._stopping, counts=self._progress
@@ -299,21 +308,12 @@ class JobRun(AsyncIterator[Result]):
         job_input = JobInput(
             self._job, journal, self.results, directory, reports, uploads, retry=retry, gate=gate
         )
-        slots = anyio.Semaphore(max(_SAVING, session.limits.outputs))
+        job_input.forgets = self._engine is not None
+        work = EngineWork(job_input, reports, self._stopping, journal, self._notes)
         saver = OutputSaver(
             session, journal, directory, self._names, self._notes, embed=options.embed
         )
-        worker = JobWorker(
-            session,
-            journal,
-            saver,
-            job_input,
-            reports,
-            self._stopping,
-            slots,
-            options,
-            self._recorder,
-        )
+        worker = JobWorker.of(work, session, saver, options, self._recorder)
         try:
             with send, reports, reported:
                 async with anyio.create_task_group() as group:
@@ -322,7 +322,10 @@ class JobRun(AsyncIterator[Result]):
                         group.start_soon(self._sheet.make_thumbnails)
                     with self._stopping.scope:
                         try:
-                            await worker.run()
+                            if self._engine is None:
+                                await worker.run()
+                            else:
+                                await self._engine.run(work)
                         finally:
                             # Also after a cancellation, so that the summary is complete.
                             with anyio.CancelScope(shield=True):
@@ -339,6 +342,10 @@ class JobRun(AsyncIterator[Result]):
             if self._sheet is not None:
                 self._sheet.close()
         self._recorder.failed |= self._stopping.error is not None
+
+    def _statistics(self) -> Statistics:
+        own = self._session.statistics()
+        return own if self._engine is None else self._engine.statistics(own)
 
     async def _record(
         self, reported: MemoryObjectReceiveStream[Result], send: MemoryObjectSendStream[Result]

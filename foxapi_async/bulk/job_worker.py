@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 import anyio
 import attrs
@@ -11,6 +11,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 from foxapi_async import Outcome, Session, errors
 from foxapi_async._concurrency import finish_despite_cancellation
 from foxapi_async.bulk.failure_streak import FailureStreak
+from foxapi_async.bulk.job_engine import EngineWork
 from foxapi_async.bulk.job_input import JobInput
 from foxapi_async.bulk.results.results_file import Result, credits_of, error_code_of
 from foxapi_async.bulk.run_options import RunOptions
@@ -20,6 +21,11 @@ from foxapi_async.journal.protocol import SessionJournal
 
 if TYPE_CHECKING:
     from foxapi_async.bulk.results.save_results import OutputSaver
+
+_SAVING: Final = 64
+"""Tasks whose files may be fetched or wait for that at once, or more if more may be in flight: tasks that
+end together must not delay the next submissions. Beyond that no outcomes are read, so that a slow disk
+stops the submissions."""
 
 _USED_UP: Final = "the balance is used up"
 """The name under which the journal keeps that a run ended with 402."""
@@ -39,6 +45,29 @@ class JobWorker:
     _options: RunOptions
     _recorder: RunRecorder
     _streak: FailureStreak = attrs.field(factory=FailureStreak)
+
+    @classmethod
+    def of(
+        cls,
+        work: EngineWork,
+        session: Session,
+        saver: OutputSaver,
+        options: RunOptions,
+        recorder: RunRecorder,
+    ) -> Self:
+        """Return the worker that carries out the work in this session."""
+        slots = anyio.Semaphore(max(_SAVING, session.limits.outputs))
+        return cls(
+            session,
+            work.journal,
+            saver,
+            work.input,
+            work.reports,
+            work.stopping,
+            slots,
+            options,
+            recorder,
+        )
 
     async def run(self) -> None:
         """Carry out the input; return when every outcome is reported."""

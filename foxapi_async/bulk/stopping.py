@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import anyio
 import attrs
 
 from foxapi_async import FoxAPIError, errors
 
-if TYPE_CHECKING:
-    from foxapi_async.mapping import OutcomeIterator
+
+class Submitting(Protocol):
+    """What submits the requests of a run: the outcomes of `Session.map`, or an engine."""
+
+    @property
+    def stopped_by(self) -> FoxAPIError | None:
+        """Why nothing more is submitted; None while everything is."""
+
+    def stop_submitting(self, reason: FoxAPIError) -> None:
+        """Submit nothing more."""
+
+    def stop_reading(self) -> None:
+        """Read no more of the input; what was read is still submitted."""
 
 
 @attrs.define(eq=False)
@@ -23,9 +34,9 @@ class Stopping:
     interrupted: bool = False
     timed_out: bool = False
     scope: anyio.CancelScope = attrs.field(factory=anyio.CancelScope)
-    _outcomes: OutcomeIterator | None = None
+    _outcomes: Submitting | None = None
 
-    def attach(self, outcomes: OutcomeIterator) -> None:
+    def attach(self, outcomes: Submitting) -> None:
         """Set what a stop acts on."""
         self._outcomes = outcomes
         if self.reason is not None:

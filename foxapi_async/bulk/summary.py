@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
 
-from foxapi_async import FoxAPIError, Session
+from foxapi_async import FoxAPIError, Statistics
 from foxapi_async.bulk.results.results_file import Result, ResultStatus
 from foxapi_async.bulk.stopping import Stopping
 
@@ -60,11 +61,14 @@ class Summary:
 
 
 class Progress:
-    """Counts the results of a run, which begins now, of a job with so many requests."""
+    """Counts the results of a run, which begins now, of a job with so many requests.
 
-    def __init__(self, session: Session, requests: int, path: Path) -> None:
-        self._session = session
-        self._before = session.statistics()
+    ``statistics`` tells what was submitted so far.
+    """
+
+    def __init__(self, statistics: Callable[[], Statistics], requests: int, path: Path) -> None:
+        self._statistics = statistics
+        self._before = statistics()
         self._requests = requests
         self._path = path
         self._counts: Counter[str] = Counter()
@@ -85,7 +89,7 @@ class Progress:
         """Return the counts so far."""
         statuses = ("completed", "unsaved", "failed", "unfinished", "rejected", "unknown")
         decided = {name: self._counts[name] for name in statuses}
-        now = self._session.statistics()
+        now = self._statistics()
         return Summary(
             requests=self._requests,
             **decided,

@@ -42,6 +42,7 @@ from foxapi_async.cli.journal_option import ChosenJournal
 from foxapi_async.cli.progress import RetryMessages, live
 from foxapi_async.cli.saving_options import SavingOptions
 from foxapi_async.cli.signals import Interrupted, run_interruptible
+from foxapi_async.cli.temporal_options import TemporalOptions
 from foxapi_async.events import SubmissionFailed
 from foxapi_async.outcome import status_of
 
@@ -80,6 +81,8 @@ class JobRunner:
     max_time: float | None
     sheet: bool
     saving: SavingOptions = attrs.field(factory=SavingOptions)
+    engine: TemporalOptions | None = None
+    """Where the workers are that carry out the job; None to do so here."""
     rates: Rates | None = None
     """What was known of the cost before; None if nothing was to be submitted."""
     _balance_after: Balance | str | None = attrs.field(default=None, init=False)
@@ -119,6 +122,9 @@ class JobRunner:
         return code if self._summary is None else self._report(self._summary, code, failure)
 
     async def _main(self, session: Session, timeout: float | None) -> None:
+        engine = None
+        if self.engine is not None:
+            engine = await self.engine.open(self.job, self.directory)
         async with (
             session,
             run_job(
@@ -136,6 +142,7 @@ class JobRunner:
                 timeout=timeout,
                 max_time=self.max_time,
                 grace=GRACE if self.grace is None else self.grace,
+                engine=engine,
             ) as run,
         ):
             self._run = run

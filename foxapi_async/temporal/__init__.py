@@ -19,6 +19,7 @@ __all__ = [
     "GenerationResult",
     "GenerationRun",
     "SessionWorker",
+    "TemporalEngine",
     "connect",
     "generate",
     "generate_images",
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from foxapi_async.temporal.activities import Activities
     from foxapi_async.temporal.client import GenerationRun, generate_images
     from foxapi_async.temporal.connection import connect
+    from foxapi_async.temporal.job_engine import TemporalEngine
     from foxapi_async.temporal.messages import Batch, Generation, GenerationResult
     from foxapi_async.temporal.worker import SessionWorker
     from foxapi_async.temporal.workflows import GenerateImages, generate
@@ -53,6 +55,7 @@ else:
         "GenerationResult": "messages",
         "GenerationRun": "client",
         "SessionWorker": "worker",
+        "TemporalEngine": "job_engine",
         "connect": "connection",
         "generate": "workflows",
         "generate_images": "client",

@@ -44,5 +44,6 @@ def result_of_error(key: str, error: errors.FoxAPIError) -> GenerationResult:
         task_id=error.task_id,
         error=str(error)[:LONGEST_TEXT],
         error_code=error_code_of(error),
+        error_type=type(error).__name__,
         ends_run=getattr(error, "ends_run", False) or isinstance(error, errors.BudgetExceededError),
     )

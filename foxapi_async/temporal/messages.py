@@ -93,7 +93,8 @@ class GenerationResult:
     not_submitted nothing was sent
     ============= ==================================================================================
 
-    ``files`` are paths below the directory. ``data`` are outputs that are not files. ``ends_run`` is
+    ``files`` are paths below the directory. ``data`` are outputs that are not files. ``error_type`` is the
+    name of the class of the error in `foxapi_async`. ``ends_run`` is
     whether the error concerns the key or the account, so that nothing more should be submitted.
     """
 
@@ -105,6 +106,7 @@ class GenerationResult:
     data: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     error: str | None = None
     error_code: str | None = None
+    error_type: str | None = None
     ends_run: bool = False
 
 

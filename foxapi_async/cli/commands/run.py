@@ -41,6 +41,12 @@ from foxapi_async.cli.journal_option import (
 from foxapi_async.cli.profile_record import created_profiles
 from foxapi_async.cli.saving_options import Embed, Name, SavingOptions, Sidecar, Table
 from foxapi_async.cli.selection_options import Keys, Lines, selection_of
+from foxapi_async.cli.temporal_options import (
+    Namespace,
+    TaskQueue,
+    Temporal,
+    temporal_options,
+)
 from foxapi_async.cli.unattended import Grace, LogFile, MaxTime, OnEnd, Webhook
 
 if TYPE_CHECKING:
@@ -125,6 +131,9 @@ def run(
     on_end: OnEnd = None,
     webhook: Webhook = None,
     log_file: LogFile = None,
+    temporal: Temporal = None,
+    task_queue: TaskQueue = "foxapi",
+    namespace: Namespace = None,
 ) -> ExitCode:
     """Generate all images of a file; run it again to continue. Each image is billed once.
 
@@ -155,6 +164,20 @@ def run(
     job = read_job(context, jobs, reading, limits.outputs)
     if (selection := selection_of(lines, keys)) is not None:
         job = job.select(selection)
+    engine = temporal_options(
+        job,
+        temporal,
+        task_queue,
+        namespace,
+        unsupported={
+            "--name": name,
+            "--embed": embed,
+            "--outputs": outputs,
+            "--max-images": max_images,
+            "--max-credits": max_credits,
+            "--timeout": timeout,
+        },
+    )
     known = {each.profile_id for each in created_profiles(os.environ)}
     check_directory(directory)
     chosen = journal_of(context, journal, directory, is_run=True)
@@ -216,6 +239,7 @@ def run(
         sheet=sheet,
         saving=saving,
         rates=rates,
+        engine=engine,
     )
     return runner.run(limits, Polling(give_up_after=timeout))
 

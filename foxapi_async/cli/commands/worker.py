@@ -16,6 +16,7 @@ from foxapi_async.cli.formatting import count
 from foxapi_async.cli.journal_option import METAVAR, VARIABLE, journal_of
 from foxapi_async.cli.progress import RetryMessages
 from foxapi_async.cli.signals import Interrupted, run_interruptible
+from foxapi_async.cli.temporal_options import Namespace, TaskQueue
 from foxapi_async.cli.unattended import LogFile
 from foxapi_async.events import SubmissionFailed
 from foxapi_async.files.object_path import ObjectPath, destination
@@ -50,13 +51,8 @@ def worker(
             "az://…; without it they are not saved.",
         ),
     ] = None,
-    task_queue: Annotated[
-        str, Option(metavar="NAME", help="The task queue that the workers of a job share.")
-    ] = "foxapi",
-    namespace: Annotated[
-        str | None,
-        Option(metavar="NAME", help="Of Temporal. Default: TEMPORAL_NAMESPACE, else default."),
-    ] = None,
+    task_queue: TaskQueue = "foxapi",
+    namespace: Namespace = None,
     outputs: Annotated[
         int | None,
         Option(
