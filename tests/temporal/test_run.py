@@ -9,6 +9,7 @@ import pytest
 
 from foxapi_async import Session
 from foxapi_async.bulk import Job, Result, Summary, run_job
+from foxapi_async.cli import main
 from foxapi_async.emulator import Drop, Fault
 from foxapi_async.temporal import TemporalEngine
 from tests.cli.process import KEY, environment, foxapi
@@ -82,12 +83,11 @@ async def test_the_command_ends_with_6_while_a_line_is_unknown(
     assert len(shop.pictures) == 4
 
 
-async def test_the_command_refuses_what_workers_cannot_do(shop: Shop):
-    jobs = write_job(shop.folder, 1)
-    done = await foxapi(
-        *("run", str(jobs), "-o", str(shop.folder / "out"), "--yes"),
-        *("--temporal", "127.0.0.1:1", "--name", "{line}"),
-        env=environment(FOXAPI_API_KEY=KEY, FOXAPI_BASE_URL=shop.emulator.url),
-    )
-    assert done.code == 2
-    assert "--name cannot be used with --temporal" in done.err
+@pytest.mark.parametrize("option", ["--name={line}", "--outputs=3", "--max-images=9"])
+def test_the_command_refuses_what_workers_cannot_do(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    jobs = write_job(tmp_path, 1)
+    out = str(tmp_path / "out")
+    assert main(["run", str(jobs), "-o", out, "--yes", "--temporal", "127.0.0.1:1", option]) == 2
+    assert f"{option.partition('=')[0]} cannot be used with" in capsys.readouterr().err
