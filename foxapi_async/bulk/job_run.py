@@ -27,7 +27,7 @@ from foxapi_async.bulk.journal_query import ask
 from foxapi_async.bulk.money.credit_budget import CreditBudget
 from foxapi_async.bulk.money.credit_gate import CreditGate
 from foxapi_async.bulk.paid_before import PaidBefore
-from foxapi_async.bulk.plan import Step
+from foxapi_async.bulk.plan import LEFT, Step
 from foxapi_async.bulk.record.run_log import RunRecord
 from foxapi_async.bulk.record.run_progress import RunProgress
 from foxapi_async.bulk.results.embedding import remove_staged
@@ -37,7 +37,6 @@ from foxapi_async.bulk.results.results_file import (
     RESULTS_NAME,
     Result,
     ResultsFile,
-    ResultStatus,
     lasting,
 )
 from foxapi_async.bulk.results.run_notes import RunNotes
@@ -52,19 +51,8 @@ from foxapi_async.bulk.summary import Progress, Summary
 from foxapi_async.bulk.table.results_table import write_job_table
 from foxapi_async.files.pace import run_with_descriptors
 from foxapi_async.files.partfile import remove_stale_parts
-from foxapi_async.journal.entry import JournalStatus
 
 _UNREAD: Final = 64  # Results that may wait for the reader: a slow one stops the submissions
-
-_LEFT: Final[dict[JournalStatus, ResultStatus]] = {
-    JournalStatus.SENDING: "unknown",
-    JournalStatus.UNKNOWN: "unknown",
-    JournalStatus.ACCEPTED: "unfinished",
-    JournalStatus.COMPLETED: "unfinished",
-    JournalStatus.SAVED: "unfinished",
-    JournalStatus.FAILED: "failed",
-}
-"""The status of a request whose end the run did not wait for; any other was not submitted."""
 
 
 def run_job(
@@ -314,6 +302,7 @@ class JobRun(AsyncIterator[Result]):
             session, journal, directory, self._names, self._notes, embed=options.embed
         )
         worker = JobWorker.of(work, session, saver, options, self._recorder)
+        carry_out = worker.run if self._engine is None else partial(self._engine.run, work)
         try:
             with send, reports, reported:
                 async with anyio.create_task_group() as group:
@@ -322,10 +311,7 @@ class JobRun(AsyncIterator[Result]):
                         group.start_soon(self._sheet.make_thumbnails)
                     with self._stopping.scope:
                         try:
-                            if self._engine is None:
-                                await worker.run()
-                            else:
-                                await self._engine.run(work)
+                            await carry_out()
                         finally:
                             # Also after a cancellation, so that the summary is complete.
                             with anyio.CancelScope(shield=True):
@@ -387,7 +373,7 @@ class JobRun(AsyncIterator[Result]):
                 self._progress.add_without_result("unknown")
             return
         for entry in found.values():
-            if (status := _LEFT.get(entry.status)) is not None:
+            if (status := LEFT.get(entry.status)) is not None:
                 self._progress.add_without_result(status)
 
     async def _write_table(self) -> None:

@@ -18,7 +18,7 @@ from foxapi_async.bulk.input.local_files import LocalFiles, stand_ins_of
 from foxapi_async.bulk.input.profile_uses import ProfileUse, ProfileUses
 from foxapi_async.bulk.money.model_counts import ModelCounts, ModelTally
 from foxapi_async.bulk.paid_before import PaidBefore
-from foxapi_async.bulk.results.results_file import RESULTS_NAME, ResultsFile
+from foxapi_async.bulk.results.results_file import RESULTS_NAME, ResultsFile, ResultStatus
 from foxapi_async.bulk.results.saved_files import files_of, is_present
 from foxapi_async.errors import Problem
 from foxapi_async.journal.entry import Entry, JournalStatus, difference
@@ -50,6 +50,16 @@ STEPS: Final[Mapping[JournalStatus, Step]] = {
     JournalStatus.UNKNOWN: Step.UNKNOWN,
 }
 
+
+LEFT: Final[Mapping[JournalStatus, ResultStatus]] = {
+    JournalStatus.SENDING: "unknown",
+    JournalStatus.UNKNOWN: "unknown",
+    JournalStatus.ACCEPTED: "unfinished",
+    JournalStatus.COMPLETED: "unfinished",
+    JournalStatus.SAVED: "unfinished",
+    JournalStatus.FAILED: "failed",
+}
+"""The status of a request whose end the run did not wait for; any other was not submitted."""
 
 _MAY_SUBMIT: Final = frozenset({Step.SUBMIT, Step.FAILED, Step.UNKNOWN})
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, cast
 
 import anyio
 import attrs
@@ -129,7 +129,7 @@ class GenerationRun(AsyncIterator[GenerationResult]):
 
     Raises:
         FoxAPIError: While iterating, after the last result: Temporal refuses a workflow, or somebody
-            has ended one before its time.
+            has ended one before its time. What the input raises is raised there, too.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class GenerationRun(AsyncIterator[GenerationResult]):
         self._group = anyio.create_task_group()
         self._at_work: dict[str, anyio.Event] = {}
         self._stopped_by: str | None = None
-        self._error: FoxAPIError | None = None
+        self._error: Exception | None = None
         self._send: MemoryObjectSendStream[GenerationResult]
         self._receive: MemoryObjectReceiveStream[GenerationResult]
         self._send, self._receive = anyio.create_memory_object_stream[GenerationResult](_UNREAD)
@@ -181,7 +181,10 @@ class GenerationRun(AsyncIterator[GenerationResult]):
             raise StopAsyncIteration from None
 
     def stop(self, reason: str = "the run was stopped") -> None:
-        """Submit nothing more; results of tasks in flight still follow, and the rest is "not_submitted"."""
+        """Submit nothing more, and read no more of the input.
+
+        Results of tasks in flight still follow; what was read and not submitted is "not_submitted".
+        """
         if self._stopped_by is None:
             self._stopped_by = reason
             for workflow_id in self._at_work:
@@ -196,13 +199,16 @@ class GenerationRun(AsyncIterator[GenerationResult]):
             try:
                 async with anyio.create_task_group() as group:
                     await self._read(group)
-            except* FoxAPIError as errors:
-                self._error = _first(errors)
+            except Exception as error:  # noqa: BLE001 - the input may raise anything
+                self._error = _first(error)
 
     async def _read(self, group: anyio.abc.TaskGroup) -> None:
         number = 0
         batch = _OpenBatch(0)
         async for generation in _iterate(self._generations):
+            if self._is_stopped:
+                batch.generations.append(generation)
+                break
             place = number if self._number_of is None else self._number_of(generation)
             number += 1
             size = len(json.dumps(generation.payload))
@@ -255,7 +261,7 @@ class GenerationRun(AsyncIterator[GenerationResult]):
             async for result in self._results(handle):
                 # A workflow that an earlier run has stopped leaves lines to this one.
                 is_left = result.status == "not_submitted" and result.error_code is None
-                if result.key in wanted and not is_left:
+                if result.key in wanted and (self._is_stopped or not is_left):
                     del wanted[result.key]
                     await self._send.send(result)
         if wanted and not self._is_stopped:
@@ -350,9 +356,10 @@ def _too_large(generation: Generation, size: int) -> GenerationResult:
     )
 
 
-def _first(errors: ExceptionGroup[FoxAPIError]) -> FoxAPIError:
-    error = errors.exceptions[0]
-    return _first(error) if isinstance(error, ExceptionGroup) else error
+def _first(error: Exception) -> Exception:
+    while isinstance(error, ExceptionGroup):
+        error = cast("ExceptionGroup[Exception]", error).exceptions[0]
+    return error
 
 
 async def _iterate(

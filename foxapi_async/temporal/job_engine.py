@@ -75,6 +75,8 @@ class TemporalEngine:
                 work.stopping.attach(stop)
                 async for each in run:
                     await self._report(work, each)
+        except Exception as error:  # noqa: BLE001 - raised to the reader after the last result
+            work.stopping.fail(error)
         finally:
             self._at_work.clear()
             await work.input.aclose()

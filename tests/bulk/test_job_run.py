@@ -21,7 +21,7 @@ from foxapi_async import (
     Limits,
     Session,
 )
-from foxapi_async.bulk import Job, job_run, run_job
+from foxapi_async.bulk import Job, job_run, job_worker, run_job
 from foxapi_async.emulator import Delay, Drop, Emulator, Fate, Fault, error
 from foxapi_async.files.partfile import PartFile
 from tests.bulk.conftest import JobFolder
@@ -233,7 +233,7 @@ async def test_leaving_the_block_stops_at_once_and_the_next_run_continues(job_fo
 
 
 async def test_a_slow_reader_pauses_the_run(job_folder: JobFolder, monkeypatch):
-    monkeypatch.setattr(job_run, "_SAVING", 4)
+    monkeypatch.setattr(job_worker, "_SAVING", 4)
     monkeypatch.setattr(job_run, "_UNREAD", 4)
     job_folder.write(*({"prompt": f"p{n}"} for n in range(200)))
     job = Job.read(job_folder.path / "jobs.jsonl")

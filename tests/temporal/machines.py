@@ -17,6 +17,7 @@ from foxapi_async import PhotaImage
 from foxapi_async.emulator import Delay, Emulator, Fault
 from foxapi_async.journal.address import journal_at
 from foxapi_async.temporal import Generation, GenerationResult, connect, generate_images
+from foxapi_async.temporal.connection import quiet_runtime
 from tests.cli.process import KEY, environment
 from tests.temporal.server import TemporalServer
 
@@ -61,7 +62,7 @@ class Machines:
 
     async def run(self, jobs: int, results: dict[str, GenerationResult]) -> None:
         """Generate, and put the results there as they come."""
-        client = await connect(self.temporal.address)
+        client = await connect(self.temporal.address, runtime=quiet_runtime())
         run = generate_images(
             client,
             [Generation.of(PhotaImage(f"fox {number}"), f"k{number}") for number in range(jobs)],

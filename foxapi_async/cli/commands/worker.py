@@ -63,6 +63,14 @@ def worker(
         int | None,
         Option(metavar="N", min=1, help="Bill at most this many images in this process."),
     ] = None,
+    shared_limits: Annotated[
+        bool,
+        Option(
+            "--shared-limits",
+            help="Let --outputs and --max-images hold for all workers of a journal in PostgreSQL "
+            "together; give all of them the same.",
+        ),
+    ] = False,
     log_file: LogFile = None,
 ) -> ExitCode:
     """Generate for `foxapi run --temporal` and for workflows of yours, until SIGTERM or Ctrl-C.
@@ -93,7 +101,11 @@ def worker(
             console.warning(f"rejected: {event.error}")
 
     session = context.session(
-        limits=Limits(outputs=outputs or Limits().outputs, total_outputs=max_images),
+        limits=Limits(
+            outputs=outputs or Limits().outputs,
+            total_outputs=max_images,
+            scope="journal" if shared_limits else "session",
+        ),
         journal=chosen.journal,
         on_event=on_event,
     )
