@@ -252,6 +252,8 @@ class Engine:
                         scope.cancel()
                     timeout = self._longest_request + _RECORD_TIMEOUT
                     await finish_despite_cancellation(partial(self.submitter.aclose, timeout))
+                    if self.submitter.shared_limits is not None:
+                        await finish_despite_cancellation(self.submitter.shared_limits.aclose)
                     if self._journal is not None:
                         self._journal.stop_waiting()
                     self._supervisor.cancel()

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -33,6 +35,8 @@ _LONGEST_PAUSE: Final = 0.5
 """Seconds between exchanges while submissions wait for places."""
 _TICK: Final = 1.0
 """Seconds between exchanges while nothing waits, but requests are sent."""
+_CLOSING: Final = 2.0
+"""Seconds in which places are freed at the end; they are free when the journal is closed in any case."""
 _STARVED: Final = 2.0
 """Seconds without a new place after which tasks are looked for that no session waits for."""
 _ADOPTED: Final = 32
@@ -108,6 +112,14 @@ class SharedLimits:
         if submission.claim is not None and submission.claim.needs_place:
             self._given_back.append(submission.claim.key.encode("utf-8", "surrogatepass"))
 
+    async def aclose(self) -> None:
+        """Free the places that are left; another session may be the same owner of the journal."""
+        self._given_back += [each.key for each in self._waiters.values()]
+        self._waiters.clear()
+        if self._given_back:
+            with anyio.move_on_after(_CLOSING), suppress(FoxAPIError):
+                await self._exchange()
+
     def note_refusal(self, lane: Lane, retry_after: float | None) -> None:
         """Tell the other sessions of a 429."""
         self._refusals.append((lane, self._clock(), retry_after))
@@ -133,7 +145,8 @@ class SharedLimits:
             elif self._clock() - granted_at > _STARVED:
                 granted_at = self._clock()
                 await self._adopt()
-            with anyio.move_on_after(pause if self._waiters else _TICK):
+            is_busy = self._registry.tasks or self._gate.is_paused or self._refusals
+            with anyio.move_on_after(pause if self._waiters else _TICK if is_busy else math.inf):
                 await self._wake.wait()
 
     async def _exchange(self) -> bool:
@@ -153,7 +166,8 @@ class SharedLimits:
                 (each.key, each.outputs) for each in self._waiters.values() if not each.has_place
             ],
             given_back=given_back,
-            is_paused=self._gate.tests_service,
+            is_paused=self._gate.is_open,
+            can_test=self._gate.can_test,
             refusals=[SharedRefusal(lane.value, now - at, wait) for lane, at, wait in refusals],
             last_refusal=self._last_refusal,
         )
@@ -165,9 +179,7 @@ class SharedLimits:
         self._last_refusal = answer.last_refusal
         self._limiter.share_rates(answer.sessions)
         self._hear(answer.heard)
-        self._gate.hold_for_another(is_held=answer.is_held)
-        if answer.is_heir:
-            self._gate.send_one_first()
+        self._gate.hold_for_another(is_held=answer.is_held, is_heir=answer.is_heir)
         return self._answer(answer.granted, answer.refused, answer.spent)
 
     def _answer(

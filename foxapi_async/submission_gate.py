@@ -44,6 +44,7 @@ class SubmissionGate:
         # room for another submission, whose own wait has only begun.
         self._held_since: dict[SubmissionOwner, float] = {}
         self._is_held = False
+        self._waiting = 0
         self.on_change: Callable[[], object] | None = None
         """Called when the circuit may have opened or closed, if other sessions are to know."""
 
@@ -53,21 +54,31 @@ class SubmissionGate:
         return self._paused is not None
 
     @property
-    def tests_service(self) -> bool:
-        """Whether this session finds out when the service answers again."""
+    def is_open(self) -> bool:
+        """Whether the circuit is open, by what this session has seen itself."""
         return self._breaker.opened_at is not None and not self._is_held
+
+    @property
+    def can_test(self) -> bool:
+        """Whether there is a submission that may find out whether the service answers again."""
+        return self._waiting > 0 or self._breaker.has_posts
 
     @property
     def paused_since(self) -> datetime | None:
         """Since when submissions are paused, in UTC; None if they are not."""
         return None if self._paused is None else self._paused[1]
 
-    def hold_for_another(self, *, is_held: bool) -> None:
-        """Send nothing while another session finds out whether the service answers again."""
-        if is_held == self._is_held:
-            return
-        self._is_held = is_held
+    def hold_for_another(self, *, is_held: bool, is_heir: bool) -> None:
+        """Send nothing while another session finds out whether the service answers again.
+
+        ``is_heir``: that is up to this session now.
+        """
+        was_held, self._is_held = self._is_held, is_held
         now = self._clock()
+        if is_heir:
+            self._breaker.take_over(now)
+        elif was_held == is_held:
+            return
         if is_held and self._paused is None:
             self._paused = (now, datetime.now(UTC))
             _log.warning(
@@ -75,7 +86,7 @@ class SubmissionGate:
                 "finds out when the service accepts them again"
             )
             self._events.emit(SubmissionsPaused(self._paused[1], self._breaker.reason, _OTHERS))
-        elif not is_held:
+        elif not is_held and not is_heir:
             self._breaker.recovered_elsewhere()
         self._tell(now)
 
@@ -99,11 +110,15 @@ class SubmissionGate:
                     submission.held_since = self._held_since.setdefault(submission.owner, now)
             left = submission.held_since + patience - now
             with anyio.move_on_after(left):
-                async with self._queue:
-                    await self._wait(submission)
-                    if self._paused is None:
-                        submission.held_since = None
-                    return self._breaker.reserve()
+                self._waiting += 1
+                try:
+                    async with self._queue:
+                        await self._wait(submission)
+                        if self._paused is None:
+                            submission.held_since = None
+                        return self._breaker.reserve()
+                finally:
+                    self._waiting -= 1
             error = self._given_up(patience)
             if submission.owner is not None:
                 submission.owner.note_fatal(error)

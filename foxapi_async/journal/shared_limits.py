@@ -49,12 +49,13 @@ class ExchangeLimits(Operation):
 
     Asked: ``wanted`` are the keys and images of the submissions that wait, in their order, within
     ``outputs`` images in flight and ``total`` in all; ``given_back`` are keys whose places are free.
-    ``is_paused`` is whether the circuit of this session is open.
+    ``is_paused`` is whether the circuit of this session is open, ``can_test`` whether it has a submission
+    that may find out whether the service answers again.
 
     Answered: ``granted`` are the keys that have a place, ``spent`` the images in all if one of the others
-    would exceed the total. ``sessions`` is how many share the limits, ``is_held`` whether another session
-    tests if the service answers again, ``is_heir`` whether that other session has died meanwhile.
-    ``last_refusal`` numbers the refusals that this session has heard of.
+    would exceed the total. ``sessions`` is how many share the limits, ``is_held`` whether it is up to another
+    session to find out if the service answers again.
+    Whether it becomes the session that finds out instead is ``is_heir``. ``last_refusal`` numbers the refusals that this session has heard of.
     """
 
     outputs: int
@@ -62,6 +63,7 @@ class ExchangeLimits(Operation):
     wanted: Sequence[tuple[bytes, int]] = ()
     given_back: Sequence[bytes] = ()
     is_paused: bool = False
+    can_test: bool = False
     refusals: Sequence[SharedRefusal] = ()
     last_refusal: int | None = None
     granted: frozenset[bytes] = frozenset()
@@ -96,6 +98,27 @@ class AdoptOrphans(Operation):
 
     def __str__(self) -> str:
         return "tasks without a session were looked for"
+
+
+NOBODY = "nobody"
+"""Stands for the owner of the circuit while it is open and no session has a submission to test with."""
+
+
+def next_tester(
+    asked: ExchangeLimits, session: str, tester: str | None, *, is_alive: bool
+) -> str | None:
+    """Return which session finds out whether the service answers again; None if the circuit is closed.
+
+    It must have a submission to send: one without would wait for a place, and the places may belong to
+    submissions of sessions that wait for it.
+    """
+    if tester is None and not asked.is_paused:
+        return None
+    if tester == session and not asked.is_paused:
+        return None
+    if tester in {None, session, NOBODY} or not is_alive:
+        return session if asked.can_test else NOBODY
+    return tester
 
 
 def grant(waiting: Iterable[Waiting], room: int) -> list[Waiting]:

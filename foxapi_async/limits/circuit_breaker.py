@@ -132,6 +132,20 @@ class CircuitBreaker:
         """Let one POST leave and hold the others until it has got a clear answer."""
         self._failures = max(self._failures, 1)
 
+    @property
+    def has_posts(self) -> bool:
+        """Whether a POST is reserved, or has no answer yet."""
+        return bool(self._under_way)
+
+    def take_over(self, now: float) -> None:
+        """Open the circuit, because another session that had opened its own does not test any more."""
+        self._failures = max(self._failures, _WINDOW)
+        if self.opened_at is None:
+            self.opened_at = now
+            self._trials = self._probes_failed = 0
+        self._probe_at = now
+        self._is_reachable = False
+
     def recovered_elsewhere(self) -> None:
         """Close the circuit, because another session got a POST accepted."""
         self._failures = 0

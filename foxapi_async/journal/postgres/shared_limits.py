@@ -18,6 +18,7 @@ from foxapi_async.journal.shared_limits import (
     SharedRefusal,
     Waiting,
     grant,
+    next_tester,
 )
 from foxapi_async.journal.tables import Tables
 from foxapi_async.journal.transitions import BILLED, PERHAPS_BILLED, REPLACED
@@ -132,12 +133,10 @@ class LimitTables:
     def _exchange_circuit(
         self, asked: ExchangeLimits, circuit_owner: str | None, alive: Sequence[str]
     ) -> None:
-        is_other = circuit_owner not in {None, self._owner}
-        asked.is_held = is_other and circuit_owner in alive
-        asked.is_heir = is_other and not asked.is_held
-        if asked.is_held:
-            return
-        tester = self._owner if asked.is_paused or asked.is_heir else None
+        is_alive = circuit_owner in alive
+        tester = next_tester(asked, self._owner, circuit_owner, is_alive=is_alive)
+        asked.is_held = tester not in {None, self._owner}
+        asked.is_heir = tester == self._owner and circuit_owner not in {None, self._owner}
         if tester != circuit_owner:
             self._tables.execute("UPDATE limits SET circuit_owner = ?", [tester])
 
@@ -158,8 +157,8 @@ class LimitTables:
             ],
         )
         rows = self._tables.query(
-            "SELECT id, key, owner, outputs FROM places WHERE NOT is_granted AND (owner = ? OR asked > ?)",
-            [self._owner, now - STALLED],
+            "SELECT id, key, owner, outputs FROM places WHERE NOT is_granted AND asked > ?",
+            [now - STALLED],
         )
         waiting = [Waiting(*row) for row in rows]
         room = asked.outputs - self._in_flight(alive, now)
@@ -197,7 +196,8 @@ class LimitTables:
     def _settle_places_of_the_dead(self, alive: list[str], now: float) -> None:
         """Free the places of what was not sent; the others when their tasks have certainly ended."""
         self._tables.execute(
-            "UPDATE places SET orphaned = ? WHERE orphaned IS NULL AND owner <> ALL(?::text[])",
+            "UPDATE places SET orphaned = CASE WHEN orphaned IS NULL THEN ? END"
+            " WHERE (orphaned IS NULL) = (owner <> ALL(?::text[]))",
             [now, alive],
         )
         self._tables.execute(
