@@ -269,12 +269,15 @@ class ClaimRegistry:
         self._pending[key] = PendingClaim(new)
         operation = ClaimKey(new=new)
 
+        def release(text: str) -> None:
+            planned = JournalStatus.PLANNED
+            self.writer.put(
+                Transition(new=new, before=planned, after=planned, at=time.time(), text=text)
+            )
+
         def give_back(_: object = None) -> None:
             if operation.taken:
-                planned, text = JournalStatus.PLANNED, "the caller was cancelled"
-                self.writer.put(
-                    Transition(new=new, before=planned, after=planned, at=time.time(), text=text)
-                )
+                release("the caller was cancelled")
             self.finish(key)
 
         try:
@@ -287,6 +290,8 @@ class ClaimRegistry:
                 operation.done.add_done_callback(give_back)
             raise
         except Exception:
+            if operation.taken:  # the commit may have been made, only its answer was lost
+                release("the journal did not answer")
             self.finish(key)
             raise
         if operation.taken:

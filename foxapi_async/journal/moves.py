@@ -23,17 +23,16 @@ from foxapi_async.journal.entry import (
     JournalStatus,
     bytes_of,
     entry_from_row,
-    storable,
     text_of,
 )
 from foxapi_async.journal.shared_limits import AdoptOrphans, ExchangeLimits
 from foxapi_async.journal.tables import Row, Tables
 from foxapi_async.journal.transitions import (
     BILLED,
-    FORGOTTEN,
     PERHAPS_BILLED,
     REPLACED,
     ClaimDecision,
+    forgotten_name,
     on_claim,
 )
 
@@ -219,16 +218,13 @@ class Moves:
         after = self._tables.owner_after(transition, self._owner)
         row = next(iter(self._tables.select([key])), None)
         status, task_id, owner = (None, None, None) if row is None else (row[1], row[8], row[-1])
-        if (status, task_id) == (transition.after, transition.task_id) and owner in {
-            after,
-            self._owner,
-        }:
-            # It changed with the group, or has this status because a failed `sending` was undone, or
-            # because an earlier attempt to write this has been made durable after all.
-            self._tables.update(key, {"owner": after}, own)
-            return
-        # Another owner may have taken this one for dead, and nobody may have decided on the entry since.
-        if status == JournalStatus.UNKNOWN and self._tables.update(
+        if (status, task_id) == (transition.after, transition.task_id) and owner == after:
+            return  # it changed with the group, or with an earlier attempt after all
+        if task_id is not None and task_id == transition.task_id:
+            return  # and the task may have ended since
+        # Only the claim of this owner decides on such an entry, whatever became of its earlier writes; it
+        # is unknown if another owner has taken this one for dead, and nobody has decided on it since.
+        if status in _UNDECIDED | {JournalStatus.UNKNOWN} and self._tables.update(
             key, _values_of(transition, after), own | {"status": status, "task_id": None}
         ):
             return
@@ -239,7 +235,21 @@ class Moves:
                 self._tables.insert([transition.new], self._owner)
                 transition.is_lost = self._tables.change([transition], self._owner) != 1
             return
-        if transition.after is not JournalStatus.ACCEPTED:
+        self._record_anyway(transition, row, after)
+
+    def _record_anyway(
+        self, transition: ops.Transition, row: Row | None, after: str | None
+    ) -> None:
+        """Record what has happened in an entry that does not belong to this owner, as far as it counts."""
+        key = transition.new.key
+        task_id = None if row is None else row[8]
+        if transition.after is JournalStatus.UNKNOWN and row is None:
+            # A failover has lost it. The key must be blocked all the same.
+            self._tables.insert([transition.new], self._owner)
+            self._tables.update(key, _values_of(transition, after), {"owner": self._owner})
+        elif transition.before is transition.after is JournalStatus.PLANNED:
+            pass  # what is to be released is not held
+        elif transition.after is not JournalStatus.ACCEPTED:
             transition.error = ConfigurationError(
                 f"{self._tables.label}: another program has removed or changed the entry of the key "
                 f"{text_of(key)!r} while it was {transition.before}; it is not {transition.after}"
@@ -271,7 +281,7 @@ def forget(tables: Tables, key: str, only: Entry | None) -> list[Entry]:
             "has ended"
         )
     count_replaced(tables, entry)
-    tables.execute(_REMEMBER, (FORGOTTEN + storable(key), "true", time.time()))
+    tables.execute(_REMEMBER, (forgotten_name(key), "true", time.time()))
     return [entry]
 
 

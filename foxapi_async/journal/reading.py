@@ -13,9 +13,14 @@ from foxapi_async.journal.entry import (
     Entry,
     JournalStatus,
     bytes_of,
-    storable,
 )
-from foxapi_async.journal.transitions import BILLED, FORGOTTEN, PERHAPS_BILLED, REPLACED
+from foxapi_async.journal.transitions import (
+    BILLED,
+    FORGOTTEN,
+    PERHAPS_BILLED,
+    REPLACED,
+    forgotten_name,
+)
 
 if TYPE_CHECKING:
     from foxapi_async.journal.tables import Tables
@@ -84,7 +89,7 @@ def has_task(tables: Tables, task_id: str) -> bool:
 def was_forgotten(tables: Tables, key: str) -> bool:
     """Return whether a key was forgotten on purpose and not just never known."""
     query = "SELECT 1 FROM memory WHERE name = ?"
-    return bool(tables.query(query, [FORGOTTEN + storable(key)]))
+    return bool(tables.query(query, [forgotten_name(key)]))
 
 
 def remembered(tables: Tables, names: Sequence[str]) -> dict[str, str]:

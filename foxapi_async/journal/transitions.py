@@ -13,10 +13,11 @@ the id. So a process that is killed in ``planned`` has paid nothing, and one tha
 from __future__ import annotations
 
 import enum
+import hashlib
 from collections.abc import Mapping
 from typing import Final
 
-from foxapi_async.journal.entry import AFTER_CRASH, JournalStatus
+from foxapi_async.journal.entry import AFTER_CRASH, JournalStatus, bytes_of, storable
 
 _S = JournalStatus
 
@@ -54,6 +55,16 @@ REPLACED: Final[Mapping[JournalStatus, str]] = {
 """The names under which images of submissions are counted that have no entry any more."""
 FORGOTTEN: Final = "forgotten "
 """Prefix of the name under which the journal remembers that a key was forgotten on purpose."""
+_LONGEST_NAME: Final = 1_000
+"""Characters of a name; the index of a server takes no more than 2.7 kB."""
+
+
+def forgotten_name(key: str) -> str:
+    """Return the name under which it is remembered that a key was forgotten."""
+    name = FORGOTTEN + storable(key)
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{FORGOTTEN}sha256 {hashlib.sha256(bytes_of(key)).hexdigest()}"
 
 
 class ClaimDecision(enum.Enum):

@@ -14,7 +14,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final, Self, TypeGuard, TypeVar
+from typing import Any, Final, Self, TypeGuard, TypeVar
 
 from foxapi_async.errors import ConfigurationError, FoxAPIError
 from foxapi_async.journal.backend import Backend, Database
@@ -26,6 +26,7 @@ _server_log = logging.getLogger("foxapi_async.journal.server")
 """What concerns whoever runs the server; the command line shows it."""
 
 _T = TypeVar("_T")
+_A = TypeVar("_A")
 
 _LAZY: Final = 0.5
 """Seconds until an operation is written that nobody waits for."""
@@ -41,6 +42,8 @@ PATIENCE: Final = 900.0
 """Seconds for which writes wait for it, as long as `Retry.patience` allows by default."""
 _CLOSING: Final = 15.0
 """Seconds in which the last batch must end when the journal is closed; then its connection is cut."""
+_LONGEST_CALL: Final = 30.0
+"""Seconds for any batch or query; then its connection is cut, because what answers may have stalled."""
 
 
 class Writer:
@@ -63,6 +66,7 @@ class Writer:
         self._timer_due = 0.0
         self._batching: Final = Batching()
         self._closed = False
+        self._is_closing = False
         self.commits: int = 0
         """Batches written so far."""
 
@@ -83,6 +87,7 @@ class Writer:
 
     async def aclose(self) -> None:
         """Write the queue, log what cannot be written, and close the database."""
+        self._is_closing = True
         self.stop_waiting()
         cutting = self._loop.call_later(_CLOSING, self._database.cut)
         try:
@@ -92,7 +97,7 @@ class Writer:
             self.flush_now()
             self._closed = True
             self._stop_timer()
-            for operation in self._queue:
+            for operation in [*self._held, *self._queue]:
                 _log.error("%s: not written: %s", self._backend.label, operation)
             closing = self._loop.run_in_executor(self._thread, self._database.close)
             self._thread.shutdown(wait=False)
@@ -144,7 +149,7 @@ class Writer:
         while True:
             await self.flush()
             try:
-                return await self._loop.run_in_executor(self._thread, query, self._database)
+                return await self._call(query, self._database)
             except Exception as error:
                 if not self._backend.is_failure(error):
                     raise
@@ -172,12 +177,11 @@ class Writer:
             return
         # A failed batch is reported by its callback, and the queue must stay behind it.
         if self._batch is not None:
-            self._thread.submit(bool).result()  # the thread has one job at a time
+            self._wait_for(self._thread.submit(bool))  # the thread has one job at a time
             if self._has_failed:
                 return
         if batch := self._take_queue():
-            error = self._thread.submit(self._apply, batch).exception()
-            self._report(batch, error)
+            self._report(batch, self._wait_for(self._thread.submit(self._apply, batch)))
 
     def stop_waiting(self) -> None:
         """Fail what waits for a server that is away; tell and log the ids that could not be written."""
@@ -215,9 +219,24 @@ class Writer:
             return
         awaited = sum(operation.done is not None for operation in batch)
         self._batching.note_commit(self._loop.time(), awaited)
-        self._batch = self._loop.run_in_executor(self._thread, self._apply, batch)
+        self._batch = self._call(self._apply, batch)
         # Added before anybody can wait for the batch, so callers of flush() see its results.
         self._batch.add_done_callback(lambda done: self._end_batch(batch, done.exception()))
+
+    def _call(self, function: Callable[[_A], _T], argument: _A) -> asyncio.Future[_T]:
+        """Call a function in the thread; cut the connection if that takes too long."""
+        future = self._loop.run_in_executor(self._thread, function, argument)
+        cutting = self._loop.call_later(_LONGEST_CALL, self._database.cut)
+        future.add_done_callback(lambda _: cutting.cancel())
+        return future
+
+    def _wait_for(self, future: Future[Any]) -> BaseException | None:
+        """Block until a call in the thread has ended, and return its error."""
+        while True:
+            try:
+                return future.exception(_LONGEST_CALL)
+            except TimeoutError:
+                self._database.cut()
 
     def _apply(self, batch: list[Operation]) -> None:
         self._has_failed = True
@@ -277,7 +296,7 @@ class Writer:
                 self._backend.explain(error),
             )
         self._outage.note_attempt(now, error)
-        return not self._outage.is_over
+        return not (self._outage.is_over or self._is_closing)
 
     def _end_outage(self) -> None:
         if self._outage is not None:

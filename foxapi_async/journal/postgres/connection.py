@@ -9,7 +9,10 @@ first session that opens an older journal upgrades it in one transaction.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import os
+import socket
+import threading
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -28,7 +31,8 @@ except ImportError as missing:
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 _OLDEST_SERVER: Final = 130_000
-"""The first with pg_current_xact_id, which tells whether a commit without an answer was made."""
+"""The oldest that the tests may run on: what its makers still supported in 2025."""
+_LIBPQ_WITH_PRIMARY: Final = 140_000
 _LONGEST_NAME: Final = 50
 """Bytes of a journal's name: PostgreSQL cuts identifiers after 63."""
 _PREFIX: Final = "foxapi_"
@@ -47,6 +51,8 @@ _PARAMETERS: Final[Mapping[str, Any]] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,
 }
+_SETUP: Final = 10.0
+"""Seconds in which a new connection must be ready for use."""
 _SETTINGS: Final[Mapping[str, str]] = {
     # The server's side of the same, so that the lock of a host that has vanished is released.
     "tcp_keepalives_idle": "10",
@@ -55,7 +61,19 @@ _SETTINGS: Final[Mapping[str, str]] = {
     # A process that is stopped in a transaction must not hold up the others.
     "idle_in_transaction_session_timeout": "30s",
     "lock_timeout": "10s",
+    # A cancelled wait for a synchronous standby would look like a commit; the writer has its own limit.
+    "statement_timeout": "0",
+    # What follows may have been set otherwise for the user or the database.
+    "default_transaction_isolation": "read committed",
+    "client_encoding": "UTF8",
 }
+_OPTIONAL_SETTINGS: Final[Mapping[str, str]] = {
+    # An owner whose connection is ended while it is idle would be taken for dead.
+    "idle_session_timeout": "0",
+}
+"""Settings that not all supported servers have."""
+_ENCODINGS: Final = frozenset({"UTF8", "SQL_ASCII"})
+"""Encodings of databases that can store every prompt."""
 _STEPS: Final[tuple[tuple[str, ...], ...]] = (
     (
         "CREATE TABLE foxapi_journal (version integer NOT NULL)",
@@ -158,18 +176,33 @@ class Address:
     def connect(self, *, writes: bool) -> Connection:
         """Return a new connection that commits each statement, with the schema as its search path."""
         parameters = dict(_PARAMETERS)
-        if writes:
-            # Of several hosts, the one that is not a standby.
-            parameters["target_session_attrs"] = "read-write"
+        # Of several hosts, never a standby, which lags behind and does not know which owners live.
+        knows_primary = psycopg.pq.version() >= _LIBPQ_WITH_PRIMARY
+        parameters["target_session_attrs"] = (
+            "primary" if knows_primary and not writes else "read-write"
+        )
         chosen = {name: value for name, value in parameters.items() if name not in self._parts}
         connection = psycopg.connect(self._dsn, autocommit=True, **chosen)
         try:
-            self._check_server(connection)
-            settings = {**_SETTINGS, "search_path": sql.Identifier(self.schema).as_string(None)}
-            connection.execute(
-                "SELECT " + ", ".join("set_config(%s, %s, false)" for _ in settings),
-                [text for setting in settings.items() for text in setting],
-            )
+            # A pooler that has no connection left lets its client in and then does not answer.
+            with cut_after(connection, _SETUP):
+                self._check_server(connection)
+                settings = {**_SETTINGS, "search_path": sql.Identifier(self.schema).as_string(None)}
+                connection.execute(
+                    "SELECT " + ", ".join("set_config(%s, %s, false)" for _ in settings),
+                    [text for setting in settings.items() for text in setting],
+                )
+                connection.execute(
+                    "SELECT set_config(name, wanted, false) FROM pg_settings"
+                    " JOIN unnest(%s::text[], %s::text[]) AS optional(setting, wanted) ON name = optional.setting",
+                    [list(_OPTIONAL_SETTINGS), list(_OPTIONAL_SETTINGS.values())],
+                )
+                if writes:
+                    # A commit that was answered must survive a crash of the server.
+                    connection.execute(
+                        "SELECT set_config(name, 'on', false) FROM pg_settings"
+                        " WHERE name = 'synchronous_commit' AND setting IN ('off', 'local')"
+                    )
         except BaseException:
             connection.close()
             raise
@@ -180,6 +213,13 @@ class Address:
             raise ConfigurationError(
                 f"{self.label}: a journal needs PostgreSQL {_OLDEST_SERVER // 10_000} or newer; the server "
                 f"has {version / 10_000:.4g}"
+            )
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding not in _ENCODINGS:
+            # One character that the database lacks would make every batch fail that contains it.
+            raise ConfigurationError(
+                f"{self.label}: the database is encoded in {encoding}, which cannot store every prompt; "
+                "create one with: CREATE DATABASE foxapi ENCODING 'UTF8' TEMPLATE template0"
             )
 
 
@@ -202,14 +242,17 @@ def _without_secrets(parts: Mapping[str, Any], name: str) -> str:
 
 def version_of(connection: Connection, address: Address) -> int:
     """Return the version of the journal's schema, 0 if there is none; ConfigurationError if it is newer."""
-    if not _exists(connection, address, "foxapi_journal"):
-        if _exists(connection, address, "entries"):
+    tables = _tables(connection, address)
+    if "foxapi_journal" not in tables:
+        if "entries" in tables:
             raise ConfigurationError(
                 f"{address.label}: the schema {address.schema!r} belongs to another program; nothing was "
                 "changed. Give the journal another name"
             )
         return 0
-    rows = connection.execute("SELECT version FROM foxapi_journal").fetchall()
+    # With the schema's name: without the right to use it, it is left out of the search path.
+    query = sql.SQL("SELECT version FROM {}.foxapi_journal").format(sql.Identifier(address.schema))
+    rows = connection.execute(query).fetchall()
     version: int = rows[0][0] if rows else 0
     if version > len(_STEPS):
         raise ConfigurationError(
@@ -241,17 +284,13 @@ def create_or_upgrade(connection: Connection, address: Address) -> None:
 
 
 def durability_warnings(connection: Connection) -> list[str]:
-    """Make commits durable for this connection, and return what can lose them all the same."""
+    """Return what can lose commits that were answered."""
     found: list[str] = []
     query = (
-        "SELECT current_setting('fsync'), current_setting('synchronous_commit'),"
-        " current_setting('synchronous_standby_names'), pg_encoding_to_char(encoding),"
+        "SELECT current_setting('fsync'), current_setting('synchronous_standby_names'),"
         " (SELECT count(*) FROM pg_stat_replication)"
-        " FROM pg_database WHERE datname = current_database()"
     )
-    fsync, commit, standby_names, encoding, standbys = _row(connection, query)
-    if commit in {"off", "local"}:
-        connection.execute("SET synchronous_commit = on")
+    fsync, standby_names, standbys = _row(connection, query)
     if fsync == "off":
         found.append(
             "fsync is off, so a crash of the server may lose submissions, which are then paid twice; "
@@ -261,10 +300,6 @@ def durability_warnings(connection: Connection) -> list[str]:
         found.append(
             "its standby servers are not synchronous, so a failover may lose the last submissions, which "
             "are then paid twice; set synchronous_standby_names"
-        )
-    if encoding not in {"UTF8", "SQL_ASCII"}:
-        found.append(
-            f"the database is encoded in {encoding}; characters beyond it cannot be recorded"
         )
     return found
 
@@ -283,7 +318,7 @@ _ADVICE: Final = (
     ("08", _UNREACHABLE),
     ("57", _UNREACHABLE),
 )
-_PASSING: Final = ("08", "25006", "40", "53", "55P03", "57", "58")
+_PASSING: Final = ("08", "25006", "25P03", "40", "53", "55P03", "57", "58")
 """Beginnings of the SQLSTATE codes of what passes: see appendix A of the PostgreSQL manual."""
 
 
@@ -304,16 +339,26 @@ def configuration_error(address: Address, error: BaseException) -> Configuration
     if state is None:
         # Before a connection exists, libpq tells the reason in words only.
         text = str(error).lower()
-        is_refused = "password" in text or "authentication" in text or "pg_hba" in text
+        is_refused = (
+            "password" in text or "authentication" in text or "pg_hba" in text or 'role "' in text
+        )
         state = "28000" if is_refused else "3D000" if "does not exist" in text else "08000"
+        if "too many" in text or "remaining connection slots" in text:
+            state = "53300"
+        elif "read-only" in text or "standby" in text:
+            state = "25006"
     advice = next((text for code, text in _ADVICE if state.startswith(code)), None)
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return ConfigurationError(f"{address.label}: {advice or 'PostgreSQL cannot use it'} ({reason})")
 
 
-def _exists(connection: Connection, address: Address, table: str) -> bool:
-    name = sql.Identifier(address.schema, table).as_string(None)
-    return _row(connection, "SELECT to_regclass(%s) IS NOT NULL", (name,))[0] is True
+def _tables(connection: Connection, address: Address) -> set[str]:
+    # Not to_regclass, which may answer from a cache that does not know what another session has created.
+    query = (
+        "SELECT relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace"
+        " WHERE nspname = %s"
+    )
+    return {row[0] for row in connection.execute(query, (address.schema,)).fetchall()}
 
 
 def _row(connection: Connection, query: str, parameters: tuple[Any, ...] = ()) -> tuple[Any, ...]:
@@ -327,3 +372,24 @@ def close_quietly(connection: Connection | None) -> None:
     if connection is not None:
         with contextlib.suppress(psycopg.Error, OSError):
             connection.close()
+
+
+@contextlib.contextmanager
+def cut_after(connection: Connection, seconds: float) -> Iterator[None]:
+    """Make the block fail if it hangs for so long."""
+    timer = threading.Timer(seconds, cut, [connection])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def cut(connection: Connection) -> None:
+    """Make a call fail that hangs in another thread; any thread may call this."""
+    with (
+        contextlib.suppress(psycopg.Error, OSError),
+        socket.socket(fileno=os.dup(connection.fileno())) as duplicate,
+    ):
+        duplicate.shutdown(socket.SHUT_RDWR)

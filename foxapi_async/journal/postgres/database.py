@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, TypeVar
 from weakref import WeakSet
 
 import psycopg
-from psycopg import errors
+from psycopg import errors, sql
 
 from foxapi_async.journal import reading
 from foxapi_async.journal.entry import Entry
@@ -23,7 +22,13 @@ from foxapi_async.journal.postgres.connection import (
     Connection,
     close_quietly,
     create_or_upgrade,
+    cut,
     durability_warnings,
+)
+from foxapi_async.journal.postgres.pooling import (
+    backend_of,
+    check_pooling,
+    pooling_error,
 )
 from foxapi_async.journal.postgres.tables import PostgresTables
 
@@ -33,6 +38,12 @@ _T = TypeVar("_T")
 
 _ATTEMPTS: Final = 5
 """Attempts to write a batch that the server ends in favour of another session's."""
+
+_FORGET_BATCHES: Final = (
+    "DELETE FROM memory WHERE name ~ '^batch of [0-9]+$'"
+    " AND updated < extract(epoch FROM now()) - 7 * 86400"
+)
+"""By then no session has a batch whose commit it does not know of."""
 
 _open: Final[WeakSet[PostgresDatabase]] = WeakSet()
 
@@ -59,7 +70,14 @@ class PostgresDatabase:
         self._owner: Final = owners.new_owner()
         self._process: Final = os.getpid()
         self._connection: Connection | None = None
-        self._in_doubt: tuple[str, Sequence[Operation]] | None = None
+        self._opening: Connection | None = None
+        self._backend = 0
+        self._batch_name: Final = f"batch of {self._owner}"
+        self._batch_number = 0
+        self._in_doubt: tuple[int, Sequence[Operation]] | None = None
+        """The batch whose commit was not answered."""
+        self._done: Final[set[Operation]] = set()
+        """What it has written, if it was made all the same."""
         _open.add(self)
         connection = self._connected()
         try:
@@ -67,6 +85,7 @@ class PostgresDatabase:
                 _log.warning("%s: %s", address.label, warning)
             with self._tables.transaction():
                 self._moves.recover_orphans()
+                connection.execute(_FORGET_BATCHES)
         except BaseException:
             self.close()
             raise
@@ -79,10 +98,9 @@ class PostgresDatabase:
 
     def cut(self) -> None:
         """Make a call fail that hangs in the other thread; any thread may call this."""
-        with suppress(psycopg.Error, OSError):
-            if self._connection is not None:
-                with socket.socket(fileno=os.dup(self._connection.fileno())) as duplicate:
-                    duplicate.shutdown(socket.SHUT_RDWR)
+        connection = self._opening or self._connection
+        if connection is not None:
+            cut(connection)
 
     def release_socket(self) -> None:
         """Let go of a copy of the connection that a fork has made."""
@@ -96,44 +114,70 @@ class PostgresDatabase:
         """Execute all operations durably, or raise and execute none; set ``error`` of refused ones."""
         for attempts_left in reversed(range(_ATTEMPTS)):
             connection = self._connected()
-            if self._is_committed(connection, operations):
-                return
+            self._resolve_doubt(connection)
             try:
-                self._commit(connection, operations)
+                # Also if nothing is left: the commit without an answer may not be on a standby yet.
+                self._commit(connection, [each for each in operations if each not in self._done])
             except (errors.DeadlockDetected, errors.SerializationFailure):
                 # Another session claims the same keys in another order.
                 if not attempts_left:
                     raise
             else:
+                self._done.clear()
                 return
 
-    def _is_committed(self, connection: Connection, operations: Sequence[Operation]) -> bool:
-        """Return whether the last attempt was made durable, and only the answer was lost."""
-        if self._in_doubt is None or self._in_doubt[1] != operations:
-            return False
-        transaction, self._in_doubt = self._in_doubt[0], None
-        query = "SELECT pg_xact_status(%s::text::xid8)"
-        return connection.execute(query, (transaction,)).fetchone() == ("committed",)
+    def _resolve_doubt(self, connection: Connection) -> None:
+        """Find out whether the last commit was made, if only its answer was lost.
+
+        Not with pg_xact_status: after a crash of the server or a failover, the number of a transaction
+        that was lost is given to another one.
+        """
+        if self._in_doubt is not None:
+            number, operations = self._in_doubt
+            query = "SELECT value FROM memory WHERE name = %s"
+            if connection.execute(query, (self._batch_name,)).fetchone() == (str(number),):
+                self._done.update(operations)
+            self._in_doubt = None
 
     def _commit(self, connection: Connection, operations: Sequence[Operation]) -> None:
+        self._batch_number += 1
         try:
             self._tables.refresh()
-            # Two statements in one round trip.
-            cursor = connection.execute("BEGIN; SELECT pg_current_xact_id()::text")
-            cursor.nextset()
-            row = cursor.fetchone()
-            assert row is not None
+            self._begin(connection)
             self._moves.execute(operations)
-            self._in_doubt = row[0], operations
-            connection.execute("COMMIT")
+            self._in_doubt = self._batch_number, operations
+            connection.execute("COMMIT", prepare=False)
             self._in_doubt = None
-        except BaseException:
-            if not connection.broken and not connection.closed:
+        except BaseException as error:
+            if isinstance(error, errors.ReadOnlySqlTransaction):
+                # The server has become a standby; another one of the address may be the primary.
+                self._in_doubt = None
+                close_quietly(connection)
+            elif not connection.broken and not connection.closed:
                 # The server has answered, so nothing is in doubt.
                 self._in_doubt = None
                 with suppress(psycopg.Error):
                     connection.execute("ROLLBACK")
             raise
+
+    def _begin(self, connection: Connection) -> None:
+        """Begin a transaction that records its number, over the connection that holds the owner's lock."""
+        # Statements in one round trip, which cannot have parameters.
+        text = sql.SQL(
+            "BEGIN; INSERT INTO {schema}.memory (name, value, updated)"
+            " VALUES ({name}, {number}, extract(epoch FROM now()))"
+            " ON CONFLICT (name) DO UPDATE SET value = excluded.value, updated = excluded.updated"
+            " RETURNING pg_backend_pid(), current_schema()::text"
+        ).format(
+            schema=sql.Identifier(self._address.schema),
+            name=sql.Literal(self._batch_name),
+            number=sql.Literal(str(self._batch_number)),
+        )
+        cursor = connection.execute(text, prepare=False)
+        cursor.nextset()
+        if cursor.fetchone() != (self._backend, self._address.schema):
+            close_quietly(connection)
+            raise pooling_error(self._address)
 
     def recall(self, name: str) -> str | None:
         """Return the JSON of a remembered value."""
@@ -158,13 +202,17 @@ class PostgresDatabase:
             return connection
         close_quietly(connection)
         self._connection = None
-        connection = self._address.connect(writes=True)
+        self._opening = connection = self._address.connect(writes=True)
         try:
             create_or_upgrade(connection, self._address)
+            check_pooling(connection, self._address)
             owners.lock(connection, self._owner)
+            self._backend = backend_of(connection)
         except BaseException:
             close_quietly(connection)
             raise
+        finally:
+            self._opening = None
         self._tables = PostgresTables(self._address.label, connection)
         self._moves = Moves(self._tables, self._owner)
         self._connection = connection

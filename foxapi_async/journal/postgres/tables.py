@@ -43,6 +43,8 @@ class PostgresTables(Tables):
         self._living = None
 
     def query(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        # Who has written a row that is read now may have come after the owners were asked for.
+        self.refresh()
         marked = statement.replace("?", "%s").encode()
         return self._connection.execute(marked, [_stored(each) for each in parameters]).fetchall()
 
