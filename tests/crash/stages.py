@@ -20,7 +20,7 @@ from foxapi_async.api import Api
 from foxapi_async.bulk.results.results_file import ResultsFile
 from foxapi_async.files.partfile import PartFile
 from foxapi_async.http.transport import Transport
-from foxapi_async.journal import Claim, Journal
+from foxapi_async.journal import Claim, StoredJournal
 
 STAGES = (
     "claimed",  # the key is ours, nothing is sent
@@ -89,7 +89,7 @@ def _in_submissions(kill_switch: KillSwitch, in_flight: InFlight) -> None:
     def grow(by: int) -> None:
         in_flight.number += by
 
-    _after(Journal, "claim", lambda: kill_switch.kill_at("claimed"))
+    _after(StoredJournal, "claim", lambda: kill_switch.kill_at("claimed"))
     _after(Claim, "sending", lambda: kill_switch.kill_at("sending"))
     _before(Claim, "sending", lambda: grow(1))
     _before(Claim, "accepted", lambda: kill_switch.kill_at("answered"))
@@ -97,8 +97,8 @@ def _in_submissions(kill_switch: KillSwitch, in_flight: InFlight) -> None:
     for name in ("rejected", "unknown", "postponed"):
         _after(Claim, name, lambda: grow(-1))
     _before(Api, "get_task", lambda: kill_switch.kill_at("polling"))
-    _before(Journal, "saved", lambda: kill_switch.kill_at("saving"))
-    _after(Journal, "saved", lambda: kill_switch.kill_at("saved"))
+    _before(StoredJournal, "saved", lambda: kill_switch.kill_at("saving"))
+    _after(StoredJournal, "saved", lambda: kill_switch.kill_at("saved"))
 
     call = Transport.call
 

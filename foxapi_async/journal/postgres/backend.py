@@ -18,6 +18,7 @@ from foxapi_async.journal.postgres.connection import (
     configuration_error,
     create_or_upgrade,
     is_outage,
+    is_restarting,
     version_of,
 )
 from foxapi_async.journal.postgres.database import PostgresDatabase
@@ -38,6 +39,15 @@ class PostgresBackend(Backend):
         self.label: str = self.address.label
 
     def connect(self) -> PostgresDatabase:
+        began = time.monotonic()
+        for pause in _PAUSES:
+            try:
+                return PostgresDatabase(self.address)
+            except psycopg.Error as error:
+                # Not a host that does not answer at all, which is an address that is wrong.
+                if not is_restarting(error) or time.monotonic() - began > sum(_PAUSES):
+                    raise
+                time.sleep(pause)
         return PostgresDatabase(self.address)
 
     def explain(self, error: BaseException) -> ConfigurationError:

@@ -333,8 +333,20 @@ def is_outage(error: BaseException) -> bool:
     return error.sqlstate is None or error.sqlstate.startswith(_PASSING)
 
 
+def is_restarting(error: BaseException) -> bool:
+    """Return whether the server cannot be reached, but neither the address nor a right is known to be wrong."""
+    return is_outage(error) and _state_of(error).startswith(("08", "57"))
+
+
 def configuration_error(address: Address, error: BaseException) -> ConfigurationError:
     """Return the error to raise if the server fails before anything was sent."""
+    state = _state_of(error)
+    advice = next((text for code, text in _ADVICE if state.startswith(code)), None)
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return ConfigurationError(f"{address.label}: {advice or 'PostgreSQL cannot use it'} ({reason})")
+
+
+def _state_of(error: BaseException) -> str:
     state = error.sqlstate if isinstance(error, psycopg.Error) else None
     if state is None:
         # Before a connection exists, libpq tells the reason in words only.
@@ -347,9 +359,7 @@ def configuration_error(address: Address, error: BaseException) -> Configuration
             state = "53300"
         elif "read-only" in text or "standby" in text:
             state = "25006"
-    advice = next((text for code, text in _ADVICE if state.startswith(code)), None)
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return ConfigurationError(f"{address.label}: {advice or 'PostgreSQL cannot use it'} ({reason})")
+    return state
 
 
 def _tables(connection: Connection, address: Address) -> set[str]:
