@@ -55,6 +55,11 @@ class PostgresServer:
     def dsn(self) -> str:
         return f"postgresql://postgres:secret@127.0.0.1:{self.port}/postgres"
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         import psycopg  # noqa: PLC0415 - not every environment has it
 
