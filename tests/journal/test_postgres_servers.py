@@ -17,6 +17,7 @@ import pytest
 from foxapi_async.errors import ConfigurationError
 from foxapi_async.journal import PostgresJournal, journal_at
 from foxapi_async.journal.postgres.connection import is_outage
+from foxapi_async.models import TaskStatus
 from tests.postgres_server import PostgresServer
 
 pytestmark = [pytest.mark.ordinary_loop, pytest.mark.once]
@@ -142,6 +143,43 @@ async def test_a_role_needs_rights(postgres: PostgresServer, name, request_):
     postgres.execute(f"GRANT INSERT, UPDATE, DELETE ON {tables} TO {role}")
     async with PostgresJournal(dsn, name=name) as journal:
         await submit(journal, "k", request_)
+
+
+async def test_a_journal_that_grows_is_never_scanned(postgres: PostgresServer, name, request_):
+    def scans() -> int:
+        schema = f"foxapi_{name}"
+        query = (
+            "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'entries' AND schemaname = "
+        )
+        return postgres.execute(f"{query}'{schema}'")[0][0]
+
+    async def use(journal: PostgresJournal, turn: str) -> None:
+        for number in range(8):  # the server makes its plans for good after five executions
+            key = f"{turn}{number}"
+            await submit(journal, key, request_, f"t{key}")
+            journal.ended(f"t{key}", TaskStatus.COMPLETED)
+            await journal.saved(f"t{key}", [])
+            assert await journal.has_task(f"t{key}")
+            assert await journal.lookup([key])
+        await submit(journal, None, request_, f"random {turn}")
+
+    journal = PostgresJournal(postgres.dsn, name=name)
+    async with journal:
+        pass
+    before = scans()
+    async with journal:
+        await use(journal, "small")
+        postgres.execute(
+            f'INSERT INTO "foxapi_{name}".entries (key, status, keyed, model, kind, path, payload,'
+            " num_outputs, task_id, created, updated) SELECT convert_to('old ' || n, 'UTF8'), 'saved',"
+            " true, 'm', 'image', '/', '{}', 1, 'old-' || n, 0, 0 FROM generate_series(1, 3000) n"
+        )
+        await use(journal, "large")
+        claims = [await journal.claim("small1", request_), await journal.claim("open", request_)]
+        await claims[1].not_sent("enough")
+    async with journal:
+        await use(journal, "opened again")
+    assert scans() == before
 
 
 async def test_too_many_connections_are_told(postgres: PostgresServer, name):

@@ -203,6 +203,8 @@ class Address:
                         "SELECT set_config(name, 'on', false) FROM pg_settings"
                         " WHERE name = 'synchronous_commit' AND setting IN ('off', 'local')"
                     )
+                    # A plan that was made while the journal was small is kept when it has grown.
+                    connection.execute("SET enable_seqscan = off")
         except BaseException:
             connection.close()
             raise
