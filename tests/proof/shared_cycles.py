@@ -122,7 +122,7 @@ class Proof:
                 process = self.processes.Process(target=work, args=(order,))
                 process.start()
                 try:
-                    await asyncio.to_thread(process.join)
+                    await _end(process)
                 except asyncio.CancelledError:  # a check has failed
                     process.kill()
                     raise
@@ -167,6 +167,18 @@ class Proof:
             assert entry.task_id is not None, (key, entry.status)
             assert tasks.get(entry.task_id) == key, (key, entry.task_id)
         return [*entries.values()]
+
+
+async def _end(process: Any) -> None:
+    # Not join() in a thread: start() asks all processes, and two that read one status get it once.
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(process.sentinel, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(process.sentinel)
+    process.join()
 
 
 _BACKENDS: Final = (
