@@ -239,7 +239,8 @@ def pooled(postgres: PostgresServer, tmp_path: Path) -> Iterator[dict[str, str]]
         f"[databases]\nsession = {target} pool_mode=session\n"
         f"transaction = {target} pool_mode=transaction\n"
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
-        f"auth_type = trust\nauth_file = {tmp_path / 'users'}\nuser = nobody\n"
+        f"auth_type = trust\nauth_file = {tmp_path / 'users'}\n"
+        + ("user = nobody\n" if os.geteuid() == 0 else "")
     )
     (tmp_path / "users").write_text('"postgres" ""\n')
     for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
