@@ -12,7 +12,7 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -387,7 +387,7 @@ def close_quietly(connection: Connection | None) -> None:
 
 
 @contextlib.contextmanager
-def cut_after(connection: Connection, seconds: float) -> Iterator[None]:
+def cut_after(connection: Connection, seconds: float) -> Generator[None, None, None]:
     """Make the block fail if it hangs for so long."""
     timer = threading.Timer(seconds, cut, [connection])
     timer.daemon = True
