@@ -205,6 +205,8 @@ class Address:
                     )
                     # A plan that was made while the journal was small is kept when it has grown.
                     connection.execute("SET enable_seqscan = off")
+                    # Where there is no index, the plan now looks so expensive that it would be compiled.
+                    connection.execute("SET jit = off")
         except BaseException:
             connection.close()
             raise
