@@ -20,8 +20,8 @@ PACKAGE = Path(foxapi_async.__file__).parent
 
 MOST_LINES = 415
 """Of one file."""
-MOST_MODULES = 245
-MOST_LINES_IN_ALL = 40_000
+MOST_MODULES = 270
+MOST_LINES_IN_ALL = 44_000
 LONGEST_CHAIN = 16
 MOST_PARAMETERS, MOST_CALLABLES = 8, 2
 """Of a constructor. Sizes do not count the emulator."""
