@@ -64,7 +64,7 @@ class Bucket:
     def delete(self, key: str) -> None:
         _request("DELETE", f"{self.server}/{self.name}/{quote(key)}")
 
-    def keys(self) -> list[str]:
+    def objects(self) -> list[str]:
         listing = _request("GET", f"{self.server}/{self.name}?list-type=2") or b""
         return sorted(re.findall(r"<Key>(.*?)</Key>", listing.decode()))
 
@@ -109,7 +109,7 @@ class S3Proxy:
 
     url: str = ""
     asked: list[tuple[str, str]] = attrs.field(factory=list)
-    script: dict[str, list[Answer]] = attrs.field(factory=dict)
+    script: dict[str, list[Answer | None]] = attrs.field(factory=dict)
     passed_on: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None
     """What passes a request on."""
 
@@ -143,7 +143,8 @@ async def s3_proxy(server: str) -> AsyncIterator[S3Proxy]:
     async def handle(request: web.Request) -> web.StreamResponse:
         proxy.asked.append((request.method, request.path))
         script = proxy.script.get(request.method, [])
-        answer = await script.pop(0)(request) if script else None
+        scripted = script.pop(0) if script else None
+        answer = None if scripted is None else await scripted(request)
         return answer or await passed_on(request)
 
     async def passed_on(request: web.Request) -> web.StreamResponse:

@@ -27,8 +27,10 @@ from foxapi_async.bulk.input.rows.fingerprint import (
 from foxapi_async.bulk.input.rows.row import Row
 from foxapi_async.bulk.input.selection import Selection, listed
 from foxapi_async.bulk.plan import Plan, PlanCounter, plan_of
+from foxapi_async.bulk.store.records_folder import records_folder
 from foxapi_async.bulk.temporary_index import Duplicates
 from foxapi_async.errors import Problem
+from foxapi_async.files.object_path import destination
 from foxapi_async.journal.protocol import SessionJournal
 
 _KEPT: Final = 1000
@@ -226,13 +228,15 @@ class Job:
         journal: SessionJournal | str | os.PathLike[str] | None,
         directory: str | os.PathLike[str] | None = None,
         *,
+        records: str | os.PathLike[str] | None = None,
         profiles: Collection[str] = (),
         on_line: Callable[[JobLine], object] | None = None,
     ) -> Plan:
         """Compare the job with a journal: what is done, in flight, and still to be submitted.
 
         The journal need not exist. Pictures that are missing in ``directory`` count as to be fetched;
-        None to trust the journal. ``profiles`` are known to be right: other profiles that no completed
+        None to trust the journal, which is also trusted if ``directory`` is in an object store: ``records``
+        is then as for `run_job`. ``profiles`` are known to be right: other profiles that no completed
         request of the journal has used are listed. ``on_line`` is called with each line, for a check
         that should not read the file once more.
 
@@ -248,9 +252,12 @@ class Job:
             from foxapi_async.journal.address import journal_at  # noqa: PLC0415 - for an address only
 
             journal = journal_at(journal)
-        where = None if directory is None else Path(directory)
+        place = None if directory is None else destination(directory)
+        where = place and records_folder(place, None if records is None else Path(records))
         lines = self.lines() if on_line is None else _shown(self.lines(), on_line)
-        return plan_of(lines, journal, where, self.files, profiles)
+        return plan_of(
+            lines, journal, where, self.files, profiles, trusts_journal=where is not place
+        )
 
 
 def _shown(

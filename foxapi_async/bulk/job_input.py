@@ -9,7 +9,7 @@ from contextlib import closing
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import attrs
@@ -27,8 +27,11 @@ from foxapi_async.bulk.plan import Step, step_for
 from foxapi_async.bulk.results.results_file import Result, ResultsFile, ResultStatus
 from foxapi_async.bulk.results.saved_files import files_of, is_intact
 from foxapi_async.files.pace import run_with_descriptors
-from foxapi_async.journal.entry import Entry, JournalStatus
+from foxapi_async.journal.entry import Entry, JournalStatus, SavedFile
 from foxapi_async.journal.protocol import SessionJournal
+
+if TYPE_CHECKING:
+    from foxapi_async.bulk.store.job_store import JobStore
 
 _BATCH: Final = 64
 """Lines that are looked up at once: they share a query, and a run that is stopped stops soon."""
@@ -45,6 +48,19 @@ class _Submission:
     forget: Entry | None = None
     resubmit: Entry | None = None
     bills: bool = True
+
+
+@attrs.frozen
+class _Unchecked:
+    """A line with files in an object store, which have not been checked yet."""
+
+    line: JobLine
+    entry: Entry
+    files: tuple[SavedFile, ...]
+
+
+_Decided = Result | _Submission
+_Step = _Decided | _Unchecked
 
 
 @attrs.define(eq=False, repr=False)
@@ -69,11 +85,10 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
     """Holds back what is billed; None without a budget of credits."""
     forgets: bool = attrs.field(default=False, init=False)
     """Whether entries to be submitted again are removed: another process submits them."""
+    _store: JobStore | None = attrs.field(default=None, alias="store")
     pending: dict[str, JobLine] = attrs.field(factory=dict[str, JobLine], init=False)
     """The lines that were yielded, by key; the reader removes those that it has reported."""
-    _batch: deque[Result | _Submission] = attrs.field(
-        factory=deque["Result | _Submission"], init=False
-    )
+    _batch: deque[_Decided] = attrs.field(factory=deque["_Decided"], init=False)
     _lines: Generator[JobLine, None, None] = attrs.field(init=False)
     # The numbers of the lines that were put off, in ascending order; None once they are read again.
     _put_off: array[int] | None = attrs.field(factory=lambda: array("Q"), init=False)
@@ -88,7 +103,7 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
         async with self._lock:
             while True:
                 if not self._batch and not self._closed:
-                    self._batch.extend(await self._next_batch())
+                    self._batch.extend(await self._checked(await self._next_batch()))
                 if not self._batch:
                     raise StopAsyncIteration
                 match self._batch.popleft():
@@ -128,7 +143,21 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
                 self._batch.clear()
                 await run_in_thread(self._lines.close)
 
-    async def _next_batch(self) -> list[Result | _Submission]:
+    async def _checked(self, batch: list[_Step]) -> list[_Decided]:
+        """Replace what is to be checked in the store by what follows from that."""
+        files = [f for step in batch if isinstance(step, _Unchecked) for f in step.files]
+        intact = iter([] if self._store is None else await self._store.intact(files))
+        checked: list[_Decided] = []
+        for step in batch:
+            if not isinstance(step, _Unchecked):
+                checked.append(step)
+            elif all(list(islice(intact, len(step.files)))):
+                checked.append(_known(step.line, step.entry, "completed", files=step.files))
+            else:
+                checked.append(_Submission(step.line, bills=False))
+        return checked
+
+    async def _next_batch(self) -> list[_Step]:
         while lines := await run_with_descriptors(self._next_lines):
             found = await self._journal.lookup(line.key for line in lines)
             if batch := await ask(self._journal, partial(self._decide_all, lines, found)):
@@ -143,9 +172,7 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
             lines = self._read = list(islice(self._lines, _BATCH))
         return lines
 
-    def _decide_all(
-        self, lines: Sequence[JobLine], found: Mapping[str, Entry]
-    ) -> list[Result | _Submission]:
+    def _decide_all(self, lines: Sequence[JobLine], found: Mapping[str, Entry]) -> list[_Step]:
         decided = [(line, self._decide(line, found.get(line.key))) for line in lines]
         self._read = []
         if self._put_off is not None:
@@ -162,7 +189,7 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
                     yield line
                     number = next(following, None)
 
-    def _decide(self, line: JobLine, entry: Entry | None) -> Result | _Submission | None:
+    def _decide(self, line: JobLine, entry: Entry | None) -> _Step | None:
         step = step_for(entry)
         if entry is None:
             PaidBefore(self._results, self._journal).check(line)
@@ -176,9 +203,17 @@ class JobInput(AsyncIterator[tuple[str, Request]]):
             return _Submission(line, resubmit=entry) if self._retry[step] else _ended(line, entry)
         # Without files its outputs are data, which only the server has.
         files = files_of(entry) if step is Step.CHECK else ()
-        if files and all(is_intact(self._directory, file) for file in files):
+        saved = self._saved(line, entry, files) if files else None
+        return saved or _Submission(line, bills=step is Step.SUBMIT)
+
+    def _saved(
+        self, line: JobLine, entry: Entry, files: tuple[SavedFile, ...]
+    ) -> Result | _Unchecked | None:
+        if self._store is not None:
+            return _Unchecked(line, entry, files)
+        if all(is_intact(self._directory, file) for file in files):
             return _known(line, entry, "completed", files=files)
-        return _Submission(line, bills=step is Step.SUBMIT)
+        return None
 
 
 def _ended(line: JobLine, entry: Entry) -> Result:

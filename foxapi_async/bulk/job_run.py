@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from foxapi_async import ConfigurationError, FoxAPIError, Session, Statistics
 from foxapi_async._concurrency import finish_despite_cancellation, run_in_thread
-from foxapi_async._validators import check_positive, check_timeout
+from foxapi_async._validators import check_timeout
 from foxapi_async.bulk.input.input_uploads import InputUploads
 from foxapi_async.bulk.input.job_line import JobLine
 from foxapi_async.bulk.job import Job
@@ -42,7 +41,7 @@ from foxapi_async.bulk.results.results_file import (
 from foxapi_async.bulk.results.run_notes import RunNotes
 from foxapi_async.bulk.results.save_results import OutputSaver
 from foxapi_async.bulk.results.sidecars import Sidecars, check_sidecar
-from foxapi_async.bulk.run_options import GRACE, RunOptions, SidecarFormat
+from foxapi_async.bulk.run_options import GRACE, RunOptions
 from foxapi_async.bulk.run_recorder import RunRecorder
 from foxapi_async.bulk.sheet.contact_sheet import load_template
 from foxapi_async.bulk.sheet.run_sheet import RunSheet
@@ -52,84 +51,10 @@ from foxapi_async.bulk.table.results_table import write_job_table
 from foxapi_async.files.pace import run_with_descriptors
 from foxapi_async.files.partfile import remove_stale_parts
 
+if TYPE_CHECKING:
+    from foxapi_async.bulk.store.job_store import JobStore
+
 _UNREAD: Final = 64  # Results that may wait for the reader: a slow one stops the submissions
-
-
-def run_job(
-    session: Session,
-    job: Job,
-    directory: str | os.PathLike[str],
-    *,
-    retry_failed: bool = False,
-    retry_unknown: bool = False,
-    sheet: bool = True,
-    timeout: float | None = None,
-    name: str | None = None,
-    max_credits: float | None = None,
-    table: bool = True,
-    max_time: float | None = None,
-    grace: float = GRACE,
-    sidecar: SidecarFormat | None = None,
-    embed: bool = False,
-    engine: JobEngine | None = None,
-) -> JobRun:
-    """Return a run of a job; enter it with ``async with`` and iterate over its results.
-
-    What the journal knows is not submitted again: completed requests whose files are intact are
-    reported at once, tasks in flight are waited for, and missing or damaged files are fetched again.
-    Results come as soon as they are known, and are in ``results.jsonl`` by then.
-
-    Args:
-        session: An open session with a journal; its limits apply.
-        job: What to generate.
-        directory: Where the pictures and ``results.jsonl`` go; it is created if it does not exist.
-        retry_failed: Submit failed requests, and pay for them, once more.
-        retry_unknown: Submit requests that may have been billed once more: they may be billed twice.
-        sheet: Write the contact sheet ``index.html`` before the iteration ends.
-        timeout: Seconds from the submission of a request until its files are saved; None for no bound.
-            Files that are late are "unsaved". ``Polling.give_up_after`` bounds the task itself.
-        name: A pattern for the names of files below the directory, without an extension, such as
-            "{category}/{line:05}-{key}": see docs/jobs.md. None to name files after their keys. Files
-            that the journal knows keep their names.
-        max_credits: Submit nothing more once the server has reserved so many credits for tasks of this
-            run, above 0; None for no bound. A task whose cost is not known yet counts as much as the most
-            expensive one so far of the same model, number of outputs and resolution, and the first of
-            each such kind is submitted alone: only that one may exceed the bound. The run ends with
-            BudgetExceededError in ``summary.stopped``. FoxAPI does not document the unit of credits.
-        table: Write the table of results ``results.csv`` before the iteration ends; see `write_table`.
-        max_time: Seconds after which nothing more is submitted; tasks in flight then get ``grace``
-            seconds to complete, and ``summary.timed_out`` is True. None for no bound.
-        grace: Seconds, see ``max_time``.
-        sidecar: "json" or "txt" to write a file beside each picture, also beside those of earlier runs:
-            with all that is known of it, or with its prompt. None for none.
-        embed: Put prompt and request into the metadata of the pictures that this run fetches: text in a
-            PNG, XMP in a JPEG or WebP. The pixels stay as they are.
-
-        engine: Carries out the requests in place of the session, with the same journal, and saves their
-            files; ``name``, ``embed``, ``timeout`` and ``max_credits`` are without effect then. See
-            `foxapi_async.temporal.TemporalEngine`.
-
-    Raises:
-        ConfigurationError: The session has no journal.
-        InvalidRequestError: ``name`` is not a pattern, ``max_credits`` not a number above 0, or a number
-            of seconds cannot be one.
-    """
-    if max_time is not None:
-        check_timeout(max_time, "max_time")
-    options = RunOptions(
-        retry_failed=retry_failed,
-        retry_unknown=retry_unknown,
-        sheet=sheet,
-        timeout=timeout,
-        name=name,
-        max_credits=None if max_credits is None else check_positive("max_credits", max_credits),
-        table=table,
-        max_time=max_time,
-        grace=check_timeout(grace, "grace"),
-        sidecar=sidecar,
-        embed=embed,
-    )
-    return JobRun(session, job, Path(directory), options, engine)
 
 
 class JobRun(AsyncIterator[Result]):
@@ -147,7 +72,9 @@ class JobRun(AsyncIterator[Result]):
         job: Job,
         directory: Path,
         options: RunOptions,
+        *,
         engine: JobEngine | None = None,
+        store: JobStore | None = None,
     ) -> None:
         if session.journal is None:
             raise ConfigurationError("a job needs a journal: Session(journal='journal.sqlite')")
@@ -156,10 +83,11 @@ class JobRun(AsyncIterator[Result]):
         self._job = job
         self._directory = directory
         self._options = options
+        self._store = store
         self._pattern = None if options.name is None else NamePattern.parse(options.name)
         self._names: FileNames | None = None
         self._notes = RunNotes()
-        check_sidecar(options.sidecar)
+        check_sidecar(options.sidecar, in_store=store is not None)
         self._sidecars = (
             None if options.sidecar is None else Sidecars(directory, options.sidecar, self._notes)
         )
@@ -170,7 +98,7 @@ class JobRun(AsyncIterator[Result]):
             session, job, directory, options, stopping=self._stopping, counts=self._progress
         )
         self._results: ResultsFile | None = None
-        self._sheet = RunSheet(directory) if options.sheet else None
+        self._sheet = RunSheet(directory, thumbnails=store is None) if options.sheet else None
         self._is_left = self._skips_reports = False
         self._receive: MemoryObjectReceiveStream[Result] | None = None
         self._exit = AsyncExitStack()
@@ -179,6 +107,8 @@ class JobRun(AsyncIterator[Result]):
         async with AsyncExitStack() as stack:
             # First, because `_open` finishes in its thread even if this task is cancelled.
             stack.push_async_callback(self._close_results)
+            if self._store is not None:
+                await self._store.begin()
             await run_in_thread(self._open)
             await ask(self._journal, PaidBefore(self.results, self._journal).check_journal)
             await run_in_thread(self._begin)
@@ -238,6 +168,11 @@ class JobRun(AsyncIterator[Result]):
     @property
     def directory(self) -> Path:
         """Where the pictures go."""
+        return self._directory if self._store is None else self._store.place
+
+    @property
+    def records(self) -> Path:
+        """Where ``results.jsonl`` and the run log are: on this machine."""
         return self._directory
 
     @property
@@ -294,12 +229,20 @@ class JobRun(AsyncIterator[Result]):
         if options.max_credits is not None:
             gate = CreditGate(CreditBudget(options.max_credits), self._stopping.stop)
         job_input = JobInput(
-            self._job, journal, self.results, directory, reports, uploads, retry=retry, gate=gate
+            self._job,
+            journal,
+            self.results,
+            directory,
+            reports,
+            uploads,
+            retry=retry,
+            gate=gate,
+            store=self._store,
         )
         job_input.forgets = self._engine is not None
         work = EngineWork(job_input, reports, self._stopping, journal, self._notes)
         saver = OutputSaver(
-            session, journal, directory, self._names, self._notes, embed=options.embed
+            session, journal, directory, self._names, self._notes, options.embed, self._store
         )
         worker = JobWorker.of(work, session, saver, options, self._recorder)
         carry_out = worker.run if self._engine is None else partial(self._engine.run, work)
@@ -322,6 +265,8 @@ class JobRun(AsyncIterator[Result]):
                         self._sheet.finish()
                 await self._write_table()
                 await self._write_sheet()
+                if self._store is not None and not self._skips_reports:
+                    await self._store.copy_reports(self._notes)
         except Exception as error:  # noqa: BLE001 - raised to the reader after the last result
             self._stopping.error = self._stopping.error or error
         finally:

@@ -123,10 +123,13 @@ def plan_of(
     directory: Path | None,
     files: LocalFiles | None = None,
     profiles: Collection[str] = (),
+    *,
+    trusts_journal: bool = False,
 ) -> Plan:
     """Return the plan of the lines of a job with these local files, in bounded memory.
 
-    ``profiles`` are known beside those that the journal has used.
+    ``profiles`` are known beside those that the journal has used. ``trusts_journal`` counts what it
+    knows as saved as done: the directory has the records of the job, and not its pictures.
 
     Raises:
         ConfigurationError: The results in the directory show requests as paid that the journal does not
@@ -136,8 +139,9 @@ def plan_of(
         paid = (
             None if journal is None or directory is None else _PaidCheck(directory, journal, stack)
         )
+        pictures = None if trusts_journal else directory
         return _plan_of(
-            lines, journal, directory, files=files, uses=ProfileUses(profiles), paid=paid
+            lines, journal, pictures, files=files, uses=ProfileUses(profiles), paid=paid
         )
 
 

@@ -22,7 +22,9 @@ from foxapi_async.cli.end_notice import EndNotice
 from foxapi_async.cli.exit_codes import ExitCode, exit_code_for
 from foxapi_async.cli.formatting import error_json
 from foxapi_async.cli.invocation import command_again, without_password
+from foxapi_async.cli.places import check_store, place_of
 from foxapi_async.cli.signals import Interrupted
+from foxapi_async.files.object_path import ObjectPath
 
 if TYPE_CHECKING:
     from foxapi_async.journal import StoredJournal
@@ -32,7 +34,11 @@ _common_option = partial(Option, rich_help_panel="Common options")
 Directory = Annotated[
     Path | None,
     Option(
-        "--output", "-o", metavar="DIR", help="Save the files here; created if it does not exist."
+        "--output",
+        "-o",
+        metavar="DIR",
+        parser=place_of,
+        help="Save the files here; created if it does not exist. Or a URL: s3://bucket/folder.",
     ),
 ]
 Timeout = Annotated[
@@ -247,7 +253,13 @@ def check_directory(directory: Path) -> None:
 
 
 def prepare_directory(directory: Path) -> Path:
-    """Create a directory and check that it is writable, before anything is billed."""
+    """Create a directory and check that it is writable, before anything is billed.
+
+    Of a place in an object store only the configuration is checked.
+    """
+    if isinstance(directory, ObjectPath):
+        check_store(directory)
+        return directory
     directory = directory.expanduser()
     check_directory(directory)
     try:

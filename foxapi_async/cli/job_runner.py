@@ -44,6 +44,7 @@ from foxapi_async.cli.saving_options import SavingOptions
 from foxapi_async.cli.signals import Interrupted, run_interruptible
 from foxapi_async.cli.temporal_options import TemporalOptions
 from foxapi_async.events import SubmissionFailed
+from foxapi_async.files.object_path import ObjectPath
 from foxapi_async.outcome import status_of
 
 _FRAMES_PER_SECOND: Final = 4
@@ -67,12 +68,14 @@ class JobRunner:
     """Runs a job; ``command`` continues it.
 
     An interrupt waits ``grace`` seconds for the tasks in flight; None for 120, or 6 after SIGTERM.
+    The pictures go to ``place``, the records to ``directory``, which is another one for an object store.
     ``remembered`` is the command to which `foxapi unknown` adds a selection.
     """
 
     context: CommandContext
     job: Job
     estimate: job_report.Estimate
+    place: Path
     directory: Path
     journal: ChosenJournal
     command: str
@@ -130,7 +133,8 @@ class JobRunner:
             run_job(
                 session,
                 self.job,
-                self.directory,
+                self.place,
+                records=self.directory if self._is_in_store else None,
                 retry_failed=self.estimate.retry_failed,
                 retry_unknown=self.estimate.retry_unknown,
                 max_credits=self.estimate.max_credits,
@@ -158,6 +162,10 @@ class JobRunner:
                 self._summary = run.summary
             if self._balance_before is not None and not self._summary.interrupted:
                 self._balance_after = await ask_balance(session)
+
+    @property
+    def _is_in_store(self) -> bool:
+        return isinstance(self.place, ObjectPath)
 
     @property
     def _balance_before(self) -> Balance | None:
@@ -224,25 +232,31 @@ class JobRunner:
                 f"left in flight: {count(summary.unfinished, 'task')}, billed; the ids are in {self.journal.shown}"
             )
         self._print_next_step(summary)
-        sheet = self.directory / SHEET_NAME
-        table = self.directory / TABLE_NAME
-        for path in (summary.results, table, sheet):
-            if path.exists():
-                console.result(str(path))
+        names = (summary.results.name, TABLE_NAME, SHEET_NAME)
+        written = {name: self._shown(name) for name in names if (self.directory / name).exists()}
+        for path in written.values():
+            console.result(str(path))
+        if self._is_in_store:
+            console.info(f"the records of the job are in {self.directory}")
         console.document(
             plan=job_report.estimate_json(self.estimate),
             cost=None if self.rates is None else cost_json(self.estimate.models, self.rates),
             **job_report.summary_json(summary, in_all),
             balance=None if before is None else change_json(before, after),
-            directory=str(self.directory),
+            directory=str(self.place),
+            records=str(self.directory),
             journal=self.journal.shown,
-            results=str(summary.results),
-            table=str(table) if table.exists() else None,
-            contact_sheet=str(sheet) if sheet.exists() else None,
+            results=str(self._shown(summary.results.name)),
+            table=written.get(TABLE_NAME),
+            contact_sheet=written.get(SHEET_NAME),
             notes=list(notes),
             exit_code=code,
         )
         return code
+
+    def _shown(self, name: str) -> str:
+        """Return where a report is: its copy, if the pictures are in an object store."""
+        return str((self.place if self._is_in_store else self.directory) / name)
 
     def _print_next_step(self, summary: Summary) -> None:
         listing = ["foxapi", "unknown", as_argument(self.directory)]

@@ -34,7 +34,7 @@ _EXTENSION: Final = re.compile(r"\.([A-Za-z0-9]{1,10})\Z")
 _WRITTEN_BY_JOBS: Final = re.compile(
     r"index(?:-failures)?(?:-\d+)?\.html?|contact-sheet|results\.(?:jsonl|csv|parquet)|results-table\.jsonl"
     r"|journal\.sqlite(?:-\w+|\.\w+\.owner)?"
-    r"|jobs(?:-\d+)?\.(?:jsonl?|csv|txt)(?:\.gz)?"
+    r"|records\.json|jobs(?:-\d+)?\.(?:jsonl?|csv|txt)(?:\.gz)?"
     r"|runs\.jsonl(?:\.lock|\.\w+\.(?:owner|progress|progress\.tmp))?",
     re.IGNORECASE,
 )

@@ -10,12 +10,14 @@ import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 import anyio
 import attrs
 from yarl import URL
 
+from foxapi_async._concurrency import run_in_thread
 from foxapi_async.environment import is_loopback
 from foxapi_async.errors import ConfigurationError, DownloadError
 from foxapi_async.files.content import Content, Identity
@@ -23,6 +25,7 @@ from foxapi_async.files.filenames import free_names
 from foxapi_async.files.object_path import ObjectPath
 from foxapi_async.files.sniff import content_type_of
 from foxapi_async.files.store_errors import StoreAnswer, StoreFault, classify
+from foxapi_async.files.store_exit import settle_at_exit
 from foxapi_async.options import Retry, Timeout
 from foxapi_async.retry import backoff
 
@@ -40,8 +43,14 @@ _DIGEST: Final = "sha256"
 _CONFLICTS: Final = 3
 """Attempts to create an object that the store says exists, and that it does not have."""
 
+_NOT_THERE: Final = frozenset({StoreAnswer.MISSING, StoreAnswer.DENIED})
+"""Without the right to list, S3 denies what it does not have; then a PUT tells the reason."""
+
+_TYPES: Final = {".js": "text/javascript", ".jsonl": "application/x-ndjson"}
+
 _ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 _LONG: Final = "30days"
+_LONGEST_READ: Final = 3600.0
 
 _log = logging.getLogger("foxapi_async.files")
 
@@ -76,6 +85,8 @@ class ObjectStore:
     _store: S3Store | GCSStore | AzureStore
     _retry: Retry
     _timeout: Timeout
+    advice: str = "the task is paid for and can be downloaded again"
+    """What errors say last."""
     _jitter: Callable[[], float] = random.random
 
     async def create(
@@ -96,19 +107,45 @@ class ObjectStore:
         """Create or replace an object, and verify what the store has stored."""
         await self._put(path, content, "overwrite", what)
 
-    async def facts(self, path: ObjectPath, what: str) -> ObjectFacts | None:
-        """Return what the store tells of an object; None if it has none of that name."""
+    async def ensure(self, path: ObjectPath, content: Content, what: str) -> bool:
+        """Create an object, unless there is one of this name; return whether there was none."""
         try:
-            return await self._call(lambda: self._head(path), what, self._timeout.request)
+            await self._put(path, content, "create", what)
+        except _FaultError:
+            return False
+        return True
+
+    async def fetch(self, path: ObjectPath, file: Path, what: str) -> bool:
+        """Write the content of an object to a file; return False if there is none that may be read.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        from obstore import get_async  # noqa: PLC0415 - an extra
+
+        async def get() -> None:
+            found = await get_async(self._store, path.key)
+            await run_in_thread(file.write_bytes, b"")
+            async for chunk in found.stream():
+                await run_in_thread(_append, file, bytes(chunk))
+
+        try:
+            await self._call(get, what, _LONGEST_READ)
         except _FaultError as error:
-            if error.fault.answer is StoreAnswer.MISSING:
-                return None
+            if error.fault.answer in _NOT_THERE:
+                return False
             raise self._failed(what, error.fault) from None
+        return True
 
     async def has(self, path: ObjectPath, wanted: Identity, what: str) -> bool:
-        """Return whether the store has an object of this content under this name."""
-        facts = await self.facts(path, what)
-        return facts is not None and await self._is(path, facts, wanted, what)
+        """Return whether the store has an object of this content that may be read."""
+        try:
+            facts = await self._call(lambda: self._head(path), what, self._timeout.request)
+        except _FaultError as error:
+            if error.fault.answer in _NOT_THERE:
+                return False
+            raise self._failed(what, error.fault) from None
+        return await self._is(path, facts, wanted, what)
 
     async def _take(self, path: ObjectPath, content: Content, what: str) -> bool:
         """Create an object; return whether it has the content, else somebody else's is there."""
@@ -120,8 +157,7 @@ class ObjectStore:
                 # there is safe from stores that ignore the condition of a PUT.
                 facts = await self._call(lambda: self._head(path), what, self._timeout.request)
             except _FaultError as error:
-                # Without the right to list, S3 denies what it does not have; the PUT tells.
-                if error.fault.answer not in {StoreAnswer.MISSING, StoreAnswer.DENIED}:
+                if error.fault.answer not in _NOT_THERE:
                     raise self._failed(what, error.fault) from None
             else:
                 return await self._is(path, facts, content.identity, what)
@@ -132,7 +168,7 @@ class ObjectStore:
             return True
         raise DownloadError(
             f"{what}: the store says that {path} exists, but does not let it be read to compare it; "
-            f"{_AGAIN}"
+            f"{self.advice}"
         )
 
     async def _put(
@@ -144,7 +180,7 @@ class ObjectStore:
 
         wanted = content.identity
         attributes = {
-            "Content-Type": content_type_of(path.name, content.head),
+            "Content-Type": _TYPES.get(path.suffix) or content_type_of(path.name, content.head),
             _DIGEST: wanted.sha256,
         }
 
@@ -229,6 +265,10 @@ class ObjectStore:
                     return await request()
                 except _FaultError as error:
                     fault = error.fault
+                except FileNotFoundError as error:
+                    fault = classify(error, self.scheme, self.bucket)
+                except OSError:
+                    raise  # of a local file: obstore raises no other
                 except Exception as error:  # noqa: BLE001 - obstore raises its own and builtin ones
                     fault = classify(error, self.scheme, self.bucket)
             failures += 1
@@ -247,22 +287,20 @@ class ObjectStore:
 
     def _failed(self, what: str, fault: StoreFault) -> DownloadError:
         return DownloadError(
-            f"{what}: cannot save in {self.scheme}://{self.bucket}: {fault.reason}; {_AGAIN}"
+            f"{what}: cannot use {self.scheme}://{self.bucket}: {fault.reason}; {self.advice}"
         )
-
-
-_AGAIN: Final = "the task is paid for and can be downloaded again"
 
 
 def open_store(place: ObjectPath, retry: Retry, timeout: Timeout) -> ObjectStore:
     """Return the store of a path, with the credentials and the address that the environment gives.
 
-    Nothing is sent.
+    Blocking; nothing is sent.
 
     Raises:
         ConfigurationError: The extra is not installed, or the environment cannot be used.
     """
     scheme, bucket = place.scheme, place.bucket
+    settle_at_exit()
     try:
         store = import_module("obstore.store")
     except ModuleNotFoundError:
@@ -288,6 +326,11 @@ def open_store(place: ObjectPath, retry: Retry, timeout: Timeout) -> ObjectStore
             f"files cannot be saved in {scheme}://{bucket}: {reason}"
         ) from None
     return ObjectStore(scheme, bucket, opened, retry, timeout)
+
+
+def _append(path: Path, data: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(data)
 
 
 def _unquoted(e_tag: str | None) -> str:

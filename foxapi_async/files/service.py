@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import anyio
 
+from foxapi_async._concurrency import run_in_thread
 from foxapi_async.api import Api
 from foxapi_async.errors import (
     APIConnectionError,
@@ -98,7 +99,7 @@ class FileService:
         with _task_named(outputs[0]):
             folder = destination(directory)
             if isinstance(folder, ObjectPath):
-                self._store(folder)  # before anything is fetched
+                await self._store(folder)  # before anything is fetched
         links = _FreshLinks(self._api)
         files: dict[int, _Saved] = {}
         errors: dict[int, Exception] = {}
@@ -147,10 +148,11 @@ class FileService:
             self._transport, self._api, path_or_bytes, filename, auto_cleanup=auto_cleanup
         )
 
-    def _store(self, place: ObjectPath) -> ObjectStore:
+    async def _store(self, place: ObjectPath) -> ObjectStore:
         bucket = (place.scheme, place.bucket)
         if bucket not in self._stores:
-            self._stores[bucket] = open_store(place, self._retry, self._transport.timeout)
+            timeout = self._transport.timeout
+            self._stores[bucket] = await run_in_thread(open_store, place, self._retry, timeout)
         return self._stores[bucket]
 
     async def _save(
@@ -162,7 +164,7 @@ class FileService:
         links: _FreshLinks,
     ) -> _Saved:
         hint, what = name or output.task_id or "output", _words(output)
-        store = self._store(folder) if isinstance(folder, ObjectPath) else None
+        store = await self._store(folder) if isinstance(folder, ObjectPath) else None
         # A store gets a file at once when it is complete. Until then the file is on disk.
         place = folder if store is None else await self._spool_folder(what)
         async with DiskSink(place, hint, what, self._syncing) as sink:

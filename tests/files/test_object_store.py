@@ -58,7 +58,7 @@ async def test_the_files_of_a_task_become_objects(shop, files, bucket):
     names = [f"{task.id}-{index}.png" for index in range(2)]
     assert [str(path) for path in paths] == [f"{bucket.url}/a folder/ünter/{n}" for n in names]
     assert [path.name for path in paths] == names
-    assert [path.key for path in paths] == bucket.keys()
+    assert [path.key for path in paths] == bucket.objects()
     for index, path in enumerate(paths):
         assert bucket.get(path.key) == await shop.content(task, index)
     events = [event for event in shop.events if isinstance(event, Downloaded)]
@@ -88,7 +88,7 @@ async def test_names_with_unusual_characters(files, bucket, picture):
         [path] = await files.save(picture, f"{bucket.url}/in", name=name)
         assert bucket.get(path.key) == PNG
         assert path.parent.key == "in"
-        assert len(bucket.keys()) == number
+        assert len(bucket.objects()) == number
 
 
 async def test_another_object_is_never_replaced(files, bucket, picture):
@@ -126,7 +126,7 @@ async def test_two_processes_that_save_under_one_name_at_once(shop, bucket, prox
             *(shop.files().save(output, bucket.url, name="fox") for output in outputs)
         )
     assert [bucket.get(path.key) for [path] in paths] == list(contents)
-    assert len(bucket.keys()) == len(set(contents))
+    assert len(bucket.objects()) == len(set(contents))
 
 
 SLOW_DOWN = "<Error><Code>SlowDown</Code><Message>slow down</Message></Error>"
@@ -156,7 +156,7 @@ async def test_an_answer_that_is_lost_stores_no_second_object(files, bucket, pic
 
     proxy.script["PUT"] = [store_and_drop]
     [path] = await files.save(picture, bucket.url, name="fox")
-    assert (path.name, bucket.keys()) == ("fox.png", ["fox.png"])
+    assert (path.name, bucket.objects()) == ("fox.png", ["fox.png"])
 
 
 async def test_a_conflict_without_an_object_is_tried_again(files, bucket, picture, proxy):
@@ -172,7 +172,7 @@ async def test_a_store_that_does_not_answer_is_given_up(shop, bucket, picture, p
 
     service = shop.files()
     service._retry = Retry(first=0.01, longest=0.02, attempts=2)
-    store = service._store(ObjectPath(f"s3://{bucket.name}"))
+    store = await service._store(ObjectPath(f"s3://{bucket.name}"))
     object.__setattr__(store, "_timeout", type(store._timeout)(request=0.1))
     proxy.script["HEAD"] = [hang] * 2
     with pytest.raises(DownloadError, match=r"no answer within .* s; given up after 2 attempts"):
@@ -187,11 +187,11 @@ async def test_what_was_stored_is_verified(files, bucket, picture, proxy):
     proxy.script["PUT"] = [damage]
     [path] = await files.save(picture, bucket.url, name="fox")
     assert bucket.get("fox.png") == PNG
-    assert (path.name, bucket.keys()) == ("fox.png", ["fox.png"])
+    assert (path.name, bucket.objects()) == ("fox.png", ["fox.png"])
     proxy.script["PUT"] = [damage] * 4
     with pytest.raises(DownloadError, match="other bytes than were sent; given up after 4"):
         await files.save(picture, bucket.url, name="other")
-    assert bucket.keys() == ["fox.png"]
+    assert bucket.objects() == ["fox.png"]
 
 
 async def test_an_etag_that_is_no_md5_is_not_believed(files, bucket, picture, proxy):
@@ -240,7 +240,7 @@ async def test_a_refusal_says_what_happened(files, bucket, picture, proxy, case)
         await files.save(picture, f"{bucket.url}/in", name="fox")
     assert caught.value.task_id == "task-1"
     text = str(caught.value)
-    assert text.startswith(f"output 0 of task task-1: cannot save in {bucket.url}: ")
+    assert text.startswith(f"output 0 of task task-1: cannot use {bucket.url}: ")
     assert text.endswith("the task is paid for and can be downloaded again")
     assert ACCESS_KEY not in repr(caught.value.to_dict())
     assert SECRET not in text
@@ -248,7 +248,7 @@ async def test_a_refusal_says_what_happened(files, bucket, picture, proxy, case)
     assert caught.value.__suppress_context__
     proxy.script.clear()
     [path] = await files.save(picture, f"{bucket.url}/in", name="fox")
-    assert bucket.keys() == [path.key]
+    assert bucket.objects() == [path.key]
 
 
 async def test_a_missing_bucket(files, bucket, picture):
@@ -293,14 +293,14 @@ async def test_a_broken_download_is_resumed_and_an_expired_link_renewed(shop, fi
     shop.emulator.script(Fault("download", Answer(403), times=None))
     with pytest.raises(OutputExpiredError):
         await files.save(task, bucket.url, name="again")
-    assert bucket.keys() == [path.key]
+    assert bucket.objects() == [path.key]
 
 
 async def test_what_is_no_picture_is_not_stored(files, bucket):
     async with Origin([Says(body=b"<html>Welcome</html>")]) as origin:
         with pytest.raises(DownloadError, match="HTML"):
             await files.save(Output(0, origin.url + "/a", {}, "task-1", "image"), bucket.url)
-    assert bucket.keys() == []
+    assert bucket.objects() == []
 
 
 async def test_one_output_that_fails_leaves_the_others_stored(shop, files, bucket, proxy):
@@ -308,8 +308,8 @@ async def test_one_output_that_fails_leaves_the_others_stored(shop, files, bucke
     proxy.script["PUT"] = [says(403)]
     with pytest.raises(DownloadError) as caught:
         await files.save(task, bucket.url)
-    assert [path.key for path in caught.value.paths] == bucket.keys()
-    assert len(bucket.keys()) == 1
+    assert [path.key for path in caught.value.paths] == bucket.objects()
+    assert len(bucket.objects()) == 1
 
 
 async def test_a_cancelled_download_stores_nothing_and_leaves_no_file(shop, bucket, picture, proxy):
@@ -327,7 +327,7 @@ async def test_a_cancelled_download_stores_nothing_and_leaves_no_file(shop, buck
         assert len(list(spool.iterdir())) == 1
         group.cancel_scope.cancel()
     assert list(spool.iterdir()) == []
-    assert bucket.keys() == []
+    assert bucket.objects() == []
     await files._api.spool.aclose()
     assert not spool.exists()
 
@@ -364,9 +364,9 @@ async def test_a_process_that_is_killed_in_the_middle_of_an_upload(shop, files, 
     await begun.wait()
     process.send_signal(signal.SIGKILL)
     await process.wait()
-    assert bucket.keys() == []
+    assert bucket.objects() == []
     [path] = await files.save(task, bucket.url, name="fox")
-    assert bucket.keys() == ["fox.png"]
+    assert bucket.objects() == ["fox.png"]
     assert bucket.get("fox.png") == await shop.content(task)
     assert str(path) == f"{bucket.url}/fox.png"
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 import attrs
@@ -24,6 +24,9 @@ from foxapi_async.files.service import describe
 from foxapi_async.files.unsaved import late, no_picture
 from foxapi_async.journal.entry import SavedFile
 from foxapi_async.journal.protocol import SessionJournal
+
+if TYPE_CHECKING:
+    from foxapi_async.bulk.store.job_store import JobStore
 
 _LONGEST_STEM: Final = 140
 """Bytes: together with the index of an output, the name is still short enough to stay as it is."""
@@ -61,6 +64,8 @@ class OutputSaver:
     names: FileNames | None
     notes: RunNotes
     embed: bool = False
+    store: JobStore | None = None
+    """Where the pictures go, if not into the directory."""
     # Each holds a picture in memory.
     _embedding: anyio.Semaphore = attrs.field(factory=lambda: anyio.Semaphore(2), init=False)
 
@@ -74,10 +79,15 @@ class OutputSaver:
         """
         if (nothing := no_picture(task, line.request.kind)) is not None:
             return SavedOutputs((), error=nothing)
+        try:
+            return await self._save(line, task, seconds)
+        except errors.DownloadError as unchecked:  # the store does not tell what it has
+            unchecked.task_id = task.id
+            return SavedOutputs((), error=unchecked)
+
+    async def _save(self, line: JobLine, task: Task, seconds: float | None) -> SavedOutputs:
         outputs = [output for output in task.outputs if output.url is not None]
-        entry = (await self.journal.lookup([line.key])).get(line.key)
-        files = files_of(entry) if entry is not None and entry.task_id == task.id else ()
-        intact, targets = await run_with_descriptors(self._prepare, line, outputs, files)
+        intact, targets = await self._prepare(line, task, outputs)
         saved = {output.index: intact[output.index] for output in outputs if output.index in intact}
         kept = len(saved)
         failures: dict[int, FoxAPIError] = {}
@@ -111,6 +121,8 @@ class OutputSaver:
         return SavedOutputs(files, len(saved) - kept, error)
 
     async def _fetch(self, line: JobLine, output: Output, target: _Target) -> SavedFile:
+        if self.store is not None:
+            return await self._fetch_into_store(line, output, target, self.store)
         folder = self.directory / target.folder
         if self.embed and line.request.kind == "image":
             path = await self._fetch_and_embed(line, output, target)
@@ -122,6 +134,22 @@ class OutputSaver:
                 path = await run_with_descriptors(without_copy, path, wanted, line, task_id)
         file = await run_with_descriptors(describe, path, output.index)
         return attrs.evolve(file, path=str(target.folder / path.name))
+
+    async def _fetch_into_store(
+        self, line: JobLine, output: Output, target: _Target, store: JobStore
+    ) -> SavedFile:
+        staging = self.directory / STAGING_NAME
+        if self.embed and line.request.kind == "image":
+            unnamed = _Target(
+                PurePosixPath(STAGING_NAME), f"{output.task_id}-{output.index}-prompt"
+            )
+            path = await self._fetch_and_embed(line, output, unnamed)
+        else:
+            (path,) = await self.session.download(output, staging)
+        name = file_name(target.name, None, output.index, path.suffix[1:], several=False)
+        what = f"output {output.index} of task {output.task_id}"
+        file = await store.save(path, target.folder / name, what)
+        return attrs.evolve(file, index=output.index)
 
     async def _fetch_and_embed(self, line: JobLine, output: Output, target: _Target) -> Path:
         (staged,) = await self.session.download(output, self.directory / STAGING_NAME)
@@ -143,19 +171,21 @@ class OutputSaver:
             self.notes.add(f"a prompt was not put into its file: {reason}", line.number)
         return path
 
-    def _prepare(
-        self, line: JobLine, outputs: Sequence[Output], files: Sequence[SavedFile]
+    async def _prepare(
+        self, line: JobLine, task: Task, outputs: Sequence[Output]
     ) -> tuple[dict[int, SavedFile], dict[int, _Target]]:
-        """Return the intact files and the targets of all files, by the index of their output.
-
-        ``files`` are those that the journal knows.
-        """
-        intact: dict[int, SavedFile] = {}
-        for file in files:
-            if not is_intact(self.directory, file):
-                _rename_damaged(self.directory, file)
-            elif file.index is not None:
-                intact[file.index] = file
+        """Return the intact files and the targets of all files, by the index of their output."""
+        entry = (await self.journal.lookup([line.key])).get(line.key)
+        files = files_of(entry) if entry is not None and entry.task_id == task.id else ()
+        if self.store is None:
+            kept = await run_with_descriptors(self._intact, files)
+        else:
+            kept = await self.store.intact(files)
+        intact = {
+            file.index: file
+            for file, is_kept in zip(files, kept, strict=True)
+            if is_kept and file.index is not None
+        }
         recorded = {file.index: file.path for file in files}
         several = max(len(outputs), line.request.num_outputs) > 1
         targets: dict[int, _Target] = {}
@@ -163,6 +193,13 @@ class OutputSaver:
             target = self._target(line, output.index, several=several)
             targets[output.index] = _as_recorded(target, recorded.get(output.index))
         return intact, targets
+
+    def _intact(self, files: Sequence[SavedFile]) -> list[bool]:
+        kept = [is_intact(self.directory, file) for file in files]
+        for file, is_kept in zip(files, kept, strict=True):
+            if not is_kept:
+                _rename_damaged(self.directory, file)
+        return kept
 
     def _target(self, line: JobLine, index: int, *, several: bool) -> _Target:
         if self.names is None:

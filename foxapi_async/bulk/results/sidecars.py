@@ -25,8 +25,15 @@ _LONGEST: Final = (
 )  # Bytes of an existing file that is compared; sidecars are shorter
 
 
-def check_sidecar(form: str | None) -> None:
-    """Raise InvalidRequestError if there is no such format of sidecars."""
+def check_sidecar(form: str | None, *, in_store: bool) -> None:
+    """Raise InvalidRequestError if there is no such format of sidecars, or no place for them."""
+    if form is not None and in_store:
+        raise InvalidRequestError(
+            f"sidecar is {form!r}, but files beside the pictures are not written into object stores; "
+            "embed puts the prompt into the pictures, and the copy of results.jsonl has all of it",
+            field="sidecar",
+            value=form,
+        )
     if form is not None and form not in _FORMATS:
         raise InvalidRequestError(
             f"sidecar is {form!r}; it must be one of {', '.join(_FORMATS)}",

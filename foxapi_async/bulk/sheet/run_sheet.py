@@ -30,10 +30,12 @@ class RunSheet:
 
     A thumbnail of a 4K PNG takes half a second of one core. One thread makes them during the run, so
     that its end need not wait for thousands of them. Pillow decodes without the interpreter's lock, so
-    the event loop goes on.
+    the event loop goes on. Without ``thumbnails``, because the pictures are not in the directory, the
+    sheet shows the pictures themselves.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, thumbnails: bool = True) -> None:
+        self._has_thumbnails = thumbnails
         self._directory = directory
         self._pictures: deque[SheetFile] = deque(maxlen=_WAITING)
         self._changed = Signal()
@@ -48,7 +50,7 @@ class RunSheet:
 
     def add(self, result: Result) -> None:
         """Have thumbnails made of the pictures that the run has fetched."""
-        if result.fetched:
+        if result.fetched and self._has_thumbnails:
             files = (sheet_file(file.path, file.sha256) for file in result.files)
             self._pictures.extend(file for file in files if file.kind == "image")
             self._changed.set()
@@ -98,7 +100,7 @@ class RunSheet:
         options = SheetOptions(
             is_cancelled=is_cancelled,
             report=report,
-            new_thumbnails=not summary.interrupted,
+            new_thumbnails=self._has_thumbnails and not summary.interrupted,
             thread=self._thread,
         )
         now = datetime.now().astimezone()

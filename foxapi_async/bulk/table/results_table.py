@@ -23,6 +23,7 @@ from foxapi_async.bulk.input.job_line import JobLine
 from foxapi_async.bulk.job import Job
 from foxapi_async.bulk.record.run_log import JOURNAL_NAME, RunLog, RunRecord
 from foxapi_async.bulk.results.results_file import RESULTS_NAME, ResultsFile
+from foxapi_async.bulk.store.records_folder import records_folder
 from foxapi_async.bulk.table.table_formats import (
     FORMATS,
     Columns,
@@ -34,6 +35,7 @@ from foxapi_async.bulk.table.table_row import TableRow
 from foxapi_async.bulk.temporary_index import index_error, key_digest, temporary_database
 from foxapi_async.errors import FoxAPIError
 from foxapi_async.files.filenames import is_written_by_jobs
+from foxapi_async.files.object_path import destination
 from foxapi_async.files.replacing import replacing
 from foxapi_async.journal.protocol import SessionJournal
 
@@ -79,7 +81,8 @@ def write_table(
     Nothing is sent. A run writes ``results.csv`` itself.
 
     Args:
-        directory: The directory of a job.
+        directory: The directory of a job. For the URL of a job in an object store, its records of the
+            default place are read.
         format: "csv", "jsonl", or "parquet" (with the extra).
         output: The table; None for ``results.csv``, ``results-table.jsonl`` or ``results.parquet`` in
             the directory. Paths of files are relative to its folder.
@@ -97,7 +100,7 @@ def write_table(
             value=format,
         )
     check_format(format)
-    folder = Path(directory)
+    folder = records_folder(destination(directory))
     target = folder / _NAMES[format] if output is None else Path(output)
     if is_written_by_jobs(target.name) and target.name not in _NAMES.values():
         raise InvalidRequestError(

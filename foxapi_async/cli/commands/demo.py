@@ -18,6 +18,7 @@ from foxapi_async.cli.console import Console
 from foxapi_async.cli.context import CommandContext, prepare_directory
 from foxapi_async.cli.exit_codes import ExitCode, exit_code_for_outcome, most_severe
 from foxapi_async.cli.formatting import count, duration, error_text
+from foxapi_async.cli.places import folder_of
 from foxapi_async.cli.progress import show_progress
 from foxapi_async.cli.signals import run_interruptible
 from foxapi_async.cli.task_state import TaskStates
@@ -48,7 +49,14 @@ def demo(
     context: CommandContext,
     *,
     output: Annotated[
-        Path, Option("--output", "-o", metavar="DIR", help="Where the images are saved.")
+        Path,
+        Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            parser=folder_of,
+            help="The directory where the images are saved.",
+        ),
     ] = Path("foxapi-demo"),
     speed: Annotated[
         float, Option(metavar="FACTOR", help="How many times faster than real tasks.")

@@ -13,13 +13,17 @@ from foxapi_async.cli.exit_codes import ExitCode
 from foxapi_async.cli.formatting import count
 from foxapi_async.cli.journal_option import JournalOption, journal_of
 from foxapi_async.cli.money import number_text
+from foxapi_async.cli.places import records_of
 
 
 def report(
     context: CommandContext,
     *,
     directory: Annotated[
-        Path, Argument(metavar="DIR", help="The directory of a job: the -o of `foxapi run`.")
+        Path,
+        Argument(
+            metavar="DIR", parser=records_of, help="The directory of a job: the -o of `foxapi run`."
+        ),
     ],
     form: Annotated[
         Literal["csv", "jsonl", "parquet"],

@@ -11,6 +11,7 @@ from foxapi_async import InvalidRequestError
 from foxapi_async.cli.context import CommandContext
 from foxapi_async.cli.exit_codes import ExitCode
 from foxapi_async.cli.journal_option import JournalOption, journal_of
+from foxapi_async.cli.places import records_of
 
 
 def resolve(
@@ -25,7 +26,11 @@ def resolve(
     output: Annotated[
         Path | None,
         Option(
-            "--output", "-o", metavar="DIR", help="The directory of the job; its journal is used."
+            "--output",
+            "-o",
+            metavar="DIR",
+            parser=records_of,
+            help="The directory of the job, or its URL; its journal is used.",
         ),
     ] = None,
     journal: JournalOption = None,

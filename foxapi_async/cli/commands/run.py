@@ -38,6 +38,7 @@ from foxapi_async.cli.journal_option import (
     journal_of,
     name_without_password,
 )
+from foxapi_async.cli.places import check_store, place_of
 from foxapi_async.cli.profile_record import created_profiles
 from foxapi_async.cli.saving_options import Embed, Name, SavingOptions, Sidecar, Table
 from foxapi_async.cli.selection_options import Keys, Lines, selection_of
@@ -48,6 +49,7 @@ from foxapi_async.cli.temporal_options import (
     temporal_options,
 )
 from foxapi_async.cli.unattended import Grace, LogFile, MaxTime, OnEnd, Webhook
+from foxapi_async.files.object_path import ObjectPath
 
 if TYPE_CHECKING:
     from foxapi_async.bulk import Plan
@@ -65,9 +67,23 @@ def run(
     jobs: Jobs,
     output: Annotated[
         Path,
-        Option("--output", "-o", metavar="DIR", help="For images, results.jsonl and index.html."),
+        Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            parser=place_of,
+            help="For images, results.jsonl and index.html: a directory, or s3://bucket/folder.",
+        ),
     ],
     journal: JournalOption = None,
+    records: Annotated[
+        Path | None,
+        Option(
+            metavar="DIR",
+            help="If -o is a URL: the directory for the journal and results.jsonl on this machine; by "
+            "default one below ~/.local/state/foxapi.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, Option("--dry-run", help="Only check the file and print what it would cost.")
     ] = False,
@@ -156,7 +172,7 @@ def run(
     console = context.console
     context.keep_log(log_file)
     context.tell_end(command=on_end, webhook=webhook, dry_run=dry_run)
-    directory = output.expanduser()
+    directory = _records(context, output, records, sidecar)
     limits = Limits(outputs=outputs or Limits().outputs, total_outputs=max_images)
     reading = InputOptions(
         format=format, fields=fields, defaults=defaults, template=template, folder=folder
@@ -190,7 +206,9 @@ def run(
         is_new = not directory.exists() and chosen.file.parent == directory.absolute()
     found = None if is_new else chosen.journal
     with checking_names(job, name, directory) as on_line:
-        plan = job.plan(found, directory, profiles=known, on_line=on_line)
+        plan = job.plan(
+            found, output, records=_if_in_store(output, directory), profiles=known, on_line=on_line
+        )
     _refuse_conflicts(job.name, plan)
     saving = SavingOptions(name=name, table=table, sidecar=sidecar, embed=embed)
     estimate = Estimate(
@@ -230,6 +248,7 @@ def run(
         context=context,
         job=job,
         estimate=estimate,
+        place=output.expanduser(),
         directory=directory,
         journal=chosen,
         command=context.again(without=_NOT_REPEATED),
@@ -242,6 +261,25 @@ def run(
         engine=engine,
     )
     return runner.run(limits, Polling(give_up_after=timeout))
+
+
+def _records(
+    context: CommandContext, place: Path, records: Path | None, sidecar: str | None
+) -> Path:
+    """Return the directory of the records; say where it is if that is not the place of the files."""
+    from foxapi_async.bulk.results.sidecars import check_sidecar  # noqa: PLC0415 - loads aiohttp
+    from foxapi_async.bulk.store.records_folder import records_folder  # noqa: PLC0415
+
+    directory = records_folder(place, records).expanduser()
+    if isinstance(place, ObjectPath):
+        check_store(place)
+        check_sidecar(sidecar, in_store=True)
+        context.console.info(f"the records of the job are in {directory}")
+    return directory
+
+
+def _if_in_store(place: Path, records: Path) -> Path | None:
+    return records if isinstance(place, ObjectPath) else None
 
 
 def _refuse_conflicts(name: str, plan: Plan) -> None:

@@ -13,6 +13,7 @@ from foxapi_async.cli.exit_codes import ExitCode
 from foxapi_async.cli.formatting import file_size, task_json, task_lines
 from foxapi_async.cli.job_status import is_job_directory, print_job_status
 from foxapi_async.cli.journal_option import METAVAR, VARIABLE, JournalOption, journal_of
+from foxapi_async.cli.places import records_of
 from foxapi_async.cli.signals import run_interruptible
 from foxapi_async.cli.task_runner import TaskRunner
 
@@ -21,7 +22,7 @@ def status(
     context: CommandContext,
     *,
     task_id: Annotated[
-        str, Argument(metavar="ID|DIR", help="The id of a task, or the directory of a job.")
+        str, Argument(metavar="ID|DIR", help="The id of a task, or the directory or URL of a job.")
     ],
     journal: JournalOption = None,
 ) -> ExitCode:
@@ -31,9 +32,10 @@ def status(
     service: progress, rate, what is left, when it will be done, and pauses, of the runs that are at work,
     else of the last run.
     """
-    if is_job_directory(task_id):
-        chosen = journal_of(context, journal, Path(task_id))
-        return print_job_status(context.console, Path(task_id), chosen)
+    if "://" in task_id or is_job_directory(task_id):
+        directory = records_of(task_id)
+        chosen = journal_of(context, journal, directory)
+        return print_job_status(context.console, directory, chosen)
 
     async def retrieve() -> Task:
         async with context.session() as session:

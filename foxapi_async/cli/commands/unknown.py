@@ -15,6 +15,7 @@ from foxapi_async.cli.exit_codes import ExitCode
 from foxapi_async.cli.formatting import count
 from foxapi_async.cli.invocation import RUN_COMMAND, remembered
 from foxapi_async.cli.journal_option import JournalOption, journal_of
+from foxapi_async.cli.places import records_of
 from foxapi_async.http.codec import excerpt, one_line
 
 if TYPE_CHECKING:
@@ -28,7 +29,11 @@ def unknown(
     *,
     directory: Annotated[
         Path | None,
-        Argument(metavar="DIR", help="The directory of the job; its journal is read."),
+        Argument(
+            metavar="DIR",
+            parser=records_of,
+            help="The directory of the job, or its URL; its journal is read.",
+        ),
     ] = None,
     journal: JournalOption = None,
 ) -> ExitCode:

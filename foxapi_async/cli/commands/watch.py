@@ -16,6 +16,7 @@ from foxapi_async.cli.context import CommandContext
 from foxapi_async.cli.exit_codes import ExitCode
 from foxapi_async.cli.job_board import board, progress_text
 from foxapi_async.cli.job_status import print_job_status
+from foxapi_async.cli.places import records_of
 from foxapi_async.cli.progress import live
 from foxapi_async.errors import InvalidRequestError
 
@@ -32,7 +33,10 @@ def watch(
     context: CommandContext,
     *,
     directory: Annotated[
-        Path, Argument(metavar="DIR", help="The directory of a job: the -o of `foxapi run`.")
+        Path,
+        Argument(
+            metavar="DIR", parser=records_of, help="The directory of a job: the -o of `foxapi run`."
+        ),
     ],
 ) -> ExitCode:
     """Show the progress of the runs at work on a directory until they end; Ctrl-C ends only the watching.

@@ -1,0 +1,1 @@
+"""Jobs whose pictures go to an object store."""
