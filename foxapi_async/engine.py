@@ -154,8 +154,8 @@ class Engine:
 
         if not isinstance(self._journal, PostgresJournal):
             raise ConfigurationError(
-                "Limits(scope='journal') needs Session(journal=PostgresJournal(…)): sessions cannot keep "
-                "limits together without it"
+                "shared limits (Limits(scope='journal'), --shared-limits) need a journal in PostgreSQL: "
+                "Session(journal=PostgresJournal(…)), --journal postgresql://…"
             )
         self.submitter.shared_limits = SharedLimits(
             self._journal,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from foxapi_async import JobFileError, Limits, Polling
+from foxapi_async import JobFileError, Polling
 from foxapi_async.cli.account import print_cost
 from foxapi_async.cli.agreement import ask_for_agreement
 from foxapi_async.cli.context import CommandContext, Timeout, check_directory, prepare_directory
@@ -38,6 +38,7 @@ from foxapi_async.cli.journal_option import (
     journal_of,
     name_without_password,
 )
+from foxapi_async.cli.limit_options import SharedLimits, chosen_limits
 from foxapi_async.cli.places import check_store, place_of
 from foxapi_async.cli.profile_record import created_profiles
 from foxapi_async.cli.saving_options import Embed, Name, SavingOptions, Sidecar, Table
@@ -112,6 +113,7 @@ def run(
             help="Images in flight, 32 by default; no line may ask for more.",
         ),
     ] = None,
+    shared_limits: SharedLimits = False,
     retry_failed: Annotated[
         bool,
         Option(
@@ -173,7 +175,7 @@ def run(
     context.keep_log(log_file)
     context.tell_end(command=on_end, webhook=webhook, dry_run=dry_run)
     directory = _records(context, output, records, sidecar)
-    limits = Limits(outputs=outputs or Limits().outputs, total_outputs=max_images)
+    limits = chosen_limits(outputs, max_images, are_shared=shared_limits)
     reading = InputOptions(
         format=format, fields=fields, defaults=defaults, template=template, folder=folder
     )
@@ -190,6 +192,7 @@ def run(
             "--embed": embed,
             "--outputs": outputs,
             "--max-images": max_images,
+            "--shared-limits": shared_limits,
             "--max-credits": max_credits,
             "--timeout": timeout,
         },

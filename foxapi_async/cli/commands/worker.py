@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import attrs
 from typer import Option
 
-from foxapi_async import Event, InvalidRequestError, Limits
+from foxapi_async import Event, InvalidRequestError
 from foxapi_async.cli.context import CommandContext, check_directory
 from foxapi_async.cli.exit_codes import ExitCode
 from foxapi_async.cli.formatting import count
 from foxapi_async.cli.journal_option import METAVAR, VARIABLE, journal_of
+from foxapi_async.cli.limit_options import SharedLimits, chosen_limits
 from foxapi_async.cli.progress import RetryMessages
 from foxapi_async.cli.signals import Interrupted, run_interruptible
 from foxapi_async.cli.temporal_options import Namespace, TaskQueue
@@ -63,14 +64,7 @@ def worker(
         int | None,
         Option(metavar="N", min=1, help="Bill at most this many images in this process."),
     ] = None,
-    shared_limits: Annotated[
-        bool,
-        Option(
-            "--shared-limits",
-            help="Let --outputs and --max-images hold for all workers of a journal in PostgreSQL "
-            "together; give all of them the same.",
-        ),
-    ] = False,
+    shared_limits: SharedLimits = False,
     log_file: LogFile = None,
 ) -> ExitCode:
     """Generate for `foxapi run --temporal` and for workflows of yours, until SIGTERM or Ctrl-C.
@@ -101,11 +95,7 @@ def worker(
             console.warning(f"rejected: {event.error}")
 
     session = context.session(
-        limits=Limits(
-            outputs=outputs or Limits().outputs,
-            total_outputs=max_images,
-            scope="journal" if shared_limits else "session",
-        ),
+        limits=chosen_limits(outputs, max_images, are_shared=shared_limits),
         journal=chosen.journal,
         on_event=on_event,
     )
