@@ -59,15 +59,6 @@ async def test_a_run_that_is_killed_during_an_upload_is_continued(
         assert bucket.objects() == [f"night/{name}" for name in names]
         told = await foxapi("status", f"{bucket.url}/night/", env=env)
         assert (told.code, "100 %" in told.out) == (0, True)
-        unknown = await foxapi("unknown", f"{bucket.url}/night", "--json", env=env)
-        assert unknown.document["unknown"] == []
-
-
-async def test_a_picture_is_generated_into_a_store(emulated, bucket: Bucket, tmp_path: Path):
-    async with emulated() as (_, base):
-        env = base | settings(tmp_path)
-        made = await foxapi("generate", "a fox", "-o", f"{bucket.url}/in", env=env)
-        assert (made.code, made.lines) == (0, [f"{bucket.url}/{key}" for key in bucket.objects()])
 
 
 def test_places_of_commands():
