@@ -1,8 +1,8 @@
 """Lets the threads of obstore end their work with Python before the interpreter does.
 
 They are no threads of Python. One that has told the event loop a result still has to let go of it, and if
-the interpreter ends in between, the process dies of SIGABRT instead: of 40 short processes on a busy
-machine, up to 8 did.
+the interpreter ends in between, the process dies of SIGABRT instead: of 30 short processes on a busy
+machine, 6 did.
 """
 
 from __future__ import annotations
