@@ -29,6 +29,7 @@ from temporalio.common import (
 )
 from temporalio.service import RPCError
 
+from foxapi_async._concurrency import Signal
 from foxapi_async.errors import ConfigurationError, FoxAPIError
 from foxapi_async.temporal.connection import reached
 from foxapi_async.temporal.messages import (
@@ -147,6 +148,7 @@ class GenerationRun(AsyncIterator[GenerationResult]):
         self._group = anyio.create_task_group()
         self._at_work: dict[str, anyio.Event] = {}
         self._stopped_by: str | None = None
+        self._stopped = Signal()
         self._error: Exception | None = None
         self._send: MemoryObjectSendStream[GenerationResult]
         self._receive: MemoryObjectReceiveStream[GenerationResult]
@@ -159,6 +161,7 @@ class GenerationRun(AsyncIterator[GenerationResult]):
             await stack.enter_async_context(self._group)
             stack.callback(self._group.cancel_scope.cancel)
             self._group.start_soon(self._run)
+            self._group.start_soon(self._pass_on_stop)
             self._exit = stack.pop_all()
         return self
 
@@ -187,8 +190,7 @@ class GenerationRun(AsyncIterator[GenerationResult]):
         """
         if self._stopped_by is None:
             self._stopped_by = reason
-            for workflow_id in self._at_work:
-                self._group.start_soon(self._stop_workflow, workflow_id)
+            self._stopped.set()
 
     @property
     def _is_stopped(self) -> bool:
@@ -307,6 +309,13 @@ class GenerationRun(AsyncIterator[GenerationResult]):
                 yield result
         finally:
             end.cancel()
+
+    async def _pass_on_stop(self) -> None:
+        # A task of its own, because `stop` may be called by a signal handler.
+        while not self._is_stopped:
+            await self._stopped.wait()
+        for workflow_id in tuple(self._at_work):
+            self._group.start_soon(self._stop_workflow, workflow_id)
 
     async def _stop_if_wanted(self, workflow_id: str) -> None:
         if self._stopped_by is not None:

@@ -186,7 +186,8 @@ async def test_stopping_brings_home_what_is_paid_for(shop: Shop):
         )
         async with run:
             await until(lambda: shop.emulator.counters.images_billed >= 4)
-            run.stop("enough")
+            # As a signal handler does, outside of any task.
+            asyncio.get_running_loop().call_soon(run.stop, "enough")
             async for result in run:
                 results.append(result)
                 if Counter(each.status for each in results) == {"not_submitted": 4}:
