@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from foxapi_async import DownloadError, InvalidRequestError, Journal, PhotaImage, Session
+from foxapi_async.emulator import Emulator
 from foxapi_async.events import Downloaded, DownloadProgress
 
 NOBODY = 65534
@@ -110,7 +111,7 @@ def remove_part(folder):
 
 
 @pytest.mark.parametrize("damage", [remove_folder, remove_part])
-async def test_a_part_that_is_removed_while_it_is_written(shop, tmp_path, monkeypatch, damage):
+async def test_a_part_that_is_removed_while_it_is_written(tmp_path, monkeypatch, damage):
     folder = tmp_path / "out"
     monkeypatch.setattr("foxapi_async.files.fetch.BLOCK", 10_000)
 
@@ -120,7 +121,11 @@ async def test_a_part_that_is_removed_while_it_is_written(shop, tmp_path, monkey
                 time.sleep(0.001)
             damage(folder)
 
-    async with Session("sk-emulator", base_url=shop.emulator.url, on_event=on_event) as session:
+    async with (
+        # The file is larger than one read, so that the first part of it is written before the end.
+        Emulator(duration=0, files_port=0) as emulator,
+        Session("sk-emulator", base_url=emulator.url, on_event=on_event) as session,
+    ):
         task = await session.generate(PhotaImage("a fox"))
         with pytest.raises(DownloadError, match=r"cannot write to .*: No such file") as caught:
             await session.download(task, folder)
