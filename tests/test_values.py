@@ -22,6 +22,7 @@ from foxapi_async import (
     PhotaImageEdit,
     PhotaImageEnhance,
     Polling,
+    RawResponse,
     Retry,
     Task,
     TaskError,
@@ -49,6 +50,7 @@ VALUES = [
     Retry(attempts=2),
     Timeout(),
     Outcome(PhotaImage("a fox"), "k-1", 3, "unknown"),
+    RawResponse(method="GET", path="/v1/tasks/t", status=200, headers={}, body=b"{}", size=2),
     Counters().snapshot(
         in_flight=1,
         images_in_flight=2,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import attrs
 from typer import Option
 
-from foxapi_async import ConfigurationError
+from foxapi_async import ConfigurationError, InvalidRequestError
 
 if TYPE_CHECKING:
     from foxapi_async.cli.context import CommandContext
@@ -34,10 +34,14 @@ JournalOption = Annotated[
 
 @attrs.frozen
 class ChosenJournal:
-    """A journal, and how messages and commands name it; its password is in neither."""
+    """A journal, and how messages and commands name it; its password is in neither.
+
+    ``is_default``: nothing names it, and no run has used it.
+    """
 
     journal: StoredJournal
     shown: str
+    is_default: bool = False
 
     @property
     def file(self) -> Path | None:
@@ -69,10 +73,11 @@ def journal_of(
     # A configuration file comes after the environment, see `config_file`.
     default = os.environ.get(VARIABLE) or (None if is_chosen else given)
     address = given if is_chosen else recorded or default
-    if address is None and directory is not None:
-        address = str(directory / _default_name())
     if address is None:
-        return None
+        if directory is None:
+            return None
+        path = str(directory / _default_name())
+        return attrs.evolve(_chosen(path, os.environ), is_default=True)
     chosen = _chosen(address, os.environ)
     if is_run and not is_chosen and recorded is not None and default is not None:
         other = _chosen(default, os.environ)
@@ -83,6 +88,32 @@ def journal_of(
                 "choose with --journal"
             )
     return chosen
+
+
+def journal_of_job(context: CommandContext, given: str | None, directory: Path) -> ChosenJournal:
+    """Return the journal of a run in a directory; raise as `journal_of` does."""
+    chosen = journal_of(context, given, directory, is_run=True)
+    assert chosen is not None
+    return chosen
+
+
+def check_shared_journal(
+    chosen: ChosenJournal, *, has_workers: bool, are_limits_shared: bool
+) -> None:
+    """Refuse a journal that cannot be shared as the options want, before anything else is done.
+
+    Raises:
+        InvalidRequestError: Workers share it, and nothing names it.
+        ConfigurationError: A file cannot keep limits for several sessions.
+    """
+    if has_workers and chosen.is_default:
+        raise InvalidRequestError(
+            f"which journal do the workers share? Give --journal or set {VARIABLE}", field="journal"
+        )
+    if are_limits_shared and chosen.file is not None:
+        raise ConfigurationError(
+            "--shared-limits needs a journal in PostgreSQL: give --journal postgresql://USER@HOST/DATABASE"
+        )
 
 
 def chosen_journal(given: str | None, default: Path | str = "") -> ChosenJournal:

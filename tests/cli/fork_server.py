@@ -182,8 +182,11 @@ def _become(order: dict[str, Any]) -> None:
         os.environ.pop(name, None)
     os.environ.update(order["env"])
     os.chdir(order["folder"])
-    for number in order["ignored"]:
-        signal.signal(number, signal.SIG_IGN)
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        # This process may ignore others than the test that asks, if nohup has started both.
+        is_ignored = number in order["ignored"]
+        if is_ignored != (signal.getsignal(number) is signal.SIG_IGN):
+            signal.signal(number, signal.SIG_IGN if is_ignored else signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, order["core"])
     sys.argv[1:] = order["arguments"]
 

@@ -54,3 +54,34 @@ def test_what_is_neither_file_nor_server_is_refused_without_being_shown(address:
 def test_a_path_is_a_file(tmp_path):
     assert journal_at(str(tmp_path / "j.sqlite")).address == str(tmp_path / "j.sqlite")
     assert isinstance(journal_at("C:/jobs/j.sqlite"), Journal)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        " postgresql://u@h/d",
+        "postgresql://u@h/d\n",
+        "\ufeffpostgresql://u@h/d",
+        "\tPostgres://u@h/d \r\n",
+    ],
+)
+def test_what_a_file_or_a_variable_has_around_an_address_does_not_count(address: str):
+    assert journal_at(address).address.endswith("postgresql://u@h/d")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("'postgresql://u:secret@h/d'", '"postgresql://u:secret@h/d"', "postgres:u:secret@h/d"),
+        *("postgresql//u:secret@h/d", "postgresql:", " 'mysql://u:secret@h/d'"),
+    ],
+)
+def test_a_misspelt_address_is_not_taken_for_a_file(address: str):
+    with pytest.raises(ConfigurationError, match="neither the path of a file") as caught:
+        journal_at(address)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["postgres/journal.sqlite", "postgres.sqlite", "C:/jobs.db", " x"])
+def test_a_path_that_only_resembles_an_address_is_a_path(path: str):
+    assert isinstance(journal_at(path), Journal)

@@ -35,7 +35,8 @@ from foxapi_async.cli.job_report import (
 )
 from foxapi_async.cli.journal_option import (
     JournalOption,
-    journal_of,
+    check_shared_journal,
+    journal_of_job,
     name_without_password,
 )
 from foxapi_async.cli.limit_options import SharedLimits, chosen_limits
@@ -199,8 +200,8 @@ def run(
     )
     known = {each.profile_id for each in created_profiles(os.environ)}
     check_directory(directory)
-    chosen = journal_of(context, journal, directory, is_run=True)
-    assert chosen is not None
+    chosen = journal_of_job(context, journal, directory)
+    check_shared_journal(chosen, has_workers=engine is not None, are_limits_shared=shared_limits)
     name_without_password(context, chosen)
     is_new = False
     if chosen.file is not None:
