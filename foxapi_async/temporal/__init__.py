@@ -27,12 +27,12 @@ __all__ = [
 
 try:
     import temporalio as _temporalio
-except ModuleNotFoundError as error:
-    if error.name != "temporalio":
+except ModuleNotFoundError as _error:
+    if _error.name != "temporalio":
         raise
     raise ConfigurationError(
         "foxapi_async.temporal needs the package temporalio: pip install 'foxapi-async[temporal]'"
-    ) from error
+    ) from _error
 
 del _temporalio
 

@@ -22,11 +22,11 @@ try:
     import psycopg
     from psycopg import sql
     from psycopg.conninfo import conninfo_to_dict
-except ImportError as missing:
+except ImportError as _missing:
     raise ConfigurationError(
         "a journal on PostgreSQL needs the extra `postgres`: pip install 'foxapi-async[postgres]' "
-        f"({missing})"
-    ) from missing
+        f"({_missing})"
+    ) from _missing
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
