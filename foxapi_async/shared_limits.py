@@ -18,6 +18,8 @@ import attrs
 
 from foxapi_async._concurrency import Signal, Supervisor
 from foxapi_async.errors import BudgetExceededError, FoxAPIError
+from foxapi_async.journal.entry import bytes_of
+from foxapi_async.journal.shared_limits import ExchangeLimits, SharedRefusal
 from foxapi_async.limits.limiter import Limiter
 from foxapi_async.limits.rate_scheduler import Lane
 from foxapi_async.registry import TaskRegistry
@@ -26,7 +28,6 @@ from foxapi_async.submission_gate import SubmissionGate
 
 if TYPE_CHECKING:
     from foxapi_async.journal import PostgresJournal
-    from foxapi_async.journal.shared_limits import SharedRefusal
 
 _log = logging.getLogger("foxapi_async")
 
@@ -93,7 +94,7 @@ class SharedLimits:
         claim = submission.claim
         assert claim is not None
         claim.needs_place = True
-        waiter = _PlaceWaiter(claim.key.encode("utf-8", "surrogatepass"), submission.outputs)
+        waiter = _PlaceWaiter(bytes_of(claim.key), submission.outputs)
         self._waiters[waiter.key] = waiter
         self._start()
         self._wake.set()
@@ -110,7 +111,7 @@ class SharedLimits:
     def give_back(self, submission: Submission) -> None:
         """Free the place of a submission that has ended, if it still has one."""
         if submission.claim is not None and submission.claim.needs_place:
-            self._given_back.append(submission.claim.key.encode("utf-8", "surrogatepass"))
+            self._given_back.append(bytes_of(submission.claim.key))
 
     async def aclose(self) -> None:
         """Free the places that are left; another session may be the same owner of the journal."""
@@ -151,11 +152,6 @@ class SharedLimits:
 
     async def _exchange(self) -> bool:
         """Exchange limits, and return whether a submission got its answer."""
-        from foxapi_async.journal.shared_limits import (  # noqa: PLC0415 - few sessions need it
-            ExchangeLimits,
-            SharedRefusal,
-        )
-
         now = self._clock()
         refusals, self._refusals = self._refusals, []
         given_back, self._given_back = self._given_back, []
@@ -176,7 +172,7 @@ class SharedLimits:
         except FoxAPIError:
             self._given_back[:0], self._refusals[:0] = given_back, refusals
             raise
-        self._last_refusal = answer.last_refusal
+        self._last_refusal = answer.heard_until
         self._limiter.share_rates(answer.sessions)
         self._hear(answer.heard)
         self._gate.hold_for_another(is_held=answer.is_held, is_heir=answer.is_heir)

@@ -54,8 +54,9 @@ class ExchangeLimits(Operation):
 
     Answered: ``granted`` are the keys that have a place, ``spent`` the images in all if one of the others
     would exceed the total. ``sessions`` is how many share the limits, ``is_held`` whether it is up to another
-    session to find out if the service answers again.
-    Whether it becomes the session that finds out instead is ``is_heir``. ``last_refusal`` numbers the refusals that this session has heard of.
+    session to find out if the service answers again, ``is_heir`` whether that is up to this one from now on.
+    ``last_refusal`` numbers the refusals that this session had heard of, ``heard_until`` those that it has
+    heard of now.
     """
 
     outputs: int
@@ -66,6 +67,7 @@ class ExchangeLimits(Operation):
     can_test: bool = False
     refusals: Sequence[SharedRefusal] = ()
     last_refusal: int | None = None
+    heard_until: int = 0
     granted: frozenset[bytes] = frozenset()
     refused: frozenset[bytes] = frozenset()
     spent: int | None = None
@@ -78,6 +80,12 @@ class ExchangeLimits(Operation):
     def is_fact(self) -> bool:
         """A session that cannot exchange asks again."""
         return False
+
+    def reset(self) -> None:
+        """Forget the result of an earlier attempt."""
+        super().reset()
+        self.granted = self.refused = frozenset()
+        self.spent = None
 
     def __str__(self) -> str:
         return f"limits were exchanged for {len(self.wanted)} submissions"

@@ -19,7 +19,13 @@ from foxapi_async import (
     Session,
 )
 from foxapi_async.emulator import Emulator, Fate, Fault, error, html, rate_limit
-from foxapi_async.journal.shared_limits import Waiting, grant
+from foxapi_async.journal.shared_limits import (
+    NOBODY,
+    ExchangeLimits,
+    Waiting,
+    grant,
+    next_tester,
+)
 from tests.conftest import OpenSession
 from tests.journals import another
 
@@ -49,6 +55,30 @@ def test_places_are_granted_first_come_first_served(outputs: list[int], room: in
     assert sum(each.outputs for each in granted) <= room
     if len(granted) < len(waiting):
         assert sum(outputs[: len(granted) + 1]) > room
+
+
+@pytest.mark.parametrize(
+    ("tester", "is_paused", "can_test", "is_alive", "then"),
+    [
+        (None, False, True, False, None),
+        (None, True, True, False, "me"),
+        (None, True, False, False, NOBODY),
+        ("me", True, True, True, "me"),
+        ("me", True, False, True, NOBODY),
+        ("me", False, True, True, None),
+        ("other", False, True, True, "other"),
+        ("other", True, True, True, "other"),
+        ("other", False, True, False, "me"),
+        ("other", False, False, False, NOBODY),
+        (NOBODY, False, True, False, "me"),
+        (NOBODY, False, False, False, NOBODY),
+    ],
+)
+def test_the_session_that_tests_the_service_has_a_submission(
+    tester: str | None, is_paused: bool, can_test: bool, is_alive: bool, then: str | None
+):
+    asked = ExchangeLimits(outputs=1, is_paused=is_paused, can_test=can_test)
+    assert next_tester(asked, "me", tester, is_alive=is_alive) == then
 
 
 async def test_two_sessions_never_exceed_the_limit_of_both(

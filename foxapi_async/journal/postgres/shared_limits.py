@@ -119,7 +119,7 @@ class LimitTables:
             query = "SELECT id, lane, at, until, owner FROM refusals WHERE id > ? ORDER BY id"
             rows = self._tables.query(query, [asked.last_refusal])
             last = rows[-1][0] if rows else asked.last_refusal
-        asked.last_refusal = last
+        asked.heard_until = last
         asked.heard = [
             SharedRefusal(
                 lane, max(now - at, 0.0), None if until is None else max(until - now, 0.0)
