@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from foxapi_async import (
     BudgetExceededError,
     ConfigurationError,
+    FoxAPIError,
     Limits,
     Outcome,
     PhotaImage,
     PostgresJournal,
     Session,
+    SubmissionUnknownError,
 )
 from foxapi_async.emulator import Emulator, Fate, Fault, error, html, rate_limit
 from foxapi_async.journal.shared_limits import (
@@ -26,6 +28,7 @@ from foxapi_async.journal.shared_limits import (
     grant,
     next_tester,
 )
+from foxapi_async.models import TaskStatus
 from tests.conftest import OpenSession
 from tests.journals import another
 
@@ -79,6 +82,52 @@ def test_the_session_that_tests_the_service_has_a_submission(
 ):
     asked = ExchangeLimits(outputs=1, is_paused=is_paused, can_test=can_test)
     assert next_tester(asked, "me", tester, is_alive=is_alive) == then
+
+
+async def place(journal: PostgresJournal, key: str, outputs: int = 1) -> bool:
+    """Ask for a place within one image in flight."""
+    wanted = [(key.encode(), outputs)]
+    answer = await journal.exchange_limits(ExchangeLimits(outputs=1, wanted=wanted))
+    return key.encode() in answer.granted
+
+
+def die(journal: PostgresJournal) -> None:
+    """End the connection of a journal as the end of its process does."""
+    assert journal._claims is not None
+    journal._claims.writer._database._connection.close()
+
+
+async def test_a_post_in_the_air_keeps_its_place_when_its_session_dies(journal: PostgresJournal):
+    other = another(journal)
+    async with journal, other:
+        claim = await journal.claim("k", FOX)
+        claim.needs_place = True
+        assert await place(journal, "k")
+        await claim.sending()
+        die(journal)
+        assert not await place(other, "x")
+        with pytest.raises(SubmissionUnknownError):
+            await other.claim("k", FOX)
+        assert not await place(other, "x")
+        # Its answer arrives after all, and then the end of its task.
+        await claim.accepted("t1")
+        assert not await place(other, "x")
+        other.ended("t1", TaskStatus.COMPLETED)
+        assert await place(other, "x")
+
+
+async def test_a_submission_that_has_lost_its_place_is_not_sent(journal: PostgresJournal):
+    other = another(journal)
+    async with journal, other:
+        claim = await journal.claim("k", FOX)
+        claim.needs_place = True
+        assert await place(journal, "k")
+        die(journal)
+        assert await place(other, "x")
+        with pytest.raises(FoxAPIError, match="nothing was sent"):
+            await claim.sending()
+        assert claim.is_lost
+        await claim.not_sent("it is lost")
 
 
 async def test_two_sessions_never_exceed_the_limit_of_both(
